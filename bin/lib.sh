@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# What the commands of bin/ and testhosts/ share: where things are, how to speak, how to become root.
+set -euo pipefail
+
+HOMEPORT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CACHE=$HOMEPORT/.cache
+export HOMEPORT CACHE
+
+# Messages go to stderr: what a command answers (an address, an image) stays alone on stdout.
+if [ -t 2 ]; then _bold=$'\e[1m' _red=$'\e[31m' _plain=$'\e[0m'; else _bold='' _red='' _plain=''; fi
+say() { printf '%s==> %s%s\n' "$_bold" "$*" "$_plain" >&2; }
+note() { printf '    %s\n' "$*" >&2; }
+die() {
+    printf '%sError:%s %s\n' "$_red" "$_plain" "$*" >&2
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# The comment block at the top of a script is its help text.
+usage() { sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$1"; }
+
+can_be_root() { [ "$(id -u)" = 0 ] || have sudo; }
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
+}
+
+# Debian packages, installed only when missing and never silently.
+apt_install() {
+    local package missing=()
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    have apt-get || die "please install with your package manager: ${missing[*]}"
+    can_be_root || die "these packages are missing, and neither root nor sudo is at hand: ${missing[*]}"
+    say "Installing packages on this machine: ${missing[*]}"
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600)
+    as_root "${apt[@]}" update >&2
+    as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >"$(log_file apt)" 2>&1 ||
+        { cat "$(log_file apt)" >&2; die "apt-get install failed"; }
+}
+
+log_file() {
+    mkdir -p "$CACHE/logs"
+    echo "$CACHE/logs/$1.log"
+}
+
+# A user outside the docker group reaches the engine through sudo.
+docker() {
+    if [ -z "${_docker_by_sudo:-}" ]; then
+        if [ "$(id -u)" != 0 ] && have sudo && ! command docker info >/dev/null 2>&1 &&
+            sudo -n docker info >/dev/null 2>&1; then
+            _docker_by_sudo=yes
+        else
+            _docker_by_sudo=no
+        fi
+    fi
+    if [ "$_docker_by_sudo" = yes ]; then sudo docker "$@"; else command docker "$@"; fi
+}
+
+# One at a time, over all clones on this machine: with_lock NAME COMMAND...
+with_lock() {
+    local folder=/tmp/homeport-lock-$UID name=$1
+    shift
+    mkdir -p -m 0700 "$folder"
+    (
+        flock 9
+        "$@" 9>&-
+    ) 9>"$folder/$name"
+}

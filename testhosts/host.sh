@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Bare servers in containers, reached by ssh like real ones.
+#
+#   testhosts/host.sh up NAME [IMAGE]       start one and wait until it has booted; prints its address
+#   testhosts/host.sh down NAME...          remove
+#   testhosts/host.sh down --purpose WHAT   remove all with this purpose
+#   testhosts/host.sh ip NAME               print its address
+#   testhosts/host.sh vars NAME             print its Ansible connection variables, as YAML
+#   testhosts/host.sh ssh NAME [COMMAND]    log in as root
+#   testhosts/host.sh list                  the hosts there are
+#
+# IMAGE is what testhosts/image.sh takes (default: $IMAGE, else debian:13). PURPOSE=demo|test|bench
+# labels the host (default: manual). NETWORK=NAME puts it into a network of its own, created if missing.
+. "$(dirname "$0")/../bin/lib.sh"
+
+key=$CACHE/ssh/id_ed25519
+
+make_key() {
+    [ -f "$key" ] && return 0
+    have ssh-keygen || apt_install openssh-client
+    mkdir -p -m 0700 "$CACHE/ssh"
+    ssh-keygen -q -t ed25519 -N '' -C homeport-test-hosts -f "$key"
+}
+
+exists() { docker inspect --type container "$1" >/dev/null 2>&1; }
+
+ip_of() {
+    docker inspect --type container \
+        --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{"\n"}}{{end}}' "$1" 2>/dev/null | head -n 1
+}
+
+wait_for_boot() {
+    local name=$1 state=''
+    for _ in $(seq 240); do
+        state=$(docker exec "$name" systemctl is-system-running 2>/dev/null) || true
+        case $state in
+            running) return 0 ;;
+            degraded)
+                docker exec "$name" systemctl --failed --no-legend >&2
+                die "$name has booted, but with the failed units above"
+                ;;
+        esac
+        [ "$(docker inspect --format '{{.State.Running}}' "$name")" = true ] || break
+        sleep 0.25
+    done
+    docker logs --tail 20 "$name" >&2 || true
+    die "$name does not boot (systemd says: ${state:-nothing})"
+}
+
+up() {
+    local name=$1 image known
+    image=$("$HOMEPORT/testhosts/image.sh" "${2:-${IMAGE:-debian:13}}")
+    make_key
+    if exists "$name"; then
+        docker start "$name" >/dev/null
+    else
+        if [ -n "${NETWORK:-}" ] && ! docker network inspect "$NETWORK" >/dev/null 2>&1; then
+            docker network create --label homeport=1 "$NETWORK" >/dev/null
+        fi
+        docker run --detach --name "$name" --hostname "$name" \
+            --label homeport=1 --label "homeport.purpose=${PURPOSE:-manual}" \
+            ${NETWORK:+--network "$NETWORK"} \
+            --cap-add SYS_ADMIN --cap-add NET_ADMIN \
+            --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+            --cgroupns=private --tmpfs /run --tmpfs /run/lock "$image" >/dev/null
+    fi
+    wait_for_boot "$name"
+    docker exec --interactive "$name" sh -ec '
+        mkdir -p -m 0700 /root/.ssh
+        cat >/root/.ssh/authorized_keys
+        chmod 0600 /root/.ssh/authorized_keys' <"$key.pub"
+    # The host's own keys are known from the start: no question at the first login, and no blind trust.
+    known=$CACHE/ssh/known_hosts.$name
+    docker exec "$name" sh -c 'cat /etc/ssh/ssh_host_*_key.pub' |
+        awk -v ip="$(ip_of "$name")" '{ print ip, $1, $2 }' >"$known"
+    ip_of "$name"
+}
+
+down() {
+    local names=("$@") name
+    if [ "${1:-}" = --purpose ]; then
+        mapfile -t names < <(docker ps --all --format '{{.Names}}' \
+            --filter label=homeport=1 --filter "label=homeport.purpose=$2")
+    fi
+    have docker || return 0
+    for name in "${names[@]}"; do
+        docker rm --force --volumes "$name" >/dev/null 2>&1 || true
+        rm -f "$CACHE/ssh/known_hosts.$name"
+    done
+    for name in $(docker network ls --quiet --filter label=homeport=1 2>/dev/null); do
+        # Refused while another host is in it.
+        docker network rm "$name" >/dev/null 2>&1 || true
+    done
+}
+
+vars() {
+    cat <<END
+ansible_host: $(ip_of "$1")
+ansible_user: root
+ansible_ssh_private_key_file: $key
+ansible_ssh_common_args: -o UserKnownHostsFile=$CACHE/ssh/known_hosts.$1 -o IdentitiesOnly=yes
+END
+}
+
+command=${1:---help}
+[ $# -eq 0 ] || shift
+case $command in
+    up) [ $# -ge 1 ] || die "which NAME?"; up "$@" ;;
+    down) down "$@" ;;
+    ip | vars)
+        exists "${1:-}" || die "there is no host ${1:-}"
+        if [ "$command" = ip ]; then ip_of "$1"; else vars "$1"; fi
+        ;;
+    ssh)
+        name=$1
+        shift
+        exec ssh -i "$key" -o IdentitiesOnly=yes -o "UserKnownHostsFile=$CACHE/ssh/known_hosts.$name" \
+            "root@$(ip_of "$name")" "$@"
+        ;;
+    list)
+        docker ps --all --filter label=homeport=1 \
+            --format 'table {{.Names}}\t{{.Image}}\t{{.Status}}\t{{.Label "homeport.purpose"}}'
+        ;;
+    -h | --help | help) usage "$0" ;;
+    *) usage "$0" >&2; exit 2 ;;
+esac
