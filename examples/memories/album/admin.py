@@ -18,7 +18,7 @@ class PhotoAdmin(admin.ModelAdmin):
     list_select_related = ["album"]
     search_fields = ["caption"]
     fields = ["album", "caption", "status", "uploaded_at"]
-    readonly_fields = ["status", "uploaded_at"]
+    readonly_fields = ["album", "status", "uploaded_at"]
     actions = ["make_images_again"]
 
     def has_add_permission(self, request):

@@ -35,13 +35,13 @@ class PhotosField(forms.FileField):
         return cleaned
 
     def check(self, file: UploadedFile):
-        if file.size > settings.MAX_PHOTO_BYTES:
+        if file.size > settings.MAX_PHOTO_MB * 1024 * 1024:
             raise ValidationError(
-                "%(name)s is too large (%(size)s); the limit is %(limit)s.",
+                "%(name)s is too large (%(size)s); the limit is %(limit)s MB.",
                 params={
                     "name": file.name,
                     "size": filesizeformat(file.size),
-                    "limit": filesizeformat(settings.MAX_PHOTO_BYTES),
+                    "limit": settings.MAX_PHOTO_MB,
                 },
             )
         return images.validate(file)

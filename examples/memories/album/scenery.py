@@ -8,19 +8,19 @@ from PIL import Image, ImageColor, ImageDraw, ImageFilter
 
 # caption, size, sky from top to horizon, sun or moon, its place, far and near hills
 SCENES = [
-    ("Last stars", (1600, 1067), ("#050816", "#1b2a52", "#3f4f86"), "#f4f1de", (0.74, 0.2), ("#2b3769", "#080c1c")),
-    ("Blue hour", (1200, 1500), ("#101b3b", "#3b4a82", "#c58a9a"), None, (0, 0), ("#56608f", "#12172d")),
-    ("Embers", (1600, 1067), ("#2a1a4a", "#a33f5f", "#ffb36b"), "#ffe1a8", (0.3, 0.56), ("#8d3f5c", "#210f26")),
-    ("Golden hour", (1600, 1067), ("#4e6fa8", "#f0a86c", "#ffe3a6"), "#fff6d8", (0.66, 0.46), ("#d08a5b", "#47291f")),
-    ("Over the valley", (1600, 900), ("#2f7fc1", "#8cc7ea", "#eaf6f5"), "#fffdf0", (0.5, 0.16), ("#8fb9b4", "#1d4a3c")),
-    ("Noon", (1200, 1500), ("#1f6fb5", "#6bb6e8", "#d9f0f7"), "#ffffff", (0.28, 0.14), ("#7aa9a0", "#15402f")),
-    ("Mist", (1600, 1067), ("#8fa9b8", "#c9d6d8", "#f3efe6"), "#fffaf0", (0.4, 0.34), ("#b5c5c4", "#33504f")),
     ("First light", (1600, 1067), ("#39478a", "#e58fa0", "#ffd9b8"), "#fff0d6", (0.5, 0.52), ("#a5708f", "#251f3d")),
+    ("Mist", (1600, 1067), ("#8fa9b8", "#c9d6d8", "#f3efe6"), "#fffaf0", (0.4, 0.34), ("#b5c5c4", "#33504f")),
+    ("Noon", (1200, 1500), ("#1f6fb5", "#6bb6e8", "#d9f0f7"), "#ffffff", (0.28, 0.26), ("#7aa9a0", "#15402f")),
+    ("Over the valley", (1600, 900), ("#2f7fc1", "#8cc7ea", "#eaf6f5"), "#fffdf0", (0.5, 0.16), ("#8fb9b4", "#1d4a3c")),
+    ("Golden hour", (1600, 1067), ("#4e6fa8", "#f0a86c", "#ffe3a6"), "#fff6d8", (0.66, 0.46), ("#d08a5b", "#47291f")),
+    ("Embers", (1600, 1067), ("#2a1a4a", "#a33f5f", "#ffb36b"), "#ffe1a8", (0.3, 0.56), ("#8d3f5c", "#210f26")),
+    ("Blue hour", (1200, 1500), ("#101b3b", "#3b4a82", "#c58a9a"), None, (0, 0), ("#56608f", "#12172d")),
+    ("Moonrise", (1600, 1067), ("#050816", "#1b2a52", "#3f4f86"), "#d5dcf5", (0.74, 0.2), ("#2b3769", "#080c1c")),
 ]  # fmt: skip
 
 
 def draw_all():
-    """Pairs of caption and JPEG. The album shows the newest first, so the day ends at the top."""
+    """Pairs of caption and JPEG. The album shows the newest first, so the day begins at the top."""
     for number, scene in reversed(list(enumerate(SCENES))):
         caption, *rest = scene
         # A fixed seed: the same album on every machine.

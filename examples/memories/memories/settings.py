@@ -146,7 +146,7 @@ STORAGES = {
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.number("DATA_UPLOAD_MAX_MEMORY_SIZE", 2_621_440)
 FILE_UPLOAD_MAX_MEMORY_SIZE = env.number("FILE_UPLOAD_MAX_MEMORY_SIZE", 2_621_440)
-MAX_PHOTO_BYTES = env.number("MAX_PHOTO_MB", 20) * 1024 * 1024
+MAX_PHOTO_MB = env.number("MAX_PHOTO_MB", 20)
 MAX_PHOTOS = env.number("MAX_PHOTOS", 20)
 # Some room above the form's own limit, so that the form can say what is wrong.
 DATA_UPLOAD_MAX_NUMBER_FILES = max(100, 2 * MAX_PHOTOS)

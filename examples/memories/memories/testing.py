@@ -1,5 +1,7 @@
+import logging
 import shutil
 import tempfile
+from pathlib import Path
 
 from django.conf import settings
 from django.test.runner import DiscoverRunner
@@ -11,11 +13,15 @@ class Runner(DiscoverRunner):
 
     def setup_test_environment(self, **kwargs):
         super().setup_test_environment(**kwargs)
-        self.folder = tempfile.mkdtemp(prefix="memories-test-")
+        # Pages that are refused on purpose would each print a line.
+        logging.getLogger("django.request").setLevel(logging.ERROR)
+        self.folder = Path(tempfile.mkdtemp(prefix="memories-test-"))
+        for name in ("media", "static"):
+            (self.folder / name).mkdir()
         plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
         self.overrides = override_settings(
-            MEDIA_ROOT=self.folder,
-            STATIC_ROOT=self.folder,
+            MEDIA_ROOT=str(self.folder / "media"),
+            STATIC_ROOT=str(self.folder / "static"),
             SERVE_MEDIA=True,
             SECURE_SSL_REDIRECT=False,
             STORAGES={**settings.STORAGES, "staticfiles": plain},
