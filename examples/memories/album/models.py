@@ -20,7 +20,7 @@ class AlbumQuerySet(models.QuerySet):
         return self.annotate(
             photo_count=models.Count("photos"),
             cover=models.Subquery(finished.order_by("-pk").values("thumbnail")[:1]),
-        )
+        ).order_by("-pk")  # Django leaves the model's own order out of queries that count.
 
 
 class Album(models.Model):
