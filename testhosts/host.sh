@@ -5,12 +5,15 @@
 #   testhosts/host.sh down NAME...          remove
 #   testhosts/host.sh down --purpose WHAT   remove all with this purpose
 #   testhosts/host.sh ip NAME               print its address
-#   testhosts/host.sh vars NAME             print its Ansible connection variables, as YAML
+#   testhosts/host.sh vars NAME [USER]      print its Ansible connection variables, as YAML
 #   testhosts/host.sh ssh NAME [COMMAND]    log in as root
 #   testhosts/host.sh list                  the hosts there are
 #
-# IMAGE is what testhosts/image.sh takes (default: $IMAGE, else debian:13). PURPOSE=demo|test|bench
-# labels the host (default: manual). NETWORK=NAME puts it into a network of its own, created if missing.
+# Logins: root, and admin with sudo as on a cloud server; the key is .cache/ssh/id_ed25519.
+# IMAGE is what testhosts/image.sh takes (default: $IMAGE, else debian:13). From the environment:
+#   PURPOSE=WHAT      labels the host (default: manual)
+#   HOST_NAME=NAME    what the host calls itself (default: NAME)
+#   NETWORK=NAME      a network, created when missing, in which hosts know each other by name
 . "$(dirname "$0")/../bin/lib.sh"
 
 key=$CACHE/ssh/id_ed25519
@@ -55,20 +58,25 @@ up() {
         docker start "$name" >/dev/null
     else
         if [ -n "${NETWORK:-}" ] && ! docker network inspect "$NETWORK" >/dev/null 2>&1; then
-            docker network create --label homeport=1 "$NETWORK" >/dev/null
+            with_lock network docker network create --label homeport=1 "$NETWORK" >/dev/null
         fi
-        docker run --detach --name "$name" --hostname "$name" \
+        docker run --detach --name "$name" --hostname "${HOST_NAME:-$name}" \
             --label homeport=1 --label "homeport.purpose=${PURPOSE:-manual}" \
-            ${NETWORK:+--network "$NETWORK"} \
+            ${NETWORK:+--network "$NETWORK" --network-alias "${HOST_NAME:-$name}"} \
             --cap-add SYS_ADMIN --cap-add NET_ADMIN \
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
             --cgroupns=private --tmpfs /run --tmpfs /run/lock "$image" >/dev/null
     fi
     wait_for_boot "$name"
     docker exec --interactive "$name" sh -ec '
-        mkdir -p -m 0700 /root/.ssh
-        cat >/root/.ssh/authorized_keys
-        chmod 0600 /root/.ssh/authorized_keys' <"$key.pub"
+        key=$(cat)
+        for user in root admin; do
+            home=$(getent passwd $user | cut -d: -f6)
+            install -d -m 0700 -o $user -g $user "$home/.ssh"
+            echo "$key" >"$home/.ssh/authorized_keys"
+            chown $user:$user "$home/.ssh/authorized_keys"
+            chmod 0600 "$home/.ssh/authorized_keys"
+        done' <"$key.pub"
     # The host's own keys are known from the start: no question at the first login, and no blind trust.
     known=$CACHE/ssh/known_hosts.$name
     docker exec "$name" sh -c 'cat /etc/ssh/ssh_host_*_key.pub' |
@@ -84,6 +92,8 @@ down() {
     fi
     have docker || return 0
     for name in "${names[@]}"; do
+        # Close logins first: a lasting connection of Ansible's would wait for the next host with this address.
+        docker exec "$name" pkill '^sshd' >/dev/null 2>&1 || true
         docker rm --force --volumes "$name" >/dev/null 2>&1 || true
         rm -f "$CACHE/ssh/known_hosts.$name"
     done
@@ -96,7 +106,7 @@ down() {
 vars() {
     cat <<END
 ansible_host: $(ip_of "$1")
-ansible_user: root
+ansible_user: ${2:-root}
 ansible_ssh_private_key_file: $key
 ansible_ssh_common_args: -o UserKnownHostsFile=$CACHE/ssh/known_hosts.$1 -o IdentitiesOnly=yes
 END
@@ -109,7 +119,7 @@ case $command in
     down) down "$@" ;;
     ip | vars)
         exists "${1:-}" || die "there is no host ${1:-}"
-        if [ "$command" = ip ]; then ip_of "$1"; else vars "$1"; fi
+        if [ "$command" = ip ]; then ip_of "$1"; else vars "$@"; fi
         ;;
     ssh)
         name=$1

@@ -33,6 +33,11 @@ if [ -n "$missing" ]; then
     apt-get -qq install -y --no-install-recommends $missing
 fi
 
+# The login of a cloud image: sudo without a password.
+useradd --create-home --shell /bin/bash admin
+printf 'admin ALL=(ALL) NOPASSWD:ALL\n' >/etc/sudoers.d/90-cloud-init-users
+chmod 0440 /etc/sudoers.d/90-cloud-init-users
+
 # --- Certificate authorities of the machine that runs the tests -----------------------------------
 # One file each, through the system's own tool, so that an upgrade of ca-certificates keeps them.
 if [ -s "$here/authorities.pem" ]; then
