@@ -1,0 +1,115 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Checks everything that can be known on the controller, before any host is touched."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils.apps import SETUPS, check
+
+try:  # where a value stands: ansible-core 2.19 and later know
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+
+
+class ActionModule(ActionBase):
+    """Arguments: setup. Everything else is read from the variables of the inventory."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        setup = str(self._task.args.get("setup", "site"))
+        values = {
+            name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
+            for name in ("django_apps", "vault_django_apps", "homeport_secret")
+        }
+        problems = []
+        if values["django_apps"] is None:
+            values["django_apps"] = {}
+            problems.append(
+                "django_apps: is not set; describe your apps in group_vars/all/apps.yml beside the inventory"
+            )
+        apps, vault, secret = values["django_apps"], values["vault_django_apps"] or {}, values["homeport_secret"]
+        problems += check(apps, vault, secret, setup)
+        problems += topology(apps, vault, task_vars.get("groups", {}), setup)
+        problems += local_sources(apps, str(task_vars.get("inventory_dir") or os.getcwd()))
+        if problems:
+            lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
+            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
+            result.update(failed=True, msg=text)
+        return result
+
+
+def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> list[str]:
+    """What the apps need that the inventory has no host for."""
+    problems = []
+    if not groups.get("app_servers"):
+        problems.append("inventory: the group app_servers has no host; name there the hosts that run the apps")
+    if setup not in SETUPS or groups.get("database_servers") or not isinstance(apps, Mapping):
+        return problems
+    default = SETUPS[setup].databases[0]
+    for name, app in apps.items():
+        if not isinstance(app, Mapping):
+            continue
+        database = app.get("database") or {}
+        engine = database if isinstance(database, str) else database.get("engine")
+        elsewhere = isinstance(database, Mapping) and database.get("url") or "database_url" in (vault.get(name) or {})
+        if not elsewhere and (engine or default) == "postgres":
+            problems.append(
+                f"django_apps.{name}.database: is postgres, but the inventory's group database_servers has no "
+                "host; name one there (it may be the app's own), or set the app's database.url"
+            )
+    return problems
+
+
+def local_sources(apps: Any, base: str) -> list[str]:
+    """Sources and templates on the controller that are not there."""
+    problems = []
+    for name, app in apps.items() if isinstance(apps, Mapping) else []:
+        source = app.get("source") if isinstance(app, Mapping) else None
+        files = app.get("files") if isinstance(app, Mapping) else None
+        if isinstance(source, Mapping):
+            path = source.get("path")
+            if isinstance(path, str) and not os.path.isdir(os.path.join(base, os.path.expanduser(path))):
+                problems.append(f"django_apps.{name}.source.path: there is no folder {path} (relative to {base})")
+            archive = source.get("archive")
+            remote = isinstance(archive, str) and archive.startswith(("http://", "https://"))
+            if isinstance(archive, str) and not remote and not os.path.isfile(os.path.join(base, archive)):
+                problems.append(f"django_apps.{name}.source.archive: there is no file {archive} (relative to {base})")
+        for target, file in files.items() if isinstance(files, Mapping) else []:
+            template = file.get("template") if isinstance(file, Mapping) else None
+            if isinstance(template, str) and not os.path.isfile(os.path.join(base, template)):
+                problems.append(f"django_apps.{name}.files.{target}: there is no template {template} (relative to {base})")
+    return problems
+
+
+def place(problem: str, variables: Mapping[str, Any]) -> str:
+    """Where the value that a problem names stands in the user's files, as far as that is known."""
+    if Origin is None:
+        return ""
+    path = problem.split(": ", 1)[0]
+    found = None
+    value: Any = variables
+    for word in re.findall(r"[^.\[\]]+", path):
+        try:
+            value = value[int(word)] if isinstance(value, (list, tuple)) else value[word]
+        except (KeyError, IndexError, TypeError, ValueError):
+            for key in value if isinstance(value, Mapping) else []:
+                if str(key) == word.strip("'"):
+                    found = Origin.get_tag(key) or found
+            break
+        found = Origin.get_tag(value) or found
+    if not found or not found.path:
+        return ""
+    line = f", line {found.line_num}" if found.line_num else ""
+    return f"\n  in {found.path}{line}"

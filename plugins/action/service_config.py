@@ -1,0 +1,52 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Renders the templates of a whole set of files on the controller, then lets the module compare them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+MODULE = "homeport.django.service_config"
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        files = [self._rendered(dict(entry), task_vars) for entry in arguments.get("files") or []]
+        arguments["secrets"] = {entry["path"]: entry.pop("content") for entry in files if entry.get("secret")}
+        arguments["files"] = files
+        result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        return result
+
+    def _rendered(self, entry: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        own_vars = entry.pop("vars", {})
+        if "template" in entry:
+            name = entry.pop("template")
+            text = self._read("templates", name)
+            try:
+                # Each entry has its own variables: a copy keeps one from seeing another's.
+                templar = self._templar.copy_with_new_env(
+                    available_variables={**task_vars, **own_vars},
+                    searchpath=[os.path.dirname(self._find_needle("templates", name))],
+                )
+                options = {"trim_blocks": True, "lstrip_blocks": True}
+                text = templar.template(trust_as_template(text), escape_backslashes=False, overrides=options)
+                entry["content"] = "" if text is None else str(text)
+            except AnsibleError as error:
+                raise AnsibleError(f"{name} for {entry.get('path')} cannot be rendered: {error}") from error
+        elif "src" in entry:
+            entry["content"] = self._read("files", entry.pop("src"))
+        return entry
+
+    def _read(self, folder: str, name: str) -> str:
+        with open(self._find_needle(folder, name), encoding="utf-8") as stream:
+            return stream.read()

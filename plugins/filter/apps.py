@@ -1,0 +1,55 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The filters that the playbooks wire the roles with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
+from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
+
+
+def plain(value: Any) -> Any:
+    """Ansible's lazy containers, as ordinary ones."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def resolve(apps: Any, vault: Any = None, secret: Any = "", setup: str = "site", host: Any = None) -> dict[str, Any]:
+    """Every app with every default filled in."""
+    try:
+        return resolve_apps(plain(apps), plain(vault or {}), secret, setup, plain(host or {}))
+    except AppsError as error:
+        raise AnsibleFilterError("django_apps is not good:\n" + "\n".join(f"- {line}" for line in error.problems)) from error
+
+
+class FilterModule:
+    """Projections of resolved apps onto what each role understands."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "resolve": resolve,
+            "shell_exports": wiring.shell_exports,
+            "postgres_databases": wiring.postgres_databases,
+            "postgres_clients": wiring.postgres_clients,
+            "python_literal": wiring.python_literal,
+            "gunicorn_apps": wiring.gunicorn_apps,
+            "whitenoise_apps": wiring.whitenoise_apps,
+            "supervisord_programs": wiring.supervisord_programs,
+            "nginx_sites": wiring.nginx_sites,
+            "release_specs": wiring.release_specs,
+            "release_secrets": wiring.release_secrets,
+            "schedule_units": wiring.schedule_units,
+            "system_packages": wiring.system_packages,
+            "python_versions": wiring.python_versions,
+            "app_accounts": wiring.app_accounts,
+            "app_files": wiring.app_files,
+            "host_address": wiring.host_address,
+        }

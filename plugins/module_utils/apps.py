@@ -1,0 +1,397 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""From what a user says about an app to everything that the roles need to know about it.
+
+``check`` finds what is wrong with ``django_apps``; ``resolve`` fills every default, once, so that
+no role or template has to. Both are pure functions of their arguments.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from ansible_collections.homeport.django.plugins.module_utils.app_schema import (
+    APP,
+    APP_NAME,
+    APP_NAME_HINT,
+    RESERVED_NAMES,
+    SECRETS,
+)
+from ansible_collections.homeport.django.plugins.module_utils.derive import SHORTEST_SECRET, derive
+from ansible_collections.homeport.django.plugins.module_utils.schema import Problems, closest, printable, type_name
+
+APPS_HOME = "/srv"
+SOCKETS = "/run/homeport"
+LOGS = "/var/log/homeport"
+POSTGRES_SOCKET = "/var/run/postgresql"
+POSTGRES_PORT = 5432
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a setup of the article has, and so what an app gets when it does not say."""
+
+    proxy: bool
+    databases: tuple[str, ...]
+    static: tuple[str, ...]
+
+
+SETUPS = {
+    "simple": Setup(proxy=False, databases=("sqlite", "none"), static=("whitenoise", "none")),
+    "typical": Setup(proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")),
+    "site": Setup(proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")),
+}
+
+
+class AppsError(ValueError):
+    """The definitions of the apps are not good; ``problems`` lists everything that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def check(apps: Any, secrets: Any, homeport_secret: Any, setup: str) -> list[str]:
+    """Everything that is wrong with the definitions, as ``path: what is wrong`` strings."""
+    return _parse(apps, secrets, homeport_secret, setup)[2]
+
+
+def resolve(
+    apps: Any, secrets: Any, homeport_secret: Any, setup: str, host: Mapping[str, Any] | None = None
+) -> dict[str, dict]:
+    """Every app with every default filled in, by name.
+
+    ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb`` and
+    ``database_host`` (empty when PostgreSQL runs beside the apps). Raises ``AppsError``.
+    """
+    parsed, secret_sets, problems = _parse(apps, secrets, homeport_secret, setup)
+    if problems:
+        raise AppsError(problems)
+    facts = {"cores": 1, "memory_mb": 1024, "database_host": "", **(host or {})}
+    return {
+        name: _resolve_one(name, app, secret_sets.get(name, SECRETS.blank()), str(homeport_secret), setup, facts)
+        for name, app in sorted(parsed.items())
+    }
+
+
+def _parse(apps: Any, secrets: Any, homeport_secret: Any, setup: str) -> tuple[dict, dict, Problems]:
+    problems = Problems()
+    if setup not in SETUPS:
+        problems.add("homeport_setup", f"must be one of {', '.join(SETUPS)}{closest(setup, list(SETUPS))}")
+        return {}, {}, problems
+    _check_secret(homeport_secret, problems)
+    parsed = _parse_set(apps, "django_apps", APP, problems)
+    secret_sets = _parse_set(secrets or {}, "vault_django_apps", SECRETS, problems)
+    for name in secret_sets:
+        if name not in parsed and isinstance(apps, Mapping) and name not in apps:
+            problems.add(f"vault_django_apps.{name}", f"no such app in django_apps{closest(name, list(parsed))}")
+    for name, app in parsed.items():
+        _check_app(name, app, secret_sets.get(name, SECRETS.blank()), SETUPS[setup], setup, problems)
+    _check_together(parsed, SETUPS[setup], problems)
+    return parsed, secret_sets, problems
+
+
+def _check_secret(secret: Any, problems: Problems) -> None:
+    if secret is None or secret == "":
+        problems.add("homeport_secret", "is required: put `openssl rand -hex 32` into the inventory's vault.yml")
+    elif not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
+        problems.add("homeport_secret", f"must be a string of at least {SHORTEST_SECRET} characters")
+
+
+def _parse_set(values: Any, path: str, shape: Any, problems: Problems) -> dict[str, dict]:
+    if not isinstance(values, Mapping):
+        problems.add(path, f"must be a dictionary of apps by name, not {type_name(values)}")
+        return {}
+    result = {}
+    for name, value in values.items():
+        if not isinstance(name, str) or not re.fullmatch(APP_NAME, name):
+            problems.add(path, f"{printable(name)} cannot name an app: {APP_NAME_HINT}")
+        elif name in RESERVED_NAMES:
+            problems.add(f"{path}.{name}", "is the name of a user or service of the system; choose another")
+        else:
+            result[str(name)] = shape.check(value, f"{path}.{name}", problems)
+    return result
+
+
+def _check_app(name: str, app: dict, secrets: dict, setup: Setup, setup_name: str, problems: Problems) -> None:
+    path = f"django_apps.{name}"
+    engine = app.get("database", {}).get("engine")
+    if engine in ("postgres", "sqlite", "none") and engine not in setup.databases:
+        problems.add(f"{path}.database", f"{engine} is not part of the {setup_name} setup; it has {', '.join(setup.databases)}")
+    server = app.get("static", {}).get("server")
+    if server in ("nginx", "whitenoise", "none") and server not in setup.static:
+        problems.add(f"{path}.static", f"{server} is not part of the {setup_name} setup; it has {', '.join(setup.static)}")
+    if not app.get("static", {}).get("collect", True) and server != "none" and "path" not in app["static"]:
+        problems.add(f"{path}.static.path", "is required when static files are not collected: the folder that holds them")
+    for key in set(app.get("env", {})) & set(secrets.get("env", {})):
+        problems.add(f"{path}.env.{key}", f"is also in vault_django_apps.{name}.env; keep one")
+    if app.get("overlay_settings") and not app.get("overlay"):
+        problems.add(f"{path}.overlay_settings", "has no effect without overlay: true")
+    for process in sorted(set(app.get("processes", {})) & set(app.get("schedules", {}))):
+        problems.add(f"{path}.schedules.{process}", "is also the name of a process; choose another")
+    for key, expression in app.get("overlay_settings", {}).items():
+        try:
+            ast.parse(expression if isinstance(expression, str) else "", mode="eval")
+        except (SyntaxError, ValueError):
+            problems.add(f"{path}.overlay_settings.{key}", "is not a Python expression")
+    for url_path, url in (
+        (f"{path}.database.url", app.get("database", {}).get("url")),
+        (f"vault_django_apps.{name}.database_url", secrets.get("database_url")),
+    ):
+        _check_database_url(url, url_path, problems)
+    if "url" in app.get("database", {}) and "database_url" in secrets:
+        problems.add(f"{path}.database.url", f"is also in vault_django_apps.{name}.database_url; keep one")
+    if not problems:
+        known = {**_base_environment(name, app, secrets, "x" * SHORTEST_SECRET, setup_name, {}), **RELEASE_ENVIRONMENT}
+        known.update({key: "" for key in secrets.get("env", {})})
+        for key, value in app.get("env", {}).items():
+            for used in _references(value):
+                if used not in known and not isinstance(app["env"].get(used), str):
+                    hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
+                    problems.add(f"{path}.env.{key}", f"takes the value of {used}, which the app's environment does not have{hint}")
+
+
+def _check_database_url(url: Any, path: str, problems: Problems) -> None:
+    if not isinstance(url, str):
+        return
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  (raises where the port is no number)
+    except ValueError:
+        problems.add(path, "is not a URL (a password in it must be percent-encoded)")
+        return
+    if not parts.scheme or "://" not in url:
+        problems.add(path, "must be a URL such as postgres://user@host:5432/name")
+
+
+def _check_together(apps: dict[str, dict], setup: Setup, problems: Problems) -> None:
+    owners: dict[str, str] = {}
+    ports: dict[int, str] = {}
+    databases: dict[str, str] = {}
+    for name, app in apps.items():
+        for field in ("domains", "aliases"):
+            for domain in app.get(field, []):
+                if owners.setdefault(domain, name) != name:
+                    problems.add(f"django_apps.{name}.{field}", f"{domain} belongs to the app {owners[domain]} already")
+                elif field == "aliases" and domain in app.get("domains", []):
+                    problems.add(f"django_apps.{name}.{field}", f"{domain} is among its domains already")
+        port = app.get("web", {}).get("port")
+        if not setup.proxy and isinstance(port, int) and ports.setdefault(port, name) != name:
+            problems.add(f"django_apps.{name}.web.port", f"{port} is used by the app {ports[port]}; without nginx each app needs its own port")
+        database = app.get("database", {}).get("name", name)
+        if databases.setdefault(database, name) != name:
+            problems.add(f"django_apps.{name}.database.name", f"{database} is the database of the app {databases[database]}")
+
+
+# What a release adds to the environment of its processes: {release} is its folder, {id} its name.
+RELEASE_ENVIRONMENT = {
+    "STATIC_ROOT": "{release}/static",
+    "DJANGO_STATIC_ROOT": "{release}/static",
+    "RELEASE": "{id}",
+}
+
+
+def _resolve_one(name: str, app: dict, secrets: dict, homeport_secret: str, setup: str, host: Mapping[str, Any]) -> dict:
+    shape = SETUPS[setup]
+    home = f"{APPS_HOME}/{name}"
+    static = {**app["static"], "server": app["static"].get("server", shape.static[0])}
+    plain = _base_environment(name, app, secrets, homeport_secret, setup, host)
+    environment, release_environment = _environment(plain, app["env"], secrets.get("env", {}))
+    database = _database(name, app, secrets, homeport_secret, shape, host)
+    web = {**app["web"]}
+    web.setdefault("workers", _workers(host))
+    return {
+        **app,
+        "name": name,
+        "user": name,
+        "group": name,
+        "home": home,
+        "logs": f"{LOGS}/{name}",
+        "canonical": app["domains"][0],
+        "redirects": app["domains"][1:],
+        "site_url": _site_url(app, shape),
+        "proxied": shape.proxy,
+        "database": database,
+        "static": {**static, "root": f"{home}/static"},
+        "media": {**app["media"], "root": f"{home}/shared/media"},
+        "web": {**web, "socket": _web_socket(name, app, shape)},
+        "server_packages": _server_packages(app, static, database),
+        "environment": environment,
+        "release_environment": release_environment,
+        "source_secrets": {key: secrets[key] for key in ("deploy_key", "git") if key in secrets},
+    }
+
+
+def _workers(host: Mapping[str, Any]) -> int:
+    """Two workers where there are two cores and memory for them, else one: threads do the waiting."""
+    return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 900 else 1
+
+
+def _site_url(app: dict, shape: Setup) -> str:
+    port = app["web"]["port"]
+    suffix = f":{port}" if not shape.proxy and port != 80 else ""
+    return f"http://{app['domains'][0]}{suffix}"
+
+
+def _web_socket(name: str, app: dict, shape: Setup) -> str:
+    return f"unix://{SOCKETS}/{name}.sock" if shape.proxy else f"tcp://0.0.0.0:{app['web']['port']}"
+
+
+def _server_packages(app: dict, static: dict, database: dict) -> list[str]:
+    """What Homeport needs in the virtual environment; a version that the project brings is kept."""
+    packages = ["gunicorn"]
+    if app["overlay"] and database["engine"] == "postgres":
+        packages.append("psycopg[binary]")
+    if app["overlay"] and static["server"] == "whitenoise":
+        packages.append("whitenoise[brotli]")
+    return packages
+
+
+def _database(
+    name: str, app: dict, secrets: dict, homeport_secret: str, shape: Setup, host: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The database as its user sees it: engine, name, user, password, host, port, sslmode, url, managed."""
+    given = app["database"]
+    url = given.get("url") or secrets.get("database_url")
+    result: dict[str, Any] = {"conn_max_age": given["conn_max_age"], "managed": False, "sslmode": "", "port": ""}
+    if url:
+        return {**result, **parse_database_url(url), "url": url}
+    engine = given.get("engine", shape.databases[0])
+    result.update({"engine": engine, "name": given.get("name", name), "user": "", "password": "", "host": "", "url": ""})
+    if engine == "sqlite":
+        path = f"{APPS_HOME}/{name}/shared/data/{given.get('name', 'db')}.sqlite3"
+        result.update({"name": path, "url": f"sqlite:///{path}"})
+    elif engine == "postgres":
+        server = str(host.get("database_host") or "")
+        password = secrets.get("database_password") or derive(homeport_secret, name, "database_password")
+        result.update({"managed": True, "user": name, "port": POSTGRES_PORT})
+        if server:
+            result.update({"host": server, "password": password, "sslmode": "require"})
+            address = f"[{server}]" if ":" in server else server
+            result["url"] = (
+                f"postgres://{name}:{quote(password, safe='')}@{address}:{POSTGRES_PORT}/{result['name']}?sslmode=require"
+            )
+        else:
+            result["host"] = POSTGRES_SOCKET
+            result["url"] = f"postgres://{name}@{quote(POSTGRES_SOCKET, safe='')}/{result['name']}"
+    return result
+
+
+def parse_database_url(url: str) -> dict[str, Any]:
+    """engine, name, user, password, host, port and sslmode of a database's URL."""
+    parts = urlsplit(url)
+    engine = {"postgresql": "postgres", "psql": "postgres", "pgsql": "postgres"}.get(parts.scheme, parts.scheme)
+    options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+    return {
+        "engine": engine,
+        "name": unquote(parts.path[1:]),
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "host": unquote(parts.hostname or "") or unquote(options.get("host", "")),
+        "port": parts.port or (POSTGRES_PORT if engine == "postgres" else ""),
+        "sslmode": options.get("sslmode", ""),
+    }
+
+
+def _base_environment(
+    name: str, app: dict, secrets: dict, homeport_secret: str, setup: str, host: Mapping[str, Any]
+) -> dict[str, str]:
+    """The conventional names under which Django projects look for their settings."""
+    shape = SETUPS[setup]
+    home = f"{APPS_HOME}/{name}"
+    hosts = [*app["domains"], *(alias[1:] if alias.startswith("*.") else alias for alias in app["aliases"])]
+    secret_key = secrets.get("secret_key") or derive(homeport_secret, name, "secret_key")
+    site_url = _site_url(app, shape)
+    scheme, port = site_url.split("://")[0], site_url[len("http://") :].partition(":")[2]
+    origins = [f"{scheme}://{'*' + host if host.startswith('.') else host}{':' + port if port else ''}" for host in hosts]
+    database = _database(name, app, secrets, homeport_secret, shape, host)
+    result = {
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "DEBUG": "0",
+        "DJANGO_DEBUG": "0",
+        "SECRET_KEY": secret_key,
+        "DJANGO_SECRET_KEY": secret_key,
+        "ALLOWED_HOSTS": ",".join(hosts),
+        "DJANGO_ALLOWED_HOSTS": ",".join(hosts),
+        "CSRF_TRUSTED_ORIGINS": ",".join(origins),
+        "DJANGO_CSRF_TRUSTED_ORIGINS": ",".join(origins),
+        "SITE_URL": site_url,
+        "STATIC_URL": app["static"]["url"],
+    }
+    if app["media"]["kind"] == "local":
+        result.update(MEDIA_ROOT=f"{home}/shared/media", DJANGO_MEDIA_ROOT=f"{home}/shared/media", MEDIA_URL=app["media"]["url"])
+    if app.get("settings"):
+        result["DJANGO_SETTINGS_MODULE"] = app["settings"]
+    if not shape.proxy:
+        result["SERVE_MEDIA"] = "1"
+    result.update(_database_environment(database))
+    for kind, names in (("cache", ("CACHE_URL",)), ("broker", ("BROKER_URL", "CELERY_BROKER_URL"))):
+        url = app[kind].get("url") or secrets.get(f"{kind}_url")
+        if url:
+            result.update({key: url for key in names})
+            if urlsplit(url).scheme in ("redis", "rediss", "unix"):
+                result.setdefault("REDIS_URL", url)
+    return result
+
+
+def _database_environment(database: Mapping[str, Any]) -> dict[str, str]:
+    if not database["url"]:
+        return {}
+    result = {"DATABASE_URL": database["url"], "CONN_MAX_AGE": str(database["conn_max_age"])}
+    if database["engine"] == "postgres":
+        names = {"PGHOST": "host", "PGPORT": "port", "PGDATABASE": "name", "PGUSER": "user", "PGPASSWORD": "password", "PGSSLMODE": "sslmode"}
+        result.update({key: str(database[field]) for key, field in names.items() if database[field]})
+    elif database["engine"] == "sqlite":
+        result["SQLITE_PATH"] = database["name"]
+    return result
+
+
+def _references(value: Any) -> list[str]:
+    """The variables that a value is built from."""
+    if not isinstance(value, Mapping):
+        return []
+    if "from" in value:
+        return [value["from"]]
+    return re.findall(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", value["format"])
+
+
+def _environment(plain: dict[str, str], own: Mapping[str, Any], secret: Mapping[str, str]) -> tuple[dict, dict]:
+    """The environment, and what in it each release fills in for itself."""
+    values = {**plain, **{key: value for key, value in own.items() if isinstance(value, str)}, **secret}
+    release = {key: value for key, value in RELEASE_ENVIRONMENT.items() if key not in values}
+    for key, value in own.items():
+        used = _references(value)
+        if not used:
+            if isinstance(value, Mapping):
+                values[key] = value["format"]
+            continue
+        text = value["format"] if "format" in value else "{%s}" % value["from"]
+        known = {**values, **release}
+        if any(reference in release for reference in used):
+            escaped = {name: known[name] if name in release else _escape(known[name]) for name in used}
+            release[key] = _substitute(_escape_rest(text), escaped)
+            values.pop(key, None)
+        else:
+            values[key] = _substitute(text, known)
+    return values, release
+
+
+def _substitute(text: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", lambda match: values[match[1]], text)
+
+
+def _escape(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _escape_rest(text: str) -> str:
+    """Doubles the braces that are no reference, for a text that str.format reads once more."""
+    parts = re.split(r"(\{[A-Za-z_][A-Za-z0-9_]*\})", text)
+    return "".join(part if index % 2 else _escape(part) for index, part in enumerate(parts))

@@ -1,0 +1,23 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Secrets derived from the one secret that a site keeps.
+
+``derive(homeport_secret, app, purpose)`` is HMAC-SHA256 over ``homeport/v1/<app>/<purpose>``,
+written in URL-safe base64 without padding (43 characters). The same inputs always give the same
+secret, nothing is stored, and one app's secret tells nothing about another's.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+SHORTEST_SECRET = 32
+
+
+def derive(homeport_secret: str, app: str, purpose: str) -> str:
+    """The secret of ``app`` for ``purpose`` (``secret_key``, ``database_password``...)."""
+    message = f"homeport/v1/{app}/{purpose}".encode()
+    digest = hmac.new(homeport_secret.encode(), message, hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

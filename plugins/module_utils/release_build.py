@@ -1,0 +1,399 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Building a release: code, dependencies, configuration, build commands, static files. Nothing live is touched."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    LIBRARY,
+    DeployError,
+    Layout,
+    Runner,
+)
+from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK, PROBE
+from ansible_collections.homeport.django.plugins.module_utils.release_requirements import Requirements
+from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, give
+
+SMALLEST_SPACE = 400 * 1024 * 1024
+COMPRESSIBLE = (".css", ".js", ".mjs", ".json", ".svg", ".html", ".txt", ".xml", ".map", ".wasm", ".ico", ".ttf", ".otf")
+SMALLEST_COMPRESSIBLE = 512
+NOT_SEARCHED = {".git", "node_modules", "venv", ".venv", "site-packages", "tests", "test", "docs", "examples", "example"}
+
+
+def fingerprint(layout: Layout, revision: str) -> str:
+    """What tells one release from another: the code, how it is built, and its configuration."""
+    digest = hashlib.sha256()
+    recipe = {key: layout.spec.get(key) for key in RECIPE}
+    digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
+    for folder, folders, files in os.walk(layout.config):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            digest.update(os.path.relpath(path, layout.config).encode() + b"\0")
+            with open(path, "rb") as stream:
+                digest.update(hashlib.sha256(stream.read()).digest())
+    return digest.hexdigest()
+
+
+# Fields of an app that change what a release contains.
+RECIPE = (
+    "manage",
+    "settings",
+    "overlay",
+    "python",
+    "requirements",
+    "server_packages",
+    "build",
+    "static",
+    "media",
+    "shared",
+    "release_environment",
+    "file_paths",
+    "application",
+    "server",
+)
+
+
+class Build:
+    """One new release of one app."""
+
+    def __init__(self, layout: Layout, revision: str, mark: str, upload: str | None) -> None:
+        self.layout = layout
+        self.runner = Runner(layout)
+        self.revision = revision
+        self.mark = mark
+        self.upload = upload
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        self.id = f"{stamp}-{mark[:8]}"
+        self.folder = f"{layout.releases}/{self.id}"
+        self.spec = layout.spec
+        self.record: dict[str, Any] = {"id": self.id, "revision": revision, "fingerprint": mark}
+
+    def run(self) -> dict[str, Any]:
+        """Builds the release and returns its record. A failed build leaves no folder behind."""
+        self.check_space()
+        self.sweep()
+        started = time.monotonic()
+        try:
+            self.build()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        self.record["seconds"] = round(time.monotonic() - started, 1)
+        self.record["built"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.write("release.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
+        return self.record
+
+    def check_space(self) -> None:
+        free = shutil.disk_usage(self.layout.releases)
+        needed = max(SMALLEST_SPACE, 2 * self.layout.record(self.layout.current).get("bytes", 0))
+        if free.free < needed:
+            raise DeployError(
+                f"no space left to build: {self.layout.releases} has {free.free >> 20} MiB free and "
+                f"{needed >> 20} MiB are needed; free some, or lower keep_releases"
+            )
+
+    def sweep(self) -> None:
+        """Takes away what a build that was cut off left behind."""
+        complete = set(self.layout.known_releases())
+        for name in os.listdir(self.layout.releases):
+            path = f"{self.layout.releases}/{name}"
+            if path not in complete:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def build(self) -> None:
+        layout, spec = self.layout, self.spec
+        layout.own_folder(self.folder)
+        fetched = f"{self.folder}/src"
+        Source(layout, self.runner).fetch(self.revision, fetched, self.upload)
+        source = f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
+        if not os.path.isdir(source):
+            raise DeployError(f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}")
+        self.add_configuration(source)
+        manage, project = self.find_manage(source)
+        self.record["requirements"] = Requirements(layout, self.runner, self.folder, source, project).install()
+        self.write_environment(manage, project)
+        for command in spec["build"]:
+            self.command(command, source)
+        answer = self.probe()
+        self.keep_data(answer, source)
+        self.record.update({key.lower(): value for key, value in answer.items()})
+        self.record["application"] = self.find_application(answer, project)
+        self.write("config/application", self.record["application"] + "\n")
+        self.record["static_root"] = self.find_static(answer, source)
+        if self.record["static_root"] and spec["static"]["server"] == "nginx":
+            if spec["static"]["precompress"]:
+                precompress(self.record["static_root"])
+            publish(self.record["static_root"], layout)
+        self.record["bytes"] = folder_size(self.folder)
+
+    def write(self, name: str, text: str, mode: int = 0o644) -> None:
+        path = f"{self.folder}/{name}"
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(path, mode)
+
+    def add_configuration(self, source: str) -> None:
+        """The release keeps its own copy, so that what runs never sees a later change."""
+        shutil.copytree(self.layout.config, f"{self.folder}/config", symlinks=True)
+        gid = self.layout.ids()[1]
+        for folder, _folders, files in os.walk(f"{self.folder}/config"):
+            os.chown(folder, 0, gid)
+            os.chmod(folder, 0o750)
+            for name in files:
+                os.chown(f"{folder}/{name}", 0, gid)
+        root = os.path.realpath(source)
+        for number, path in enumerate(self.spec["file_paths"]):
+            target = os.path.join(root, path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if not os.path.realpath(os.path.dirname(target)).startswith(root):
+                raise DeployError(f"files.{path} leads out of the source through a link")
+            if os.path.lexists(target):
+                os.unlink(target)
+            shutil.copyfile(f"{self.layout.config}/files/{number}", target)
+            os.chmod(target, 0o640)
+        if self.spec["file_paths"]:
+            give(root, *self.layout.ids())
+
+    def find_manage(self, source: str) -> tuple[str, str]:
+        """The management command and the folder it is run in."""
+        given = self.spec.get("manage")
+        if given and not given.split()[0].endswith("manage.py"):
+            return given, source
+        if given:
+            path = os.path.join(source, given)
+            if not os.path.isfile(path):
+                raise DeployError(f"manage: the source has no {given}")
+            return "python manage.py", os.path.dirname(path)
+        if "package" in self.spec["source"]:
+            return "python -m django", source
+        found = search(source, "manage.py", depth=4)
+        nearest = [path for path in found if path.count("/") == min(other.count("/") for other in found)]
+        if not nearest:
+            raise DeployError("the source has no manage.py; name the management command in manage")
+        if len(nearest) > 1:
+            names = ", ".join(os.path.relpath(path, source) for path in nearest)
+            raise DeployError(f"the source has several manage.py ({names}); name one in manage")
+        return "python manage.py", os.path.dirname(nearest[0])
+
+    def write_environment(self, manage: str, project: str) -> None:
+        """What only the release knows of its environment, and manage.py as a command of its own."""
+        os.makedirs(f"{self.folder}/bin", exist_ok=True)
+        os.makedirs(f"{self.folder}/static", exist_ok=True)
+        os.chown(f"{self.folder}/static", *self.layout.ids())
+        script = f'#!/bin/sh\ncd {shlex.quote(project)} || exit 1\nexec {manage} "$@"\n'
+        self.write("bin/manage.py", script, mode=0o755)
+        values = {
+            key: value.format(release=self.folder, id=self.id) for key, value in self.spec["release_environment"].items()
+        }
+        settings = self.spec.get("settings") or settings_module(f"{project}/manage.py")
+        if not settings:
+            raise DeployError("manage.py names no settings module; name it in settings")
+        values.update(
+            HOMEPORT_APP=self.layout.name,
+            HOMEPORT_PROJECT=project,
+            VIRTUAL_ENV=f"{self.folder}/venv",
+            DJANGO_SETTINGS_MODULE="homeport_settings" if self.spec["overlay"] else settings,
+        )
+        if self.spec["overlay"]:
+            values["HOMEPORT_BASE_SETTINGS"] = settings
+        self.record["settings"] = settings
+        lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
+        lines.append(f"export PATH={self.folder}/bin:{self.folder}/venv/bin:$PATH\n")
+        if self.spec["overlay"]:
+            lines.append(f"export PYTHONPATH={self.folder}/config:{shlex.quote(project)}${{PYTHONPATH:+:$PYTHONPATH}}\n")
+        self.write("config/release.env", "".join(lines), mode=0o640)
+        os.chown(f"{self.folder}/config/release.env", 0, self.layout.ids()[1])
+
+    def command(self, command: str, source: str) -> None:
+        argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", f"cd {shlex.quote(source)}\n{command}"]
+        self.runner.run(argv, f"the build command '{command}'")
+
+    def probe(self) -> dict[str, Any]:
+        question = {"collect": self.spec["static"]["collect"] and self.spec["static"]["server"] != "none", "mark": MARK}
+        try:
+            out = self.runner.in_release(
+                self.folder, ["python", "-c", PROBE, json.dumps(question)], "loading the project"
+            )
+        except DeployError as error:
+            if "STATIC_ROOT is not set" in str(error) or "without having set the STATIC_ROOT" in str(error):
+                raise DeployError(
+                    "the settings have no STATIC_ROOT, so static files cannot be collected: set it from the "
+                    "environment variable STATIC_ROOT, or set overlay: true or static: none for this app"
+                ) from error
+            raise
+        lines = [line for line in out.splitlines() if line.startswith(MARK)]
+        answer: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
+        declared = self.spec["static"]["url"]
+        actual = answer["STATIC_URL"]
+        if self.spec["static"]["server"] == "nginx" and actual and not actual.startswith("http") and "/" + actual.lstrip("/") != declared:
+            raise DeployError(f"the settings have STATIC_URL {actual}, but static.url is {declared}; make them the same")
+        return answer
+
+    def keep_data(self, answer: dict[str, Any], source: str) -> None:
+        """Data that the project keeps beside its code moves to where it survives the release."""
+        inside = os.path.realpath(f"{self.folder}/src") + "/"
+        for path in self.spec["shared"]:
+            self.link_shared(f"{source}/{path}", f"{self.layout.shared}/files/{path}")
+        media = answer["MEDIA_ROOT"]
+        if media and self.spec["media"]["kind"] == "local" and os.path.realpath(media).startswith(inside):
+            self.link_shared(media.rstrip("/"), f"{self.layout.shared}/media", folder=True)
+        for name in answer["sqlite"]:
+            if os.path.realpath(name).startswith(inside):
+                self.link_shared(name, f"{self.layout.shared}/data/{os.path.basename(name)}", folder=False)
+
+    def link_shared(self, path: str, kept: str, folder: bool | None = None) -> None:
+        """Replaces ``path`` by a link to ``kept``; what the source brings is taken over once, never again."""
+        if os.path.islink(path) and os.path.realpath(path) == os.path.realpath(kept):
+            return
+        uid, gid = self.layout.ids()
+        is_folder = os.path.isdir(path) if folder is None else folder
+        if not os.path.isdir(os.path.dirname(kept)):
+            os.makedirs(os.path.dirname(kept), mode=0o750)
+            os.chown(os.path.dirname(kept), uid, gid)
+        if is_folder:
+            self.layout.own_folder(kept)
+        if os.path.isdir(path) and not os.path.islink(path):
+            for name in os.listdir(path):
+                if not os.path.lexists(f"{kept}/{name}"):
+                    subprocess.run(["cp", "-a", f"{path}/{name}", f"{kept}/{name}"], check=True)
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            if not os.path.lexists(kept):
+                subprocess.run(["cp", "-a", path, kept], check=True)
+            os.unlink(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.symlink(kept, path)
+
+    def find_application(self, answer: dict[str, Any], project: str) -> str:
+        """module:callable for gunicorn."""
+        given = self.spec.get("application")
+        if given:
+            return str(given)
+        server = self.spec["server"]
+        dotted = answer[f"{server.upper()}_APPLICATION"]
+        if dotted:
+            module, _dot, name = dotted.rpartition(".")
+            return f"{module}:{name}"
+        package = answer["ROOT_URLCONF"].rpartition(".")[0]
+        if package and os.path.isfile(f"{project}/{package.replace('.', '/')}/{server}.py"):
+            return f"{package}.{server}:application"
+        found = search(project, f"{server}.py", depth=3)
+        if len(found) == 1:
+            module = os.path.relpath(found[0], project)[:-3].replace("/", ".")
+            return f"{module}:application"
+        raise DeployError(f"cannot tell where the {server.upper()} application is; name it in web.application")
+
+    def find_static(self, answer: dict[str, Any], source: str) -> str:
+        static = self.spec["static"]
+        if static["server"] == "none":
+            return ""
+        if static.get("path"):
+            path = f"{source}/{static['path']}"
+            if not os.path.isdir(path):
+                raise DeployError(f"static.path: the source has no folder {static['path']}")
+            return path
+        return answer["STATIC_ROOT"] if os.path.isdir(answer["STATIC_ROOT"] or "/nonexistent") else ""
+
+
+def settings_module(manage: str) -> str:
+    """The settings module that a manage.py names."""
+    try:
+        with open(manage, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+    except OSError:
+        return ""
+    found = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]", text)
+    return found[1] if found else ""
+
+
+def search(folder: str, name: str, depth: int) -> list[str]:
+    """Files called ``name`` at most ``depth`` folders down, without tests, docs and installed packages."""
+    found = []
+    base = folder.rstrip("/").count("/")
+    for path, folders, files in os.walk(folder):
+        folders[:] = [] if path.count("/") - base >= depth - 1 else sorted(set(folders) - NOT_SEARCHED)
+        if name in files:
+            found.append(os.path.join(path, name))
+    return found
+
+
+def precompress(root: str) -> None:
+    """Adds .gz and .br beside every file that is worth it and has none yet."""
+    brotli = shutil.which("brotli")
+    missing = []
+    for folder, _folders, files in os.walk(root):
+        present = set(files)
+        for name in files:
+            path = os.path.join(folder, name)
+            if not name.endswith(COMPRESSIBLE) or os.path.getsize(path) < SMALLEST_COMPRESSIBLE:
+                continue
+            if f"{name}.gz" not in present:
+                with open(path, "rb") as plain, gzip.GzipFile(f"{path}.gz", "wb", 9, mtime=0) as packed:
+                    shutil.copyfileobj(plain, packed)
+            if brotli and f"{name}.br" not in present:
+                missing.append(path)
+    for start in range(0, len(missing), 200):
+        subprocess.run([str(brotli), "--keep", "--quality=9", *missing[start : start + 200]], check=True)
+
+
+def publish(root: str, layout: Layout) -> None:
+    """Adds a release's static files to those that the web server reads, beside the other releases' files.
+
+    Pages of the release that is live and of the one that follows it both find theirs, before and after
+    the switch. The files are hard links: they cost no space.
+    """
+    uid, gid = layout.ids()[0], layout.web_gid()
+    for folder, _folders, files in os.walk(root):
+        target = os.path.join(layout.static, os.path.relpath(folder, root))
+        if not os.path.isdir(target):
+            os.makedirs(target)
+        os.chown(target, uid, gid)
+        os.chmod(target, 0o2750)
+        for name in files:
+            path = os.path.join(folder, name)
+            real = os.path.realpath(path)
+            if not real.startswith((os.path.realpath(layout.home) + "/",)):
+                continue
+            os.chown(real, uid, gid)
+            os.chmod(real, 0o640)
+            public = os.path.join(target, name)
+            if os.path.lexists(public) and os.path.samefile(real, public):
+                continue
+            beside = os.path.join(target, f".{name}.new")
+            if os.path.lexists(beside):
+                os.unlink(beside)
+            os.link(real, beside)
+            os.rename(beside, public)
+
+
+def withdraw(layout: Layout, releases: list[str]) -> None:
+    """Removes static files that no kept release has any more."""
+    roots = [root for release in releases for root in [layout.record(release).get("static_root")] if root]
+    if not roots:
+        return
+    for folder, _folders, files in os.walk(layout.static, topdown=False):
+        relative = os.path.relpath(folder, layout.static)
+        for name in files:
+            if not any(os.path.lexists(os.path.join(root, relative, name)) for root in roots):
+                os.unlink(os.path.join(folder, name))
+        if folder != layout.static and not os.listdir(folder):
+            os.rmdir(folder)
+
+
+def folder_size(folder: str) -> int:
+    """Bytes that the files below ``folder`` take."""
+    return sum(
+        os.lstat(os.path.join(path, name)).st_size for path, _folders, files in os.walk(folder) for name in files
+    )

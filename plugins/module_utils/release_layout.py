@@ -1,0 +1,190 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Where an app's releases live on its host, and how commands run in them."""
+
+from __future__ import annotations
+
+import fcntl
+import grp
+import json
+import os
+import pwd
+import subprocess
+import time
+from typing import Any
+
+LIBRARY = "/usr/local/lib/homeport"
+RUNTIME = "/run/homeport"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+WEB_GROUP = "www-data"
+
+
+class DeployError(Exception):
+    """A step failed; the message says what it means for the app."""
+
+
+class Layout:
+    """The folders of one app."""
+
+    def __init__(self, spec: dict[str, Any], secrets: dict[str, str] | None = None) -> None:
+        self.spec = spec
+        self.secrets = secrets or {}
+        self.name: str = spec["name"]
+        self.user: str = spec["user"]
+        self.home: str = spec["home"]
+        self.releases = f"{self.home}/releases"
+        self.shared = f"{self.home}/shared"
+        self.static = f"{self.home}/static"
+        self.config = f"{self.home}/config"
+        self.slots = f"{self.home}/slots"
+        self.cache = f"{self.home}/cache"
+        self.runtime = f"{RUNTIME}/{self.name}"
+        self.next_link = f"{self.home}/next"
+
+    @property
+    def current(self) -> str | None:
+        """Folder of the release that is live."""
+        return self.resolve_link(f"{self.home}/current")
+
+    def resolve_link(self, link: str) -> str | None:
+        path = os.path.realpath(link)
+        return path if os.path.islink(link) and os.path.isdir(path) else None
+
+    def point(self, link: str, target: str) -> None:
+        """Moves ``link`` to ``target`` in one step."""
+        beside = f"{link}.new"
+        if os.path.lexists(beside):
+            os.unlink(beside)
+        os.symlink(target, beside)
+        os.rename(beside, link)
+
+    def known_releases(self) -> list[str]:
+        """Folders of the complete releases, oldest first."""
+        try:
+            names = sorted(os.listdir(self.releases))
+        except FileNotFoundError:
+            return []
+        return [f"{self.releases}/{name}" for name in names if os.path.isfile(f"{self.releases}/{name}/release.json")]
+
+    def record(self, release: str | None) -> dict[str, Any]:
+        """What was written down of a release when it was built."""
+        if not release:
+            return {}
+        try:
+            with open(f"{release}/release.json", encoding="utf-8") as stream:
+                return json.load(stream)
+        except (OSError, ValueError):
+            return {}
+
+    def ids(self) -> tuple[int, int]:
+        entry = pwd.getpwnam(self.user)
+        return entry.pw_uid, entry.pw_gid
+
+    def web_gid(self) -> int:
+        """Group whose members may read static files: the web server's where there is one."""
+        try:
+            return grp.getgrnam(WEB_GROUP).gr_gid
+        except KeyError:
+            return self.ids()[1]
+
+    def own_folder(self, path: str, mode: int = 0o750) -> str:
+        if not os.path.isdir(path):
+            os.makedirs(path, mode=mode)
+            os.chown(path, *self.ids())
+            os.chmod(path, mode)
+        return path
+
+
+class Runner:
+    """Runs commands as the app's user, and keeps what they print for the message when one fails."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.base = {
+            "PATH": PATH,
+            "HOME": f"{layout.home}/home",
+            "LANG": "C.UTF-8",
+            "UV_CACHE_DIR": f"{layout.cache}/uv",
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_NO_PROGRESS": "1",
+            "UV_TOOL_DIR": f"{layout.cache}/tools",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "XDG_CACHE_HOME": layout.cache,
+            "npm_config_cache": f"{layout.cache}/npm",
+        }
+        # the host's own settings for uv (an index, a certificate store) hold for its apps too
+        self.base.update({key: value for key, value in os.environ.items() if key.startswith(("UV_", "SSL_CERT_"))})
+
+    def run(
+        self,
+        argv: list[str],
+        what: str,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        timeout: int = 1800,
+        stdin: str = "",
+    ) -> str:
+        """Standard output of ``argv``; raises DeployError with the end of what it printed."""
+        uid, gid = self.layout.ids()
+        groups = os.getgrouplist(self.layout.user, gid)
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=cwd or f"{self.layout.home}/home",
+                env={**self.base, **(env or {})},
+                user=uid,
+                group=gid,
+                extra_groups=groups,
+                umask=0o027,
+                input=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DeployError(f"{what} did not finish within {timeout} s") from error
+        except OSError as error:
+            raise DeployError(f"{what} could not be started: {error}") from error
+        if done.returncode:
+            raise DeployError(f"{what} failed (exit status {done.returncode}):\n{tail(done.stdout + done.stderr)}")
+        return done.stdout
+
+    def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
+        """The same within a release: its environment, its virtual environment, its project folder."""
+        return self.run([f"{LIBRARY}/run", release, *argv], what, **options)
+
+
+class Lock:
+    """One deploy of an app at a time. The kernel frees it when the holder dies, so none is ever stale."""
+
+    def __init__(self, layout: Layout, holder: str) -> None:
+        self.path = f"{layout.home}/deploy.lock"
+        self.holder = holder
+        self.name = layout.name
+        self.stream: Any = None
+
+    def __enter__(self) -> Lock:
+        self.stream = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115  (held until __exit__)
+        try:
+            fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.stream.seek(0)
+            who = self.stream.read().strip() or "another run"
+            self.stream.close()
+            raise DeployError(f"{self.name} is being deployed by {who}; wait for it to end") from None
+        self.stream.truncate(0)
+        self.stream.write(f"{self.holder} since {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}\n")
+        self.stream.flush()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stream.truncate(0)
+        self.stream.close()
+
+
+def tail(text: str, lines: int = 25, width: int = 400) -> str:
+    """The last lines of ``text``."""
+    return "\n".join(line[:width] for line in text.rstrip().splitlines()[-lines:])

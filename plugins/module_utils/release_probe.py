@@ -1,0 +1,45 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The program that a release's own Python runs to tell about itself.
+
+One process asks Django for the settings that Homeport needs, runs the system checks and collects the
+static files: each start of Django costs most of a second.
+"""
+
+from __future__ import annotations
+
+PROBE = r"""
+import io, json, os, sys
+sys.path.insert(0, os.getcwd())
+wanted = json.loads(sys.argv[1])
+answer = {}
+import django
+from django.conf import settings
+django.setup()
+answer["django"] = django.get_version()
+answer["python"] = ".".join(str(part) for part in sys.version_info[:3])
+for name in ("WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL", "MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF"):
+    value = getattr(settings, name, None)
+    answer[name] = str(value) if value else ""
+answer["staticfiles"] = "django.contrib.staticfiles" in settings.INSTALLED_APPS
+answer["sqlite"] = [
+    str(database.get("NAME"))
+    for database in settings.DATABASES.values()
+    if str(database.get("ENGINE", "")).rsplit(".", 1)[-1] in ("sqlite3", "spatialite")
+]
+from django.core.checks import run_checks, ERROR
+failed = [message for message in run_checks() if message.is_serious(ERROR) and not message.is_silenced()]
+if failed:
+    sys.stderr.write("the system check found errors:\n" + "\n".join(str(message) for message in failed) + "\n")
+    sys.exit(3)
+if wanted["collect"] and answer["staticfiles"]:
+    if not answer["STATIC_ROOT"]:
+        sys.stderr.write("STATIC_ROOT is not set in %s\n" % os.environ.get("DJANGO_SETTINGS_MODULE"))
+        sys.exit(4)
+    from django.core.management import call_command
+    out = io.StringIO()
+    call_command("collectstatic", interactive=False, verbosity=0, stdout=out)
+print(wanted["mark"] + json.dumps(answer))
+"""
+MARK = "homeport-probe:"
+NO_STATIC_ROOT = 4

@@ -1,0 +1,194 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Finding out how a project declares its dependencies, and installing them with uv."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout, Runner
+
+UV = "/usr/local/bin/uv"
+
+# Looked for in this order, in the source's root and then beside manage.py.
+REQUIREMENT_FILES = [
+    "requirements.txt",
+    "requirements/production.txt",
+    "requirements/prod.txt",
+    "requirements/deploy.txt",
+    "requirements/base.txt",
+    "requirements-production.txt",
+    "requirements-prod.txt",
+    "requirements.in",
+]
+
+# What Homeport adds where a project brings no version of its own.
+CONSTRAINTS = ["gunicorn>=23,<28", "psycopg>=3.1,<4", "whitenoise>=6.5,<7"]
+
+
+class Requirements:
+    """Fills the virtual environment of one release."""
+
+    def __init__(self, layout: Layout, runner: Runner, release: str, source: str, project: str) -> None:
+        self.layout = layout
+        self.runner = runner
+        self.source = source
+        self.project = project
+        self.release = release
+        self.venv = f"{release}/venv"
+        self.spec: dict[str, Any] = layout.spec["requirements"]
+
+    def install(self) -> str:
+        """Creates the environment and installs everything; says from what."""
+        python = self.layout.spec.get("python") or "/usr/bin/python3"
+        self._uv(["venv", "--quiet", "--no-project", "--python", python, self.venv], f"making an environment of Python {python}")
+        kind, path = self.find()
+        getattr(self, f"_install_{kind}")(path)
+        packages = [*self.spec["packages"]]
+        if "package" in self.layout.spec["source"]:
+            packages.insert(0, self.layout.spec["source"]["package"])
+        if packages:
+            self._pip(packages, "installing requirements.packages")
+        missing = [name for name in self.layout.spec["server_packages"] if not self._has(name)]
+        if missing:
+            self._pip(missing, "installing what serves the app", CONSTRAINTS)
+        return f"{kind} {os.path.relpath(path, self.source)}" if path else kind
+
+    def find(self) -> tuple[str, str]:
+        """How the project declares its dependencies: a kind and the file."""
+        if self.spec.get("files"):
+            for name in self.spec["files"]:
+                if not os.path.isfile(f"{self.source}/{name}"):
+                    raise DeployError(f"requirements.files: the source has no {name}")
+            return "files", ""
+        folders = list(dict.fromkeys([self.source, self.project]))
+        for folder in folders:
+            for kind, name in (("uv_lock", "uv.lock"), ("pipfile_lock", "Pipfile.lock")):
+                if os.path.isfile(f"{folder}/{name}"):
+                    return kind, f"{folder}/{name}"
+            for name in REQUIREMENT_FILES:
+                if os.path.isfile(f"{folder}/{name}"):
+                    return "file", f"{folder}/{name}"
+            for kind, name in (("poetry_lock", "poetry.lock"), ("pipfile", "Pipfile"), ("pyproject", "pyproject.toml"), ("setup", "setup.py")):
+                if os.path.isfile(f"{folder}/{name}") and (kind != "pyproject" or self._declares(f"{folder}/{name}")):
+                    return kind, f"{folder}/{name}"
+        if self.spec["packages"] or "package" in self.layout.spec["source"]:
+            return "none", ""
+        raise DeployError(
+            "found no uv.lock, Pipfile.lock, requirements.txt, poetry.lock, Pipfile, pyproject.toml or setup.py in "
+            f"{' or '.join(os.path.relpath(folder, self.source) for folder in folders)} of the source; "
+            "name the files in requirements.files or the packages in requirements.packages"
+        )
+
+    @staticmethod
+    def _declares(path: str) -> bool:
+        """Whether a pyproject.toml holds a project, and not only the settings of tools."""
+        with open(path, encoding="utf-8") as stream:
+            return re.search(r"^\s*\[(project|tool\.poetry)\]", stream.read(), re.MULTILINE) is not None
+
+    def _uv(self, words: list[str], what: str, cwd: str | None = None) -> str:
+        env = {"UV_PROJECT_ENVIRONMENT": self.venv, "UV_PYTHON_INSTALL_DIR": "/opt/homeport/python", "VIRTUAL_ENV": self.venv}
+        return self.runner.run([UV, *words], what, cwd=cwd or self.source, env=env)
+
+    def _pip(self, words: list[str], what: str, constraints: list[str] | None = None) -> None:
+        extra = []
+        if constraints:
+            path = f"{self.layout.cache}/constraints.txt"
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write("\n".join(constraints) + "\n")
+            os.chmod(path, 0o644)
+            extra = ["--constraint", path]
+        self._uv(["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", *extra, *words], what)
+
+    def _has(self, requirement: str) -> bool:
+        name = re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~ ;@]", requirement)[0]).lower()
+        if requirement.startswith("psycopg") and glob.glob(f"{self.venv}/lib/python*/site-packages/psycopg2*.dist-info"):
+            return True
+        return bool(glob.glob(f"{self.venv}/lib/python*/site-packages/{name}-*.dist-info"))
+
+    def _install_none(self, _path: str) -> None:
+        """Everything comes from requirements.packages or source.package."""
+
+    def _install_files(self, _path: str) -> None:
+        words = [word for name in self.spec["files"] for word in ("-r", name)]
+        self._pip(words, f"installing {', '.join(self.spec['files'])}")
+
+    def _install_file(self, path: str) -> None:
+        self._uv(
+            ["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", "-r", os.path.basename(path)],
+            f"installing {os.path.relpath(path, self.source)}",
+            cwd=os.path.dirname(path),
+        )
+
+    def _options(self) -> list[str]:
+        options = [word for name in self.spec["extras"] for word in ("--extra", name)]
+        return options + [word for name in self.spec["groups"] for word in ("--group", name)]
+
+    def _install_uv_lock(self, path: str) -> None:
+        words = ["sync", "--quiet", "--locked", "--no-dev", "--python", f"{self.venv}/bin/python", *self._options()]
+        self._uv(words, f"installing {os.path.relpath(path, self.source)}", cwd=os.path.dirname(path))
+
+    def _install_pyproject(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        with open(path, encoding="utf-8") as stream:
+            builds = "[build-system]" in stream.read()
+        if builds:
+            extras = f"[{','.join(self.spec['extras'])}]" if self.spec["extras"] else ""
+            groups = [word for name in self.spec["groups"] for word in ("--group", name)]
+            self._pip([*groups, "--editable", f"{folder}{extras}"], "installing the project in pyproject.toml")
+        else:
+            self._pip([*self._options(), "-r", path], "installing the dependencies in pyproject.toml")
+
+    def _install_setup(self, path: str) -> None:
+        extras = f"[{','.join(self.spec['extras'])}]" if self.spec["extras"] else ""
+        self._pip(["--editable", f"{os.path.dirname(path)}{extras}"], "installing the project in setup.py")
+
+    def _install_pipfile(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        self._uv(["tool", "run", "--quiet", "pipenv", "lock", "--quiet"], "locking Pipfile, which has no Pipfile.lock,", cwd=folder)
+        self._install_pipfile_lock(f"{folder}/Pipfile.lock")
+
+    def _install_pipfile_lock(self, path: str) -> None:
+        try:
+            with open(path, encoding="utf-8") as stream:
+                lock = json.load(stream)
+            sections = ["default", *self.spec["groups"]]
+            lines = [line for section in sections for line in pipfile_requirements(lock[section])]
+        except (KeyError, ValueError) as error:
+            raise DeployError(f"{os.path.relpath(path, self.source)} cannot be read: {error}") from error
+        self._install_lines(lines, f"installing {os.path.relpath(path, self.source)}", os.path.dirname(path))
+
+    def _install_poetry_lock(self, path: str) -> None:
+        groups = [word for name in self.spec["groups"] for word in ("--with", name)]
+        words = ["export", *groups, *(word for name in self.spec["extras"] for word in ("--extras", name))]
+        tool = ["tool", "run", "--quiet", "--with", "poetry-plugin-export", "poetry"]
+        out = self._uv([*tool, *words], "reading poetry.lock", cwd=os.path.dirname(path))
+        self._install_lines(out.splitlines(), "installing poetry.lock", os.path.dirname(path))
+
+    def _install_lines(self, lines: list[str], what: str, folder: str) -> None:
+        name = f"{self.release}/requirements.txt"
+        with open(name, "w", encoding="utf-8") as stream:
+            stream.write("\n".join(lines) + "\n")
+        os.chmod(name, 0o644)
+        self._uv(["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", "-r", name], what, cwd=folder)
+
+
+def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:
+    """The packages of one section of a Pipfile.lock, as lines of a requirements file."""
+    lines = []
+    for name, pin in sorted(section.items()):
+        extras = f"[{','.join(pin['extras'])}]" if pin.get("extras") else ""
+        marker = f" ; {pin['markers']}" if pin.get("markers") else ""
+        hashes = "".join(f" --hash={value}" for value in pin.get("hashes", []))
+        if "git" in pin:
+            subdirectory = f"#subdirectory={pin['subdirectory']}" if pin.get("subdirectory") else ""
+            lines.append(f"{name}{extras} @ git+{pin['git']}@{pin['ref']}{subdirectory}{marker}")
+        elif "path" in pin or "file" in pin:
+            lines.append(f"{'-e ' if pin.get('editable') else ''}{pin.get('path') or pin['file']}{extras}")
+        else:
+            lines.append(f"{name}{extras}{pin.get('version', '')}{marker}{hashes}")
+    return lines

@@ -1,0 +1,202 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Getting an app's code onto its host: git, a folder or archive from the controller, a URL, a package."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import urllib.request
+import zipfile
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout, Runner
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Source:
+    """Where the code of one app comes from."""
+
+    def __init__(self, layout: Layout, runner: Runner) -> None:
+        self.layout = layout
+        self.runner = runner
+        self.spec: dict[str, Any] = layout.spec["source"]
+        # the address as it may be shown, and as git gets it
+        self.git: str = self.spec.get("git", "")
+        self.address: str = layout.secrets.get("git") or self.git
+
+    def revision(self) -> str:
+        """What identifies the code that is wanted, without fetching it."""
+        if "git" in self.spec:
+            return self._git_revision()
+        if "archive" in self.spec and "checksum" in self.spec:
+            return f"sha256:{self.spec['checksum']}"
+        if "archive" in self.spec and is_url(self.spec["archive"]):
+            return str(self.spec["archive"])
+        if "package" in self.spec:
+            return str(self.spec["package"])
+        return f"sha256:{self.spec['digest']}"  # packed by the controller
+
+    def fetch(self, revision: str, target: str, upload: str | None) -> None:
+        """Puts the code of ``revision`` into the new folder ``target``."""
+        self.layout.own_folder(target)
+        if "git" in self.spec:
+            self._git_fetch(revision, target)
+        elif "package" in self.spec:
+            return  # the package is installed with the other requirements
+        else:
+            archive = upload or self._download(target)
+            try:
+                unpack(archive, target)
+            except (tarfile.TarError, zipfile.BadZipFile, OSError, ValueError) as error:
+                raise DeployError(f"the archive cannot be unpacked: {error}") from error
+            finally:
+                if archive != upload:
+                    os.unlink(archive)
+            give(target, *self.layout.ids())
+
+    def _git(self, words: list[str], what: str, **options: Any) -> str:
+        home = f"{self.layout.home}/home"
+        ssh = f"ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={home}/known_hosts"
+        key = f"{self.layout.runtime}/deploy_key"
+        if self.layout.secrets.get("deploy_key"):
+            self.layout.own_folder(self.layout.runtime)
+            uid, gid = self.layout.ids()
+            descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                os.fchown(stream.fileno(), uid, gid)
+                stream.write(self.layout.secrets["deploy_key"].rstrip("\n") + "\n")
+            ssh += f" -i {key} -o IdentitiesOnly=yes"
+        env = {"GIT_SSH_COMMAND": ssh, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "0"}
+        try:
+            return self.runner.run(["git", *words], what, env=env, timeout=600, **options)
+        except DeployError as error:
+            raise DeployError(str(error).replace(self.address, self.git)) from None
+        finally:
+            if os.path.exists(key):
+                os.unlink(key)
+
+    def _git_revision(self) -> str:
+        version = self.spec.get("version", "HEAD")
+        if COMMIT.fullmatch(version):
+            return str(version)
+        url = self.git
+        out = self._git(["ls-remote", "--", self.address, version, f"{version}^{{}}"], f"asking {url} for {version}")
+        found = dict(reversed(line.split("\t", 1)) for line in out.splitlines() if "\t" in line)
+        # an annotated tag's ^{} line is the commit that it names
+        for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
+            if name in found:
+                return found[name]
+        raise DeployError(f"{url} has no branch or tag {version}; name a commit by all its 40 digits")
+
+    def _git_fetch(self, commit: str, target: str) -> None:
+        url = self.git
+        mirror = self.layout.own_folder(f"{self.layout.cache}/git-{hashlib.sha256(url.encode()).hexdigest()[:12]}")
+        if not os.path.exists(f"{mirror}/HEAD"):
+            self._git(["init", "--quiet", "--bare", mirror], "making a git mirror")
+        try:
+            self.runner.run(["git", "--git-dir", mirror, "cat-file", "-e", f"{commit}^{{commit}}"], "looking for the commit")
+        except DeployError:
+            self._git_get(mirror, url, commit)
+        what = f"checking out {commit[:12]}"
+        index = {"GIT_INDEX_FILE": f"{self.layout.cache}/git-index"}
+        self.runner.run(["git", "--git-dir", mirror, "read-tree", commit], what, env=index)
+        words = ["checkout-index", "--all", "--force", f"--prefix={target}/"]
+        self.runner.run(["git", "--git-dir", mirror, *words], what, env=index)
+        if os.path.exists(f"{target}/.gitmodules"):
+            self._git_submodules(mirror, url, commit, target)
+
+    def _git_submodules(self, mirror: str, url: str, commit: str, target: str) -> None:
+        """Submodules need a real work tree, whose origin their relative addresses refer to."""
+        shutil.rmtree(target)
+        self.layout.own_folder(target)
+        what = f"fetching the submodules of {url}"
+        self._git(["init", "--quiet", target], what)
+        for words in (
+            ["remote", "add", "origin", self.address],
+            ["fetch", "--quiet", mirror, commit],
+            ["checkout", "--quiet", commit],
+            ["submodule", "--quiet", "update", "--init", "--recursive"],
+        ):
+            self._git(["-C", target, *words], what)
+
+    def _git_get(self, mirror: str, url: str, commit: str) -> None:
+        fetch = ["--git-dir", mirror, "fetch", "--quiet", "--no-tags"]
+        try:
+            self._git([*fetch, "--depth", "1", "--", self.address, commit], f"fetching {commit[:12]} from {url}")
+        except DeployError:  # a server that does not give single commits: take every branch and tag
+            what = f"fetching {url}"
+            self._git([*fetch, "--force", "--", self.address, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"], what)
+
+    def _download(self, target: str) -> str:
+        url = self.spec["archive"]
+        path = f"{target}.download"
+        digest = hashlib.sha256()
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as stream:  # noqa: S310
+                for block in iter(lambda: answer.read(1 << 20), b""):
+                    digest.update(block)
+                    stream.write(block)
+        except (OSError, ValueError) as error:
+            raise DeployError(f"cannot download {url}: {error}") from error
+        expected = self.spec.get("checksum")
+        if expected and digest.hexdigest() != expected:
+            os.unlink(path)
+            raise DeployError(f"{url} has the SHA-256 {digest.hexdigest()}, not the one in source.checksum")
+        return path
+
+
+def is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def unpack(archive: str, target: str) -> None:
+    """Unpacks a tar or zip file, without the lone folder that many archives have around everything."""
+    inside = f"{target}.unpacked"
+    shutil.rmtree(inside, ignore_errors=True)
+    os.mkdir(inside, 0o700)
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as stream:
+                stream.extractall(inside)  # drops absolute paths and '..' itself
+        else:
+            with tarfile.open(archive) as stream:
+                stream.extractall(inside, members=safe_members(stream, inside))
+        names = os.listdir(inside)
+        root = inside
+        if len(names) == 1 and os.path.isdir(f"{inside}/{names[0]}") and not os.path.islink(f"{inside}/{names[0]}"):
+            root = f"{inside}/{names[0]}"
+        for name in os.listdir(root):
+            os.rename(f"{root}/{name}", f"{target}/{name}")
+    finally:
+        shutil.rmtree(inside, ignore_errors=True)
+
+
+def safe_members(archive: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]:
+    """Members that stay inside ``folder``; anything else is refused."""
+    root = os.path.realpath(folder)
+    members = []
+    for member in archive.getmembers():
+        path = os.path.normpath(os.path.join(root, member.name))
+        link = os.path.normpath(os.path.join(os.path.dirname(path), member.linkname)) if member.issym() else path
+        if member.islnk():
+            link = os.path.normpath(os.path.join(root, member.linkname))
+        if not (path == root or path.startswith(f"{root}/")) or not (link == root or link.startswith(f"{root}/")):
+            raise ValueError(f"{member.name} leads out of the archive")
+        if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+            raise ValueError(f"{member.name} is a device or a pipe")
+        member.mode = (member.mode or 0o644) & 0o755 | 0o400
+        members.append(member)
+    return members
+
+
+def give(folder: str, uid: int, gid: int) -> None:
+    """Makes everything below ``folder`` belong to one user, without following links."""
+    os.chown(folder, uid, gid, follow_symlinks=False)
+    for path, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            os.chown(os.path.join(path, name), uid, gid, follow_symlinks=False)

@@ -1,0 +1,266 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Putting a release live: trying it on a private socket, handing the public one over, renewing the workers.
+
+The app has one public socket, which supervisord holds, and two slots that may serve it. One slot serves;
+the other sleeps and keeps the socket open. The new release is started in the sleeping slot, and the old
+one is asked to finish only when the new one serves: at no moment does nobody listen.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    LIBRARY,
+    DeployError,
+    Layout,
+    Runner,
+    tail,
+)
+from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
+    Supervisor,
+    UnixConnection,
+    wait_until,
+)
+
+SLOTS = ("0", "1")
+STOP_WEB = 100  # seconds: a little over supervisord's own patience with a web process
+LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
+
+
+class Switch:
+    """Moves one app to a release that has been built."""
+
+    def __init__(self, layout: Layout, supervisor: Supervisor) -> None:
+        self.layout = layout
+        self.supervisor = supervisor
+        self.group = f"{layout.name}.web"
+        self.runner = Runner(layout)
+
+    def slot_release(self, slot: str) -> str | None:
+        return self.layout.resolve_link(f"{self.layout.slots}/{slot}")
+
+    def running(self) -> dict[str, str]:
+        """Release (its id, or empty for an idle process) of every running process of the app."""
+        found = {}
+        for name, info in self.supervisor.processes(f"{self.layout.name}.").items():
+            if info["statename"] in ("RUNNING", "STARTING"):
+                found[name] = release_of(info["pid"])
+            else:
+                found[name] = f"({info['statename'].lower()})"
+        return found
+
+    def is_settled(self) -> bool:
+        """Whether exactly one slot serves the live release, and every worker runs it."""
+        current = self.layout.current
+        if not current:
+            return False
+        live = os.path.basename(current)
+        linked = [slot for slot in SLOTS if self.slot_release(slot)]
+        if len(linked) != 1 or self.slot_release(linked[0]) != current:
+            return False
+        for name, release in self.running().items():
+            expected = live
+            if name.startswith(f"{self.group}:") and not name.endswith(f":{linked[0]}"):
+                expected = ""
+            if release != expected:
+                return False
+        return True
+
+    def activate(self, release: str) -> dict[str, Any]:
+        """Makes ``release`` the live one. On failure the release that served before goes on serving."""
+        processes = self.supervisor.processes(f"{self.layout.name}.")
+        if f"{self.group}:{SLOTS[0]}" not in processes:
+            raise DeployError(f"supervisord does not know {self.group}; run the whole playbook once")
+        before = self.layout.current
+        old_slot = next((slot for slot in SLOTS if before and self.slot_release(slot) == before), None)
+        seconds = {}
+        if not (before == release and old_slot is not None and self.serves(old_slot, release)):
+            started = time.monotonic()
+            self.try_out(release)
+            seconds["try"] = round(time.monotonic() - started, 2)
+            started = time.monotonic()
+            new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
+            self.start_slot(new_slot, release)
+            if before and before != release:
+                self.layout.point(f"{self.layout.home}/previous", before)
+            self.layout.point(f"{self.layout.home}/current", release)
+            self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
+            seconds["switch"] = round(time.monotonic() - started, 2)
+        started = time.monotonic()
+        self.renew_workers(os.path.basename(release))
+        seconds["workers"] = round(time.monotonic() - started, 2)
+        self.prune()
+        return seconds
+
+    def serves(self, slot: str, release: str) -> bool:
+        return self.running().get(f"{self.group}:{slot}") == os.path.basename(release)
+
+    def try_out(self, release: str) -> None:
+        """Asks the new release for its health page on a socket that nobody else knows."""
+        self.layout.own_folder(self.layout.runtime)
+        path = f"{self.layout.runtime}/try.sock"
+        if len(path) > LONGEST_PATH:
+            path = f"/run/homeport/{self.layout.ids()[0]}.sock"
+        if os.path.lexists(path):
+            os.unlink(path)
+        log_path = f"{self.layout.runtime}/try.log"
+        uid, gid = self.layout.ids()
+        with open(log_path, "w+", encoding="utf-8", errors="replace") as log:
+            process = subprocess.Popen(
+                [f"{LIBRARY}/gunicorn-try", release, path],
+                cwd="/",
+                env=self.runner.base,
+                user=uid,
+                group=gid,
+                extra_groups=os.getgrouplist(self.layout.user, gid),
+                umask=0o027,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            try:
+                self.wait_for_health(process, path)
+            except DeployError as error:
+                log.seek(0)
+                raise DeployError(f"{error}\n{tail(log.read())}") from error
+            finally:
+                end(process)
+        os.unlink(log_path)
+
+    def wait_for_health(self, process: subprocess.Popen[bytes], path: str) -> None:
+        health = self.layout.spec["health"]
+        end_time = time.monotonic() + health["timeout"]
+        problem = "it does not listen"
+        while time.monotonic() < end_time:
+            if process.poll() is not None:
+                raise DeployError(f"the new release does not start (gunicorn ended with status {process.returncode})")
+            if os.path.exists(path):
+                try:
+                    status, body = self.ask(path, max(0.1, end_time - time.monotonic()))
+                except (OSError, http.client.HTTPException) as error:
+                    problem = f"it does not answer: {error}"
+                else:
+                    if healthy(status, health["status"]):
+                        return
+                    hint = "; is the host name among the settings' ALLOWED_HOSTS?" if status == 400 else ""
+                    raise DeployError(
+                        f"the new release answers {health['path']} with status {status}{hint}\n{tail(body, 8, 200)}"
+                    )
+            time.sleep(0.03)
+        raise DeployError(f"the new release is not healthy after {health['timeout']} s: {problem}")
+
+    def ask(self, path: str, timeout: float) -> tuple[int, str]:
+        connection = UnixConnection(path, timeout=timeout)
+        url = self.layout.spec["site_url"]
+        headers = {
+            "Host": url.split("://")[1],
+            "X-Forwarded-Proto": url.split("://")[0],
+            "X-Forwarded-For": "127.0.0.1",
+            "User-Agent": "homeport-health",
+        }
+        try:
+            connection.request("GET", self.layout.spec["health"]["path"], headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(20000).decode(errors="replace")
+        finally:
+            connection.close()
+
+    def start_slot(self, slot: str, release: str) -> None:
+        """Starts the release in a slot and waits until its workers serve."""
+        name = f"{self.group}:{slot}"
+        ready = f"{self.layout.runtime}/{slot}.ready"
+        if os.path.lexists(ready):
+            os.unlink(ready)
+        self.layout.point(f"{self.layout.slots}/{slot}", release)
+        self.supervisor.restart([name], STOP_WEB)
+
+        def settled() -> bool:
+            return os.path.exists(ready) or self.supervisor.info(name)["statename"] in ("BACKOFF", "FATAL", "EXITED")
+
+        wait_until(settled, self.layout.spec["health"]["timeout"])
+        if not os.path.exists(ready):
+            log = self.supervisor.info(name)["stdout_logfile"]
+            self.stop_slot(slot)
+            with open(log, encoding="utf-8", errors="replace") as stream:
+                raise DeployError(f"the new release did not come up in {name}:\n{tail(stream.read())}")
+
+    def stop_slot(self, slot: str) -> None:
+        """Lets the slot's requests finish, and puts it back to sleep."""
+        link = f"{self.layout.slots}/{slot}"
+        if os.path.lexists(link):
+            os.unlink(link)
+        if self.running().get(f"{self.group}:{slot}") != "":
+            self.supervisor.restart([f"{self.group}:{slot}"], STOP_WEB)
+
+    def renew_workers(self, live: str) -> None:
+        """Restarts every worker that does not run the live release."""
+        old = [
+            name
+            for name, release in self.running().items()
+            if not name.startswith(f"{self.group}:") and release != live
+        ]
+        if not old:
+            return
+        self.supervisor.restart(old, self.layout.spec["stop_timeout"] + 10)
+
+        def renewed() -> bool:
+            return all(self.running().get(name) == live for name in old)
+
+        if not wait_until(renewed, 10):
+            problems = [f"{name} {self.supervisor.info(name)['description']}" for name in old if self.running().get(name) != live]
+            raise DeployError(f"the new release serves, but not all of its processes run: {'; '.join(problems)}")
+
+    def prune(self) -> None:
+        """Removes releases beyond keep_releases; never the live one, the one before, or one in use."""
+        layout = self.layout
+        in_use = {layout.current, layout.resolve_link(f"{layout.home}/previous"), layout.resolve_link(layout.next_link), *(self.slot_release(slot) for slot in SLOTS)}
+        in_use |= {f"{layout.releases}/{release}" for release in self.running().values() if release}
+        known = layout.known_releases()
+        for release in known[: -layout.spec["keep_releases"]]:
+            if release not in in_use:
+                os.unlink(f"{release}/release.json")  # from here on it counts as incomplete
+                shutil.rmtree(release, ignore_errors=True)
+        withdraw(layout, layout.known_releases())
+
+
+def healthy(status: int, expected: list[int]) -> bool:
+    """By default anything that shows a working app: a redirect or a refusal does, a bad request does not."""
+    return status in expected if expected else (200 <= status < 400 or status in (401, 403, 404))
+
+
+def release_of(pid: int) -> str:
+    """Id of the release that a process was started from; empty for one that sleeps."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            for pair in stream.read().split(b"\0"):
+                if pair.startswith(b"HOMEPORT_RELEASE="):
+                    return pair.partition(b"=")[2].decode()
+    except OSError:
+        pass
+    return ""
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and everything it started."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+

@@ -1,0 +1,86 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""supervisord's XML-RPC interface over its own socket: a tenth of the time of starting supervisorctl."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from typing import Any
+
+SOCKET = "/var/run/supervisor.sock"
+NOT_RUNNING = 70
+NO_FILE = 20
+ALREADY_STARTED = 60
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float = 120) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.unix_path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.unix_path)
+
+
+class UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def make_connection(self, host: Any) -> UnixConnection:
+        return UnixConnection(self.path)
+
+
+class Supervisor:
+    """Starts, stops and looks at processes by their full names (``group:name``)."""
+
+    def __init__(self, path: str = SOCKET) -> None:
+        self.api: Any = xmlrpc.client.ServerProxy("http://localhost", transport=UnixTransport(path)).supervisor
+
+    def processes(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Everything that supervisord knows of the processes whose group starts with ``prefix``."""
+        found = self.api.getAllProcessInfo()
+        return {f"{info['group']}:{info['name']}": info for info in found if info["group"].startswith(prefix)}
+
+    def info(self, name: str) -> dict[str, Any]:
+        return dict(self.api.getProcessInfo(name))
+
+    def start(self, name: str) -> None:
+        try:
+            self.api.startProcess(name, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != ALREADY_STARTED:
+                raise
+
+    def stop(self, names: list[str], patience: float) -> None:
+        """Asks all of them to stop and waits until each has; supervisord kills the stubborn."""
+        for name in names:
+            try:
+                self.api.stopProcess(name, False)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != NOT_RUNNING:
+                    raise
+        wait_until(lambda: all(self.info(name)["statename"] in ("STOPPED", "EXITED", "FATAL") for name in names), patience)
+
+    def restart(self, names: list[str], patience: float) -> None:
+        self.stop(names, patience)
+        for name in names:
+            self.start(name)
+
+
+def wait_until(condition: Callable[[], bool], patience: float, pause: float = 0.02) -> bool:
+    """Whether ``condition`` came true within ``patience`` seconds."""
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(pause)
+    return True

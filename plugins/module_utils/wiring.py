@@ -1,0 +1,295 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""From resolved apps to the vocabulary of each role: small pure functions, one for each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Apps = Mapping[str, Mapping[str, Any]]
+
+LIBRARY = "/usr/local/lib/homeport"
+# Longer than gunicorn's own graceful_timeout may be, and the same for every app: a changed setting must
+# not change supervisord's configuration, which would restart the app.
+STOP_WEB = 95
+
+
+def shell_exports(environment: Mapping[str, str]) -> str:
+    """Environment variables as a file that sh reads; every value arrives exactly as written."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
+
+
+def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
+    """What the postgres role creates: a database and its owner for each app that has one here."""
+    return [
+        {
+            "name": app["database"]["name"],
+            "owner": app["database"]["user"],
+            "password": app["database"]["password"],
+        }
+        for app in apps.values()
+        if app["database"]["engine"] == "postgres" and app["database"]["managed"]
+    ]
+
+
+def postgres_clients(apps: Apps, addresses: Iterable[str]) -> list[dict[str, Any]]:
+    """Who may reach which database over the network: each app from its own servers, over TLS."""
+    return [
+        {"database": database["name"], "user": database["owner"], "address": address}
+        for database in postgres_databases(apps)
+        for address in addresses
+    ]
+
+
+def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
+    """The settings of each app's gunicorn."""
+    result = {}
+    for name, app in apps.items():
+        web = app["web"]
+        settings: dict[str, Any] = {
+            "workers": web["workers"],
+            "threads": web["threads"],
+            "worker_class": "gthread" if web["server"] == "wsgi" else "asgi",
+            "timeout": web["timeout"],
+            "graceful_timeout": web["graceful_timeout"],
+            "max_requests": web["max_requests"],
+            "max_requests_jitter": web["max_requests"] // 10,
+            "proc_name": f"{name}.web",
+            "forwarded_allow_ips": "*" if app["proxied"] else "127.0.0.1",
+            "accesslog": None if app["proxied"] else "-",
+        }
+        settings.update({key: scalar(value) for key, value in web["gunicorn"].items()})
+        result[name] = {"directory": f"{app['home']}/config", "group": app["group"], "settings": settings}
+    return result
+
+
+def scalar(text: str) -> Any:
+    """The Python value that a setting written in YAML stands for."""
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False, "None": None}[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def python_literal(value: Any) -> str:
+    """A value as Python source."""
+    if isinstance(value, str):
+        return repr(str(value))
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(python_literal(item) for item in value)}]"
+    return repr(value)
+
+
+def whitenoise_apps(apps: Apps) -> dict[str, dict[str, Any]]:
+    """The apps whose static files whitenoise serves and whose settings Homeport supplies."""
+    return {
+        name: {"directory": f"{app['home']}/config/overlay.d", "group": app["group"]}
+        for name, app in apps.items()
+        if app["overlay"] and app["static"]["server"] == "whitenoise"
+    }
+
+
+def supervisord_programs(apps: Apps) -> dict[str, dict[str, Any]]:
+    """The processes of all apps, in supervisord's own options."""
+    result: dict[str, dict[str, Any]] = {}
+    for name, app in apps.items():
+        common = {"user": app["user"], "redirect_stderr": True, "stdout_logfile_maxbytes": "10MB", "stdout_logfile_backups": 5}
+        socket = app["web"]["socket"]
+        web = {
+            "section": "fcgi-program",
+            "command": f"{LIBRARY}/gunicorn-slot {name} %(process_num)d",
+            "socket": socket,
+            "socket_backlog": 2048,
+            "process_name": "%(process_num)d",
+            "numprocs": 2,
+            "startsecs": 1,
+            "startretries": 1000,
+            "stopwaitsecs": STOP_WEB,
+            "killasgroup": True,
+            "stdout_logfile": f"{app['logs']}/web-%(process_num)d.log",
+            **common,
+        }
+        if socket.startswith("unix:"):
+            web.update(socket_owner=f"{app['user']}:www-data", socket_mode="0660")
+        result[f"{name}.web"] = web
+        for process_name, process in app["processes"].items():
+            if not process["count"]:
+                continue
+            result[f"{name}.{process_name}"] = {
+                "command": f"{LIBRARY}/process {name} {process_name}",
+                "process_name": "%(process_num)d",
+                "numprocs": process["count"],
+                "startsecs": 1,
+                "startretries": 1000,
+                "stopsignal": process["stop_signal"],
+                "stopwaitsecs": process["stop_timeout"],
+                "killasgroup": True,
+                "stdout_logfile": f"{app['logs']}/{process_name}-%(process_num)d.log",
+                **common,
+            }
+    return result
+
+
+def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
+    """The sites that nginx serves."""
+    return {
+        name: {
+            "server_names": [app["canonical"], *app["aliases"]],
+            "redirects": app["redirects"],
+            "canonical": app["canonical"],
+            "upstream": app["web"]["socket"].replace("unix://", "unix:"),
+            "static": {"url": app["static"]["url"], "root": app["static"]["root"]} if app["static"]["server"] == "nginx" else {},
+            "media": {"url": app["media"]["url"], "root": app["media"]["root"]} if app["media"]["kind"] == "local" else {},
+            "upload_limit": app["proxy"]["upload_limit"],
+            "timeout": app["proxy"]["timeout"],
+            "extra": app["proxy"]["extra"],
+        }
+        for name, app in apps.items()
+    }
+
+
+def release_specs(apps: Apps) -> list[dict[str, Any]]:
+    """What the release module needs to know of each app."""
+    keys = (
+        "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build", "migrate",
+        "static", "media", "shared", "health", "site_url", "server_packages", "release_environment", "keep_releases",
+    )  # fmt: skip
+    return [
+        {
+            **{key: app[key] for key in keys if key in app},
+            "application": app["web"].get("application", ""),
+            "server": app["web"]["server"],
+            "workers": app["web"]["workers"],
+            "file_paths": list(app["files"]),
+            "stop_timeout": max([process["stop_timeout"] for process in app["processes"].values()], default=10),
+        }
+        for app in apps.values()
+    ]
+
+
+def release_secrets(apps: Apps) -> dict[str, dict[str, str]]:
+    """What the release module must not log: keys and addresses that lead to private code."""
+    return {name: app["source_secrets"] for name, app in apps.items() if app["source_secrets"]}
+
+
+def schedule_units(apps: Apps) -> list[str]:
+    """The systemd timers of all schedules."""
+    return [f"{name}.{schedule}.timer" for name, app in apps.items() for schedule in app["schedules"]]
+
+
+def system_packages(apps: Apps) -> list[str]:
+    """Debian packages that the apps ask for, or that fetching their code needs."""
+    packages = {package for app in apps.values() for package in app["system_packages"]}
+    if any("git" in app["source"] for app in apps.values()):
+        packages |= {"git", "openssh-client"}
+    return sorted(packages)
+
+
+def python_versions(apps: Apps) -> list[str]:
+    """Python versions that apps name."""
+    return sorted({app["python"] for app in apps.values() if app.get("python")})
+
+
+def app_accounts(apps: Apps) -> list[dict[str, Any]]:
+    """The OS user of each app."""
+    return [{"name": app["user"], "home": f"{app['home']}/home"} for app in apps.values()]
+
+
+def app_files(apps: Apps, base: str = "") -> list[dict[str, Any]]:
+    """Folders and configuration of each app. A change of these makes a new release; it reloads nothing.
+
+    ``base`` is the controller's folder that templates are relative to.
+    """
+    entries = []
+    for app in apps.values():
+        entries += _folders(app)
+        entries += _configuration(app, base)
+        entries += _schedules(app)
+    return entries
+
+
+def _folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
+    home, user, group = app["home"], app["user"], app["group"]
+    own = {"owner": user, "group": group, "mode": "0750"}
+    web = {"owner": user, "group": "www-data", "mode": "2750"}
+    root = {"owner": "root", "group": group}
+    folders = {
+        home: {**root, "mode": "0751"},
+        f"{home}/home": {**own, "mode": "0700"},
+        f"{home}/cache": {**own, "mode": "0700"},
+        f"{home}/releases": own,
+        f"{home}/shared": {**root, "mode": "0751"},
+        f"{home}/shared/data": {**own, "mode": "0700"},
+        f"{home}/slots": {**root, "mode": "0750"},
+        f"{home}/config": {**root, "mode": "0750"},
+        f"{home}/config/processes": {**root, "mode": "0750"},
+        f"{home}/static": web,
+        app["logs"]: {**root, "mode": "0750"},
+    }
+    if app["media"]["kind"] == "local":
+        folders[app["media"]["root"]] = web
+    if app["overlay"]:
+        folders[f"{home}/config/overlay.d"] = {**root, "mode": "0750"}
+    if app["files"]:
+        folders[f"{home}/config/files"] = {**root, "mode": "0750"}
+    return [{"path": path, "state": "directory", "on_change": "none", **options} for path, options in folders.items()]
+
+
+def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
+    config = f"{app['home']}/config"
+    common = {"group": app["group"], "mode": "0640", "on_change": "none"}
+    entries: list[dict[str, Any]] = [
+        {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common}
+    ]
+    for name, process in app["processes"].items():
+        command = process["command"]
+        entries.append({"path": f"{config}/processes/{name}", "content": f"exec {command}\n", **common})
+    for name, schedule in app["schedules"].items():
+        entries.append({"path": f"{config}/processes/{name}", "content": f"{schedule['command']}\n", **common})
+    for number, (_path, file) in enumerate(app["files"].items()):
+        entry: dict[str, Any] = {"path": f"{config}/files/{number}", "secret": True, **common}
+        if "template" in file:
+            template = file["template"]
+            entry.update(template=template if template.startswith("/") else f"{base}/{template}", vars={"app": app})
+        else:
+            entry["content"] = file.get("content", "")
+        entries.append(entry)
+    if app["overlay"]:
+        for name in ("homeport_settings.py", "homeport_static.py"):
+            entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
+    if app["overlay_settings"]:
+        lines = "".join(f"{name} = {value}\n" for name, value in app["overlay_settings"].items())
+        entries.append({"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common})
+    return entries
+
+
+def _schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
+    entries = []
+    for name, schedule in app["schedules"].items():
+        unit = f"/etc/systemd/system/{app['name']}.{name}"
+        service = (
+            f"# Written by Homeport (role django_app).\n[Unit]\nDescription={name} of {app['name']}\n\n"
+            f"[Service]\nType=oneshot\nUser={app['user']}\nGroup={app['group']}\n"
+            f"ExecStart={LIBRARY}/process {app['name']} {name}\nTimeoutStartSec={schedule['timeout']}\n"
+            f"StandardOutput=append:{app['logs']}/{name}.log\nStandardError=inherit\n"
+        )
+        timer = (
+            f"# Written by Homeport (role django_app).\n[Unit]\nDescription={name} of {app['name']}\n\n"
+            f"[Timer]\nOnCalendar={schedule['calendar']}\nPersistent=true\n\n[Install]\nWantedBy=timers.target\n"
+        )
+        entries += [
+            {"path": f"{unit}.service", "content": service},
+            {"path": f"{unit}.timer", "content": timer},
+        ]
+    return entries
+
+
+def host_address(variables: Mapping[str, Any]) -> str:
+    """The address under which other hosts reach a host."""
+    return str(variables.get("homeport_address") or variables.get("ansible_host") or variables["inventory_hostname"])

@@ -1,0 +1,109 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The few facts about a host that the roles decide by."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_facts
+short_description: Find out what a host is and what is installed on it
+description:
+  - Returns the fact C(homeport). It costs a quarter of M(ansible.builtin.setup), and is what the roles
+    decide by; versions are discovered, never guessed from the name of the distribution.
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Find out about the host
+  homeport.django.host_facts:
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The fact C(homeport).
+  returned: always
+  type: dict
+  contains:
+    homeport:
+      description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6),
+        C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx) and C(postgres) (each the
+        version that is installed, or an empty string), C(nginx_brotli) (whether nginx can serve brotli
+        files) and C(postgres_cluster) (its name).
+      type: dict
+"""
+
+import glob
+import os
+import re
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def os_release():
+    found = {}
+    with open("/etc/os-release", encoding="utf-8") as stream:
+        for line in stream:
+            key, _sign, value = line.strip().partition("=")
+            found[key] = value.strip("\"'")
+    return found
+
+
+def memory_mb():
+    """Memory of the machine, or of its control group where that is less."""
+    with open("/proc/meminfo", encoding="utf-8") as stream:
+        total = int(re.search(r"MemTotal:\s+(\d+)", stream.read())[1]) >> 10
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="utf-8") as stream:
+                total = min(total, int(stream.read()) >> 20)
+        except (OSError, ValueError):
+            continue
+    return total
+
+
+def nginx_version(module):
+    path = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    if not path:
+        return ""
+    _code, out, err = module.run_command([path, "-v"])
+    found = re.search(r"nginx/([\d.]+)", out + err)
+    return found[1] if found else ""
+
+
+def postgres_cluster():
+    """Version and name of the newest cluster."""
+    base = "/etc/postgresql"
+    versions = [name for name in (os.listdir(base) if os.path.isdir(base) else []) if name.isdigit()]
+    for version in sorted(versions, key=int, reverse=True):
+        clusters = sorted(os.listdir(f"{base}/{version}"))
+        if clusters and os.path.exists(f"/usr/lib/postgresql/{version}/bin/postgres"):
+            return version, "main" if "main" in clusters else clusters[0]
+    return "", "main"
+
+
+def main():
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    release = os_release()
+    postgres, cluster = postgres_cluster()
+    facts = {
+        "distribution": release.get("ID", ""),
+        "version": release.get("VERSION_ID", ""),
+        "codename": release.get("VERSION_CODENAME", ""),
+        "architecture": os.uname().machine,
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": memory_mb(),
+        "free_mb": shutil.disk_usage("/srv" if os.path.isdir("/srv") else "/").free >> 20,
+        "ipv6": os.path.exists("/proc/net/if_inet6"),
+        "nginx": nginx_version(module),
+        "nginx_brotli": bool(glob.glob("/etc/nginx/modules-enabled/*brotli-static*")),
+        "postgres": postgres,
+        "postgres_cluster": cluster,
+    }
+    module.exit_json(changed=False, ansible_facts={"homeport": facts})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Debian packages, compared by dpkg and installed in one transaction."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: packages
+short_description: Install Debian packages in one transaction
+description:
+  - Asks dpkg which packages are missing, and calls apt once for all of them, and only then.
+  - Unlike M(ansible.builtin.apt) it needs nothing on the host beyond Debian itself, so that check mode
+    works on a bare machine, and a run that has nothing to install costs one call of dpkg-query.
+  - Waits for another apt or dpkg, and finishes a dpkg run that was cut off.
+options:
+  names:
+    description: Packages that must be installed. V(a|b) is satisfied by either; the first that exists
+      is installed.
+    type: list
+    elements: str
+    required: true
+  max_age:
+    description: Seconds for which the package lists count as fresh.
+    type: int
+    default: 21600
+  lock_timeout:
+    description: Seconds to wait for another package manager.
+    type: int
+    default: 300
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Install nginx
+  homeport.django.packages:
+    names: [nginx-light|nginx]
+"""
+
+RETURN = r"""
+missing:
+  description: Packages that were installed, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+LISTS = "/var/lib/apt/lists"
+
+
+def installed(module):
+    """Names of all packages that are installed, and of what they provide."""
+    code, out, err = module.run_command(
+        ["dpkg-query", "--show", "--showformat=${db:Status-Status}\t${Package}\t${Provides}\n"]
+    )
+    if code:
+        module.fail_json(msg=f"dpkg-query failed: {err}")
+    names = set()
+    for line in out.splitlines():
+        status, name, provides = (line.split("\t") + ["", ""])[:3]
+        if status == "installed":
+            names.add(name)
+            names.update(word.split()[0] for word in provides.split(",") if word.strip())
+    return names
+
+
+def lists_age():
+    """Seconds since the package lists were last fetched."""
+    times = [os.path.getmtime(os.path.join(LISTS, name)) for name in os.listdir(LISTS) if name.endswith(("Release", "Packages"))]
+    stamp = "/var/lib/apt/periodic/update-success-stamp"
+    if not times:
+        return float("inf")
+    if os.path.exists(stamp):
+        times.append(os.path.getmtime(stamp))
+    times.append(os.path.getmtime(LISTS))
+    return time.time() - max(times)
+
+
+def pick(module, word):
+    """The first alternative that the package lists know."""
+    choices = word.split("|")
+    if len(choices) == 1:
+        return word
+    for name in choices:
+        code, out, _err = module.run_command(["apt-cache", "policy", name])
+        if code == 0 and "Candidate: " in out and "Candidate: (none)" not in out:
+            return name
+    return choices[-1]
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "max_age": {"type": "int", "default": 21600},
+            "lock_timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    have = installed(module)
+    wanted = list(dict.fromkeys(module.params["names"]))
+    missing = [word for word in wanted if not any(name in have for name in word.split("|"))]
+    if not missing or module.check_mode:
+        module.exit_json(changed=bool(missing), missing=missing)
+
+    environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a", "LC_ALL": "C"}
+    apt = ["apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={module.params['lock_timeout']}"]
+
+    def call(*words):
+        return module.run_command([*apt, *words], environ_update=environment)
+
+    if os.listdir("/var/lib/dpkg/updates"):
+        module.run_command(["dpkg", "--configure", "-a"], environ_update=environment)
+    fresh = lists_age() < module.params["max_age"]
+    if not fresh:
+        code, out, err = call("update")
+        if code:
+            module.fail_json(msg=f"apt-get update failed: {err or out}")
+    options = ["--no-install-recommends", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+    names = [pick(module, word) for word in missing]
+    code, out, err = call("install", *options, *names)
+    if code and fresh:  # lists that are not old enough to distrust, yet name versions that are gone
+        call("update")
+        code, out, err = call("install", *options, *names)
+    if code:
+        module.fail_json(msg=f"apt-get install {' '.join(names)} failed: {err or out}", missing=missing)
+    module.exit_json(changed=True, missing=missing)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Documentation of the action plugin of the same name, which does all of the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Check the definitions of the apps before any host is touched
+description:
+  - Reads C(django_apps), C(vault_django_apps) and C(homeport_secret), collects everything that is wrong
+    with them, with the inventory's groups, and with files on the controller that they name, and fails
+    once with all of it.
+  - Values are never shown, since any of them may be a secret.
+options:
+  setup:
+    description: The setup that the apps are put on.
+    type: str
+    default: site
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Check the definitions of the apps
+  homeport.django.preflight:
+    setup: typical
+"""

@@ -1,0 +1,449 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""All files of one service, and the service itself, as one transaction."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_config
+short_description: Bring all files of a service, and the service itself, to the declared state
+description:
+  - Compares a whole set of files, folders and links with the host in one task, writes what differs,
+    removes what an earlier run put there and is no longer declared, has the result checked by the
+    service's own parser, and reloads or restarts the service when that is needed.
+  - It is one transaction. When O(validate) or the reload refuses the result, every file is put back as
+    it was.
+  - What still has to be applied is remembered on the host, so that a run that was cancelled between
+    writing and reloading is finished by the next one.
+options:
+  name:
+    description: Name of the set. What it put on the host is recorded in C(/var/lib/homeport/<name>.json).
+    type: str
+    required: true
+  files:
+    description: The files, folders and links. On the controller an entry may name a C(template) or
+      C(src) instead of C(content), with C(vars) for the template.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path on the host.
+        type: path
+        required: true
+      state:
+        description: What is to be there. V(absent) also removes what Homeport did not put there.
+        type: str
+        choices: [file, directory, link, absent]
+        default: file
+      content:
+        description: Text of the file.
+        type: str
+      target:
+        description: What a link points to.
+        type: str
+      owner:
+        description: Owner by name.
+        type: str
+        default: root
+      group:
+        description: Group by name.
+        type: str
+        default: root
+      mode:
+        description: Permissions, in octal.
+        type: str
+      secret:
+        description: Never show the content, not even as a difference.
+        type: bool
+        default: false
+      on_change:
+        description: What a change of this entry needs.
+        type: str
+        choices: [reload, restart, none]
+        default: reload
+  secrets:
+    description: Contents of the secret files, by path. The action plugin moves them here, out of
+      O(files), so that they are logged nowhere.
+    type: dict
+    default: {}
+  validate:
+    description: Command that must succeed once the files are written.
+    type: list
+    elements: str
+    default: []
+  service:
+    description: systemd unit that must be enabled and running.
+    type: str
+  units:
+    description: Further systemd units (timers) that must be enabled and running. Units named by an
+      earlier run and not any more are stopped and disabled.
+    type: list
+    elements: str
+    default: []
+  reload:
+    description: Command that makes the service read its files again. By default C(systemctl reload).
+    type: list
+    elements: str
+    default: []
+  daemon_reload:
+    description: Have systemd read its unit files again when something changed.
+    type: bool
+    default: false
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Serve the sites
+  homeport.django.service_config:
+    name: nginx
+    service: nginx
+    validate: [nginx, -t]
+    files:
+      - path: /etc/nginx/conf.d/limits.conf
+        content: "limit_conn_zone $binary_remote_addr zone=clients:10m;\n"
+"""
+
+RETURN = r"""
+paths:
+  description: Paths that were changed.
+  returned: always
+  type: list
+  elements: str
+applied:
+  description: What was done to the service (V(start), V(reload), V(restart) or an empty string).
+  returned: always
+  type: str
+"""
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+STATE_FOLDER = "/var/lib/homeport"
+DEFAULT_MODES = {"file": 0o644, "directory": 0o755}
+URGENCY = {"": 0, "none": 0, "reload": 1, "restart": 2}
+
+
+class Entry:
+    """One declared path, and the difference between it and the host."""
+
+    def __init__(self, spec):
+        self.path = spec["path"].rstrip("/") or "/"
+        self.state = spec["state"]
+        self.data = (spec["content"] or "").encode()
+        self.target = spec["target"]
+        self.mode = int(spec["mode"], 8) if spec["mode"] else DEFAULT_MODES.get(self.state)
+        self.owner, self.group = spec["owner"], spec["group"]
+        self.secret = spec["secret"]
+        self.on_change = spec["on_change"]
+
+    def ids(self):
+        return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
+
+    def differs(self):
+        try:
+            found = os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return self.state != "absent"
+        if self.state == "absent":
+            return True
+        if self.state == "link":
+            return not stat.S_ISLNK(found.st_mode) or os.readlink(self.path) != self.target
+        kind = stat.S_ISDIR if self.state == "directory" else stat.S_ISREG
+        if not kind(found.st_mode) or stat.S_IMODE(found.st_mode) != self.mode:
+            return True
+        try:
+            if (found.st_uid, found.st_gid) != self.ids():
+                return True
+        except KeyError:  # check mode before the account exists
+            return True
+        return self.state == "file" and (found.st_size != len(self.data) or read(self.path) != self.data)
+
+    def apply(self):
+        if self.state == "absent":
+            remove(self.path)
+            return
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        if self.state == "directory":
+            if not os.path.isdir(self.path) or os.path.islink(self.path):
+                remove(self.path)
+                os.mkdir(self.path, 0o700)
+            os.chown(self.path, *self.ids())
+            os.chmod(self.path, self.mode)
+            return
+        if os.path.isdir(self.path) and not os.path.islink(self.path):
+            raise IsADirectoryError(f"{self.path} is a folder; move it away")
+        beside = tempfile.mktemp(prefix=".homeport-", dir=os.path.dirname(self.path))
+        if self.state == "link":
+            os.symlink(self.target, beside)
+        else:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(self.data)
+                os.fchown(stream.fileno(), *self.ids())
+                os.fchmod(stream.fileno(), self.mode)
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.rename(beside, self.path)
+
+    def difference(self):
+        """Before and after, for --diff."""
+        header = self.path
+        if self.state != "file" or self.secret:
+            return {"header": header, "before": "", "after": f"{'(secret)' if self.secret else self.state}\n"}
+        before = read(self.path).decode(errors="replace") if os.path.isfile(self.path) else ""
+        return {"before_header": header, "after_header": header, "before": before, "after": self.data.decode()}
+
+
+def read(path):
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def remove(path):
+    if os.path.islink(path) or os.path.isfile(path):
+        os.unlink(path)
+    elif os.path.isdir(path):
+        os.rmdir(path)  # an undeclared folder goes only when nothing else is left in it
+
+
+class Backup:
+    """What stood at the changed paths, so that a refused set leaves nothing behind."""
+
+    def __init__(self, folder):
+        self.folder = tempfile.mkdtemp(prefix="undo-", dir=folder)
+        self.saved = []
+
+    def save(self, path):
+        kept = os.path.join(self.folder, str(len(self.saved)))
+        if os.path.islink(path) or os.path.isfile(path):
+            shutil.copy2(path, kept, follow_symlinks=False)
+            if not os.path.islink(path):
+                found = os.stat(path)
+                os.chown(kept, found.st_uid, found.st_gid)
+            self.saved.append((path, kept))
+        else:
+            self.saved.append((path, None))
+
+    def restore(self):
+        for path, kept in reversed(self.saved):
+            if kept is not None:
+                remove(path) if os.path.islink(path) or os.path.isfile(path) else None
+                shutil.copy2(kept, path, follow_symlinks=False)
+                if not os.path.islink(kept):
+                    found = os.stat(kept)
+                    os.chown(path, found.st_uid, found.st_gid)
+            elif os.path.islink(path) or os.path.isfile(path):
+                os.unlink(path)
+
+    def discard(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Record:
+    """What this set put on the host, and what is still to be applied."""
+
+    def __init__(self, name):
+        self.path = os.path.join(STATE_FOLDER, f"{name}.json")
+        try:
+            with open(self.path, encoding="utf-8") as stream:
+                found = json.load(stream)
+        except (FileNotFoundError, ValueError):
+            found = {}
+        self.paths = found.get("paths", [])
+        self.units = found.get("units", [])
+        self.pending = found.get("pending", "")
+
+    def write(self):
+        os.makedirs(STATE_FOLDER, mode=0o700, exist_ok=True)
+        text = json.dumps({"paths": self.paths, "units": self.units, "pending": self.pending}, indent=1) + "\n"
+        beside = f"{self.path}.new"
+        with open(beside, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(beside, self.path)
+
+
+class Services:
+    """The few questions and orders that systemd gets."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def call(self, *words):
+        return self.module.run_command(["systemctl", *words], check_rc=False)
+
+    def in_order(self, unit):
+        code, out, _err = self.call("show", "--property=ActiveState,UnitFileState", unit)
+        found = dict(line.split("=", 1) for line in out.splitlines() if "=" in line) if code == 0 else {}
+        enabled = found.get("UnitFileState") in ("enabled", "static", "generated", "alias", "indirect")
+        return enabled and found.get("ActiveState") in ("active", "reloading")
+
+
+def removals(record, entries):
+    """Entries that take away what an earlier run put there, files before their folders."""
+    declared = {entry.path for entry in entries}
+    blank = {"state": "absent", "content": None, "target": None, "mode": None}
+    result = []
+    for path in sorted((p for p in record.paths if p not in declared), key=len, reverse=True):
+        if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path):
+            continue
+        spec = {"path": path, "owner": "root", "group": "root", "secret": True, "on_change": "reload", **blank}
+        result.append(Entry(spec))
+    return [entry for entry in result if entry.differs()]
+
+
+def apply_to_service(module, services, needed, changed):
+    """Reloads, restarts or starts what has to be; returns what was done and what went wrong."""
+    params = module.params
+    if params["daemon_reload"] and changed:
+        code, out, err = services.call("daemon-reload")
+        if code:
+            return "", f"systemctl daemon-reload failed: {out}{err}"
+    done = ""
+    service = params["service"]
+    if service and not services.in_order(service):
+        code, out, err = services.call("enable", "--now", service)
+        if code:
+            return "", f"{service} does not start: {out}{err}\n{journal(module, service)}"
+        done = "start"
+    if needed == "restart" and service and done != "start":
+        code, out, err = services.call("restart", service)
+        done = "restart"
+    elif needed and done != "start" and (params["reload"] or service):
+        code, out, err = module.run_command(params["reload"] or ["systemctl", "reload", service])
+        done = "reload"
+    else:
+        return done, ""
+    if code:
+        return done, f"{done} of {service or params['name']} failed: {out}{err}\n{journal(module, service)}"
+    return done, ""
+
+
+def journal(module, service):
+    if not service:
+        return ""
+    return module.run_command(["journalctl", "--unit", service, "--lines", "15", "--no-pager", "--output", "cat"])[1]
+
+
+def apply_units(services, record, units):
+    """Starts the declared units and stops those that an earlier run declared; returns the changed ones."""
+    changed = []
+    for unit in record.units:
+        if unit not in units:
+            services.call("disable", "--now", unit)
+            changed.append(unit)
+    for unit in units:
+        if not services.in_order(unit):
+            code, out, err = services.call("enable", "--now", unit)
+            if code:
+                raise RuntimeError(f"{unit} does not start: {out}{err}")
+            changed.append(unit)
+    return changed
+
+
+def main():
+    entry = {
+        "path": {"type": "path", "required": True},
+        "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
+        "content": {"type": "str", "no_log": False},
+        "target": {"type": "str"},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+        "mode": {"type": "str"},
+        "secret": {"type": "bool", "default": False, "no_log": False},
+        "on_change": {"type": "str", "choices": ["reload", "restart", "none"], "default": "reload"},
+    }
+    commands = {"type": "list", "elements": "str", "default": []}
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "files": {"type": "list", "elements": "dict", "options": entry, "default": []},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "validate": commands,
+            "service": {"type": "str"},
+            "units": commands,
+            "reload": commands,
+            "daemon_reload": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    run(module)
+
+
+def run(module):
+    params = module.params
+    record = Record(params["name"])
+    services = Services(module)
+    secrets = params["secrets"]
+    entries = [Entry({**spec, "content": secrets.get(spec["path"], spec["content"])}) for spec in params["files"]]
+    changes = [entry for entry in entries if entry.differs()]
+    gone = removals(record, entries)
+    changes += gone
+    units_differ = set(record.units) - set(params["units"]) or [u for u in params["units"] if not services.in_order(u)]
+    stopped = bool(params["service"]) and not services.in_order(params["service"])
+    needed = max([record.pending, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word])
+    needed = "" if needed == "none" else needed
+    result = {
+        "changed": bool(changes or needed or units_differ or stopped),
+        "paths": [entry.path for entry in changes],
+        "applied": "",
+    }
+    if module._diff:
+        result["diff"] = [entry.difference() for entry in changes]
+    recorded = sorted(entry.path for entry in entries if entry.state != "absent")
+    same_record = recorded == sorted(record.paths) and params["units"] == record.units
+    if module.check_mode or not (result["changed"] or not same_record):
+        module.exit_json(**result)
+
+    record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
+    record.pending = needed
+    record.write()
+    backup = Backup(STATE_FOLDER)
+    try:
+        for entry in changes:
+            backup.save(entry.path)
+            entry.apply()
+        problem = checked(module)
+        if not problem:
+            result["applied"], problem = apply_to_service(module, services, needed, bool(changes))
+    except (OSError, KeyError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        backup.restore()
+        if result["applied"]:  # the files are as before: so must the service be
+            apply_to_service(module, services, needed, True)
+        backup.discard()
+        record.pending = ""
+        record.write()
+        module.fail_json(msg=f"{problem}\nEvery file of {params['name']} was put back as it was.", **result)
+    backup.discard()
+    try:
+        apply_units(services, record, params["units"])
+    except RuntimeError as error:
+        module.fail_json(msg=str(error), **result)
+    record.paths, record.units, record.pending = recorded, params["units"], ""
+    record.write()
+    module.exit_json(**result)
+
+
+def checked(module):
+    """Empty, or what the service's own parser says against the files."""
+    command = module.params["validate"]
+    if not command:
+        return ""
+    code, out, err = module.run_command(command)
+    return "" if code == 0 else f"{' '.join(command)} refuses the configuration: {out}{err}"
+
+
+if __name__ == "__main__":
+    main()

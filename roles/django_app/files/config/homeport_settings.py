@@ -1,0 +1,80 @@
+# Written by Homeport (role django_app).
+"""Production settings over a project's own: imports those, then supplies what the server knows.
+
+Everything is read from the app's environment. What overlay_settings says comes last and wins.
+"""
+
+import importlib
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+_base = importlib.import_module(os.environ["HOMEPORT_BASE_SETTINGS"])
+globals().update({name: value for name, value in vars(_base).items() if name.isupper()})
+
+_environment = os.environ
+_https = _environment["SITE_URL"].startswith("https:")
+
+
+def _list(name):
+    return [item for item in _environment.get(name, "").split(",") if item]
+
+
+def _database(url):
+    parts = urlsplit(url)
+    engine = {"postgres": "postgresql", "postgresql": "postgresql", "sqlite": "sqlite3", "mysql": "mysql"}.get(parts.scheme)
+    if engine is None:
+        raise RuntimeError(f"DATABASE_URL: the overlay does not know {parts.scheme}://; use overlay_settings")
+    if engine == "sqlite3":
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": unquote(parts.path[1:]), "OPTIONS": {"timeout": 20}}
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": f"django.db.backends.{engine}",
+        "NAME": unquote(parts.path[1:]),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or "") or options.pop("host", ""),
+        "PORT": parts.port or "",
+        "OPTIONS": options,
+        # A new connection costs more than most queries: keep it, and check that it still works.
+        "CONN_MAX_AGE": int(_environment.get("CONN_MAX_AGE", "0")),
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+DEBUG = False
+SECRET_KEY = _environment["SECRET_KEY"]
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
+
+if _environment.get("DATABASE_URL"):
+    DATABASES = {**globals().get("DATABASES", {}), "default": _database(_environment["DATABASE_URL"])}
+
+STATIC_URL = _environment["STATIC_URL"]
+STATIC_ROOT = _environment["STATIC_ROOT"]
+if _environment.get("MEDIA_ROOT"):
+    MEDIA_ROOT = _environment["MEDIA_ROOT"]
+    MEDIA_URL = _environment["MEDIA_URL"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **globals().get("STORAGES", {}),
+    "staticfiles": {"BACKEND": "homeport_static.HashedStaticFilesStorage"},
+}
+
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
+SECURE_SSL_REDIRECT = _https
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = globals().get("X_FRAME_OPTIONS", "DENY")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"django": {"handlers": ["console"], "level": "INFO", "propagate": False}},
+}
+
+for _fragment in sorted((Path(__file__).parent / "overlay.d").glob("*.py")):
+    exec(compile(_fragment.read_text(), str(_fragment), "exec"))
