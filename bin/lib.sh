@@ -47,22 +47,21 @@ log_file() {
 
 # A user outside the docker group reaches the engine through sudo.
 docker() {
-    if [ -z "${_docker_by_sudo:-}" ]; then
-        if [ "$(id -u)" != 0 ] && have sudo && ! command docker info >/dev/null 2>&1 &&
-            sudo -n docker info >/dev/null 2>&1; then
-            _docker_by_sudo=yes
-        else
+    if [ -z "${_docker_by_sudo:-}" ] && [ "$(id -u)" != 0 ]; then
+        if command docker info >/dev/null 2>&1; then
             _docker_by_sudo=no
+        elif have sudo && sudo -n env docker info >/dev/null 2>&1; then
+            _docker_by_sudo=yes
         fi
     fi
-    if [ "$_docker_by_sudo" = yes ]; then sudo docker "$@"; else command docker "$@"; fi
+    if [ "${_docker_by_sudo:-no}" = yes ]; then sudo env docker "$@"; else command docker "$@"; fi
 }
 
 # One at a time, over all clones on this machine: with_lock NAME COMMAND...
 with_lock() {
     local folder=/tmp/homeport-lock-$UID name=$1
     shift
-    mkdir -p -m 0700 "$folder"
+    [ -d "$folder" ] || mkdir -m 0700 "$folder" 2>/dev/null || [ -O "$folder" ] || die "$folder belongs to someone else"
     (
         flock 9
         "$@" 9>&-

@@ -21,7 +21,8 @@ key=$CACHE/ssh/id_ed25519
 make_key() {
     [ -f "$key" ] && return 0
     have ssh-keygen || apt_install openssh-client
-    mkdir -p -m 0700 "$CACHE/ssh"
+    mkdir -p "$CACHE/ssh"
+    chmod 0700 "$CACHE/ssh"
     ssh-keygen -q -t ed25519 -N '' -C homeport-test-hosts -f "$key"
 }
 
