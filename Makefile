@@ -1,0 +1,60 @@
+# Names for what one types often; bin/demo and bin/test do their own set-up.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+setup ?= typical
+scenario ?= typical
+
+.PHONY: help
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  IMAGE=debian:12 (or ubuntu:24.04, ...) chooses the servers' system, JOBS=2 how many at a time."
+
+.PHONY: demo
+demo:  ## a server in a container with the photo album on it (setup=typical)
+	bin/demo $(setup)
+
+.PHONY: test lint unit templates
+test:  ## all tests, as in CI
+	bin/test
+lint:  ## yamllint, ansible-lint, ruff, mypy, shellcheck
+	bin/test lint
+unit:  ## filters, schema, modules
+	bin/test unit
+templates:  ## rendered configurations, judged by the parsers that will read them
+	bin/test templates
+
+.PHONY: molecule converge verify destroy
+molecule:  ## every scenario on fresh servers; make converge, verify, destroy (scenario=typical) for one
+	bin/test molecule
+converge: ; bin/molecule converge -s $(scenario)
+verify: ; bin/molecule verify -s $(scenario)
+destroy: ; bin/molecule destroy -s $(scenario)
+
+.PHONY: bench
+bench: $(BIN)/ansible  ## measure what the project claims
+	bench/run
+
+.PHONY: docs
+docs: $(BIN)/ansible  ## write the generated parts of the documentation anew
+	PATH="$(CURDIR)/$(BIN):$$PATH" python docs/generate.py
+
+.PHONY: format
+format: $(BIN)/ansible  ## let ruff format the Python
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+# No address of a package index gets into the pins.
+COMPILE := UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header
+.PHONY: lock
+lock: $(BIN)/ansible  ## take newer versions into requirements/*.txt (upgrade=--upgrade)
+	cd requirements && for name in run dev; do \
+		$(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) $$name.in --output-file $$name.txt; done
+
+.PHONY: clean
+clean:  ## remove servers, images, .venv and .cache
+	bin/demo --clean --all
+
+$(BIN)/ansible: requirements/dev.txt
+	bin/setup
