@@ -84,13 +84,12 @@ class Build:
         """Builds the release and returns its record. A failed build leaves no folder behind."""
         self.check_space()
         self.sweep()
-        started = time.monotonic()
+        self.started = time.monotonic()
         try:
             self.build()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self.record["seconds"] = round(time.monotonic() - started, 1)
         self.record["built"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.write("release.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
         return self.record
@@ -112,21 +111,31 @@ class Build:
             if path not in complete:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def step(self, name: str) -> None:
+        """Notes how long the step took that ends here."""
+        now = time.monotonic()
+        self.record.setdefault("seconds", {})[name] = round(now - self.started, 2)
+        self.started = now
+
     def build(self) -> None:
         layout, spec = self.layout, self.spec
         layout.own_folder(self.folder)
         fetched = f"{self.folder}/src"
         Source(layout, self.runner).fetch(self.revision, fetched, self.upload)
+        self.step("fetch")
         source = f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
         if not os.path.isdir(source):
             raise DeployError(f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}")
         self.add_configuration(source)
         manage, project = self.find_manage(source)
         self.record["requirements"] = Requirements(layout, self.runner, self.folder, source, project).install()
+        self.step("requirements")
         self.write_environment(manage, project)
         for command in spec["build"]:
             self.command(command, source)
+        self.step("commands")
         answer = self.probe()
+        self.step("settings and static files")
         self.keep_data(answer, source)
         self.record.update({key.lower(): value for key, value in answer.items()})
         self.record["application"] = self.find_application(answer, project)
@@ -137,6 +146,7 @@ class Build:
                 precompress(self.record["static_root"])
             publish(self.record["static_root"], layout)
         self.record["bytes"] = folder_size(self.folder)
+        self.step("publish")
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         path = f"{self.folder}/{name}"
@@ -221,7 +231,13 @@ class Build:
         self.runner.run(argv, f"the build command '{command}'")
 
     def probe(self) -> dict[str, Any]:
-        question = {"collect": self.spec["static"]["collect"] and self.spec["static"]["server"] != "none", "mark": MARK}
+        live = self.layout.record(self.layout.current)
+        question = {
+            "collect": self.spec["static"]["collect"] and self.spec["static"]["server"] != "none",
+            "mark": MARK,
+            "release": self.folder,
+            "static_digest": live.get("static_digest", "") if os.path.isdir(live.get("static_root") or "") else "",
+        }
         try:
             out = self.runner.in_release(
                 self.folder, ["python", "-c", PROBE, json.dumps(question)], "loading the project"
@@ -235,6 +251,8 @@ class Build:
             raise
         lines = [line for line in out.splitlines() if line.startswith(MARK)]
         answer: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
+        if answer.get("static_digest") and answer["static_digest"] == question["static_digest"]:
+            link_tree(live["static_root"], answer["STATIC_ROOT"], self.layout.ids())
         declared = self.spec["static"]["url"]
         actual = answer["STATIC_URL"]
         if self.spec["static"]["server"] == "nginx" and actual and not actual.startswith("http") and "/" + actual.lstrip("/") != declared:
@@ -376,6 +394,18 @@ def publish(root: str, layout: Layout) -> None:
                 os.unlink(beside)
             os.link(real, beside)
             os.rename(beside, public)
+
+
+def link_tree(source: str, target: str, ids: tuple[int, int]) -> None:
+    """Gives ``target`` every file of ``source`` that it does not have, as a hard link."""
+    for folder, _folders, files in os.walk(source):
+        beside = os.path.join(target, os.path.relpath(folder, source))
+        if not os.path.isdir(beside):
+            os.makedirs(beside)
+            os.chown(beside, *ids)
+        for name in files:
+            if not os.path.lexists(os.path.join(beside, name)):
+                os.link(os.path.join(folder, name), os.path.join(beside, name))
 
 
 def withdraw(layout: Layout, releases: list[str]) -> None:

@@ -26,7 +26,7 @@ ansible_facts:
   type: dict
   contains:
     homeport:
-      description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6),
+      description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup) (the setup playbook that was run, or an empty string),
         C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx) and C(postgres) (each the
         version that is installed, or an empty string), C(nginx_brotli) (whether nginx can serve brotli
         files) and C(postgres_cluster) (its name).
@@ -63,6 +63,14 @@ def memory_mb():
     return total
 
 
+def recorded_setup():
+    try:
+        with open("/var/lib/homeport/setup", encoding="utf-8") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+
 def nginx_version(module):
     path = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if not path:
@@ -93,6 +101,7 @@ def main():
         "codename": release.get("VERSION_CODENAME", ""),
         "architecture": os.uname().machine,
         "systemd": os.path.isdir("/run/systemd/system"),
+        "setup": recorded_setup(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": memory_mb(),
         "free_mb": shutil.disk_usage("/srv" if os.path.isdir("/srv") else "/").free >> 20,
