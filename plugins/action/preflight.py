@@ -20,7 +20,7 @@ except ImportError:
 
 
 class ActionModule(ActionBase):
-    """Arguments: setup. Everything else is read from the variables of the inventory."""
+    """Arguments: setup and base. Everything else is read from the variables of the inventory."""
 
     _requires_connection = False
 
@@ -41,7 +41,8 @@ class ActionModule(ActionBase):
         apps, vault, secret = values["django_apps"], values["vault_django_apps"] or {}, values["homeport_secret"]
         problems += check(apps, vault, secret, setup)
         problems += topology(apps, vault, task_vars.get("groups", {}), setup)
-        problems += local_sources(apps, str(task_vars.get("inventory_dir") or os.getcwd()))
+        base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
+        problems += local_sources(apps, str(base))
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -60,12 +60,12 @@ class ActionModule(ActionBase):
         source = app["source"]
         archive = source.get("archive", "")
         if "path" in source:
-            path = find(source["path"], task_vars)
+            path = find(source["path"], self._base(task_vars))
             if not os.path.isdir(path):
                 raise AnsibleActionFail(f"django_apps.{app['name']}.source.path: there is no folder {path}")
             return pack(path)
         if archive and not archive.startswith(("http://", "https://")):
-            path = find(archive, task_vars)
+            path = find(archive, self._base(task_vars))
             if not os.path.isfile(path):
                 raise AnsibleActionFail(f"django_apps.{app['name']}.source.archive: there is no file {path}")
             copy = tempfile.NamedTemporaryFile(prefix="homeport-", delete=False)  # noqa: SIM115
@@ -94,15 +94,17 @@ class ActionModule(ActionBase):
                 uploads[name] = self._transfer_file(path, remote)
         return uploads
 
+    def _base(self, task_vars: dict[str, Any]) -> str:
+        return str(self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd())
+
     def _make_tmp(self) -> str:
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         return str(self._connection._shell.tmpdir)
 
 
-def find(path: str, task_vars: dict[str, Any]) -> str:
-    """A path of the controller, relative to the inventory's folder."""
-    base = task_vars.get("inventory_dir") or os.getcwd()
+def find(path: str, base: str) -> str:
+    """A path of the controller, relative to ``base``."""
     return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
 
 

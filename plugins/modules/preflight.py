@@ -18,6 +18,9 @@ options:
     description: The setup that the apps are put on.
     type: str
     default: site
+  base:
+    description: Folder on the controller that relative paths start from. By default the inventory's.
+    type: str
 author: [Homeport contributors (@homeport)]
 """
 

@@ -42,6 +42,11 @@ options:
     description: Who deploys, for the message that somebody else gets who tries at the same time.
     type: str
     default: ""
+  base:
+    description: Folder on the controller that C(source.path) and C(source.archive) are relative to. Read
+      by the action plugin.
+    type: str
+    default: ""
   uploads:
     description: Archives that the controller has put on the host, by app. Set by the action plugin.
     type: dict
@@ -147,6 +152,7 @@ def main():
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "only": {"type": "list", "elements": "str", "default": []},
             "holder": {"type": "str", "default": ""},
+            "base": {"type": "str", "default": ""},
             "uploads": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
