@@ -14,7 +14,8 @@ die() {
     printf '%sError:%s %s\n' "$_red" "$_plain" "$*" >&2
     exit 1
 }
-have() { command -v "$1" >/dev/null 2>&1; }
+# Programs only: "docker" is also a function here.
+have() { type -P "$1" >/dev/null; }
 
 # The comment block at the top of a script is its help text.
 usage() { sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$1"; }

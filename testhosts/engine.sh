@@ -29,10 +29,12 @@ up() {
     [ "$(uname -s)" = Linux ] || die "test hosts need Linux: they are reached by their address in the engine's network"
     can_be_root || die "no Docker engine answers, and starting one needs root or sudo.
        Start Docker, or run this as root."
-    if ! have dockerd; then
+    if ! have dockerd || ! have docker; then
         have apt-get || die "no Docker engine answers. Install Docker for your distribution and start it."
-        say "No Docker engine here: installing docker.io and iptables from this machine's package sources"
+        say "No Docker engine here: it comes from this machine's package sources"
         apt_install docker.io iptables
+        # Newer releases keep the client apart.
+        have docker || apt_install docker-cli
     fi
     # Installing the package starts the service where there is one.
     answers && return 0

@@ -42,9 +42,7 @@ def test_the_pinned_ansible_is_installed() -> None:
     assert importlib.metadata.version("ansible") == pinned_ansible()
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 11), reason="the older ansible package is for running, not for tests"
-)
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the older package only runs playbooks")
 @pytest.mark.parametrize("collection", REQUIRED)
 def test_the_lower_bound_is_what_is_tested(collection: str) -> None:
     lower, upper = re.fullmatch(r">=([\d.]+),<([\d.]+)", REQUIRED[collection]).groups()  # type: ignore[union-attr]
