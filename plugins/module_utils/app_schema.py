@@ -36,7 +36,8 @@ ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 RELATIVE = r"(?!/)(?!.*(^|/)\.\.(/|$))(?!.*//)[^\0\n]{1,400}"
 RELATIVE_HINT = "must be a path inside the source, relative and without '..'"
-URL_PATH = r"/([A-Za-z0-9._~-]+/)*"
+URL_PATH = r"/([A-Za-z0-9._~-]+/)+"
+URL_PATH_HINT = "must start and end with a slash, and be more than one"
 SIZE = r"\d{1,6}[kmg]?"
 REQUIREMENT_HINT = "must be a requirement as pip reads it, such as 'Django~=5.2'"
 PACKAGE = r"[A-Za-z0-9][A-Za-z0-9._-]*[^\n\0]*"
@@ -53,8 +54,8 @@ def _one_of_sources(source: dict, path: str, problems: Problems) -> None:
 
 
 def _no_password(source: dict, path: str, problems: Problems) -> None:
-    if re.match(r"\w+://[^/@]*:[^/@]*@", str(source.get("git", ""))):
-        problems.add(f"{path}.git", "holds a password; put the whole address into vault_django_apps.<app>.git")
+    if re.match(r"\w+://[^/@]*:[^/@]*@|https?://[^/@]+@", str(source.get("git", ""))):
+        problems.add(f"{path}.git", "holds a password or token; put that address into vault_django_apps.<app>.git")
 
 
 def _source_rule(source: dict, path: str, problems: Problems) -> None:
@@ -76,9 +77,13 @@ def check_argv(command: object, path: str, problems: Problems) -> None:
     except ValueError as error:
         problems.add(path, f"cannot be split into words: {str(error).lower()}")
         return
+    # split once more, with what a shell would see outside of quotes as words of their own
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
     if not words:
         problems.add(path, "is empty")
-    elif re.search(r"(^|\s)(&&|\|\||[;|&<>])(\s|$)", command):
+    elif any(not set(word) - set("();<>|&") for word in lexer if word):
         problems.add(path, "must be one command; put several into a script, or use sh -c '...'")
 
 
@@ -171,7 +176,7 @@ def _service(doc: str) -> Object:
 STATIC = Object(
     {
         "server": Choice(["nginx", "whitenoise", "none"], doc="who serves static files (default: what the setup has)"),
-        "url": Str("path under which they are served", pattern=URL_PATH, hint="must start and end with a slash", default="/static/"),
+        "url": Str("path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/static/"),
         "collect": Bool("run collectstatic for each release", default=True),
         "path": Str("folder of the source that holds them when they are not collected", pattern=RELATIVE, hint=RELATIVE_HINT),
         "precompress": Bool("add .gz and .br files where the project does not make them", default=True),
@@ -184,7 +189,7 @@ STATIC = Object(
 MEDIA = Object(
     {
         "kind": Choice(["local", "none"], doc="local: kept on the server across releases", default="local"),
-        "url": Str("path under which they are served", pattern=URL_PATH, hint="must start and end with a slash", default="/media/"),
+        "url": Str("path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/media/"),
     },
     short="kind",
     doc="files that users upload",

@@ -30,6 +30,7 @@ SOCKETS = "/run/homeport"
 LOGS = "/var/log/homeport"
 POSTGRES_SOCKET = "/var/run/postgresql"
 POSTGRES_PORT = 5432
+SYSTEM_DATABASES = ("postgres", "template0", "template1")
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,12 @@ def _check_app(name: str, app: dict, secrets: dict, setup: Setup, setup_name: st
         problems.add(f"{path}.static", f"{server} is not part of the {setup_name} setup; it has {', '.join(setup.static)}")
     if not app.get("static", {}).get("collect", True) and server != "none" and "path" not in app["static"]:
         problems.add(f"{path}.static.path", "is required when static files are not collected: the folder that holds them")
-    for key in set(app.get("env", {})) & set(secrets.get("env", {})):
+    media = app.get("media", {})
+    if media.get("kind") == "local" and media.get("url") == app.get("static", {}).get("url"):
+        problems.add(f"{path}.media.url", "is that of the static files; give each its own path")
+    if app.get("database", {}).get("name") in SYSTEM_DATABASES:
+        problems.add(f"{path}.database.name", "is a database of the system; choose another")
+    for key in sorted(set(app.get("env", {})) & set(secrets.get("env", {}))):
         problems.add(f"{path}.env.{key}", f"is also in vault_django_apps.{name}.env; keep one")
     if app.get("overlay_settings") and not app.get("overlay"):
         problems.add(f"{path}.overlay_settings", "has no effect without overlay: true")
@@ -169,13 +175,18 @@ def _check_database_url(url: Any, path: str, problems: Problems) -> None:
         problems.add(path, "must be a URL such as postgres://user@host:5432/name")
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a value is what it should be; if not, that has been said already."""
+    return isinstance(value, str)
+
+
 def _check_together(apps: dict[str, dict], setup: Setup, problems: Problems) -> None:
     owners: dict[str, str] = {}
     ports: dict[int, str] = {}
     databases: dict[str, str] = {}
     for name, app in apps.items():
         for field in ("domains", "aliases"):
-            for domain in app.get(field, []):
+            for domain in filter(_is_text, app.get(field, [])):
                 if owners.setdefault(domain, name) != name:
                     problems.add(f"django_apps.{name}.{field}", f"{domain} belongs to the app {owners[domain]} already")
                 elif field == "aliases" and domain in app.get("domains", []):
@@ -184,7 +195,7 @@ def _check_together(apps: dict[str, dict], setup: Setup, problems: Problems) -> 
         if not setup.proxy and isinstance(port, int) and ports.setdefault(port, name) != name:
             problems.add(f"django_apps.{name}.web.port", f"{port} is used by the app {ports[port]}; without nginx each app needs its own port")
         database = app.get("database", {}).get("name", name)
-        if databases.setdefault(database, name) != name:
+        if _is_text(database) and databases.setdefault(database, name) != name:
             problems.add(f"django_apps.{name}.database.name", f"{database} is the database of the app {databases[database]}")
 
 
@@ -311,7 +322,7 @@ def _base_environment(
     origins = [f"{scheme}://{'*' + host if host.startswith('.') else host}{':' + port if port else ''}" for host in hosts]
     database = _database(name, app, secrets, homeport_secret, shape, host)
     result = {
-        "HOME": home,
+        "HOME": f"{home}/home",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "DEBUG": "0",
