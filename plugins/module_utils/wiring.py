@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -69,12 +70,9 @@ def scalar(text: str) -> Any:
     """The Python value that a setting written in YAML stands for."""
     if text in ("True", "False", "None"):
         return {"True": True, "False": False, "None": None}[text]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
 def python_literal(value: Any) -> str:
@@ -264,7 +262,7 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
         for name in ("homeport_settings.py", "homeport_static.py"):
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
     if app["overlay_settings"]:
-        lines = "".join(f"{name} = {value}\n" for name, value in app["overlay_settings"].items())
+        lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())
         entries.append({"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common})
     return entries
 
