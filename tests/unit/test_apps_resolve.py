@@ -1,0 +1,289 @@
+# ruff: noqa: E501
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils.apps import (
+    AppsError,
+    parse_database_url,
+    resolve,
+)
+from ansible_collections.homeport.django.plugins.module_utils.derive import derive
+
+from tests.unit.support import CANARY, SECRET, app, resolved
+
+HOSTILE = [
+    "plain",
+    "",
+    " leading and trailing ",
+    "quotes ' and \" and '\"'\"'",
+    "$HOME $(id) `id` ${X}",
+    "100% %s %(x)s %%",
+    "back\\slash \\n \\",
+    "two\nlines\n",
+    "\ttab\r",
+    "{braces} {{ jinja }} {% raw %}",
+    "#comment ; semicolon & | < >",
+    "ünïcödé 日本語 🐍",
+    "!bang ~tilde *glob?",
+    "-n",
+    "x" * 5000,
+]
+
+
+def test_simple() -> None:
+    found = resolved(setup="simple")
+    assert found["database"]["engine"] == "sqlite"
+    assert found["database"]["name"] == "/srv/blog/shared/data/db.sqlite3"
+    assert found["static"] == {
+        "server": "whitenoise",
+        "url": "/static/",
+        "collect": True,
+        "precompress": True,
+        "root": "/srv/blog/static",
+    }
+    assert found["web"]["socket"] == "tcp://0.0.0.0:80"
+    assert not found["proxied"]
+    environment = found["environment"]
+    assert environment["DATABASE_URL"] == "sqlite:////srv/blog/shared/data/db.sqlite3"
+    assert environment["SQLITE_PATH"] == "/srv/blog/shared/data/db.sqlite3"
+    assert environment["SERVE_MEDIA"] == "1"
+    assert not [name for name in environment if name.startswith("PG")]
+
+
+@pytest.mark.parametrize("setup", ["typical", "site"])
+def test_typical_and_site(setup: str) -> None:
+    found = resolved(setup=setup)
+    assert found["database"]["engine"] == "postgres"
+    assert found["static"]["server"] == "nginx"
+    assert found["web"]["socket"] == "unix:///run/homeport/blog.sock"
+    assert found["proxied"]
+    assert "SERVE_MEDIA" not in found["environment"]
+
+
+def test_names_and_folders() -> None:
+    found = resolved(name="my-blog", domains=["a.example", "www.a.example"], aliases=["*.a.example"])
+    assert {key: found[key] for key in ("name", "user", "group", "home", "logs")} == {
+        "name": "my-blog",
+        "user": "my-blog",
+        "group": "my-blog",
+        "home": "/srv/my-blog",
+        "logs": "/var/log/homeport/my-blog",
+    }
+    assert (found["canonical"], found["redirects"]) == ("a.example", ["www.a.example"])
+    assert found["site_url"] == "http://a.example"
+    environment = found["environment"]
+    assert environment["HOME"] == "/srv/my-blog/home"
+    assert (
+        environment["ALLOWED_HOSTS"]
+        == environment["DJANGO_ALLOWED_HOSTS"]
+        == "a.example,www.a.example,.a.example"
+    )
+    assert environment["CSRF_TRUSTED_ORIGINS"] == "http://a.example,http://www.a.example,http://*.a.example"
+
+
+def test_a_port_is_part_of_the_address() -> None:
+    found = resolved(setup="simple", web={"port": 8080})
+    assert found["site_url"] == "http://blog.example.org:8080"
+    assert found["environment"]["CSRF_TRUSTED_ORIGINS"] == "http://blog.example.org:8080"
+    assert resolved(web={"port": 8080})["site_url"] == "http://blog.example.org"
+
+
+def test_every_conventional_name() -> None:
+    environment = resolved(settings="blog.settings")["environment"]
+    assert set(environment) == {
+        "ALLOWED_HOSTS", "CONN_MAX_AGE", "CSRF_TRUSTED_ORIGINS", "DATABASE_URL", "DEBUG", "DJANGO_ALLOWED_HOSTS",
+        "DJANGO_CSRF_TRUSTED_ORIGINS", "DJANGO_DEBUG", "DJANGO_MEDIA_ROOT", "DJANGO_SECRET_KEY",
+        "DJANGO_SETTINGS_MODULE", "HOME", "LANG", "MEDIA_ROOT", "MEDIA_URL", "PGDATABASE", "PGHOST", "PGPORT", "PGUSER",
+        "PYTHONUNBUFFERED", "SECRET_KEY", "SITE_URL", "STATIC_URL",
+    }  # fmt: skip
+    assert (
+        environment["SECRET_KEY"] == environment["DJANGO_SECRET_KEY"] == derive(SECRET, "blog", "secret_key")
+    )
+    assert environment["DEBUG"] == environment["DJANGO_DEBUG"] == "0"
+
+
+def test_postgres_on_the_same_host_needs_no_password() -> None:
+    database = resolved()["database"]
+    assert database["password"] == ""
+    assert database["url"] == "postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog"
+    assert parse_database_url(database["url"])["host"] == "/var/run/postgresql"
+
+
+@pytest.mark.parametrize(("address", "shown"), [("db.example", "db.example"), ("10.0.0.2", "10.0.0.2"), ("fd00::2", "[fd00::2]")])  # fmt: skip
+def test_postgres_on_another_host(address: str, shown: str) -> None:
+    found = resolved(host={"database_host": address})
+    password = derive(SECRET, "blog", "database_password")
+    assert found["database"]["url"] == f"postgres://blog:{password}@{shown}:5432/blog?sslmode=require"
+    environment = found["environment"]
+    assert environment["PGHOST"] == address
+    assert environment["PGPASSWORD"] == password
+    assert environment["PGSSLMODE"] == "require"
+
+
+@pytest.mark.parametrize("password", ["pass w@rd:/?#%'\"", "ünïcödé ☃", "a+b&c=d{e}"])
+def test_any_password_survives_its_url(password: str) -> None:
+    found = resolved({"database_password": password}, host={"database_host": "db.example"})
+    assert found["environment"]["PGPASSWORD"] == password
+    assert parse_database_url(found["environment"]["DATABASE_URL"])["password"] == password
+
+
+def test_a_database_that_exists_already() -> None:
+    url = "postgresql://u%40x:p%2Fw@db.example:6432/na%20me?sslmode=verify-full&x=1"
+    found = resolved({"database_url": url})
+    assert not found["database"]["managed"]
+    environment = found["environment"]
+    assert environment["DATABASE_URL"] == url
+    names = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE")
+    assert [environment[name] for name in names] == [
+        "db.example",
+        "6432",
+        "u@x",
+        "p/w",
+        "na me",
+        "verify-full",
+    ]
+
+
+def test_no_database_at_all() -> None:
+    environment = resolved(database="none")["environment"]
+    assert "DATABASE_URL" not in environment
+
+
+def test_a_database_of_another_name() -> None:
+    assert resolved(database={"name": "other"})["database"]["url"].endswith("/other")
+    assert resolved(database={"engine": "sqlite", "name": "other"})["database"]["name"].endswith(
+        "/data/other.sqlite3"
+    )
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_values_arrive_as_written(value: str) -> None:
+    found = resolved({"env": {"SECRET_VALUE": value}}, env={"VALUE": value})
+    assert found["environment"]["VALUE"] == value
+    assert found["environment"]["SECRET_VALUE"] == value
+
+
+def test_scalars_become_what_an_environment_holds() -> None:
+    environment = resolved(env={"A": 1, "B": True, "C": 0.5})["environment"]
+    assert (environment["A"], environment["B"], environment["C"]) == ("1", "True", "0.5")
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_values_built_from_others(value: str) -> None:
+    found = resolved(
+        {"env": {"KEY": value}},
+        env={"A": {"from": "KEY"}, "B": {"format": "<{KEY}|{SITE_URL}>"}, "C": {"format": '{"k": "{KEY}"}'}},
+    )["environment"]
+    assert found["A"] == value
+    assert found["B"] == f"<{value}|http://blog.example.org>"
+    assert found["C"] == '{"k": "' + value + '"}'
+
+
+@pytest.mark.parametrize("value", [value for value in HOSTILE if value])
+def test_values_that_only_a_release_knows(value: str) -> None:
+    found = resolved(
+        {"env": {"KEY": value}},
+        env={"A": {"from": "STATIC_ROOT"}, "B": {"format": '{"r": "{STATIC_ROOT}", "k": "{KEY}"} {RELEASE}'}},
+    )
+    assert "A" not in found["environment"]
+    ready = {key: text.format(release="/r", id="7") for key, text in found["release_environment"].items()}
+    assert ready == {
+        "STATIC_ROOT": "/r/static",
+        "DJANGO_STATIC_ROOT": "/r/static",
+        "RELEASE": "7",
+        "A": "/r/static",
+        "B": '{"r": "/r/static", "k": "' + value + '"} 7',
+    }
+
+
+def test_own_values_win_over_the_conventional_ones() -> None:
+    found = resolved({"env": {"SECRET_KEY": CANARY}}, env={"STATIC_ROOT": "/elsewhere", "DEBUG": "1"})
+    assert found["environment"]["SECRET_KEY"] == CANARY
+    assert found["environment"]["STATIC_ROOT"] == "/elsewhere"
+    assert found["environment"]["DEBUG"] == "1"
+    assert "STATIC_ROOT" not in found["release_environment"]
+
+
+def test_a_conventional_value_can_be_extended() -> None:
+    environment = resolved(env={"DATABASE_URL": {"format": "{DATABASE_URL}?x=1"}})["environment"]
+    assert environment["DATABASE_URL"] == "postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog?x=1"
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("redis://h/1", {"CACHE_URL", "REDIS_URL"}),
+        ("rediss://h/1", {"CACHE_URL", "REDIS_URL"}),
+        ("pymemcache://h", {"CACHE_URL"}),
+    ],
+)
+def test_a_cache_that_exists_already(url: str, names: set[str]) -> None:
+    for found in (resolved(cache={"url": url}), resolved({"cache_url": url})):
+        assert {name for name, value in found["environment"].items() if value == url} == names
+
+
+def test_a_broker_that_exists_already() -> None:
+    environment = resolved(broker={"url": "amqp://h"}, cache={"url": "redis://c"})["environment"]
+    assert environment["BROKER_URL"] == environment["CELERY_BROKER_URL"] == "amqp://h"
+    assert environment["REDIS_URL"] == "redis://c"
+
+
+@pytest.mark.parametrize(
+    ("host", "workers"),
+    [({}, 1), ({"cores": 1, "memory_mb": 8000}, 1), ({"cores": 2, "memory_mb": 512}, 1), ({"cores": 2, "memory_mb": 1024}, 2), ({"cores": 16, "memory_mb": 64000}, 2)],
+)  # fmt: skip
+def test_workers(host: dict[str, int], workers: int) -> None:
+    assert resolved(host=host)["web"]["workers"] == workers
+    assert resolved(host=host, web={"workers": 5})["web"]["workers"] == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "setup", "packages"),
+    [
+        ({}, "typical", ["gunicorn"]),
+        ({"overlay": True}, "typical", ["gunicorn", "psycopg[binary]"]),
+        ({"overlay": True, "database": "sqlite"}, "typical", ["gunicorn"]),
+        ({"overlay": True}, "simple", ["gunicorn", "whitenoise[brotli]"]),
+        ({"overlay": True, "static": "none"}, "simple", ["gunicorn"]),
+    ],
+)
+def test_packages_that_the_server_needs(fields: dict[str, Any], setup: str, packages: list[str]) -> None:
+    assert resolved(setup=setup, **fields)["server_packages"] == packages
+
+
+def test_what_leads_to_private_code_stays_apart() -> None:
+    found = resolved({"deploy_key": CANARY, "git": f"https://{CANARY}@git.example.org/x"})
+    assert found["source_secrets"] == {"deploy_key": CANARY, "git": f"https://{CANARY}@git.example.org/x"}
+    assert CANARY not in str({key: value for key, value in found.items() if key != "source_secrets"})
+
+
+def test_apps_come_in_order_of_their_names() -> None:
+    apps = {name: app(domains=[f"{name}.example"]) for name in ("c", "a", "b")}
+    assert list(resolve(apps, {}, SECRET, "typical")) == ["a", "b", "c"]
+    assert resolve({}, {}, SECRET, "typical") == {}
+
+
+def test_it_is_a_pure_function() -> None:
+    apps = {"blog": app(env={"A": {"from": "SITE_URL"}})}
+    before = str(apps)
+    assert resolve(apps, {}, SECRET, "typical") == resolve(apps, {}, SECRET, "typical")
+    assert str(apps) == before
+
+
+def test_all_problems_are_raised_at_once() -> None:
+    with pytest.raises(AppsError) as error:
+        resolve({"blog": {"domain": "x"}}, {}, SECRET, "typical")
+    assert len(error.value.problems) == 3
+
+
+def test_no_secret_but_where_it_belongs() -> None:
+    """Only the environment, the database and the source's secrets hold what the vault holds."""
+    vault = {
+        "env": {"KEY": CANARY},
+        "secret_key": CANARY * 5,
+        "database_password": CANARY,
+        "deploy_key": CANARY,
+    }
+    found = resolved(vault, host={"database_host": "db"}, env={"A": {"from": "KEY"}})
+    places = {key for key, value in found.items() if CANARY in str(value)}
+    assert places == {"environment", "database", "source_secrets"}

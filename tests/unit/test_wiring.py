@@ -1,0 +1,300 @@
+# ruff: noqa: E501, S102, S307
+import ast
+import os
+import random
+import string
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.filter.apps import FilterModule
+from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
+
+from tests.unit.support import CANARY, SECRET, app
+
+APPS = {
+    "blog": app(
+        domains=["blog.example.org", "www.blog.example.org"],
+        aliases=["*.blog.example.org"],
+        processes={"queue": {"command": "manage.py qcluster", "count": 2, "stop_timeout": 90}, "off": {"command": "x", "count": 0}},
+        schedules={"digest": {"command": "manage.py digest", "calendar": "daily", "timeout": 60}},
+        files={"config/local.ini": "a=1\n", "t.json": {"template": "t.json.j2"}, "u.json": {"template": "/abs/u.j2"}},
+        system_packages=["libjpeg62-turbo"],
+        python="3.12",
+    ),
+    "shop": app(
+        domains=["shop.example.org"],
+        source={"path": "../shop"},
+        overlay=True,
+        overlay_settings={"A": "1", "B": "'x'"},
+        database="sqlite",
+        static="whitenoise",
+        media="none",
+        web={"server": "asgi", "gunicorn": {"workers": 3, "preload_app": True, "log_level": "warning"}},
+    ),
+}  # fmt: skip
+VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": CANARY, "database_password": CANARY}}
+
+
+@pytest.fixture
+def apps() -> dict[str, Any]:
+    return resolve(APPS, VAULT, SECRET, "typical", {"cores": 2, "memory_mb": 2000})
+
+
+@pytest.fixture
+def simple() -> dict[str, Any]:
+    return resolve({"blog": app()}, {}, SECRET, "simple")
+
+
+def test_every_filter_is_there() -> None:
+    for name, function in FilterModule().filters().items():
+        assert callable(function), name
+
+
+def test_postgres_databases(apps: dict[str, Any]) -> None:
+    assert wiring.postgres_databases(apps) == [{"name": "blog", "owner": "blog", "password": ""}]
+    remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"})
+    assert wiring.postgres_databases(remote) == [{"name": "blog", "owner": "blog", "password": CANARY}]
+
+
+def test_a_database_that_exists_already_is_not_created() -> None:
+    found = resolve({"blog": app(database={"url": "postgres://h/n"})}, {}, SECRET, "typical")
+    assert wiring.postgres_databases(found) == []
+
+
+def test_postgres_clients(apps: dict[str, Any]) -> None:
+    assert wiring.postgres_clients(apps, []) == []
+    assert wiring.postgres_clients(apps, ["10.0.0.1", "10.0.0.2"]) == [
+        {"database": "blog", "user": "blog", "address": "10.0.0.1"},
+        {"database": "blog", "user": "blog", "address": "10.0.0.2"},
+    ]
+
+
+def test_gunicorn_apps(apps: dict[str, Any]) -> None:
+    found = wiring.gunicorn_apps(apps)
+    assert found["blog"] == {
+        "directory": "/srv/blog/config",
+        "group": "blog",
+        "settings": {
+            "workers": 2,
+            "threads": 4,
+            "worker_class": "gthread",
+            "timeout": 30,
+            "graceful_timeout": 30,
+            "max_requests": 0,
+            "max_requests_jitter": 0,
+            "proc_name": "blog.web",
+            "forwarded_allow_ips": "*",
+            "accesslog": None,
+        },
+    }
+    settings = found["shop"]["settings"]
+    assert settings["worker_class"] == "asgi"
+    assert (settings["workers"], settings["preload_app"], settings["log_level"]) == (3, True, "warning")
+
+
+def test_without_a_proxy_gunicorn_believes_nobody_and_logs(simple: dict[str, Any]) -> None:
+    settings = wiring.gunicorn_apps(simple)["blog"]["settings"]
+    assert settings["forwarded_allow_ips"] == "127.0.0.1"
+    assert settings["accesslog"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("True", True), ("None", None), ("12", 12), ("0.5", 0.5), ("a b", "a b"), ("", ""), ("nan", "nan"), ("inf", "inf"), ("1_000", "1_000")],
+)  # fmt: skip
+def test_scalar(text: str, value: Any) -> None:
+    found = wiring.scalar(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "value", [1, 0.5, True, None, 'it\'s "quoted"\n\\', [], ["a", 1, [None]], "{{ x }}", "日本"]
+)
+def test_python_literal(value: Any) -> None:
+    assert ast.literal_eval(wiring.python_literal(value)) == value
+
+
+def test_whitenoise_apps(apps: dict[str, Any]) -> None:
+    assert wiring.whitenoise_apps(apps) == {
+        "shop": {"directory": "/srv/shop/config/overlay.d", "group": "shop"}
+    }
+
+
+def test_supervisord_programs(apps: dict[str, Any]) -> None:
+    programs = wiring.supervisord_programs(apps)
+    assert set(programs) == {"blog.web", "blog.queue", "shop.web"}
+    web = programs["blog.web"]
+    assert web["section"] == "fcgi-program"
+    assert web["socket"] == "unix:///run/homeport/blog.sock"
+    assert web["numprocs"] == 2
+    assert (web["socket_owner"], web["socket_mode"]) == ("blog:www-data", "0660")
+    assert web["user"] == "blog"
+    queue = programs["blog.queue"]
+    assert (queue["numprocs"], queue["stopsignal"], queue["stopwaitsecs"]) == (2, "TERM", 90)
+    assert queue["command"] == "/usr/local/lib/homeport/process blog queue"
+
+
+def test_a_tcp_socket_has_no_owner(simple: dict[str, Any]) -> None:
+    web = wiring.supervisord_programs(simple)["blog.web"]
+    assert web["socket"] == "tcp://0.0.0.0:80"
+    assert "socket_owner" not in web
+
+
+def test_settings_do_not_restart_the_app() -> None:
+    """What may change often must not change supervisord's configuration, which would restart the whole group."""
+    one = resolve({"blog": app()}, {}, SECRET, "typical")
+    other = resolve(
+        {
+            "blog": app(
+                env={"A": "1"}, web={"workers": 7, "timeout": 99, "graceful_timeout": 60}, processes={}
+            )
+        },
+        {},
+        SECRET[::-1],
+        "typical",
+    )
+    assert wiring.supervisord_programs(one) == wiring.supervisord_programs(other)
+
+
+def test_supervisord_waits_longer_than_gunicorn() -> None:
+    highest = app(web={"graceful_timeout": 80})
+    found = resolve({"blog": highest}, {}, SECRET, "typical")
+    assert (
+        wiring.supervisord_programs(found)["blog.web"]["stopwaitsecs"]
+        > found["blog"]["web"]["graceful_timeout"]
+    )
+
+
+def test_nginx_sites(apps: dict[str, Any]) -> None:
+    sites = wiring.nginx_sites(apps)
+    assert sites["blog"] == {
+        "server_names": ["blog.example.org", "*.blog.example.org"],
+        "redirects": ["www.blog.example.org"],
+        "canonical": "blog.example.org",
+        "upstream": "unix:/run/homeport/blog.sock",
+        "static": {"url": "/static/", "root": "/srv/blog/static"},
+        "media": {"url": "/media/", "root": "/srv/blog/shared/media"},
+        "upload_limit": "20m",
+        "timeout": 60,
+        "extra": "",
+    }
+    assert sites["shop"]["static"] == {}
+    assert sites["shop"]["media"] == {}
+
+
+def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
+    specs = wiring.release_specs(apps)
+    assert [spec["name"] for spec in specs] == ["blog", "shop"]
+    assert CANARY not in str(specs)
+    blog = specs[0]
+    assert blog["stop_timeout"] == 90
+    assert blog["file_paths"] == ["config/local.ini", "t.json", "u.json"]
+    assert blog["site_url"] == "http://blog.example.org"
+    assert specs[1]["stop_timeout"] == 10
+
+
+def test_release_secrets(apps: dict[str, Any]) -> None:
+    assert wiring.release_secrets(apps) == {"blog": {"deploy_key": CANARY}}
+
+
+def test_what_hosts_need(apps: dict[str, Any]) -> None:
+    assert wiring.schedule_units(apps) == ["blog.digest.timer"]
+    assert wiring.system_packages(apps) == ["git", "libjpeg62-turbo", "openssh-client"]
+    assert wiring.python_versions(apps) == ["3.12"]
+    assert wiring.app_accounts(apps) == [
+        {"name": "blog", "home": "/srv/blog/home"},
+        {"name": "shop", "home": "/srv/shop/home"},
+    ]
+
+
+def entries(apps: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found = wiring.app_files(apps, "/inventory")
+    assert len({entry["path"] for entry in found}) == len(found)
+    return {entry["path"]: entry for entry in found}
+
+
+def test_secrets_are_marked_as_such(apps: dict[str, Any]) -> None:
+    for path, entry in entries(apps).items():
+        shown = {
+            key: value for key, value in entry.items() if key != "vars"
+        }  # for the template on the controller
+        if CANARY in str(shown):
+            assert entry["secret"], path
+            assert entry["mode"] == "0640", path
+
+
+def test_nobody_else_reads_an_apps_configuration(apps: dict[str, Any]) -> None:
+    for path, entry in entries(apps).items():
+        if "/config/" in path or path.startswith("/var/log"):
+            assert int(entry["mode"], 8) & 0o007 == 0, path
+            assert entry["group"] in ("blog", "shop"), path
+            assert entry.get("owner", "root") == "root", path
+
+
+def test_files_from_templates_and_text(apps: dict[str, Any]) -> None:
+    found = entries(apps)
+    assert found["/srv/blog/config/files/0"]["content"] == "a=1\n"
+    assert found["/srv/blog/config/files/1"]["template"] == "/inventory/t.json.j2"
+    assert found["/srv/blog/config/files/2"]["template"] == "/abs/u.j2"
+
+
+def test_processes_and_schedules(apps: dict[str, Any]) -> None:
+    found = entries(apps)
+    assert found["/srv/blog/config/processes/queue"]["content"] == "exec manage.py qcluster\n"
+    assert found["/srv/blog/config/processes/digest"]["content"] == "manage.py digest\n"
+    assert "OnCalendar=daily\n" in found["/etc/systemd/system/blog.digest.timer"]["content"]
+    assert "TimeoutStartSec=60\n" in found["/etc/systemd/system/blog.digest.service"]["content"]
+
+
+def test_the_overlay_only_where_it_is_wanted(apps: dict[str, Any]) -> None:
+    found = entries(apps)
+    assert found["/srv/shop/config/overlay.d/90_settings.py"]["content"] == "A = 1\nB = 'x'\n"
+    assert "/srv/shop/config/homeport_settings.py" in found
+    assert "/srv/blog/config/homeport_settings.py" not in found
+
+
+@pytest.mark.parametrize("expression", ["{\n    'a': 1,\n}", "[\n1]", "1 # why", "\n1", "'''a\nb'''"])
+def test_overlay_settings_of_several_lines(expression: str) -> None:
+    found = resolve(
+        {"blog": app(overlay=True, overlay_settings={"A": expression, "B": "2"})}, {}, SECRET, "typical"
+    )
+    text = entries(found)["/srv/blog/config/overlay.d/90_settings.py"]["content"]
+    names: dict[str, Any] = {}
+    exec(text, names)
+    assert (names["A"], names["B"]) == (eval(expression.strip()), 2)
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({"inventory_hostname": "a"}, "a"),
+        ({"inventory_hostname": "a", "ansible_host": "10.0.0.1"}, "10.0.0.1"),
+        (
+            {"inventory_hostname": "a", "ansible_host": "10.0.0.1", "homeport_address": "192.0.2.1"},
+            "192.0.2.1",
+        ),
+    ],
+)
+def test_host_address(variables: dict[str, str], address: str) -> None:
+    assert wiring.host_address(variables) == address
+
+
+def hostile_values(count: int) -> list[str]:
+    chance = random.Random(20260101)
+    nasty = "'\"`$\\!#%&|;<>(){}[]*?~^=\n\r\t \x01\x7f\x80ÿ€日🐍" + string.ascii_letters + string.digits
+    return ["".join(chance.choices(nasty, k=chance.randrange(60))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_real_shell_reads_back_what_was_written(shell: str, tmp_path: Path) -> None:
+    expected = {f"HOSTILE_{number}": value for number, value in enumerate(hostile_values(500))}
+    (tmp_path / "env").write_text(wiring.shell_exports(expected), encoding="utf-8", newline="")
+    script = f'set -eu; . "{tmp_path}/env"; exec env -0'
+    out = subprocess.run(
+        [shell, "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True
+    ).stdout
+    found = dict(pair.decode().split("=", 1) for pair in out.split(b"\0") if pair.startswith(b"HOSTILE_"))
+    assert found == expected
