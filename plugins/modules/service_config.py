@@ -282,11 +282,16 @@ class Services:
     def call(self, *words):
         return self.module.run_command(["systemctl", *words], check_rc=False)
 
-    def in_order(self, unit):
+    def state(self, unit):
+        """Whether systemd will start a unit at boot, and whether it runs."""
         code, out, _err = self.call("show", "--property=ActiveState,UnitFileState", unit)
         found = dict(line.split("=", 1) for line in out.splitlines() if "=" in line) if code == 0 else {}
-        enabled = found.get("UnitFileState") in ("enabled", "static", "generated", "alias", "indirect")
-        return enabled and found.get("ActiveState") in ("active", "reloading")
+        # PostgreSQL's clusters are pulled in by a generator, and so are neither enabled nor disabled themselves
+        enabled = found.get("UnitFileState") not in (None, "", "disabled", "masked", "bad", "not-found") or "@" in unit
+        return enabled, found.get("ActiveState") in ("active", "reloading")
+
+    def in_order(self, unit):
+        return all(self.state(unit))
 
 
 def removals(record, entries):
@@ -311,15 +316,19 @@ def apply_to_service(module, services, needed, changed):
             return "", f"systemctl daemon-reload failed: {out}{err}"
     done = ""
     service = params["service"]
-    if service and not services.in_order(service):
-        code, out, err = services.call("enable", "--now", service)
-        if code:
-            return "", f"{service} does not start: {out}{err}\n{journal(module, service)}"
-        done = "start"
-    if needed == "restart" and service and done != "start":
+    if service:
+        enabled, active = services.state(service)
+        if not enabled or not active:
+            code, out, err = services.call(*(["start"] if enabled else ["enable", "--now"]), service)
+            if code:
+                return "", f"{service} does not start: {out}{err}\n{journal(module, service)}"
+            done = "start"
+        if not active:  # it has just read its files
+            return done, ""
+    if needed == "restart" and service:
         code, out, err = services.call("restart", service)
         done = "restart"
-    elif needed and done != "start" and (params["reload"] or service):
+    elif needed and (params["reload"] or service):
         code, out, err = module.run_command(params["reload"] or ["systemctl", "reload", service])
         done = "reload"
     else:

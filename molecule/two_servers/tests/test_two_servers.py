@@ -1,0 +1,66 @@
+"""The same playbook with the database on a server of its own."""
+
+from typing import Any
+
+import pytest
+
+from tests.acceptance import checks
+from tests.acceptance.album import Album
+
+
+
+@pytest.fixture
+def web(host: Any) -> Any:
+    return host if host.ansible.get_variables()["inventory_hostname"] == "web1" else pytest.skip("asked of web1 only")
+
+
+@pytest.fixture
+def database(host: Any) -> Any:
+    return host if host.ansible.get_variables()["inventory_hostname"] == "db1" else pytest.skip("asked of db1 only")
+
+
+@pytest.fixture
+def album(web: Any) -> Album:
+    return Album(web.ansible.get_variables()["ansible_host"], "memories.example")
+
+
+def test_an_upload_becomes_a_photo(album: Album) -> None:
+    assert album.health()["status"] == "ok"
+    checks.check_album_works(album)
+
+
+def test_no_database_beside_the_app(web: Any) -> None:
+    assert not web.package("postgresql").is_installed
+    assert not web.process.filter(comm="postgres")
+
+
+def test_no_app_beside_the_database(database: Any) -> None:
+    for name in ("nginx", "supervisor"):
+        assert not database.package(name).is_installed
+    assert not database.file("/srv/memories").exists
+
+
+def test_the_app_comes_over_tls_with_a_scram_password(database: Any) -> None:
+    query = "select bool_and(ssl) and count(*) > 0 from pg_stat_ssl join pg_stat_activity using (pid) where usename = 'memories'"
+    assert database.check_output(f'runuser -u postgres -- psql -qAt -c "{query}"') == "t"
+    query = "select rolpassword like 'SCRAM-SHA-256%' from pg_authid where rolname = 'memories'"
+    assert database.check_output(f'runuser -u postgres -- psql -qAt -c "{query}"') == "t"
+
+
+def test_only_the_apps_own_server_gets_in(database: Any) -> None:
+    address = database.ansible.get_variables()["ansible_host"]
+    refused = database.run(f"runuser -u postgres -- psql 'host={address} user=memories dbname=memories sslmode=require password=x' -c 'select 1'")
+    assert refused.rc != 0
+    assert "no pg_hba.conf entry" in refused.stderr
+
+
+def test_nothing_goes_unencrypted(web: Any) -> None:
+    script = (
+        "import os, psycopg; "
+        "url = os.environ['DATABASE_URL'].replace('sslmode=require', 'sslmode=disable'); "
+        "psycopg.connect(url)"
+    )
+    release = web.file("/srv/memories/current").linked_to
+    tried = web.run(f'runuser -u memories -- /usr/local/lib/homeport/run {release} python -c "{script}"')
+    assert tried.rc != 0
+    assert "no encryption" in tried.stderr

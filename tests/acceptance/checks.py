@@ -1,0 +1,83 @@
+"""What holds on every server with the photo album, whatever its setup."""
+
+from typing import Any
+
+from tests.acceptance.album import Album, picture
+
+SECRET_PLACES = ("/srv/memories/config/env", "/srv/memories/current/config/env", "/srv/memories/current/config/release.env")
+
+
+def check_album_works(album: Album) -> None:
+    """A page that reads and writes the database, an upload, and the images made of it."""
+    title = "Breakfasts of the year"
+    path = album.new_album(title)
+    album.upload(path, picture(), caption="Two eggs & <toast>")
+    page = album.get(path)
+    assert page.status_code == 200
+    assert title in page.text
+    assert "Two eggs &amp; &lt;toast&gt;" in page.text
+    images = album.addresses(path, "/media/")
+    assert images, page.text
+    image = album.get(images[0])
+    assert image.status_code == 200
+    assert image.headers["Content-Type"].startswith("image/")
+    assert image.headers["X-Content-Type-Options"] == "nosniff"
+    assert len(image.content) > 500
+
+
+def check_static_files(album: Album) -> None:
+    """Style sheets have a hash in their names, are kept for a year and come compressed."""
+    sheets = [address for address in album.addresses("/", "/static/") if address.endswith(".css")]
+    assert sheets
+    plain = album.get(sheets[0], headers={"Accept-Encoding": "identity"})
+    assert plain.status_code == 200
+    assert plain.headers["Content-Type"].startswith("text/css")
+    assert "immutable" in plain.headers["Cache-Control"]
+    assert "max-age=31536" in plain.headers["Cache-Control"] or "max-age=315360000" in plain.headers["Cache-Control"]
+    packed = album.get(sheets[0], headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(plain.content)
+    assert album.get("/static/no-such-file.css").status_code == 404
+
+
+def check_files_are_closed(host: Any) -> None:
+    """Nobody but root and the app reads its environment, code, data and logs."""
+    for path in (*SECRET_PLACES, "/srv/memories/current/src", "/srv/memories/shared/data", "/var/log/homeport/memories"):
+        assert host.file(path).exists, path
+        assert host.run(f"runuser -u nobody -- ls -R {path}/. {path}").rc != 0, path
+        assert host.run(f"runuser -u nobody -- cat {path}").rc != 0, path
+    assert host.run("runuser -u memories -- touch /srv/memories/config/env /srv/memories/current").rc != 0
+
+
+def check_processes(host: Any) -> None:
+    """gunicorn runs as the app's user, on the live release, in exactly one of the two slots."""
+    live = host.file("/srv/memories/current").linked_to.rsplit("/", 1)[-1]
+    workers = host.process.filter(user="memories", comm="gunicorn")
+    assert workers, "no gunicorn runs"
+    for process in workers:
+        environment = host.file(f"/proc/{process.pid}/environ").content_string
+        assert f"HOMEPORT_RELEASE={live}" in environment
+    assert not host.process.filter(user="root", comm="gunicorn")
+    status = host.run("supervisorctl status").stdout
+    assert status.count("RUNNING") == 2, status
+
+
+def check_schedule(host: Any) -> None:
+    """The timer is set, and what it starts runs in the app's environment with its output in the app's logs."""
+    assert host.service("memories.digest.timer").is_running
+    assert host.service("memories.digest.timer").is_enabled
+    ran = host.run("systemctl start memories.digest.service")
+    assert ran.rc == 0, ran.stderr
+    assert host.file("/var/log/homeport/memories/digest.log").size > 0
+
+
+def listening(host: Any) -> set[str]:
+    """address:port of everything that listens for TCP."""
+    lines = host.check_output("ss --no-header --listening --numeric --tcp").splitlines()
+    return {line.split()[3] for line in lines}
+
+
+def outside(host: Any) -> set[int]:
+    """TCP ports that other machines reach."""
+    found = {address.rpartition(":")[::2] for address in listening(host)}
+    return {int(port) for address, port in found if not address.startswith(("127.", "[::1]"))}
