@@ -218,8 +218,12 @@ def remove(path):
 class Backup:
     """What stood at the changed paths, so that a refused set leaves nothing behind."""
 
-    def __init__(self, folder):
-        self.folder = tempfile.mkdtemp(prefix="undo-", dir=folder)
+    def __init__(self, folder, name):
+        prefix = f"undo.{name}."
+        for left in os.listdir(folder):  # by a run that was cut off
+            if left.startswith(prefix):
+                shutil.rmtree(os.path.join(folder, left), ignore_errors=True)
+        self.folder = tempfile.mkdtemp(prefix=prefix, dir=folder)
         self.saved = []
 
     def save(self, path):
@@ -298,10 +302,12 @@ def removals(record, entries):
     """Entries that take away what an earlier run put there, files before their folders."""
     declared = {entry.path for entry in entries}
     blank = {"state": "absent", "content": None, "target": None, "mode": None}
-    result = []
+    result, going = [], set()
     for path in sorted((p for p in record.paths if p not in declared), key=len, reverse=True):
-        if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path):
-            continue
+        if os.path.isdir(path) and not os.path.islink(path):
+            if any(os.path.join(path, name) not in going for name in os.listdir(path)):
+                continue  # something else is in it
+        going.add(path)
         spec = {"path": path, "owner": "root", "group": "root", "secret": True, "on_change": "reload", **blank}
         result.append(Entry(spec))
     return [entry for entry in result if entry.differs()]
@@ -414,10 +420,11 @@ def run(module):
     if module.check_mode or not (result["changed"] or not same_record):
         module.exit_json(**result)
 
+    earlier = record.pending
     record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
     record.pending = needed
     record.write()
-    backup = Backup(STATE_FOLDER)
+    backup = Backup(STATE_FOLDER, params["name"])
     try:
         for entry in changes:
             backup.save(entry.path)
@@ -429,10 +436,11 @@ def run(module):
         problem = f"{type(error).__name__}: {error}"
     if problem:
         backup.restore()
+        record.pending = earlier
         if result["applied"]:  # the files are as before: so must the service be
-            apply_to_service(module, services, needed, True)
+            _done, still = apply_to_service(module, services, needed, True)
+            record.pending = needed if still else ""
         backup.discard()
-        record.pending = ""
         record.write()
         module.fail_json(msg=f"{problem}\nEvery file of {params['name']} was put back as it was.", **result)
     backup.discard()
