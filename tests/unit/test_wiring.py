@@ -1,4 +1,4 @@
-# ruff: noqa: E501, S102, S307
+# ruff: noqa: E501
 import ast
 import os
 import random

@@ -1,0 +1,473 @@
+# ruff: noqa: E501
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.modules import service_config
+
+from tests.unit.support import CANARY
+
+
+class Ended(Exception):
+    """The module has ended; what it returned."""
+
+    def __init__(self, failed: bool, result: dict[str, Any]) -> None:
+        super().__init__(result.get("msg", ""))
+        self.failed = failed
+        self.result = result
+
+
+class Killed(BaseException):
+    """The run was cut off."""
+
+
+class Host:
+    """What stands in for AnsibleModule: systemd's state, and the commands that were run."""
+
+    check_mode = False
+    _diff = True
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+        self.active: set[str] = set()
+        self.commands: list[str] = []
+        self.failing: dict[str, str] = {}
+        self.on_command: Callable[[str], None] = lambda _words: None
+
+    def run_command(self, words: list[str], check_rc: bool = False) -> tuple[int, str, str]:
+        command = " ".join(words)
+        if "show" in words:
+            state = ("active", "enabled") if words[-1] in self.active else ("inactive", "disabled")
+            return 0, f"ActiveState={state[0]}\nUnitFileState={state[1]}\n", ""
+        if words[0] == "journalctl":
+            return 0, "the log", ""
+        self.commands.append(command)
+        self.on_command(command)
+        for start, message in self.failing.items():
+            if command.startswith(start):
+                return 1, "", message
+        if "enable" in words:
+            self.active.add(words[-1])
+        if "disable" in words:
+            self.active.discard(words[-1])
+        return 0, "", ""
+
+    def exit_json(self, **result: Any) -> None:
+        raise Ended(False, result)
+
+    def fail_json(self, **result: Any) -> None:
+        raise Ended(True, result)
+
+
+class Set:
+    """A set of files in a folder of the test, brought to the host as often as wanted."""
+
+    def __init__(self, folder: Path, host: Host) -> None:
+        self.folder = folder
+        self.host = host
+        self.service: str | None = "web"
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def declare(self, *files: dict[str, Any], **options: Any) -> None:
+        defaults = {
+            "state": "file",
+            "content": None,
+            "target": None,
+            "owner": "root",
+            "group": "root",
+            "mode": None,
+            "secret": False,
+            "on_change": "reload",
+        }
+        self.host.params = {
+            "name": "web",
+            "files": [{**defaults, **entry, "path": str(self.path(entry["path"]))} for entry in files],
+            "secrets": {str(self.path(name)): text for name, text in options.pop("secrets", {}).items()},
+            "validate": [],
+            "service": self.service,
+            "units": [],
+            "reload": [],
+            "daemon_reload": False,
+            **options,
+        }
+
+    def run(self, *files: dict[str, Any], **options: Any) -> dict[str, Any]:
+        ended = self.end(*files, **options)
+        assert not ended.failed, ended
+        return ended.result
+
+    def end(self, *files: dict[str, Any], **options: Any) -> Ended:
+        self.declare(*files, **options)
+        self.host.commands.clear()
+        with pytest.raises(Ended) as caught:
+            service_config.run(self.host)
+        return caught.value
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set:
+    monkeypatch.setattr(service_config, "STATE_FOLDER", str(tmp_path / "state"))
+    monkeypatch.setattr(service_config.Entry, "ids", lambda _entry: (os.getuid(), os.getgid()))
+    (tmp_path / "etc").mkdir()
+    host = Host()
+    host.active.add("web")
+    return Set(tmp_path / "etc", host)
+
+
+A = {"path": "a.conf", "content": "a\n"}
+
+
+def leftovers(files: Set) -> list[str]:
+    """What no run may leave behind."""
+    state = files.folder.parent / "state"
+    return [
+        path.name for path in (*files.folder.rglob(".homeport-*"), *state.glob("undo*"), *state.glob("*.new"))
+    ]
+
+
+def test_the_first_run_writes_and_reloads(files: Set) -> None:
+    result = files.run(A)
+    assert files.path("a.conf").read_text() == "a\n"
+    assert (result["changed"], result["applied"]) == (True, "reload")
+    assert files.host.commands == ["systemctl reload web"]
+    assert leftovers(files) == []
+
+
+def test_the_second_run_does_nothing(files: Set) -> None:
+    files.run(A)
+    result = files.run(A)
+    assert (result["changed"], result["paths"], files.host.commands) == (False, [], [])
+
+
+def test_check_mode_changes_nothing(files: Set) -> None:
+    files.host.check_mode = True
+    result = files.run(A)
+    assert result["changed"]
+    assert result["paths"] == [str(files.path("a.conf"))]
+    assert not files.path("a.conf").exists()
+    assert not (files.folder.parent / "state").exists()
+
+
+def test_the_mode_is_the_declared_one(files: Set) -> None:
+    files.run({**A, "mode": "0600"}, {"path": "folder", "state": "directory", "mode": "2750"})
+    assert files.path("a.conf").stat().st_mode & 0o7777 == 0o600
+    assert files.path("folder").stat().st_mode & 0o7777 == 0o2750
+    assert (
+        files.run({**A, "mode": "0600"}, {"path": "folder", "state": "directory", "mode": "2750"})["changed"]
+        is False
+    )
+    assert files.run({**A, "mode": "0640"}, {"path": "folder", "state": "directory", "mode": "2750"})[
+        "paths"
+    ] == [str(files.path("a.conf"))]
+
+
+def test_a_changed_mode_or_content_is_put_right(files: Set) -> None:
+    files.run(A)
+    files.path("a.conf").chmod(0o600)
+    assert files.run(A)["changed"]
+    files.path("a.conf").write_text("b\n")
+    assert files.run(A)["changed"]
+    assert files.path("a.conf").read_text() == "a\n"
+
+
+def test_links(files: Set) -> None:
+    link = {"path": "link", "state": "link", "target": "/one"}
+    files.run(link)
+    assert os.readlink(files.path("link")) == "/one"
+    assert files.run(link)["changed"] is False
+    files.run({**link, "target": "/two"})
+    assert os.readlink(files.path("link")) == "/two"
+
+
+def test_a_file_takes_the_place_of_a_link_and_not_of_its_target(files: Set) -> None:
+    files.path("target").write_text("mine\n")
+    files.path("a.conf").symlink_to("target")
+    files.run(A)
+    assert not files.path("a.conf").is_symlink()
+    assert files.path("target").read_text() == "mine\n"
+
+
+def test_a_folder_in_the_way_of_a_file_stays(files: Set) -> None:
+    files.path("a.conf").mkdir()
+    ended = files.end(A)
+    assert ended.failed
+    assert "is a folder; move it away" in str(ended)
+    assert files.path("a.conf").is_dir()
+
+
+def test_what_is_no_longer_declared_goes(files: Set) -> None:
+    files.path("foreign.conf").write_text("not ours\n")
+    files.run(A, {"path": "b.conf", "content": "b\n"})
+    result = files.run(A)
+    assert result["paths"] == [str(files.path("b.conf"))]
+    assert files.host.commands == ["systemctl reload web"]
+    assert sorted(path.name for path in files.folder.iterdir()) == ["a.conf", "foreign.conf"]
+    assert files.run(A)["changed"] is False
+
+
+def test_a_whole_tree_that_is_no_longer_declared_goes(files: Set) -> None:
+    tree = [
+        {"path": "d", "state": "directory"},
+        {"path": "d/e", "state": "directory"},
+        {"path": "d/e/f", "content": "f\n"},
+    ]
+    files.run(A, *tree)
+    files.run(A)
+    assert not files.path("d").exists()
+
+
+def test_folders_with_something_else_in_them_stay(files: Set) -> None:
+    tree = [
+        {"path": "d", "state": "directory"},
+        {"path": "d/e", "state": "directory"},
+        {"path": "d/f", "content": "f\n"},
+    ]
+    files.run(A, *tree)
+    files.path("d/mine").write_text("data\n")
+    files.run(A)
+    assert [path.name for path in files.path("d").iterdir()] == ["mine"]
+
+
+def test_absent_removes_what_others_put_there(files: Set) -> None:
+    files.path("default").write_text("x\n")
+    absent = {"path": "default", "state": "absent"}
+    assert files.run(absent)["changed"]
+    assert not files.path("default").exists()
+    assert files.run(absent)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("kinds", "command"),
+    [
+        (["none"], []),
+        (["reload"], ["systemctl reload web"]),
+        (["reload", "restart", "none"], ["systemctl restart web"]),
+    ],
+)
+def test_the_most_urgent_change_decides(files: Set, kinds: list[str], command: list[str]) -> None:
+    result = files.run(*({"path": kind, "content": kind, "on_change": kind} for kind in kinds))
+    assert files.host.commands == command
+    assert result["changed"]
+
+
+def test_a_command_of_its_own_instead_of_reload(files: Set) -> None:
+    files.run(A, reload=["supervisorctl", "update"])
+    assert files.host.commands == ["supervisorctl update"]
+
+
+def test_a_set_without_a_service(files: Set) -> None:
+    files.service = None
+    assert files.run(A)["applied"] == ""
+    assert files.host.commands == []
+    assert files.run({**A, "content": "b\n"}, reload=["true"])["applied"] == "reload"
+
+
+def test_a_service_that_is_stopped_is_started_and_not_reloaded_too(files: Set) -> None:
+    files.host.active.clear()
+    result = files.run(A)
+    assert result["applied"] == "start"
+    assert files.host.commands == ["systemctl enable --now web"]
+    files.host.active.clear()
+    assert files.run(A)["applied"] == "start"
+
+
+def test_systemd_reads_its_units_again_before_anything_is_started(files: Set) -> None:
+    files.host.active.clear()
+    files.run(A, daemon_reload=True)
+    assert files.host.commands == ["systemctl daemon-reload", "systemctl enable --now web"]
+    files.run(A, daemon_reload=True)
+    assert files.host.commands == []
+
+
+def test_units_come_and_go(files: Set) -> None:
+    files.run(A, units=["one.timer", "two.timer"])
+    assert {"one.timer", "two.timer"} <= files.host.active
+    assert files.run(A, units=["one.timer", "two.timer"])["changed"] is False
+    assert files.run(A, units=["two.timer"])["changed"]
+    assert files.host.commands == ["systemctl disable --now one.timer"]
+    assert "one.timer" not in files.host.active
+
+
+def test_a_unit_that_does_not_start_is_tried_again(files: Set) -> None:
+    files.host.failing = {"systemctl enable --now one.timer": "bad calendar"}
+    ended = files.end(A, units=["one.timer"])
+    assert "one.timer does not start: bad calendar" in str(ended)
+    files.host.failing = {}
+    assert files.run(A, units=["one.timer"])["changed"]
+    assert "one.timer" in files.host.active
+
+
+def test_a_refused_configuration_is_put_back(files: Set) -> None:
+    files.run(A, {"path": "gone.conf", "content": "g\n"})
+    files.host.failing = {"check": "line 1: no"}
+    files.path("a.conf").chmod(0o640)
+    ended = files.end({**A, "content": "new\n"}, {"path": "b.conf", "content": "b\n"}, validate=["check"])
+    assert ended.failed
+    assert "check refuses the configuration: line 1: no" in str(ended)
+    assert "Every file of web was put back as it was." in str(ended)
+    assert files.path("a.conf").read_text() == "a\n"
+    assert files.path("a.conf").stat().st_mode & 0o777 == 0o640
+    assert files.path("gone.conf").read_text() == "g\n"
+    assert not files.path("b.conf").exists()
+    assert files.host.commands == ["check"]
+    assert leftovers(files) == []
+
+
+def test_after_a_refusal_the_right_configuration_is_applied(files: Set) -> None:
+    files.run(A)
+    files.host.failing = {"check": "no"}
+    files.end({**A, "content": "bad\n"}, validate=["check"])
+    files.host.failing = {}
+    assert files.run(A, validate=["check"])["changed"] is False
+    assert files.run({**A, "content": "good\n"}, validate=["check"])["applied"] == "reload"
+
+
+def test_a_reload_that_fails_puts_files_and_service_back(files: Set) -> None:
+    files.run(A)
+    seen: list[str] = []
+
+    def reload_once(command: str) -> None:
+        if command == "systemctl reload web":
+            seen.append(files.path("a.conf").read_text())
+            files.host.failing = {} if len(seen) > 1 else files.host.failing
+
+    files.host.on_command = reload_once
+    files.host.failing = {"systemctl reload web": "no"}
+    ended = files.end({**A, "content": "b\n"})
+    assert "reload of web failed: no\nthe log" in str(ended)
+    assert seen == ["b\n", "a\n"]
+    assert files.path("a.conf").read_text() == "a\n"
+
+
+def test_a_full_disk_puts_everything_back(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.run(A)
+
+    def full(_entry: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    original = service_config.Entry.apply
+    monkeypatch.setattr(
+        service_config.Entry,
+        "apply",
+        lambda entry: (full if entry.path.endswith("b.conf") else original)(entry),
+    )
+    ended = files.end({**A, "content": "b\n"}, {"path": "b.conf", "content": "b\n"})
+    assert "No space left on device" in str(ended)
+    assert files.path("a.conf").read_text() == "a\n"
+
+
+@pytest.mark.parametrize("when", ["check", "systemctl reload web"])
+def test_a_run_that_was_cut_off_is_finished_by_the_next(files: Set, when: str) -> None:
+    files.run(A)
+
+    def kill(command: str) -> None:
+        if command == when:
+            raise Killed
+
+    files.host.on_command = kill
+    files.declare({**A, "content": "b\n"}, validate=["check"])
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _command: None
+    assert files.path("a.conf").read_text() == "b\n"
+
+    result = files.run({**A, "content": "b\n"}, validate=["check"])
+    assert (result["changed"], result["applied"]) == (True, "reload")
+    assert files.host.commands == ["check", "systemctl reload web"]
+    assert files.run({**A, "content": "b\n"}, validate=["check"])["changed"] is False
+    assert leftovers(files) == []
+
+
+def test_a_refusal_does_not_forget_what_an_earlier_run_left_to_do(files: Set) -> None:
+    def kill(command: str) -> None:
+        raise Killed
+
+    files.host.on_command = kill
+    files.declare({**A, "on_change": "restart"})
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _command: None
+
+    files.host.failing = {"check": "no"}
+    assert files.end(
+        {**A, "on_change": "restart"}, {"path": "bad", "content": "x"}, validate=["check"]
+    ).failed
+    files.host.failing = {}
+    assert files.run({**A, "on_change": "restart"})["applied"] == "restart"
+
+
+def test_a_run_that_was_cut_off_still_removes_what_is_not_declared(files: Set) -> None:
+    files.run(A, {"path": "old.conf", "content": "o\n"})
+
+    def kill(command: str) -> None:
+        raise Killed
+
+    files.host.on_command = kill
+    files.declare({"path": "new.conf", "content": "n\n"})
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _command: None
+    files.run(A)
+    assert sorted(path.name for path in files.folder.iterdir()) == ["a.conf"]
+
+
+def test_secrets_are_written_and_never_shown(files: Set) -> None:
+    secret = {"path": "env", "secret": True, "mode": "0640"}
+    result = files.run(secret, secrets={"env": f"export KEY={CANARY}\n"})
+    assert files.path("env").read_text() == f"export KEY={CANARY}\n"
+    assert CANARY not in json.dumps(result)
+    result = files.run(secret, secrets={"env": f"export KEY={CANARY}2\n"})
+    assert result["changed"]
+    assert CANARY not in json.dumps(result)
+    record = (files.folder.parent / "state" / "web.json").read_text()
+    assert CANARY not in record
+
+
+def test_a_removed_secret_is_not_shown_either(files: Set) -> None:
+    files.run(A, {"path": "env", "secret": True}, secrets={"env": CANARY})
+    assert CANARY not in json.dumps(files.run(A))
+
+
+def test_the_difference_of_other_files_is_shown(files: Set) -> None:
+    files.run(A)
+    diff = files.run({**A, "content": "b\n"})["diff"]
+    assert [(entry["before"], entry["after"]) for entry in diff] == [("a\n", "b\n")]
+
+
+def test_a_damaged_record_is_like_none(files: Set) -> None:
+    files.run(A)
+    (files.folder.parent / "state" / "web.json").write_text("{")
+    assert files.run(A)["changed"] is False
+    assert json.loads((files.folder.parent / "state" / "web.json").read_text())["paths"] == [
+        str(files.path("a.conf"))
+    ]
+
+
+def test_the_state_is_for_root_alone(files: Set) -> None:
+    files.run(A)
+    assert (files.folder.parent / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_an_account_that_check_mode_has_not_made(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.run(A)
+
+    def missing(_entry: Any) -> tuple[int, int]:
+        raise KeyError("no such user")
+
+    monkeypatch.setattr(service_config.Entry, "ids", missing)
+    files.host.check_mode = True
+    assert files.run(A)["changed"]
+
+
+def test_text_of_any_kind(files: Set) -> None:
+    text = "ünïcödé 日本 \r\n\ttab\x01\n"
+    files.run({**A, "content": text})
+    assert files.path("a.conf").read_bytes() == text.encode()
+    assert files.run({**A, "content": text})["changed"] is False
