@@ -105,8 +105,8 @@ class Source:
         what = f"checking out {commit[:12]}"
         index = {"GIT_INDEX_FILE": f"{self.layout.cache}/git-index"}
         self.runner.run(["git", "--git-dir", mirror, "read-tree", commit], what, env=index)
-        words = ["checkout-index", "--all", "--force", f"--prefix={target}/"]
-        self.runner.run(["git", "--git-dir", mirror, *words], what, env=index)
+        words = ["--git-dir", mirror, "--work-tree", target, "checkout-index", "--all", "--force"]
+        self.runner.run(["git", *words], what, env=index, cwd=target)
         if os.path.exists(f"{target}/.gitmodules"):
             self._git_submodules(mirror, url, commit, target)
 
