@@ -73,6 +73,10 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
     return problems
 
 
+def absolute(base: str, path: str) -> str:
+    return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
+
+
 def local_sources(apps: Any, base: str) -> list[str]:
     """Sources and templates on the controller that are not there."""
     problems = []
@@ -81,15 +85,15 @@ def local_sources(apps: Any, base: str) -> list[str]:
         files = app.get("files") if isinstance(app, Mapping) else None
         if isinstance(source, Mapping):
             path = source.get("path")
-            if isinstance(path, str) and not os.path.isdir(os.path.join(base, os.path.expanduser(path))):
+            if isinstance(path, str) and not os.path.isdir(absolute(base, path)):
                 problems.append(f"django_apps.{name}.source.path: there is no folder {path} (relative to {base})")
             archive = source.get("archive")
             remote = isinstance(archive, str) and archive.startswith(("http://", "https://"))
-            if isinstance(archive, str) and not remote and not os.path.isfile(os.path.join(base, archive)):
+            if isinstance(archive, str) and not remote and not os.path.isfile(absolute(base, archive)):
                 problems.append(f"django_apps.{name}.source.archive: there is no file {archive} (relative to {base})")
         for target, file in files.items() if isinstance(files, Mapping) else []:
             template = file.get("template") if isinstance(file, Mapping) else None
-            if isinstance(template, str) and not os.path.isfile(os.path.join(base, template)):
+            if isinstance(template, str) and not os.path.isfile(absolute(base, template)):
                 problems.append(f"django_apps.{name}.files.{target}: there is no template {template} (relative to {base})")
     return problems
 
