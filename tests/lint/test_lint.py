@@ -55,11 +55,11 @@ def test_ansible_lint() -> None:
 
 
 def test_ruff() -> None:
-    accepts("ruff", "check", "--no-cache")
+    accepts("ruff", "check", "--no-cache", "--output-format=concise")
 
 
 def test_ruff_format() -> None:
-    accepts("ruff", "format", "--check", "--no-cache")
+    accepts("ruff", "format", "--check", "--no-cache", "--output-format=concise")
 
 
 def test_mypy() -> None:
