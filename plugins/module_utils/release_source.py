@@ -179,7 +179,8 @@ def unpack(archive: str, target: str) -> None:
 def safe_members(archive: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]:
     """Members that stay inside ``folder``; anything else is refused."""
     root = os.path.realpath(folder)
-    members = []
+    members: list[tarfile.TarInfo] = []
+    links: set[str] = set()
     for member in archive.getmembers():
         path = os.path.normpath(os.path.join(root, member.name))
         link = os.path.normpath(os.path.join(os.path.dirname(path), member.linkname)) if member.issym() else path
@@ -189,6 +190,12 @@ def safe_members(archive: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]
             raise ValueError(f"{member.name} leads out of the archive")
         if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
             raise ValueError(f"{member.name} is a device or a pipe")
+        # what a link leads to can only be told when no other link is on the way to it
+        parents = [path[:end] for end in range(len(root) + 1, len(path)) if path[end] == "/"]
+        if not links.isdisjoint([path, *parents]) or (member.islnk() and link in links):
+            raise ValueError(f"{member.name} goes through a link")
+        if member.issym():
+            links.add(path)
         member.mode = (member.mode or 0o644) & 0o755 | 0o400
         members.append(member)
     return members
