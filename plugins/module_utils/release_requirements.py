@@ -158,7 +158,7 @@ class Requirements:
                 lock = json.load(stream)
             sections = ["default", *self.spec["groups"]]
             lines = [line for section in sections for line in pipfile_requirements(lock[section])]
-        except (KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise DeployError(f"{os.path.relpath(path, self.source)} cannot be read: {error}") from error
         self._install_lines(lines, f"installing {os.path.relpath(path, self.source)}", os.path.dirname(path))
 
