@@ -63,8 +63,11 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
         if not isinstance(app, Mapping):
             continue
         database = app.get("database") or {}
+        if not isinstance(database, (str, Mapping)):
+            continue
         engine = database if isinstance(database, str) else database.get("engine")
-        elsewhere = isinstance(database, Mapping) and database.get("url") or "database_url" in (vault.get(name) or {})
+        secrets = vault.get(name) if isinstance(vault, Mapping) else None
+        elsewhere = (isinstance(database, Mapping) and database.get("url")) or "database_url" in (secrets or {})
         if not elsewhere and (engine or default) == "postgres":
             problems.append(
                 f"django_apps.{name}.database: is postgres, but the inventory's group database_servers has no "

@@ -71,7 +71,8 @@ def installed(module):
 
 def lists_age():
     """Seconds since the package lists were last fetched."""
-    times = [os.path.getmtime(os.path.join(LISTS, name)) for name in os.listdir(LISTS) if name.endswith(("Release", "Packages"))]
+    names = os.listdir(LISTS) if os.path.isdir(LISTS) else []
+    times = [os.path.getmtime(f"{LISTS}/{name}") for name in names if name.endswith(("Release", "Packages"))]
     stamp = "/var/lib/apt/periodic/update-success-stamp"
     if not times:
         return float("inf")
