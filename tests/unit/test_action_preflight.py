@@ -1,0 +1,130 @@
+# ruff: noqa: E501
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible_collections.homeport.django.plugins.action import preflight
+from ansible_collections.homeport.django.plugins.action.preflight import local_sources, place, topology
+
+from tests.unit.releases import write
+from tests.unit.support import CANARY, app
+
+BOTH = {"app_servers": ["a"], "database_servers": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "vault", "groups", "setup", "found"),
+    [
+        ({}, {}, BOTH, "typical", 0),
+        ({}, {}, {"app_servers": ["a"]}, "typical", 1),
+        ({}, {}, {"app_servers": ["a"], "database_servers": []}, "typical", 1),
+        ({"database": "postgres"}, {}, {"app_servers": ["a"]}, "site", 1),
+        ({"database": {"engine": "postgres"}}, {}, {"app_servers": ["a"]}, "typical", 1),
+        ({"database": "sqlite"}, {}, {"app_servers": ["a"]}, "typical", 0),
+        ({"database": {"url": "postgres://h/n"}}, {}, {"app_servers": ["a"]}, "typical", 0),
+        ({}, {"blog": {"database_url": CANARY}}, {"app_servers": ["a"]}, "typical", 0),
+        ({}, {"blog": None}, {"app_servers": ["a"]}, "typical", 1),
+        ({}, {}, {"app_servers": ["a"]}, "simple", 0),
+        ({}, {}, {}, "simple", 1),
+        ({}, {}, {"app_servers": []}, "nonsense", 1),
+        ({"database": ["x"]}, {}, {"app_servers": ["a"]}, "typical", None),
+        ({"database": 3}, {}, {"app_servers": ["a"]}, "typical", None),
+        ({}, [CANARY], {"app_servers": ["a"]}, "typical", None),
+        ({}, CANARY, {"app_servers": ["a"]}, "typical", None),
+    ],
+)
+def test_topology(
+    fields: dict[str, Any], vault: Any, groups: dict[str, Any], setup: str, found: int | None
+) -> None:
+    problems = topology({"blog": app(**fields)}, vault, groups, setup)
+    assert found is None or len(problems) == found
+    assert CANARY not in "".join(problems)
+
+
+@pytest.mark.parametrize("apps", [None, "x", [], {"blog": None}, {"blog": "x"}, {3: {}}])
+def test_topology_leaves_wrong_shapes_to_the_check(apps: Any) -> None:
+    topology(apps, {}, BOTH, "typical")
+    topology(apps, {}, {"app_servers": ["a"]}, "typical")
+
+
+def test_sources_on_the_controller(tmp_path: Path) -> None:
+    write(tmp_path / "app/manage.py")
+    write(tmp_path / "app.tar.gz")
+    write(tmp_path / "t.j2")
+    apps = {
+        "a": app(source={"path": "app"}, files={"x": {"template": "t.j2"}, "y": "text"}),
+        "b": app(source={"archive": "app.tar.gz"}),
+        "c": app(source={"archive": "https://example.org/a.zip"}),
+        "d": app(),
+    }
+    assert local_sources(apps, str(tmp_path)) == []
+    apps = {
+        "a": app(source={"path": "ap"}, files={"x": {"template": "u.j2"}}),
+        "b": app(source={"archive": "app.zip"}),
+        "c": app(source={"path": "app.tar.gz"}),
+    }
+    assert [problem.split(": ")[0] for problem in local_sources(apps, str(tmp_path))] == [
+        "django_apps.a.source.path",
+        "django_apps.a.files.x",
+        "django_apps.b.source.archive",
+        "django_apps.c.source.path",
+    ]
+
+
+@pytest.mark.parametrize(
+    "apps", [None, [], {"a": None}, {"a": {"source": "x", "files": ["x"]}}, {"a": {"source": {"path": 1}}}]
+)
+def test_sources_of_wrong_shapes(apps: Any) -> None:
+    assert local_sources(apps, "/") == []
+
+
+APPS_YML = """\
+---
+django_apps:
+  blog:
+    domains:
+      - good.example
+      - Bad.example
+    databse: postgres
+    source:
+      git: https://git.example.org/blog.git
+    env:
+      "A B": x
+  shop: nonsense
+homeport_secret: short
+"""
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, Any]:
+    path = write(tmp_path / "apps.yml", APPS_YML)
+    found: dict[str, Any] = DataLoader().load_from_file(str(path), trusted_as_template=True)
+    return found
+
+
+@pytest.mark.skipif(preflight.Origin is None, reason="this ansible-core does not keep where a value stands")
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        ("django_apps.blog.domains[1]: must be", 6),
+        ("django_apps.blog.domains[0]: must be", 5),
+        ("django_apps.blog.databse: is not a field", 7),
+        ("django_apps.blog.source: needs", 9),
+        ("django_apps.blog.source.git: x", 9),
+        ("django_apps.blog.requirements.files: x", 4),
+        ("django_apps.shop: must be a dictionary", 12),
+        ("homeport_secret: must be", 13),
+    ],
+)
+def test_the_place_of_a_problem(problem: str, line: int, variables: dict[str, Any], tmp_path: Path) -> None:
+    assert place(problem, variables) == f"\n  in {tmp_path}/apps.yml, line {line}"
+
+
+@pytest.mark.parametrize(
+    "problem", ["vault_django_apps.blog: x", "inventory: x", "", "no colon", "[[..]]: x", "a[99]: x"]
+)
+def test_a_place_that_is_not_known(problem: str, variables: dict[str, Any]) -> None:
+    assert place(problem, variables) == ""

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.homeport.django.plugins.action.release import LEFT_OUT, digest, find, pack
+
+from tests.unit.releases import write
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    for name in ("manage.py", "blog/settings.py", "blog/static/a.css", ".github/x.yml", ".python-version"):
+        write(folder / name)
+    (folder / "manage.py").chmod(0o775)
+    return folder
+
+
+def packed(folder: Path) -> bytes:
+    path = Path(pack(str(folder)))
+    try:
+        return path.read_bytes()
+    finally:
+        path.unlink()
+
+
+def names(folder: Path) -> list[str]:
+    path = pack(str(folder))
+    try:
+        with tarfile.open(path) as archive:
+            return sorted(member.name for member in archive.getmembers() if member.isfile() or member.issym())
+    finally:
+        os.unlink(path)
+
+
+def test_everything_but_the_developers_own(project: Path) -> None:
+    before = names(project)
+    assert before == [
+        "source/.github/x.yml",
+        "source/.python-version",
+        "source/blog/settings.py",
+        "source/blog/static/a.css",
+        "source/manage.py",
+    ]
+    left = (".git/config", ".venv/x", "venv/x", "node_modules/x/y", "blog/__pycache__/x.pyc", "x.pyc", ".env")
+    data = ("db.sqlite3", "db.sqlite3-wal", "blog/.DS_Store", ".mypy_cache/x", ".tox/x")
+    for name in (*left, *data):
+        write(project / name)
+    assert names(project) == before
+
+
+def test_secrets_and_data_are_named(project: Path) -> None:
+    assert {".env", "*.sqlite3", ".git"} <= set(LEFT_OUT)
+
+
+def test_the_same_files_make_the_same_archive(project: Path, tmp_path: Path) -> None:
+    first = packed(project)
+    later = project / "blog/settings.py"
+    os.utime(later, (1, 1))
+    (project / "blog/static/a.css").chmod(0o600)
+    write(project / "zz").unlink()
+    copy = tmp_path / "elsewhere"
+    for path in sorted(project.rglob("*"), reverse=True):  # in another order on the disk
+        if path.is_file():
+            target = copy / path.relative_to(project)
+            write(target, path.read_text())
+            target.chmod(path.stat().st_mode)
+    assert packed(project) == first
+    assert packed(copy) == first
+
+
+@pytest.mark.parametrize("change", ["content", "name", "program", "link"])
+def test_another_file_makes_another_archive(change: str, project: Path) -> None:
+    first = packed(project)
+    path = project / "blog/settings.py"
+    if change == "content":
+        path.write_text("y\n")
+    elif change == "name":
+        path.rename(project / "blog/other.py")
+    elif change == "program":
+        path.chmod(0o755)
+    else:
+        (project / "link").symlink_to("manage.py")
+    assert packed(project) != first
+
+
+def test_owner_and_modes_are_those_of_nobody(project: Path) -> None:
+    path = pack(str(project))
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+    os.unlink(path)
+    assert {(member.uid, member.gid, member.uname, member.gname, member.mtime) for member in members} == {
+        (0, 0, "", "", 0)
+    }
+    assert {member.mode for member in members} == {0o755, 0o644}
+
+
+def test_digest(tmp_path: Path) -> None:
+    assert digest(str(write(tmp_path / "a", "abc"))).startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_paths_on_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert find("../app", "/site/prod") == "/site/app"
+    assert find("/abs/app", "/site/prod") == "/abs/app"
+    assert find("~/app", "/site/prod") == "/home/anna/app"

@@ -1,0 +1,369 @@
+# ruff: noqa: E501
+from __future__ import annotations
+
+import gzip
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import release_build
+from ansible_collections.homeport.django.plugins.module_utils.release_build import (
+    Build,
+    fingerprint,
+    folder_size,
+    precompress,
+    publish,
+    search,
+    settings_module,
+    withdraw,
+)
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+
+from tests.unit.releases import HereLayout, HereRunner, layout, write
+
+
+@pytest.fixture(autouse=True)
+def anyone_may_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.getuid() != 0:
+        monkeypatch.setattr(os, "chown", lambda *_arguments, **_options: None)
+
+
+MANAGE = """#!/usr/bin/env python
+import os
+def main():
+    {line}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "module"),
+    [
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings")', "blog.settings"),
+        ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'blog.settings.local')", "blog.settings.local"),
+        (
+            'os.environ.setdefault(\n        "DJANGO_SETTINGS_MODULE",\n        "blog.settings",\n    )',
+            "blog.settings",
+        ),
+        ('os.environ["DJANGO_SETTINGS_MODULE"] = "blog.settings"', "blog.settings"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", name)', ""),
+        ("pass", ""),
+    ],
+)
+def test_settings_module(line: str, module: str, tmp_path: Path) -> None:
+    write(tmp_path / "manage.py", MANAGE.format(line=line))
+    assert settings_module(f"{tmp_path}/manage.py") == module
+
+
+def test_no_settings_module_without_manage_py(tmp_path: Path) -> None:
+    assert settings_module(f"{tmp_path}/manage.py") == ""
+
+
+def test_search(tmp_path: Path) -> None:
+    for name in ("a/manage.py", "b/c/manage.py", "b/c/d/e/manage.py", "node_modules/manage.py", "tests/manage.py", "venv/x/manage.py"):  # fmt: skip
+        write(tmp_path / name)
+    found = [os.path.relpath(path, tmp_path) for path in search(str(tmp_path), "manage.py", depth=4)]
+    assert found == ["a/manage.py", "b/c/manage.py"]
+    assert len(search(str(tmp_path), "manage.py", depth=2)) == 1
+    assert search(str(tmp_path), "nothing.py", depth=4) == []
+
+
+def build(folder: Path, **fields: Any) -> Build:
+    found = Build(layout(folder / "app", **fields), "revision", "0123456789abcdef", None)
+    found.runner = HereRunner(found.layout)
+    os.makedirs(found.folder, exist_ok=True)
+    return found
+
+
+def find_manage(folder: Path, *names: str, **fields: Any) -> tuple[str, str]:
+    for name in names:
+        write(folder / "source" / name)
+    (folder / "source").mkdir(exist_ok=True)
+    command, where = build(folder, **fields).find_manage(str(folder / "source"))
+    return command, os.path.relpath(where, folder / "source")
+
+
+def test_manage_py_is_found(tmp_path: Path) -> None:
+    assert find_manage(tmp_path, "manage.py", "sub/manage.py") == ("python manage.py", ".")
+
+
+def test_the_nearest_manage_py(tmp_path: Path) -> None:
+    assert find_manage(tmp_path, "a/manage.py", "b/c/manage.py") == ("python manage.py", "a")
+
+
+def test_two_manage_py_equally_near(tmp_path: Path) -> None:
+    with pytest.raises(
+        DeployError, match=r"several manage\.py \(a/manage\.py, b/manage\.py\); name one in manage"
+    ):
+        find_manage(tmp_path, "a/manage.py", "b/manage.py")
+
+
+def test_no_manage_py(tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match=r"no manage\.py; name the management command"):
+        find_manage(tmp_path, "README")
+
+
+def test_manage_as_given(tmp_path: Path) -> None:
+    assert find_manage(tmp_path, "a/manage.py", "b/manage.py", manage="b/manage.py") == (
+        "python manage.py",
+        "b",
+    )
+    with pytest.raises(DeployError, match=r"manage: the source has no c/manage\.py"):
+        find_manage(tmp_path, manage="c/manage.py")
+
+
+def test_another_management_command(tmp_path: Path) -> None:
+    assert find_manage(tmp_path, manage="python -m blog") == ("python -m blog", ".")
+
+
+def test_a_package_needs_no_manage_py(tmp_path: Path) -> None:
+    assert find_manage(tmp_path, source={"package": "blog"}) == ("python -m django", ".")
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer", "files", "application"),
+    [
+        ({"web": {"application": "a.b:c"}}, {}, [], "a.b:c"),
+        ({}, {"WSGI_APPLICATION": "blog.wsgi.application"}, [], "blog.wsgi:application"),
+        ({"web": {"server": "asgi"}}, {"ASGI_APPLICATION": "blog.routing.app"}, [], "blog.routing:app"),
+        ({}, {"ROOT_URLCONF": "blog.urls"}, ["blog/wsgi.py"], "blog.wsgi:application"),
+        ({}, {"ROOT_URLCONF": "config.urls"}, ["deploy/wsgi.py"], "deploy.wsgi:application"),
+        ({"web": {"server": "asgi"}}, {}, ["x/y/asgi.py"], "x.y.asgi:application"),
+    ],
+)
+def test_the_application(
+    fields: dict[str, Any], answer: dict[str, str], files: list[str], application: str, tmp_path: Path
+) -> None:
+    for name in files:
+        write(tmp_path / "source" / name)
+    blank = {"WSGI_APPLICATION": "", "ASGI_APPLICATION": "", "ROOT_URLCONF": ""}
+    assert (
+        build(tmp_path, **fields).find_application({**blank, **answer}, str(tmp_path / "source"))
+        == application
+    )
+
+
+def test_no_application(tmp_path: Path) -> None:
+    blank = {"WSGI_APPLICATION": "", "ROOT_URLCONF": ""}
+    for names in ([], ["a/wsgi.py", "b/wsgi.py"]):
+        for name in names:
+            write(tmp_path / "source" / name)
+        with pytest.raises(DeployError, match=r"name it in web\.application"):
+            build(tmp_path / str(len(names))).find_application(blank, str(tmp_path / "source"))
+
+
+def release_env(folder: Path, **fields: Any) -> dict[str, str]:
+    """What sh makes of the environment that a release writes."""
+    found = build(folder, **fields)
+    project = folder / "my project's"
+    write(
+        project / "manage.py",
+        MANAGE.format(line='os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings")'),
+    )
+    os.makedirs(f"{found.folder}/config")
+    found.write_environment("python manage.py", str(project))
+    script = f". {shlex.quote(found.folder)}/config/release.env; exec env -0"
+    out = subprocess.run(
+        ["sh", "-euc", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True
+    ).stdout
+    return dict(pair.split("=", 1) for pair in out.decode().split("\0") if pair)
+
+
+def test_the_environment_of_a_release(tmp_path: Path) -> None:
+    found = release_env(tmp_path, env={"CONFIG": {"format": '{"it\'s": "{STATIC_ROOT}"}'}})
+    folder = next((tmp_path / "app/releases").iterdir())
+    assert found["STATIC_ROOT"] == f"{folder}/static"
+    assert found["CONFIG"] == '{"it\'s": "' + f"{folder}/static" + '"}'
+    assert found["RELEASE"] == folder.name
+    assert found["DJANGO_SETTINGS_MODULE"] == "blog.settings"
+    assert found["PATH"].startswith(f"{folder}/bin:{folder}/venv/bin:")
+    assert "PYTHONPATH" not in found
+
+
+def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
+    found = release_env(tmp_path, overlay=True, settings="blog.production")
+    assert found["DJANGO_SETTINGS_MODULE"] == "homeport_settings"
+    assert found["HOMEPORT_BASE_SETTINGS"] == "blog.production"
+    assert found["PYTHONPATH"].endswith(f"/config:{tmp_path}/my project's")
+
+
+def test_settings_that_nobody_names(tmp_path: Path) -> None:
+    found = build(tmp_path)
+    with pytest.raises(DeployError, match="name it in settings"):
+        found.write_environment("python manage.py", str(tmp_path))
+
+
+def test_files_are_written_into_the_source(tmp_path: Path) -> None:
+    found = build(tmp_path, files={"conf/local.ini": "x", "settings.py": "y"})
+    source = tmp_path / "source"
+    write(source / "settings.py", "old")
+    for number, text in enumerate(["a=1\n", "new"]):
+        write(tmp_path / "app/config/files" / str(number), text)
+    found.add_configuration(str(source))
+    assert (source / "conf/local.ini").read_text() == "a=1\n"
+    assert (source / "settings.py").read_text() == "new"
+    assert (source / "settings.py").stat().st_mode & 0o777 == 0o640
+
+
+def test_files_do_not_leave_the_source_through_a_link(tmp_path: Path) -> None:
+    found = build(tmp_path, files={"conf/local.ini": "x"})
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/conf").symlink_to("/tmp")
+    write(tmp_path / "app/config/files/0")
+    with pytest.raises(DeployError, match="leads out of the source"):
+        found.add_configuration(str(tmp_path / "source"))
+
+
+def test_data_beside_the_code_survives(tmp_path: Path) -> None:
+    found = build(tmp_path, shared=["var/index"])
+    source = Path(found.folder) / "src"
+    write(source / "db.sqlite3", "data")
+    write(source / "media/a.png", "picture")
+    write(source / "var/index/1", "index")
+    answer = {
+        "MEDIA_ROOT": f"{source}/media/",
+        "sqlite": [f"{source}/db.sqlite3", ":memory:", "/elsewhere/db"],
+    }
+    found.keep_data(answer, str(source))
+    shared = tmp_path / "app/shared"
+    assert (source / "db.sqlite3").resolve() == shared / "data/db.sqlite3"
+    assert (shared / "media/a.png").read_text() == "picture"
+    assert (shared / "files/var/index/1").read_text() == "index"
+    (shared / "data/db.sqlite3").write_text("newer")
+
+    again = build(tmp_path / "again", shared=["var/index"])
+    again.layout.shared = str(shared)
+    source = Path(again.folder) / "src"
+    write(source / "db.sqlite3", "data")
+    write(source / "media/a.png", "other")
+    write(source / "media/b.png", "second")
+    again.keep_data({"MEDIA_ROOT": f"{source}/media", "sqlite": [f"{source}/db.sqlite3"]}, str(source))
+    assert (source / "db.sqlite3").read_text() == "newer"
+    assert (source / "media/a.png").read_text() == "picture"
+    assert (source / "media/b.png").read_text() == "second"
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = build(tmp_path)
+    monkeypatch.setattr(release_build, "SMALLEST_SPACE", 0)
+
+    def fail() -> None:
+        write(Path(found.folder) / "half")
+        raise DeployError("no")
+
+    monkeypatch.setattr(found, "build", fail)
+    with pytest.raises(DeployError):
+        found.run()
+    assert os.listdir(found.layout.releases) == []
+
+
+def test_what_a_build_that_was_cut_off_left_goes(tmp_path: Path) -> None:
+    found = build(tmp_path)
+    write(Path(found.layout.releases) / "20260101T000000-aaaa/src/x")
+    write(Path(found.layout.releases) / "20260101T000001-bbbb/release.json", "{}")
+    found.sweep()
+    assert os.listdir(found.layout.releases) == ["20260101T000001-bbbb"]
+
+
+def test_a_full_disk_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_build, "SMALLEST_SPACE", 1 << 60)
+    with pytest.raises(DeployError, match="no space left to build"):
+        build(tmp_path).run()
+
+
+def test_the_fingerprint_follows_what_a_release_is_made_of(tmp_path: Path) -> None:
+    def mark(revision: str = "1", folder: str = "a", **fields: Any) -> str:
+        return fingerprint(layout(tmp_path / folder, **fields), revision)
+
+    assert mark() == mark()
+    assert mark(keep_releases=9) == mark()  # how many are kept does not change what is in one
+    different = {
+        mark(),
+        mark("2"),
+        mark(build=["make"]),
+        mark(python="3.12"),
+        mark(static="none"),
+        mark(files={"x": "y"}),
+    }
+    write(tmp_path / "a/config/env", "export A=1\n")
+    different.add(mark())
+    write(tmp_path / "a/config/env", "export A=2\n")
+    different.add(mark())
+    (tmp_path / "a/config/env").rename(tmp_path / "a/config/env2")
+    different.add(mark())
+    assert len(different) == 9
+
+
+BIG = "body { color: red }\n" * 200
+
+
+def test_precompress(tmp_path: Path) -> None:
+    for name in ("a.css", "sub/b.js", "has.svg", "small.css", "picture.png"):
+        write(tmp_path / name, "x" if name == "small.css" else BIG)
+    write(tmp_path / "has.svg.gz", "made by the project")
+    precompress(str(tmp_path))
+    assert gzip.decompress((tmp_path / "a.css.gz").read_bytes()).decode() == BIG
+    assert (tmp_path / "sub/b.js.gz").exists()
+    assert (tmp_path / "has.svg.gz").read_text() == "made by the project"
+    assert not (tmp_path / "small.css.gz").exists()
+    assert not (tmp_path / "picture.png.gz").exists()
+    if shutil.which("brotli"):
+        assert (tmp_path / "a.css.br").exists()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    precompress(str(tmp_path))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def release(found: HereLayout, name: str, files: dict[str, str]) -> str:
+    folder = Path(found.releases) / name
+    for file, text in files.items():
+        write(folder / "static" / file, text)
+    write(folder / "release.json", '{"static_root": "' + str(folder / "static") + '"}')
+    return str(folder)
+
+
+def public(found: HereLayout) -> dict[str, str]:
+    root = Path(found.static)
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_static_files_of_both_releases_are_served(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    first = release(found, "1", {"a.1.css": "1", "admin/same.js": "s", "plain.css": "old"})
+    publish(f"{first}/static", found)
+    second = release(found, "2", {"a.2.css": "2", "admin/same.js": "s", "plain.css": "new"})
+    publish(f"{second}/static", found)
+    assert public(found) == {"a.1.css": "1", "a.2.css": "2", "admin/same.js": "s", "plain.css": "new"}
+    assert os.path.samefile(f"{second}/static/a.2.css", f"{found.static}/a.2.css")
+    assert os.stat(f"{found.static}/a.2.css").st_mode & 0o777 == 0o640
+
+    withdraw(found, [second])
+    assert public(found) == {"a.2.css": "2", "admin/same.js": "s", "plain.css": "new"}
+    shutil.rmtree(f"{second}/static/admin")
+    withdraw(found, [second])
+    assert not os.path.exists(f"{found.static}/admin")
+
+
+def test_withdrawing_nothing_removes_nothing(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    publish(f"{release(found, '1', {'a.css': '1'})}/static", found)
+    withdraw(found, [])
+    assert public(found) == {"a.css": "1"}
+
+
+def test_a_link_out_of_the_app_is_not_published(tmp_path: Path) -> None:
+    found = layout(tmp_path / "app")
+    secret = write(tmp_path / "secret", "secret")
+    root = f"{release(found, '1', {'a.css': '1'})}/static"
+    os.symlink(secret, f"{root}/leak.css")
+    publish(root, found)
+    assert public(found) == {"a.css": "1"}
+
+
+def test_folder_size(tmp_path: Path) -> None:
+    write(tmp_path / "a/b", "12345")
+    write(tmp_path / "c", "123")
+    assert folder_size(str(tmp_path)) == 8

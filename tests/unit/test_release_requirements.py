@@ -1,0 +1,203 @@
+# ruff: noqa: E501
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
+    REQUIREMENT_FILES,
+    Requirements,
+    pipfile_requirements,
+)
+
+from tests.unit.releases import HereRunner, layout, write
+
+
+class Recorder(HereRunner):
+    """Notes the calls of uv instead of making them."""
+
+    def run(self, argv: list[str], what: str, **options: Any) -> str:
+        self.seen.append(argv[1:])
+        return "exported==1\n" if "export" in argv else ""
+
+
+def requirements(folder: Path, project: str = "", **fields: Any) -> Requirements:
+    found = layout(folder / "app", **fields)
+    source = folder / "source"
+    (source / project).mkdir(parents=True, exist_ok=True)
+    (folder / "release").mkdir(exist_ok=True)
+    return Requirements(
+        found, Recorder(found), str(folder / "release"), str(source), str(source / project).rstrip("/")
+    )
+
+
+PROJECT = '[project]\nname = "x"\n'
+ONLY_TOOLS = "[tool.ruff]\nline-length = 100\n"
+
+
+@pytest.mark.parametrize(
+    ("present", "kind", "name"),
+    [
+        (["uv.lock", "Pipfile.lock", "requirements.txt", "pyproject.toml"], "uv_lock", "uv.lock"),
+        (["Pipfile.lock", "Pipfile", "requirements.txt"], "pipfile_lock", "Pipfile.lock"),
+        (["requirements.txt", "poetry.lock", "pyproject.toml"], "file", "requirements.txt"),
+        (["requirements/production.txt", "requirements/base.txt"], "file", "requirements/production.txt"),
+        (["requirements/base.txt", "requirements.in"], "file", "requirements/base.txt"),
+        (["poetry.lock", "pyproject.toml", "Pipfile"], "poetry_lock", "poetry.lock"),
+        (["Pipfile", "pyproject.toml"], "pipfile", "Pipfile"),
+        (["pyproject.toml", "setup.py"], "pyproject", "pyproject.toml"),
+        (["setup.py"], "setup", "setup.py"),
+    ],
+)
+def test_which_file_wins(present: list[str], kind: str, name: str, tmp_path: Path) -> None:
+    found = requirements(tmp_path)
+    for file in present:
+        write(tmp_path / "source" / file, PROJECT)
+    assert found.find() == (kind, f"{tmp_path}/source/{name}")
+
+
+@pytest.mark.parametrize("name", REQUIREMENT_FILES)
+def test_every_usual_name_is_found(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "source" / name)
+    assert requirements(tmp_path).find() == ("file", f"{tmp_path}/source/{name}")
+
+
+def test_beside_manage_py_when_the_root_has_none(tmp_path: Path) -> None:
+    found = requirements(tmp_path, "backend")
+    write(tmp_path / "source/pyproject.toml", ONLY_TOOLS)
+    write(tmp_path / "source/backend/requirements.txt")
+    assert found.find() == ("file", f"{tmp_path}/source/backend/requirements.txt")
+    write(tmp_path / "source/requirements.txt")
+    assert found.find() == ("file", f"{tmp_path}/source/requirements.txt")
+
+
+def test_a_pyproject_that_only_sets_up_tools_declares_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "source/pyproject.toml", ONLY_TOOLS)
+    write(tmp_path / "source/setup.py")
+    assert requirements(tmp_path).find()[0] == "setup"
+    write(tmp_path / "source/pyproject.toml", '[tool.poetry]\nname = "x"\n')
+    assert requirements(tmp_path).find()[0] == "pyproject"
+
+
+def test_named_files_win(tmp_path: Path) -> None:
+    write(tmp_path / "source/uv.lock")
+    write(tmp_path / "source/deps/prod.txt")
+    found = requirements(tmp_path, requirements=["deps/prod.txt"])
+    assert found.find() == ("files", "")
+    with pytest.raises(DeployError, match=r"requirements\.files: the source has no deps/other\.txt"):
+        requirements(tmp_path, requirements=["deps/other.txt"]).find()
+
+
+def test_no_file_is_needed_where_packages_are_named(tmp_path: Path) -> None:
+    assert requirements(tmp_path, requirements={"packages": ["Django"]}).find() == ("none", "")
+    assert requirements(tmp_path, source={"package": "blog"}).find() == ("none", "")
+
+
+def test_nothing_found_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(
+        DeployError, match=r"in \. or backend of the source; name the files in requirements\.files"
+    ):
+        requirements(tmp_path, "backend").find()
+
+
+def calls(found: Requirements) -> list[str]:
+    runner = found.runner
+    assert isinstance(runner, Recorder)
+    text = [
+        " ".join(words).replace(f"{found.release}/", "R/").replace(f"{found.source}/", "S/")
+        for words in runner.seen
+    ]
+    return [line.replace("--quiet ", "").replace("--python R/venv/bin/python ", "") for line in text]
+
+
+def test_what_uv_is_asked_for(tmp_path: Path) -> None:
+    write(tmp_path / "source/uv.lock")
+    found = requirements(
+        tmp_path, requirements={"extras": ["web"], "groups": ["prod"], "packages": ["extra==1"]}
+    )
+    assert found.install() == "uv_lock uv.lock"
+    made, synced, extra, server = calls(found)
+    assert made == "venv --no-project --python /usr/bin/python3 R/venv"
+    assert synced == "sync --locked --no-dev --extra web --group prod"
+    assert extra == "pip install extra==1"
+    assert server.startswith("pip install --constraint ")
+    assert server.endswith("gunicorn")
+
+
+def test_a_python_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path / "source/requirements.txt")
+    found = requirements(tmp_path, python="3.12")
+    found.install()
+    assert calls(found)[0] == "venv --no-project --python 3.12 R/venv"
+
+
+def test_a_package_comes_before_the_further_ones(tmp_path: Path) -> None:
+    found = requirements(tmp_path, source={"package": "blog==1"}, requirements={"packages": ["extra"]})
+    assert found.install() == "none"
+    assert calls(found)[1] == "pip install blog==1 extra"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "call"),
+    [
+        ("requirements.txt", "", "pip install -r requirements.txt"),
+        ("setup.py", "", "pip install --editable {source}[web]"),
+        ("pyproject.toml", PROJECT + "[build-system]\n", "pip install --group prod --editable {source}[web]"),
+        ("pyproject.toml", PROJECT, "pip install --extra web --group prod -r S/pyproject.toml"),
+        ("Pipfile", "", "tool run pipenv lock --quiet"),
+        ("poetry.lock", "", "tool run --with poetry-plugin-export poetry export --with prod --extras web"),
+    ],
+)
+def test_each_kind(name: str, text: str, call: str, tmp_path: Path) -> None:
+    write(tmp_path / "source" / name, text)
+    if name == "Pipfile":
+        found = requirements(tmp_path)
+        with pytest.raises(DeployError, match=r"Pipfile\.lock cannot be read"):
+            found.install()
+    else:
+        found = requirements(tmp_path, requirements={"extras": ["web"], "groups": ["prod"]})
+        found.install()
+    assert calls(found)[1] == call.format(source=found.source)
+
+
+def test_what_the_project_brings_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "source/requirements.txt")
+    found = requirements(tmp_path, overlay=True)
+    for name in ("gunicorn-23.0.0.dist-info", "psycopg2_binary-2.9.dist-info"):
+        (tmp_path / "release/venv/lib/python3.11/site-packages" / name).mkdir(parents=True)
+    found.install()
+    assert len(calls(found)) == 2
+
+
+PINS: dict[str, tuple[dict[str, Any], str]] = {
+    "a version": ({"version": "==1.0"}, "x==1.0"),
+    "no version": ({}, "x"),
+    "hashes": ({"version": "==1.0", "hashes": ["sha256:a", "sha256:b"]}, "x==1.0 --hash=sha256:a --hash=sha256:b"),
+    "a marker": ({"version": "==1.0", "markers": "python_version < '3.12'"}, "x==1.0 ; python_version < '3.12'"),
+    "extras": ({"version": "==1.0", "extras": ["a", "b"]}, "x[a,b]==1.0"),
+    "git": ({"git": "https://g.example/x.git", "ref": "abc"}, "x @ git+https://g.example/x.git@abc"),
+    "a part of git": ({"git": "https://g.example/x.git", "ref": "abc", "subdirectory": "py"}, "x @ git+https://g.example/x.git@abc#subdirectory=py"),
+    "a folder": ({"path": "./x", "editable": True}, "-e ./x"),
+    "a file": ({"file": "https://f.example/x.whl"}, "https://f.example/x.whl"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pin", "line"), PINS.values(), ids=PINS)
+def test_pins_of_a_pipfile(pin: dict[str, Any], line: str) -> None:
+    assert pipfile_requirements({"x": pin}) == [line]
+
+
+def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
+    lock = {
+        "default": {"a": {"version": "==1"}},
+        "prod": {"b": {"version": "==2"}},
+        "develop": {"c": {"version": "==3"}},
+    }
+    write(tmp_path / "source/Pipfile.lock", json.dumps(lock))
+    requirements(tmp_path, requirements={"groups": ["prod"]}).install()
+    assert (tmp_path / "release/requirements.txt").read_text() == "a==1\nb==2\n"
+    with pytest.raises(DeployError, match=r"Pipfile\.lock cannot be read: 'nonsense'"):
+        requirements(tmp_path, requirements={"groups": ["nonsense"]}).install()

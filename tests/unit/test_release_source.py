@@ -1,0 +1,260 @@
+# ruff: noqa: E501
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, unpack
+
+from tests.unit.releases import HereRunner, layout
+from tests.unit.support import CANARY
+
+Member = tuple[str, str, str]  # name, kind, content or target
+
+
+def tar(path: Path, *members: Member, mode: int = 0o644) -> str:
+    with tarfile.open(path, "w") as archive:
+        for name, kind, text in members:
+            info = tarfile.TarInfo(name)
+            info.mode = mode
+            if kind == "file":
+                info.size = len(text.encode())
+                archive.addfile(info, io.BytesIO(text.encode()))
+                continue
+            info.type = {"dir": tarfile.DIRTYPE, "link": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE, "device": tarfile.CHRTYPE}[kind]  # fmt: skip
+            info.linkname = text
+            archive.addfile(info)
+    return str(path)
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "release" / "src"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_tar(tmp_path: Path, target: Path) -> None:
+    unpack(
+        tar(tmp_path / "a.tar", ("manage.py", "file", "x"), ("app", "dir", ""), ("app/b.py", "file", "y")),
+        str(target),
+    )
+    assert tree(target) == ["app", "app/b.py", "manage.py"]
+
+
+def test_a_lone_folder_around_everything_is_left_out(tmp_path: Path, target: Path) -> None:
+    unpack(tar(tmp_path / "a.tar", ("blog-1.0", "dir", ""), ("blog-1.0/manage.py", "file", "x")), str(target))
+    assert tree(target) == ["manage.py"]
+
+
+def test_a_lone_file_is_no_folder(tmp_path: Path, target: Path) -> None:
+    unpack(tar(tmp_path / "a.tar", ("manage.py", "file", "x")), str(target))
+    assert tree(target) == ["manage.py"]
+
+
+def test_zip(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("blog/manage.py", "x")
+        archive.writestr("blog/app/b.py", "y")
+    unpack(str(tmp_path / "a.zip"), str(target))
+    assert tree(target) == ["app", "app/b.py", "manage.py"]
+
+
+def test_a_zip_stays_inside(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../../escaped", "x")
+        archive.writestr("/escaped2", "x")
+    unpack(str(tmp_path / "a.zip"), str(target))
+    assert not (tmp_path / "escaped").exists()
+    assert tree(target) == ["escaped", "escaped2"]
+
+
+def test_links_inside_are_kept(tmp_path: Path, target: Path) -> None:
+    unpack(
+        tar(
+            tmp_path / "a.tar",
+            ("a", "file", "x"),
+            ("d", "dir", ""),
+            ("d/l", "link", "../a"),
+            ("h", "hard", "a"),
+        ),
+        str(target),
+    )
+    assert os.readlink(target / "d/l") == "../a"
+    assert (target / "h").read_text() == "x"
+
+
+def test_programs_stay_programs_and_gain_nothing(tmp_path: Path, target: Path) -> None:
+    unpack(tar(tmp_path / "a.tar", ("run", "file", "x"), mode=0o6777), str(target))
+    assert (target / "run").stat().st_mode & 0o7777 == 0o755
+
+
+ESCAPES: dict[str, list[Member]] = {
+    "a path with dots": [("../escaped", "file", "x")],
+    "an absolute path": [("/tmp/homeport-escaped", "file", "x")],
+    "a link out": [("l", "link", "../../escaped")],
+    "an absolute link": [("l", "link", "/etc/passwd")],
+    "a hard link out": [("h", "hard", "../../escaped")],
+    "a file through a link": [("l", "link", "."), ("l/../../escaped", "file", "x")],
+    "a link below a link": [("d", "link", "."), ("d/up", "link", ".."), ("up/escaped", "file", "x")],
+    "a file in the place of a link": [("deep", "dir", ""), ("deep/s", "link", ".."), ("l", "link", "deep/s/../escaped"), ("l", "file", "x")],
+    "a hard link to a link": [("a/b", "dir", ""), ("a/b/s", "link", "../.."), ("h", "hard", "a/b/s"), ("h/escaped", "file", "x")],
+    "a pipe": [("p", "fifo", "")],
+    "a device": [("c", "device", "")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("members", ESCAPES.values(), ids=ESCAPES)
+def test_escapes_are_refused(members: list[Member], tmp_path: Path, target: Path) -> None:
+    before = tree(tmp_path)
+    archive = tar(tmp_path / "a.tar", *members)
+    with pytest.raises(
+        ValueError, match=r"leads out of the archive|is a device or a pipe|goes through a link"
+    ):
+        unpack(archive, str(target))
+    assert tree(tmp_path) == sorted([*before, "a.tar"])
+    assert not Path("/tmp/homeport-escaped").exists()
+
+
+def source(folder: Path, secrets: dict[str, str] | None = None, **fields: Any) -> Source:
+    found = layout(folder, secrets, source=fields)
+    return Source(found, HereRunner(found))
+
+
+def test_an_archive_that_is_none(tmp_path: Path) -> None:
+    broken = tmp_path / "a.tar"
+    broken.write_text("no archive")
+    with pytest.raises(DeployError, match="the archive cannot be unpacked"):
+        source(tmp_path / "blog", archive="a.tar").fetch("x", str(tmp_path / "blog/src"), str(broken))
+    assert not (tmp_path / "blog/src.unpacked").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "revision"),
+    [
+        ({"archive": "https://example.org/a.tar.gz", "checksum": "0" * 64}, f"sha256:{'0' * 64}"),
+        ({"archive": "https://example.org/a.tar.gz"}, "https://example.org/a.tar.gz"),
+        ({"package": "blog==1.0"}, "blog==1.0"),
+        ({"git": "https://example.org/x", "version": "a" * 40}, "a" * 40),
+    ],
+)
+def test_revisions_that_need_no_question(fields: dict[str, str], revision: str, tmp_path: Path) -> None:
+    assert source(tmp_path, **fields).revision() == revision
+
+
+def test_a_download_with_another_checksum_is_refused(tmp_path: Path) -> None:
+    archive = tar(tmp_path / "a.tar", ("manage.py", "file", "x"))
+    good = hashlib.sha256(Path(archive).read_bytes()).hexdigest()
+    url = Path(archive).as_uri()
+
+    def fetch(folder: str, checksum: str) -> Path:
+        found = source(tmp_path / folder, archive="https://example.org/a.tar", checksum=checksum)
+        found.spec["archive"] = url
+        found.fetch("x", str(tmp_path / folder / "src"), None)
+        return tmp_path / folder
+
+    assert tree(fetch("good", good) / "src") == ["manage.py"]
+    assert not (tmp_path / "good/src.download").exists()
+    with pytest.raises(DeployError, match="has the SHA-256"):
+        fetch("bad", "0" * 64)
+    assert not (tmp_path / "bad/src.download").exists()
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"]  # fmt: skip
+    return subprocess.run(
+        ["git", *identity, "-C", str(folder), *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "manage.py").write_text("one")
+    (folder / "gone.py").write_text("x")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "one")
+    git(folder, "tag", "v1", "-a", "-m", "one")
+    (folder / "manage.py").write_text("two")
+    git(folder, "rm", "--quiet", "gone.py")
+    git(folder, "commit", "--quiet", "-am", "two")
+    return folder
+
+
+def test_git_by_branch_tag_and_commit(repository: Path, tmp_path: Path) -> None:
+    newest, first = git(repository, "rev-parse", "HEAD"), git(repository, "rev-parse", "v1^{commit}")
+    for number, (version, commit, text) in enumerate(
+        [(None, newest, "two"), ("main", newest, "two"), ("v1", first, "one"), (first, first, "one")]
+    ):
+        fields = {"git": str(repository), **({"version": version} if version else {})}
+        found = source(tmp_path / "blog", **fields)
+        assert found.revision() == commit
+        target = tmp_path / "blog/releases" / str(number)
+        found.fetch(commit, str(target), None)
+        assert (target / "manage.py").read_text() == text
+        assert (target / "gone.py").exists() is (text == "one")
+        assert not (target / ".git").exists()
+
+
+def test_a_version_that_is_not_there(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="has no branch or tag nonsense"):
+        source(tmp_path / "blog", git=str(repository), version="nonsense").revision()
+
+
+def test_git_with_submodules(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # git allows submodules on the same disk only when told so
+    for name, value in {"COUNT": "1", "KEY_0": "protocol.file.allow", "VALUE_0": "always"}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "--quiet")
+    git(other, "submodule", "--quiet", "add", str(repository), "lib")
+    git(other, "commit", "--quiet", "-m", "one")
+    found = source(tmp_path / "blog", git=str(other))
+    found.runner.base.update(
+        {name: os.environ[name] for name in os.environ if name.startswith("GIT_CONFIG_")}
+    )
+    target = tmp_path / "blog/releases/1"
+    found.fetch(found.revision(), str(target), None)
+    assert (target / "lib/manage.py").read_text() == "two"
+
+
+def test_a_token_in_the_address_is_not_shown(tmp_path: Path) -> None:
+    secret = f"http://me:{CANARY}@127.0.0.1:9/blog.git"
+    found = source(tmp_path / "blog", {"git": secret}, git="https://git.example.org/blog.git")
+    with pytest.raises(DeployError) as error:
+        found.revision()
+    assert CANARY not in str(error.value)
+    assert "asking https://git.example.org/blog.git" in str(error.value)
+
+
+def test_the_deploy_key_goes_again(repository: Path, tmp_path: Path) -> None:
+    found = source(tmp_path / "blog", {"deploy_key": CANARY}, git=str(repository))
+    seen = []
+    original = found.runner.run
+
+    def run(argv: list[str], what: str, **options: Any) -> str:
+        path = Path(found.layout.runtime) / "deploy_key"
+        seen.append((path.read_text(), path.stat().st_mode & 0o777, options["env"]["GIT_SSH_COMMAND"]))
+        return original(argv, what, **options)
+
+    found.runner.run = run  # type: ignore[method-assign]
+    found.revision()
+    text, mode, command = seen[0]
+    assert (text, mode) == (f"{CANARY}\n", 0o600)
+    assert "IdentitiesOnly=yes" in command
+    assert not (Path(found.layout.runtime) / "deploy_key").exists()
