@@ -8,11 +8,39 @@ static files: each start of Django costs most of a second.
 
 from __future__ import annotations
 
+# How a program that runs in a release tells of an exception.
+EXPLAIN = r"""
+def explain(kind, error, trace):
+    # Of the trace only what is the project's own: the rest is Django's and importlib's way to it.
+    import traceback
+    frames = traceback.extract_tb(trace)
+    own = [frame for frame in frames if frame.filename.startswith(release + "/src/")]
+    told = traceback.format_list(own or frames[-2:]) + traceback.format_exception_only(kind, error)
+    module = os.environ["DJANGO_SETTINGS_MODULE"]
+    base = os.environ.get("HOMEPORT_BASE_SETTINGS", module)
+    missing = getattr(error, "name", None) or ""
+    if kind is ModuleNotFoundError and (base == missing or base.startswith(missing + ".")):
+        told.append("settings: the project has no module %s" % missing)
+    elif kind is ModuleNotFoundError:
+        told.append("requirements: nothing that was installed brings %s; requirements.packages can add it" % missing)
+    elif kind is KeyError and frames[-1].filename in ("<frozen os>", os.__file__):
+        told.append("env: the project wants %s in its environment; set it in env, or in vault_django_apps" % error)
+    elif "environment variable" in str(error):
+        told.append("env: set it in env, or in vault_django_apps where it is a secret")
+    elif isinstance(error, FileNotFoundError) and str(error.filename).startswith(release + "/src/"):
+        told.append("files: a file that the source does not bring can be written by files")
+    sys.stderr.write("".join(told).rstrip() + "\n")
+
+sys.excepthook = explain
+"""
+
 PROBE = r"""
 import io, json, os, sys
 sys.path.insert(0, os.getcwd())
 wanted = json.loads(sys.argv[1])
+release = wanted["release"]
 answer = {}
+""" + EXPLAIN + r"""
 import django
 from django.conf import settings
 django.setup()
@@ -58,3 +86,19 @@ print(wanted["mark"] + json.dumps(answer))
 """
 MARK = "homeport-probe:"
 NO_STATIC_ROOT = 4
+
+# Asks the project for a page within one process, where the exception behind a status 500 can be seen.
+WHY = (
+    r"""
+import os, sys
+sys.path.insert(0, os.getcwd())
+release, path, host, scheme = sys.argv[1:]
+"""
+    + EXPLAIN
+    + r"""
+import django
+django.setup()
+from django.test import Client
+Client().get(path, HTTP_HOST=host, HTTP_X_FORWARDED_PROTO=scheme, secure=scheme == "https")
+"""
+)

@@ -48,14 +48,21 @@ class Requirements:
         self._uv(["venv", "--quiet", "--no-project", "--python", python, self.venv], f"making an environment of Python {python}")
         kind, path = self.find()
         getattr(self, f"_install_{kind}")(path)
-        packages = [*self.spec["packages"]]
+        packages, what = [*self.spec["packages"]], "installing requirements.packages"
         if "package" in self.layout.spec["source"]:
             packages.insert(0, self.layout.spec["source"]["package"])
+            what = "installing source.package and requirements.packages"
         if packages:
-            self._pip(packages, "installing requirements.packages")
+            self._pip(packages, what)
         missing = [name for name in self.layout.spec["server_packages"] if not self._has(name)]
         if missing:
             self._pip(missing, "installing what serves the app", CONSTRAINTS)
+        if self.layout.spec["server"] == "asgi" and not self._installed("gunicorn/workers/gasgi.py"):
+            found = "".join(os.path.basename(path).split("-")[1][: -len(".dist")] for path in self._installed("gunicorn-*.dist-info"))
+            raise DeployError(
+                f"web.server: asgi needs gunicorn 25 or newer, but the requirements bring {found}: "
+                "raise that, or leave it out of them"
+            )
         return f"{kind} {os.path.relpath(path, self.source)}" if path else kind
 
     def find(self) -> tuple[str, str]:
@@ -109,6 +116,9 @@ class Requirements:
         if requirement.startswith("psycopg") and glob.glob(f"{self.venv}/lib/python*/site-packages/psycopg2*.dist-info"):
             return True
         return bool(glob.glob(f"{self.venv}/lib/python*/site-packages/{name}-*.dist-info"))
+
+    def _installed(self, pattern: str) -> list[str]:
+        return glob.glob(f"{self.venv}/lib/python*/site-packages/{pattern}")
 
     def _install_none(self, _path: str) -> None:
         """Everything comes from requirements.packages or source.package."""

@@ -75,7 +75,13 @@ class Source:
         try:
             return self.runner.run(["git", *words], what, env=env, timeout=600, **options)
         except DeployError as error:
-            raise DeployError(str(error).replace(self.address, self.git)) from None
+            message = str(error).replace(self.address, self.git)
+            if "Permission denied (publickey" in message or "could not read Username" in message:
+                message += (
+                    f"\na private repository takes vault_django_apps.{self.layout.name}.deploy_key (ssh), or an address "
+                    f"with a token in vault_django_apps.{self.layout.name}.git (https)"
+                )
+            raise DeployError(message) from None
         finally:
             if os.path.exists(key):
                 os.unlink(key)
@@ -85,13 +91,13 @@ class Source:
         if COMMIT.fullmatch(version):
             return str(version)
         url = self.git
-        out = self._git(["ls-remote", "--", self.address, version, f"{version}^{{}}"], f"asking {url} for {version}")
+        out = self._git(["ls-remote", "--", self.address, version, f"{version}^{{}}"], f"source.git: asking {url} for {version}")
         found = dict(reversed(line.split("\t", 1)) for line in out.splitlines() if "\t" in line)
         # an annotated tag's ^{} line is the commit that it names
         for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
             if name in found:
                 return found[name]
-        raise DeployError(f"{url} has no branch or tag {version}; name a commit by all its 40 digits")
+        raise DeployError(f"source.version: {url} has no branch or tag {version}; name a commit by all its 40 digits")
 
     def _git_fetch(self, commit: str, target: str) -> None:
         url = self.git

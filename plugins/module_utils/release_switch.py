@@ -25,6 +25,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     Runner,
     tail,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_probe import WHY
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
     Supervisor,
     UnixConnection,
@@ -129,7 +130,7 @@ class Switch:
                 start_new_session=True,
             )
             try:
-                self.wait_for_health(process, path)
+                self.wait_for_health(process, path, release)
             except DeployError as error:
                 log.seek(0)
                 raise DeployError(f"{error}\n{tail(log.read())}") from error
@@ -137,7 +138,7 @@ class Switch:
                 end(process)
         os.unlink(log_path)
 
-    def wait_for_health(self, process: subprocess.Popen[bytes], path: str) -> None:
+    def wait_for_health(self, process: subprocess.Popen[bytes], path: str, release: str) -> None:
         health = self.layout.spec["health"]
         end_time = time.monotonic() + health["timeout"]
         problem = "it does not listen"
@@ -152,12 +153,26 @@ class Switch:
                 else:
                     if healthy(status, health["status"]):
                         return
-                    hint = "; is the host name among the settings' ALLOWED_HOSTS?" if status == 400 else ""
                     raise DeployError(
-                        f"the new release answers {health['path']} with status {status}{hint}\n{tail(body, 8, 200)}"
+                        f"health: the new release answers {health['path']} with status {status}"
+                        f"{self.reason(release, status)}\n{tail(body, 8, 200)}"
                     )
             time.sleep(0.03)
         raise DeployError(f"the new release is not healthy after {health['timeout']} s: {problem}")
+
+    def reason(self, release: str, status: int) -> str:
+        """What a status that is not healthy comes from, as far as can be told."""
+        scheme, _, host = self.layout.spec["site_url"].partition("://")
+        if status == 400:
+            return f"; is {host} in ALLOWED_HOSTS of the settings? The environment variable of that name has it"
+        if status != 500:
+            return ""
+        try:
+            words = ["python", "-c", WHY, release, self.layout.spec["health"]["path"], host, scheme]
+            self.runner.in_release(release, words, "asking once more", timeout=60)
+        except DeployError as error:
+            return f":\n{str(error).partition(chr(10))[2]}"
+        return ""
 
     def ask(self, path: str, timeout: float) -> tuple[int, str]:
         connection = UnixConnection(path, timeout=timeout)
