@@ -45,6 +45,7 @@ class Switch:
         self.supervisor = supervisor
         self.group = f"{layout.name}.web"
         self.runner = Runner(layout)
+        self.broken = False  # whether the release that was tried answered with an error of its own
 
     def slot_release(self, slot: str) -> str | None:
         return self.layout.resolve_link(f"{self.layout.slots}/{slot}")
@@ -130,15 +131,16 @@ class Switch:
                 start_new_session=True,
             )
             try:
-                self.wait_for_health(process, path, release)
+                self.wait_for_health(process, path)
             except DeployError as error:
                 log.seek(0)
-                raise DeployError(f"{error}\n{tail(log.read())}") from error
+                reason = self.reason(release) if self.broken else ""
+                raise DeployError(f"{error}\n{tail(log.read())}{reason}") from error
             finally:
                 end(process)
         os.unlink(log_path)
 
-    def wait_for_health(self, process: subprocess.Popen[bytes], path: str, release: str) -> None:
+    def wait_for_health(self, process: subprocess.Popen[bytes], path: str) -> None:
         health = self.layout.spec["health"]
         end_time = time.monotonic() + health["timeout"]
         problem = "it does not listen"
@@ -153,25 +155,22 @@ class Switch:
                 else:
                     if healthy(status, health["status"]):
                         return
+                    self.broken = status == 500
+                    hint = "; is the host name among the settings' ALLOWED_HOSTS?" if status == 400 else ""
                     raise DeployError(
-                        f"health: the new release answers {health['path']} with status {status}"
-                        f"{self.reason(release, status)}\n{tail(body, 8, 200)}"
+                        f"the new release answers {health['path']} with status {status}{hint}\n{tail(body, 8, 200)}"
                     )
             time.sleep(0.03)
         raise DeployError(f"the new release is not healthy after {health['timeout']} s: {problem}")
 
-    def reason(self, release: str, status: int) -> str:
-        """What a status that is not healthy comes from, as far as can be told."""
+    def reason(self, release: str) -> str:
+        """The exception behind a status 500, which many projects log nowhere."""
         scheme, _, host = self.layout.spec["site_url"].partition("://")
-        if status == 400:
-            return f"; is {host} in ALLOWED_HOSTS of the settings? The environment variable of that name has it"
-        if status != 500:
-            return ""
+        words = ["python", "-c", WHY, release, self.layout.spec["health"]["path"], host, scheme]
         try:
-            words = ["python", "-c", WHY, release, self.layout.spec["health"]["path"], host, scheme]
             self.runner.in_release(release, words, "asking once more", timeout=60)
         except DeployError as error:
-            return f":\n{str(error).partition(chr(10))[2]}"
+            return "\n" + str(error).partition("\n")[2]
         return ""
 
     def ask(self, path: str, timeout: float) -> tuple[int, str]:
