@@ -117,7 +117,13 @@ class EnvValue(Scalar):
         return super().check(value, path, problems)
 
 
-ENV = Map(EnvValue(), key=ENV_NAME, key_hint="use letters, digits and '_', not starting with a digit", default={})
+ENV = Map(
+    EnvValue(),
+    key=ENV_NAME,
+    key_hint="use letters, digits and '_', not starting with a digit",
+    doc="environment variables; secret ones belong in vault_django_apps.<app>.env",
+    default={},
+)
 
 SOURCE = Object(
     {

@@ -154,7 +154,7 @@ def _check_app(name: str, app: dict, secrets: dict, setup: Setup, setup_name: st
         problems.add(f"{path}.database.url", f"is also in vault_django_apps.{name}.database_url; keep one")
     if not problems:
         known = {**_base_environment(name, app, secrets, "x" * SHORTEST_SECRET, setup_name, {}), **RELEASE_ENVIRONMENT}
-        known.update({key: "" for key in secrets.get("env", {})})
+        known.update({key: "" for key in secrets.get("env", {})}, **_empty_here(known))
         for key, value in app.get("env", {}).items():
             for used in _references(value):
                 if used not in known and not isinstance(app["env"].get(used), str):
@@ -364,6 +364,11 @@ def _database_environment(database: Mapping[str, Any]) -> dict[str, str]:
     return result
 
 
+def _empty_here(plain: Mapping[str, str]) -> dict[str, str]:
+    """Variables that only a database on another host has; an app that refers to them works beside it, too."""
+    return {name: "" for name in ("PGPASSWORD", "PGSSLMODE") if "PGHOST" in plain and name not in plain}
+
+
 def _references(value: Any) -> list[str]:
     """The variables that a value is built from."""
     if not isinstance(value, Mapping):
@@ -384,7 +389,7 @@ def _environment(plain: dict[str, str], own: Mapping[str, Any], secret: Mapping[
                 values[key] = value["format"]
             continue
         text = value["format"] if "format" in value else "{%s}" % value["from"]
-        known = {**values, **release}
+        known = {**_empty_here(plain), **values, **release}
         if any(reference in release for reference in used):
             escaped = {name: known[name] if name in release else _escape(known[name]) for name in used}
             release[key] = _substitute(_escape_rest(text), escaped)
