@@ -204,6 +204,15 @@ def test_own_values_win_over_the_conventional_ones() -> None:
     assert "STATIC_ROOT" not in found["release_environment"]
 
 
+def test_one_definition_with_a_database_here_and_elsewhere() -> None:
+    own = {"DB_PASSWORD": {"from": "PGPASSWORD"}, "DSN": {"format": "{PGUSER}:{PGPASSWORD}@{PGHOST}"}}
+    here = resolved(env=own)["environment"]
+    assert (here["DB_PASSWORD"], here["DSN"]) == ("", "blog:@/var/run/postgresql")
+    assert "PGPASSWORD" not in here
+    there = resolved({"database_password": CANARY}, env=own, host={"database_host": "db"})["environment"]
+    assert (there["DB_PASSWORD"], there["DSN"]) == (CANARY, f"blog:{CANARY}@db")
+
+
 def test_a_conventional_value_can_be_extended() -> None:
     environment = resolved(env={"DATABASE_URL": {"format": "{DATABASE_URL}?x=1"}})["environment"]
     assert environment["DATABASE_URL"] == "postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog?x=1"

@@ -1,0 +1,156 @@
+#!/usr/bin/env python
+"""Writes the generated parts of the documentation: what stands between two markers.
+
+Tables of variables come from the roles' argument specs, the reference of the apps' fields from the
+schema that checks them, so that neither can say something else than the code does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / ".collections"))
+
+from ansible_collections.homeport.django.plugins.module_utils import app_schema, apps, schema  # noqa: E402
+
+Row = tuple[str, str, str, str]
+PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def cell(text: Any) -> str:
+    """Text in a cell of a table: one line, with Ansible's markup and bars as Markdown has them."""
+    text = re.sub(r"\b[CVO]\((.*?)\)(?=[\s.,;:)(]|$)", r"`\1`", " ".join(str(text).split()))
+    return re.sub(r"`[^`]*`|<", lambda match: "&lt;" if match[0] == "<" else match[0], text).replace(
+        "|", "\\|"
+    )
+
+
+def code(value: Any) -> str:
+    return f"`{value}`".replace("|", "\\|")
+
+
+def table(rows: list[Row], first: str) -> str:
+    lines = [f"| {first} | type | default | meaning |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+# Tables of variables, from argument specs
+
+
+def variables(role: Path) -> str:
+    """One table for all entry points: those of a role take the same variables."""
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    found: dict[str, Any] = {}
+    for spec in specs.values():
+        found.update(spec["options"])
+    return table(list(variable_rows(found)), "variable")
+
+
+def variable_rows(options: Mapping[str, Any], path: str = "") -> Iterator[Row]:
+    for name, option in options.items():
+        kind = f"list of {option['elements']}" if option["type"] == "list" else option["type"]
+        if "choices" in option:
+            kind = ", ".join(code(choice) for choice in option["choices"])
+        default = "required" if option.get("required") else code(shown(option["default"]))
+        yield code(f"{path}{name}"), kind, default, cell(option["description"])
+        if not option["description"].startswith("The same"):
+            yield from variable_rows(option.get("options", {}), f"{path}{name}[].")
+
+
+def shown(value: Any) -> str:
+    """A default as one writes it in YAML, on one line."""
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+# The fields of an app, from the schema
+
+
+def fields(shape: schema.Object) -> str:
+    return table(list(field_rows(shape)), "field")
+
+
+def field_rows(shape: schema.Object, path: str = "") -> Iterator[Row]:
+    for name, field in shape.fields.items():
+        here = f"{path}{name}"
+        yield code(here), kind(field), default(field), cell(meaning(field))
+        inner = field
+        while isinstance(inner, (schema.Map, schema.List)):
+            here += ".<name>" if isinstance(inner, schema.Map) else "[]"
+            inner = inner.value if isinstance(inner, schema.Map) else inner.item
+        if isinstance(inner, schema.Object):
+            yield from field_rows(inner, f"{here}.")
+
+
+def kind(field: schema.Field) -> str:
+    """What may be said, with its limits."""
+    if isinstance(field, schema.Choice):
+        return ", ".join(code(choice) for choice in field.choices)
+    if isinstance(field, schema.Int):
+        return f"integer from {field.low}" + (f" to {field.high}" if field.high < 2**31 else "")
+    if isinstance(field, schema.List):
+        return f"list: {kind(field.item)}"
+    if isinstance(field, schema.Map):
+        return f"dictionary: {kind(field.value)}"
+    if isinstance(field, schema.Object) and field.short:
+        return f"dictionary, or just `{field.short}`"
+    return "text of several lines" if isinstance(field, schema.Str) and field.multiline else cell(field.kind)
+
+
+def default(field: schema.Field) -> str:
+    if field.required:
+        return "required"
+    if field.default is schema.MISSING or field.default == {}:
+        return ""
+    return code(
+        json.dumps(field.default)
+        if not isinstance(field.default, str) or not field.default
+        else field.default
+    )
+
+
+def meaning(field: schema.Field) -> str:
+    return field.doc or (field.item.doc if isinstance(field, schema.List) else "")
+
+
+def setups() -> str:
+    """What each setup gives an app that does not say."""
+    lines = ["| setup | nginx in front | database | static files |", "|---|---|---|---|"]
+    for name, setup in apps.SETUPS.items():
+        choices = [", ".join([f"**{found[0]}**", *found[1:]]) for found in (setup.databases, setup.static)]
+        lines.append(f"| {name} | {'yes' if setup.proxy else 'no'} | {choices[0]} | {choices[1]} |")
+    return "\n".join(lines) + "\n"
+
+
+def rendered(path: Path) -> str:
+    """The text of a page with its generated parts written anew."""
+    parts = {
+        "variables": lambda: variables(path.parent),
+        "app": lambda: fields(app_schema.APP),
+        "vault": lambda: fields(app_schema.SECRETS),
+        "setups": setups,
+    }
+    return PART.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", path.read_text())
+
+
+def pages() -> list[Path]:
+    return [*sorted(ROOT.glob("roles/*/README.md")), ROOT / "docs/apps.md"]
+
+
+def main() -> None:
+    for path in pages():
+        text = rendered(path)
+        if text != path.read_text():
+            path.write_text(text)
+            print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
