@@ -28,9 +28,8 @@ PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def cell(text: Any) -> str:
     """Text in a cell of a table: one line, with Ansible's markup and bars as Markdown has them."""
     text = re.sub(r"\b[CVO]\((.*?)\)(?=[\s.,;:)(]|$)", r"`\1`", " ".join(str(text).split()))
-    return re.sub(r"`[^`]*`|<", lambda match: "&lt;" if match[0] == "<" else match[0], text).replace(
-        "|", "\\|"
-    )
+    text = re.sub(r"`[^`]*`|<", lambda match: "&lt;" if match[0] == "<" else match[0], text)
+    return text.replace("|", "\\|")
 
 
 def code(value: Any) -> str:
@@ -109,11 +108,7 @@ def default(field: schema.Field) -> str:
         return "required"
     if field.default is schema.MISSING or field.default == {}:
         return ""
-    return code(
-        json.dumps(field.default)
-        if not isinstance(field.default, str) or not field.default
-        else field.default
-    )
+    return code(shown(field.default))
 
 
 def meaning(field: schema.Field) -> str:
