@@ -1,5 +1,6 @@
 """A line for each scenario as soon as it has ended: minutes of dots tell nothing."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # Told to stop, a worker ends its scenario instead of leaving it behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Lines(config), "scenario-lines")
 
@@ -15,6 +18,7 @@ class Lines:
     def __init__(self, config: pytest.Config) -> None:
         self.terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
 
+    @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" or "test_scenario[" not in report.nodeid or hasattr(report, "context"):
             return
