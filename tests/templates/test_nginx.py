@@ -1,0 +1,147 @@
+# ruff: noqa: E501
+"""nginx itself reads the configuration, and gixy finds nothing wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import wiring
+
+from tests.templates.conftest import LONGEST_DOMAIN, Files, Render, resolved, write
+
+BROTLI = "/usr/share/nginx/modules/ngx_http_brotli_static_module.so"
+IPV6 = os.path.exists("/proc/net/if_inet6")
+
+
+def nginx() -> str:
+    found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not found:
+        pytest.fail("this test needs Debian's package nginx, which bin/test installs", pytrace=False)
+    return found
+
+
+def put(folder: Path, files: Files) -> str:
+    """Writes the configuration below ``folder``, where anyone may read and listen; returns its main file."""
+    moved = {}
+    for path, text in files.items():
+        if path.startswith("/etc/nginx/"):
+            text = re.sub(r"(/etc/nginx|/run/nginx\.pid|/var/log/nginx)", rf"{folder}\1", text)
+            moved[path] = re.sub(r"listen (\[::\]:)?80\b", r"listen \g<1>18080", text)
+    write(folder, moved)
+    for name in ("var/log/nginx", "run", "etc/nginx/modules-enabled"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    if "brotli_static on;" in "".join(moved.values()):
+        (folder / "etc/nginx/modules-enabled/brotli.conf").write_text(f"load_module {BROTLI};\n")
+    shutil.copy("/etc/nginx/mime.types", folder / "etc/nginx/mime.types")
+    return str(folder / "etc/nginx/nginx.conf")
+
+
+def accepts(main: str) -> str:
+    done = subprocess.run(
+        [nginx(), "-t", "-e", "stderr", "-c", main], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+FACTS: dict[str, dict[str, Any]] = {"plain": {}}
+if os.path.exists(BROTLI):
+    FACTS["brotli"] = {"nginx_brotli": True}
+if IPV6:
+    FACTS["ipv6"] = {"ipv6": True}
+
+
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+def test_nginx_reads_it(facts: dict[str, Any], render: Render, tmp_path: Path) -> None:
+    files = render("nginx", facts, nginx_app_sites=wiring.nginx_sites(resolved()))
+    said = accepts(put(tmp_path, files))
+    unexpected = [line for line in said.splitlines() if "[warn]" in line and '"user" directive' not in line]
+    assert unexpected == []
+
+
+def test_without_any_site(render: Render, tmp_path: Path) -> None:
+    accepts(put(tmp_path, render("nginx")))
+
+
+def test_sites_of_the_user_with_the_least_that_they_may_say(render: Render, tmp_path: Path) -> None:
+    files = render(
+        "nginx",
+        nginx_sites={"mine": {"server_names": ["mine.example.org"], "upstream": "127.0.0.1:8000"}},
+        nginx_app_sites=wiring.nginx_sites(resolved()),
+        nginx_http_extra="map $host $mine {\n    default 1;\n}",
+    )
+    assert "/etc/nginx/sites-enabled/mine.conf" in files
+    accepts(put(tmp_path, files))
+
+
+def findings(main: str) -> list[str]:
+    gixy = Path(sys.executable).parent / "gixy"
+    done = subprocess.run([gixy, "--format", "json", main], capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return [
+        f"{found['severity']} {found['plugin']}: {found['summary']}\n{found['config']}"
+        for found in json.loads(done.stdout)
+    ]
+
+
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
+def test_gixy_finds_nothing(facts: dict[str, Any], render: Render, tmp_path: Path) -> None:
+    found = findings(put(tmp_path, render("nginx", facts, nginx_app_sites=wiring.nginx_sites(resolved()))))
+    assert found == [], "\n\n".join(found)
+
+
+def test_gixy_reads_the_sites(render: Render, tmp_path: Path) -> None:
+    """Lest it finds nothing because it reads nothing."""
+    apps = resolved()
+    apps["blog"]["proxy"]["extra"] = "location /x/ {\n    return 302 https://example.org$uri;\n}"
+    found = findings(put(tmp_path, render("nginx", nginx_app_sites=wiring.nginx_sites(apps))))
+    assert "http_splitting" in "".join(found)
+
+
+def site(files: Files, name: str) -> str:
+    return files[f"/etc/nginx/sites-enabled/{name}.conf"]
+
+
+def test_domains_redirects_and_aliases(typical: Files) -> None:
+    text = site(typical, "blog")
+    assert "server_name www.blog.example.org xn--bcher-kva.example;" in text
+    assert "return 308 $scheme://blog.example.org$request_uri;" in text
+    assert "server_name blog.example.org *.blog.example.org intern;" in text
+    assert LONGEST_DOMAIN in site(typical, "longest-name-that-an-app-can-ha")
+
+
+def test_what_an_app_says_reaches_its_site(typical: Files) -> None:
+    text = site(typical, "blog")
+    for line in (
+        "client_max_body_size 1g;",
+        "proxy_read_timeout 300s;",
+        "server unix:/run/homeport/blog.sock fail_timeout=0;",
+    ):
+        assert line in text
+    assert 'return 200 "User-agent: *\\nDisallow: /\\n";' in text
+    other = site(typical, "longest-name-that-an-app-can-ha")
+    assert "location ^~ /a~b/static.v1/ {" in other
+    assert "location ^~ /up-loads/ {" in other
+
+
+def test_no_files_where_there_are_none(typical: Files) -> None:
+    assert "alias" not in site(typical, "plain")
+
+
+def test_visitors_cannot_say_who_they_are(typical: Files) -> None:
+    for name in ("blog", "plain", "shop"):
+        assert "proxy_set_header X-Forwarded-For $remote_addr;" in site(typical, name)
+        assert "$proxy_add_x_forwarded_for" not in site(typical, name)
+
+
+def test_unknown_hosts_get_no_answer(typical: Files) -> None:
+    assert "return 444;" in typical["/etc/nginx/conf.d/homeport.conf"]
+    assert typical["/etc/nginx/sites-enabled/default"] == ""
