@@ -288,7 +288,7 @@ APP = Object(
         "broker": _service("the broker of the task queues"),
         "static": STATIC,
         "media": MEDIA,
-        "shared": List(Str("a path", pattern=RELATIVE, hint=RELATIVE_HINT), doc="files and folders of the source that survive releases", default=[]),
+        "shared": List(Str("a path", pattern=RELATIVE, hint=RELATIVE_HINT), doc="files and folders of the source that survive releases; a folder ends with a slash where its name has a dot", default=[]),
         "web": WEB,
         "health": HEALTH,
         "proxy": PROXY,

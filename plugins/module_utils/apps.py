@@ -22,7 +22,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
     RESERVED_NAMES,
     SECRETS,
 )
-from ansible_collections.homeport.django.plugins.module_utils.derive import SHORTEST_SECRET, derive
+from ansible_collections.homeport.django.plugins.module_utils.derive import SHORTEST_SECRET, derive, derive_long
 from ansible_collections.homeport.django.plugins.module_utils.schema import Problems, closest, printable, type_name
 
 APPS_HOME = "/srv"
@@ -316,7 +316,7 @@ def _base_environment(
     shape = SETUPS[setup]
     home = f"{APPS_HOME}/{name}"
     hosts = [*app["domains"], *(alias[1:] if alias.startswith("*.") else alias for alias in app["aliases"])]
-    secret_key = secrets.get("secret_key") or derive(homeport_secret, name, "secret_key")
+    secret_key = secrets.get("secret_key") or derive_long(homeport_secret, name, "secret_key")
     site_url = _site_url(app, shape)
     scheme, port = site_url.split("://")[0], site_url[len("http://") :].partition(":")[2]
     origins = [f"{scheme}://{'*' + host if host.startswith('.') else host}{':' + port if port else ''}" for host in hosts]

@@ -130,13 +130,14 @@ class Build:
         manage, project = self.find_manage(source)
         self.record["requirements"] = Requirements(layout, self.runner, self.folder, source, project).install()
         self.step("requirements")
-        self.write_environment(manage, project)
+        self.write_environment(manage, project, source)
+        self.keep_shared(source)
         for command in spec["build"]:
             self.command(command, source)
         self.step("commands")
         answer = self.probe()
         self.step("settings and static files")
-        self.keep_data(answer, source)
+        self.keep_data(answer)
         self.record.update({key.lower(): value for key, value in answer.items()})
         self.record["application"] = self.find_application(answer, project)
         self.write("config/application", self.record["application"] + "\n")
@@ -197,7 +198,7 @@ class Build:
             raise DeployError(f"the source has several manage.py ({names}); name one in manage")
         return "python manage.py", os.path.dirname(nearest[0])
 
-    def write_environment(self, manage: str, project: str) -> None:
+    def write_environment(self, manage: str, project: str, source: str) -> None:
         """What only the release knows of its environment, and manage.py as a command of its own."""
         os.makedirs(f"{self.folder}/bin", exist_ok=True)
         os.makedirs(f"{self.folder}/static", exist_ok=True)
@@ -221,8 +222,11 @@ class Build:
         self.record["settings"] = settings
         lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
         lines.append(f"export PATH={self.folder}/bin:{self.folder}/venv/bin:$PATH\n")
-        if self.spec["overlay"]:
-            lines.append(f"export PYTHONPATH={self.folder}/config:{shlex.quote(project)}${{PYTHONPATH:+:$PYTHONPATH}}\n")
+        # Whoever runs it finds the project's modules, and those beside it where manage.py has a folder of its own.
+        folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
+        folders += list(dict.fromkeys([project, source]))
+        path = ":".join(shlex.quote(folder) for folder in folders)
+        lines.append(f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}\n")
         self.write("config/release.env", "".join(lines), mode=0o640)
         os.chown(f"{self.folder}/config/release.env", 0, self.layout.ids()[1])
 
@@ -259,11 +263,15 @@ class Build:
             raise DeployError(f"the settings have STATIC_URL {actual}, but static.url is {declared}; make them the same")
         return answer
 
-    def keep_data(self, answer: dict[str, Any], source: str) -> None:
+    def keep_shared(self, source: str) -> None:
+        """What the app names itself, before build commands look for it."""
+        for path in self.spec["shared"]:
+            name = path.rstrip("/")
+            self.link_shared(f"{source}/{name}", f"{self.layout.shared}/files/{name}", is_folder(source, path))
+
+    def keep_data(self, answer: dict[str, Any]) -> None:
         """Data that the project keeps beside its code moves to where it survives the release."""
         inside = os.path.realpath(f"{self.folder}/src") + "/"
-        for path in self.spec["shared"]:
-            self.link_shared(f"{source}/{path}", f"{self.layout.shared}/files/{path}")
         media = answer["MEDIA_ROOT"]
         if media and self.spec["media"]["kind"] == "local" and os.path.realpath(media).startswith(inside):
             self.link_shared(media.rstrip("/"), f"{self.layout.shared}/media", folder=True)
@@ -271,16 +279,15 @@ class Build:
             if os.path.realpath(name).startswith(inside):
                 self.link_shared(name, f"{self.layout.shared}/data/{os.path.basename(name)}", folder=False)
 
-    def link_shared(self, path: str, kept: str, folder: bool | None = None) -> None:
+    def link_shared(self, path: str, kept: str, folder: bool) -> None:
         """Replaces ``path`` by a link to ``kept``; what the source brings is taken over once, never again."""
         if os.path.islink(path) and os.path.realpath(path) == os.path.realpath(kept):
             return
         uid, gid = self.layout.ids()
-        is_folder = os.path.isdir(path) if folder is None else folder
         if not os.path.isdir(os.path.dirname(kept)):
             os.makedirs(os.path.dirname(kept), mode=0o750)
             os.chown(os.path.dirname(kept), uid, gid)
-        if is_folder:
+        if folder:
             self.layout.own_folder(kept)
         if os.path.isdir(path) and not os.path.islink(path):
             for name in os.listdir(path):
@@ -323,6 +330,12 @@ class Build:
                 raise DeployError(f"static.path: the source has no folder {static['path']}")
             return path
         return answer["STATIC_ROOT"] if os.path.isdir(answer["STATIC_ROOT"] or "/nonexistent") else ""
+
+
+def is_folder(source: str, path: str) -> bool:
+    """Whether a shared path is a folder; one that the source does not bring is, unless its name has an ending."""
+    found = os.path.join(source, path)
+    return os.path.isdir(found) if os.path.exists(found) else path.endswith("/") or "." not in os.path.basename(path)
 
 
 def settings_module(manage: str) -> str:

@@ -26,6 +26,16 @@ REQUIREMENT_FILES = [
     "requirements.in",
 ]
 
+# Files that say more than a list of requirements, by name.
+KINDS = {
+    "uv.lock": "uv_lock",
+    "Pipfile.lock": "pipfile_lock",
+    "poetry.lock": "poetry_lock",
+    "Pipfile": "pipfile",
+    "pyproject.toml": "pyproject",
+    "setup.py": "setup",
+}
+
 # What Homeport adds where a project brings no version of its own.
 CONSTRAINTS = ["gunicorn>=23,<28", "psycopg>=3.1,<4", "whitenoise>=6.5,<7"]
 
@@ -71,7 +81,8 @@ class Requirements:
             for name in self.spec["files"]:
                 if not os.path.isfile(f"{self.source}/{name}"):
                     raise DeployError(f"requirements.files: the source has no {name}")
-            return "files", ""
+            kind = KINDS.get(os.path.basename(self.spec["files"][0]))
+            return (kind, f"{self.source}/{self.spec['files'][0]}") if kind and len(self.spec["files"]) == 1 else ("files", "")
         folders = list(dict.fromkeys([self.source, self.project]))
         for folder in folders:
             for kind, name in (("uv_lock", "uv.lock"), ("pipfile_lock", "Pipfile.lock")):

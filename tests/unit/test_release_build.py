@@ -164,7 +164,7 @@ def release_env(folder: Path, **fields: Any) -> dict[str, str]:
         MANAGE.format(line='os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings")'),
     )
     os.makedirs(f"{found.folder}/config")
-    found.write_environment("python manage.py", str(project))
+    found.write_environment("python manage.py", str(project), str(folder))
     script = f". {shlex.quote(found.folder)}/config/release.env; exec env -0"
     out = subprocess.run(
         ["sh", "-euc", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True
@@ -180,20 +180,20 @@ def test_the_environment_of_a_release(tmp_path: Path) -> None:
     assert found["RELEASE"] == folder.name
     assert found["DJANGO_SETTINGS_MODULE"] == "blog.settings"
     assert found["PATH"].startswith(f"{folder}/bin:{folder}/venv/bin:")
-    assert "PYTHONPATH" not in found
+    assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}"
 
 
 def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
     found = release_env(tmp_path, overlay=True, settings="blog.production")
     assert found["DJANGO_SETTINGS_MODULE"] == "homeport_settings"
     assert found["HOMEPORT_BASE_SETTINGS"] == "blog.production"
-    assert found["PYTHONPATH"].endswith(f"/config:{tmp_path}/my project's")
+    assert found["PYTHONPATH"].endswith(f"/config:{tmp_path}/my project's:{tmp_path}")
 
 
 def test_settings_that_nobody_names(tmp_path: Path) -> None:
     found = build(tmp_path)
     with pytest.raises(DeployError, match="name it in settings"):
-        found.write_environment("python manage.py", str(tmp_path))
+        found.write_environment("python manage.py", str(tmp_path), str(tmp_path))
 
 
 def test_files_are_written_into_the_source(tmp_path: Path) -> None:
@@ -227,7 +227,8 @@ def test_data_beside_the_code_survives(tmp_path: Path) -> None:
         "MEDIA_ROOT": f"{source}/media/",
         "sqlite": [f"{source}/db.sqlite3", ":memory:", "/elsewhere/db"],
     }
-    found.keep_data(answer, str(source))
+    found.keep_shared(str(source))
+    found.keep_data(answer)
     shared = tmp_path / "app/shared"
     assert (source / "db.sqlite3").resolve() == shared / "data/db.sqlite3"
     assert (shared / "media/a.png").read_text() == "picture"
@@ -240,7 +241,8 @@ def test_data_beside_the_code_survives(tmp_path: Path) -> None:
     write(source / "db.sqlite3", "data")
     write(source / "media/a.png", "other")
     write(source / "media/b.png", "second")
-    again.keep_data({"MEDIA_ROOT": f"{source}/media", "sqlite": [f"{source}/db.sqlite3"]}, str(source))
+    again.keep_shared(str(source))
+    again.keep_data({"MEDIA_ROOT": f"{source}/media", "sqlite": [f"{source}/db.sqlite3"]})
     assert (source / "db.sqlite3").read_text() == "newer"
     assert (source / "media/a.png").read_text() == "picture"
     assert (source / "media/b.png").read_text() == "second"
@@ -367,3 +369,16 @@ def test_folder_size(tmp_path: Path) -> None:
     write(tmp_path / "a/b", "12345")
     write(tmp_path / "c", "123")
     assert folder_size(str(tmp_path)) == 8
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"), [("data", True), ("var/index.d/", True), ("settings.ini", False), ("there.d", True)]
+)
+def test_a_shared_path_is_a_folder_or_a_file(path: str, folder: bool, tmp_path: Path) -> None:
+    found = build(tmp_path, shared=[path])
+    source = Path(found.folder) / "src"
+    (source / "there.d").mkdir(parents=True)
+    found.keep_shared(str(source))
+    kept = tmp_path / "app/shared/files" / path
+    assert (source / path).resolve() == kept
+    assert kept.is_dir() == folder
