@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """nginx itself reads the configuration, and gixy finds nothing wrong with it."""
 
 from __future__ import annotations
