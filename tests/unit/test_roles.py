@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from tests.unit.support import CANARY
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -181,3 +188,48 @@ def test_secrets_are_marked() -> None:
             for name, option in options(spec["options"]):
                 if re.search(r"password|secret|token|private", name):
                     assert option.get("no_log") is True, name
+
+
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("django_app", {"django_app_apps": [{"blog": {"environment": {"KEY": CANARY}}}]}),
+    ("django_app", {"django_app_apps": f"blog {CANARY}"}),
+    ("postgres", {"postgres_databases": [{"name": "a", "owner": "a", "pasword": CANARY}]}),
+    (
+        "postgres",
+        {"postgres_databases": [{"name": "a", "owner": "a", "password": CANARY, "extensions": {CANARY: 1}}]},
+    ),
+    ("postgres", {"postgres_databases": [{"name": "a", "password": CANARY}]}),
+]
+
+
+@pytest.mark.parametrize(("name", "given"), WRONG)
+def test_what_is_refused_shows_no_secret(name: str, given: dict[str, Any]) -> None:
+    found = ArgumentSpecValidator(specs(ROOT / "roles" / name)["main"]["options"]).validate(given)
+    assert found.error_messages
+    assert CANARY not in str(found.error_messages)
+
+
+def test_the_validation_that_ansible_runs_shows_no_secret(tmp_path: Path) -> None:
+    play = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "roles": [{"role": "homeport.django.django_app", **WRONG[0][1]}],
+        }
+    ]
+    (tmp_path / "play.yml").write_text(json.dumps(play))
+    command = [
+        Path(sys.executable).parent / "ansible-playbook",
+        "-vvv",
+        "-c",
+        "local",
+        "-i",
+        "localhost,",
+        str(tmp_path / "play.yml"),
+    ]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+    assert done.returncode
+    assert "Validating arguments against arg spec" in done.stdout
+    assert "unable to convert to dict" in done.stdout + done.stderr
+    assert CANARY not in done.stdout + done.stderr
