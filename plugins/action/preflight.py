@@ -39,8 +39,11 @@ class ActionModule(ActionBase):
                 "django_apps: is not set; describe your apps in group_vars/all/apps.yml beside the inventory"
             )
         apps, vault, secret = values["django_apps"], values["vault_django_apps"] or {}, values["homeport_secret"]
-        problems += check(apps, vault, secret, setup)
-        problems += topology(apps, vault, task_vars.get("groups", {}), setup)
+        if setup == "local":  # whatever the servers have, here it is SQLite and runserver
+            problems += check(apps, vault, secret, "site")
+        else:
+            problems += check(apps, vault, secret, setup)
+            problems += topology(apps, vault, task_vars.get("groups", {}), setup)
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         problems += local_sources(apps, str(base))
         if problems:

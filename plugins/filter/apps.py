@@ -30,6 +30,11 @@ def resolve(apps: Any, vault: Any = None, secret: Any = "", setup: str = "site",
         raise AnsibleFilterError("django_apps is not good:\n" + "\n".join(f"- {line}" for line in error.problems)) from error
 
 
+def without(mapping: Any, *keys: str) -> dict[str, Any]:
+    """A dictionary without some of its keys."""
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
 class FilterModule:
     """Projections of resolved apps onto what each role understands."""
 
@@ -44,6 +49,8 @@ class FilterModule:
             "whitenoise_apps": wiring.whitenoise_apps,
             "supervisord_programs": wiring.supervisord_programs,
             "nginx_sites": wiring.nginx_sites,
+            "without": without,
+            "local_apps": wiring.local_apps,
             "release_specs": wiring.release_specs,
             "release_secrets": wiring.release_secrets,
             "schedule_units": wiring.schedule_units,

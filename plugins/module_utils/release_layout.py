@@ -115,6 +115,11 @@ class Runner:
         # the host's own settings for uv (an index, a certificate store) hold for its apps too
         self.base.update({key: value for key, value in os.environ.items() if key.startswith(("UV_", "SSL_CERT_"))})
 
+    def identity(self) -> dict[str, Any]:
+        """Whom a command runs as, in the words of subprocess."""
+        uid, gid = self.layout.ids()
+        return {"user": uid, "group": gid, "extra_groups": os.getgrouplist(self.layout.user, gid), "umask": 0o027}
+
     def run(
         self,
         argv: list[str],
@@ -125,17 +130,12 @@ class Runner:
         stdin: str = "",
     ) -> str:
         """Standard output of ``argv``; raises DeployError with the end of what it printed."""
-        uid, gid = self.layout.ids()
-        groups = os.getgrouplist(self.layout.user, gid)
         try:
             done = subprocess.run(
                 argv,
                 cwd=cwd or f"{self.layout.home}/home",
                 env={**self.base, **(env or {})},
-                user=uid,
-                group=gid,
-                extra_groups=groups,
-                umask=0o027,
+                **self.identity(),
                 input=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

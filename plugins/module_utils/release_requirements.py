@@ -43,7 +43,10 @@ CONSTRAINTS = ["gunicorn>=23,<28", "psycopg>=3.1,<4", "whitenoise>=6.5,<7"]
 class Requirements:
     """Fills the virtual environment of one release."""
 
-    def __init__(self, layout: Layout, runner: Runner, release: str, source: str, project: str) -> None:
+    def __init__(
+        self, layout: Layout, runner: Runner, release: str, source: str, project: str, uv: str = UV
+    ) -> None:
+        self.uv = uv
         self.layout = layout
         self.runner = runner
         self.source = source
@@ -110,7 +113,7 @@ class Requirements:
 
     def _uv(self, words: list[str], what: str, cwd: str | None = None) -> str:
         env = {"UV_PROJECT_ENVIRONMENT": self.venv, "UV_PYTHON_INSTALL_DIR": "/opt/homeport/python", "VIRTUAL_ENV": self.venv}
-        return self.runner.run([UV, *words], what, cwd=cwd or self.source, env=env)
+        return self.runner.run([self.uv, *words], what, cwd=cwd or self.source, env=env)
 
     def _pip(self, words: list[str], what: str, constraints: list[str] | None = None) -> None:
         extra = []

@@ -115,16 +115,12 @@ class Switch:
         if os.path.lexists(path):
             os.unlink(path)
         log_path = f"{self.layout.runtime}/try.log"
-        uid, gid = self.layout.ids()
         with open(log_path, "w+", encoding="utf-8", errors="replace") as log:
             process = subprocess.Popen(
                 [f"{LIBRARY}/gunicorn-try", release, path],
                 cwd="/",
                 env=self.runner.base,
-                user=uid,
-                group=gid,
-                extra_groups=os.getgrouplist(self.layout.user, gid),
-                umask=0o027,
+                **self.runner.identity(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

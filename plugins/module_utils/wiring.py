@@ -176,6 +176,33 @@ def release_secrets(apps: Apps) -> dict[str, dict[str, str]]:
     return {name: app["source_secrets"] for name, app in apps.items() if app["source_secrets"]}
 
 
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str, Any]]:
+    """The apps as they run on the operator's own machine: SQLite, DEBUG on, one port for each."""
+    result = []
+    for number, (name, app) in enumerate(apps.items()):
+        home, port = f"{folder}/{name}", first_port + number
+        kept = {key: value for key, value in app["environment"].items() if not key.startswith("PG") and key != "HOME"}
+        origins = ",".join(f"http://{host}:{port}" for host in LOCAL_NAMES[:2])
+        environment = {
+            **kept,
+            **dict.fromkeys(("DEBUG", "DJANGO_DEBUG", "SERVE_MEDIA"), "1"),
+            **dict.fromkeys(("ALLOWED_HOSTS", "DJANGO_ALLOWED_HOSTS"), ",".join(LOCAL_NAMES)),
+            **dict.fromkeys(("CSRF_TRUSTED_ORIGINS", "DJANGO_CSRF_TRUSTED_ORIGINS"), origins),
+            **dict.fromkeys(("STATIC_ROOT", "DJANGO_STATIC_ROOT"), f"{home}/static"),
+            **dict.fromkeys(("MEDIA_ROOT", "DJANGO_MEDIA_ROOT"), f"{home}/media"),
+            "SITE_URL": f"http://localhost:{port}",
+            "DATABASE_URL": f"sqlite:///{home}/db.sqlite3",
+            "SQLITE_PATH": f"{home}/db.sqlite3",
+            "CONN_MAX_AGE": "0",
+        }
+        spec = next(spec for spec in release_specs({name: app}))
+        result.append({**spec, "home": home, "port": port, "server_packages": [], "server": "wsgi", "environment": environment})
+    return result
+
+
 def schedule_units(apps: Apps) -> list[str]:
     """The systemd timers of all schedules."""
     return [f"{name}.{schedule}.timer" for name, app in apps.items() for schedule in app["schedules"]]

@@ -1,0 +1,231 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Apps on the operator's own machine: a virtual environment, SQLite, runserver. No root."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: local_app
+short_description: Run Django apps on this machine with runserver
+description:
+  - Makes a virtual environment for each app, installs its dependencies, migrates a SQLite database and
+    starts runserver on the working copy, which it reloads when the code changes.
+  - Everything it makes is in one folder; nothing needs root.
+options:
+  apps:
+    description: The apps, as the filter P(homeport.django.local_apps#filter) gives them. Each runs from its
+      C(source.path), or from a clone of its C(source.git).
+    type: list
+    elements: dict
+    required: true
+  environments:
+    description: Environment variables of the apps, by app. Kept apart because they hold secrets.
+    type: dict
+    required: true
+  base:
+    description: Folder that C(source.path) is relative to.
+    type: path
+    required: true
+  uv:
+    description: The program uv.
+    type: path
+    required: true
+  state:
+    description: Whether the apps run.
+    type: str
+    choices: [started, stopped]
+    default: started
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Run the apps here
+  homeport.django.local_app:
+    apps: "{{ homeport_apps | homeport.django.local_apps(folder) }}"
+    environments: "{{ environments }}"
+    base: "{{ inventory_dir }}"
+    uv: "{{ folder }}/uv/bin/uv"
+"""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.release_build import Build
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout, Runner, tail
+from ansible_collections.homeport.django.plugins.module_utils.release_requirements import Requirements
+
+PATIENCE = 30
+
+
+class LocalLayout(Layout):
+    def ids(self):
+        return os.getuid(), os.getgid()
+
+
+class LocalRunner(Runner):
+    """Runs commands as the operator, in the operator's environment and the app's."""
+
+    def __init__(self, layout, environment):
+        super().__init__(layout)
+        self.base = {**os.environ, **environment, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": f"{layout.home}/venv"}
+        self.base["PATH"] = f"{layout.home}/venv/bin:{os.environ.get('PATH', '')}"
+
+    def identity(self):
+        return {}
+
+
+class LocalApp:
+    def __init__(self, spec, environment, base, uv):
+        self.spec, self.uv = spec, uv
+        self.layout = LocalLayout(spec)
+        self.home = spec["home"]
+        self.environment = dict(environment)
+        if spec.get("settings"):
+            self.environment["DJANGO_SETTINGS_MODULE"] = spec["settings"]
+        self.runner = LocalRunner(self.layout, self.environment)
+        self.pid_file = f"{self.home}/runserver.pid"
+        self.log = f"{self.home}/runserver.log"
+        self.base = base
+
+    def start(self):
+        for name in ("", "cache", "home", "media"):
+            os.makedirs(f"{self.home}/{name}", exist_ok=True)
+        source = self.source()
+        manage, project = Build(self.layout, "", "local", None).find_manage(source)
+        changed = self.install(source, project)
+        manage = manage.replace("python ", f"{self.home}/venv/bin/python ", 1).split()
+        if self.spec["migrate"]:
+            out = self.runner.run([*manage, "migrate", "--noinput"], "migrate", cwd=project)
+            changed = changed or "Applying " in out
+        mark = hashlib.sha256(json.dumps([self.environment, manage, project], sort_keys=True).encode()).hexdigest()
+        if self.pid() and mark != self.read("runserver.mark"):
+            self.stop()
+        if not self.pid():
+            changed = True
+            self.serve([*manage, "runserver", f"127.0.0.1:{self.spec['port']}"], project, mark)
+        return changed
+
+    def source(self):
+        source = self.spec["source"]
+        if "path" in source:
+            path = os.path.normpath(os.path.join(self.base, os.path.expanduser(source["path"])))
+        elif "git" in source:
+            path = f"{self.home}/src"
+            if not os.path.isdir(path):
+                branch = ["--branch", source["version"]] if source.get("version", "HEAD") != "HEAD" else []
+                self.runner.run(["git", "clone", "--quiet", *branch, "--", source["git"], path], f"cloning {source['git']}")
+        else:
+            raise DeployError("runs here from source.path or source.git only")
+        return f"{path}/{source['subdirectory']}" if source.get("subdirectory") else path
+
+    def install(self, source, project):
+        """Installs the dependencies when what declares them is not as it was; says whether it did."""
+        wanted = Requirements(self.layout, self.runner, self.home, source, project, self.uv)
+        kind, path = wanted.find()
+        digest = hashlib.sha256(json.dumps([kind, self.spec.get("python"), self.spec["requirements"]], sort_keys=True).encode())
+        for name in [path] if path else [f"{source}/{name}" for name in self.spec["requirements"].get("files", [])]:
+            with open(name, "rb") as stream:
+                digest.update(stream.read())
+        if self.read("requirements.mark") == digest.hexdigest():
+            return False
+        subprocess.run(["rm", "-rf", f"{self.home}/venv"], check=True)
+        wanted.install()
+        self.write("requirements.mark", digest.hexdigest())
+        return True
+
+    def serve(self, argv, project, mark):
+        if not self.port_is_free():
+            raise DeployError(f"port {self.spec['port']} is taken by another program; end it, or choose another first port with -e port=NUMBER")
+        with open(self.log, "w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                argv, cwd=project, env=self.runner.base, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self.write("runserver.pid", str(process.pid))
+        self.write("runserver.mark", mark)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if process.poll() is not None:
+                break
+            if not self.port_is_free():
+                return
+            time.sleep(0.1)
+        with open(self.log, encoding="utf-8", errors="replace") as stream:
+            printed = stream.read()
+        self.stop()
+        raise DeployError(f"runserver does not start:\n{tail(printed)}")
+
+    def port_is_free(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.spec["port"])) != 0
+
+    def pid(self):
+        """Of the runserver that an earlier run started, as long as it lives."""
+        text = self.read("runserver.pid")
+        if not text:
+            return 0
+        try:
+            with open(f"/proc/{int(text)}/cmdline", "rb") as stream:
+                return int(text) if b"runserver" in stream.read() else 0
+        except OSError:
+            return 0
+
+    def stop(self):
+        pid = self.pid()
+        if not pid:
+            return False
+        os.killpg(pid, signal.SIGTERM)
+        end = time.monotonic() + 10
+        while self.pid() and time.monotonic() < end:
+            time.sleep(0.05)
+        if self.pid():
+            os.killpg(pid, signal.SIGKILL)
+        return True
+
+    def read(self, name):
+        try:
+            with open(f"{self.home}/{name}", encoding="utf-8") as stream:
+                return stream.read().strip()
+        except OSError:
+            return ""
+
+    def write(self, name, text):
+        with open(f"{self.home}/{name}", "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "apps": {"type": "list", "elements": "dict", "required": True},
+            "environments": {"type": "dict", "required": True, "no_log": True},
+            "base": {"type": "path", "required": True},
+            "uv": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    changed, problems = False, []
+    for spec in params["apps"]:
+        app = LocalApp(spec, params["environments"].get(spec["name"], {}), params["base"], params["uv"])
+        if module.check_mode:
+            changed = changed or bool(app.pid()) != (params["state"] == "started")
+            continue
+        try:
+            changed = (app.start() if params["state"] == "started" else app.stop()) or changed
+        except DeployError as error:
+            problems.append(f"{spec['name']}: {error}")
+    if problems:
+        module.fail_json(msg="\n\n".join(problems), changed=changed)
+    module.exit_json(changed=changed)
+
+
+if __name__ == "__main__":
+    main()
