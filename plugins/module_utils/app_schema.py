@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Bool,
@@ -23,11 +24,15 @@ APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
 APP_NAME_HINT = "start with a lower-case letter, then up to 30 lower-case letters, digits, '_' or '-'"
 
 # Users and databases that exist on a server already: an app of that name would take them over.
-RESERVED_NAMES = frozenset(
-    "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody"
-    " postgres template0 template1 redis memcache rabbitmq nginx sshd messagebus systemd-network"
-    " systemd-resolve systemd-timesync uuidd syslog admin sudo adm homeport supervisor supervisord".split()
-)
+# fmt: off
+RESERVED_NAMES = frozenset((
+    "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy",
+    "www-data", "backup", "list", "irc", "gnats", "nobody", "postgres", "template0", "template1",
+    "redis", "memcache", "rabbitmq", "nginx", "sshd", "messagebus", "systemd-network",
+    "systemd-resolve", "systemd-timesync", "uuidd", "syslog", "admin", "sudo", "adm", "homeport",
+    "supervisor", "supervisord",
+))
+# fmt: on
 
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 HOST_NAME = rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"
@@ -43,7 +48,7 @@ REQUIREMENT_HINT = "must be a requirement as pip reads it, such as 'Django~=5.2'
 PACKAGE = r"[A-Za-z0-9][A-Za-z0-9._-]*[^\n\0]*"
 
 
-def _one_of_sources(source: dict, path: str, problems: Problems) -> None:
+def _one_of_sources(source: dict[str, Any], path: str, problems: Problems) -> None:
     kinds = [kind for kind in ("git", "path", "archive", "package") if kind in source]
     if len(kinds) != 1:
         found = f"found {' and '.join(kinds)}" if kinds else "found none"
@@ -53,17 +58,19 @@ def _one_of_sources(source: dict, path: str, problems: Problems) -> None:
             problems.add(f"{path}.{field}", f"goes with {owner} only")
 
 
-def _no_password(source: dict, path: str, problems: Problems) -> None:
+def _no_password(source: dict[str, Any], path: str, problems: Problems) -> None:
     if re.match(r"\w+://[^/@]*:[^/@]*@|https?://[^/@]+@", str(source.get("git", ""))):
-        problems.add(f"{path}.git", "holds a password or token; put that address into vault_django_apps.<app>.git")
+        problems.add(
+            f"{path}.git", "holds a password or token; put that address into vault_django_apps.<app>.git"
+        )
 
 
-def _source_rule(source: dict, path: str, problems: Problems) -> None:
+def _source_rule(source: dict[str, Any], path: str, problems: Problems) -> None:
     _one_of_sources(source, path, problems)
     _no_password(source, path, problems)
 
 
-def _engine_or_url(service: dict, path: str, problems: Problems) -> None:
+def _engine_or_url(service: dict[str, Any], path: str, problems: Problems) -> None:
     if "url" in service and len(service) > 1 and "engine" in service:
         problems.add(path, "takes either an engine or the url of a service that exists already, not both")
 
@@ -87,11 +94,11 @@ def check_argv(command: object, path: str, problems: Problems) -> None:
         problems.add(path, "must be one command; put several into a script, or use sh -c '...'")
 
 
-def _process_rule(process: dict, path: str, problems: Problems) -> None:
+def _process_rule(process: dict[str, Any], path: str, problems: Problems) -> None:
     check_argv(process.get("command"), f"{path}.command", problems)
 
 
-def _env_source_rule(value: dict, path: str, problems: Problems) -> None:
+def _env_source_rule(value: dict[str, Any], path: str, problems: Problems) -> None:
     if len(value) != 1:
         problems.add(path, "needs exactly one of from, format")
 
@@ -127,12 +134,24 @@ ENV = Map(
 
 SOURCE = Object(
     {
-        "git": Str("address of a git repository", pattern=r"[^\s'\"`$;|&<>-][^\s'\"`$;|&<>]*", hint="is not the address of a git repository"),
-        "version": Str("branch, tag or commit (default: the repository's default branch)", pattern=r"[A-Za-z0-9_][\w./+-]*", hint="must be a branch, tag or commit"),
+        "git": Str(
+            "address of a git repository",
+            pattern=r"[^\s'\"`$;|&<>-][^\s'\"`$;|&<>]*",
+            hint="is not the address of a git repository",
+        ),
+        "version": Str(
+            "branch, tag or commit (default: the repository's default branch)",
+            pattern=r"[A-Za-z0-9_][\w./+-]*",
+            hint="must be a branch, tag or commit",
+        ),
         "path": Str("folder on the controller; relative to the inventory"),
         "archive": Str("tar or zip file: a URL, or a file on the controller relative to the inventory"),
-        "checksum": Str("SHA-256 of the archive", pattern=r"[0-9a-f]{64}", hint="must be 64 hexadecimal digits"),
-        "package": Str("a Python package that holds the project, as pip reads it", pattern=PACKAGE, hint=REQUIREMENT_HINT),
+        "checksum": Str(
+            "SHA-256 of the archive", pattern=r"[0-9a-f]{64}", hint="must be 64 hexadecimal digits"
+        ),
+        "package": Str(
+            "a Python package that holds the project, as pip reads it", pattern=PACKAGE, hint=REQUIREMENT_HINT
+        ),
         "subdirectory": Str("folder of the source that is the app", pattern=RELATIVE, hint=RELATIVE_HINT),
     },
     doc="where the code comes from: git, path, archive or package",
@@ -142,21 +161,42 @@ SOURCE = Object(
 
 REQUIREMENTS = Object(
     {
-        "files": List(Str("a requirements file", pattern=RELATIVE, hint=RELATIVE_HINT), doc="requirements files, relative to the source (default: found)"),
-        "packages": List(Str("a requirement", pattern=PACKAGE, hint=REQUIREMENT_HINT), doc="further Python packages", default=[]),
-        "extras": List(Str("an extra", pattern=r"[\w.-]+"), doc="extras of the project in pyproject.toml", default=[]),
-        "groups": List(Str("a group", pattern=r"[\w.-]+"), doc="dependency groups in pyproject.toml or Pipfile", default=[]),
+        "files": List(
+            Str("a requirements file", pattern=RELATIVE, hint=RELATIVE_HINT),
+            doc="requirements files, relative to the source (default: found)",
+        ),
+        "packages": List(
+            Str("a requirement", pattern=PACKAGE, hint=REQUIREMENT_HINT),
+            doc="further Python packages",
+            default=[],
+        ),
+        "extras": List(
+            Str("an extra", pattern=r"[\w.-]+"), doc="extras of the project in pyproject.toml", default=[]
+        ),
+        "groups": List(
+            Str("a group", pattern=r"[\w.-]+"),
+            doc="dependency groups in pyproject.toml or Pipfile",
+            default=[],
+        ),
     },
     short="files",
-    doc="Python dependencies; by default uv.lock, Pipfile.lock, requirements.txt, Pipfile or pyproject.toml is found",
+    doc="Python dependencies; by default a lock, a requirements file, a Pipfile or pyproject.toml is found",
     default={},
 )
 
 DATABASE = Object(
     {
-        "engine": Choice(["postgres", "sqlite", "none"], doc="what keeps the data (default: what the setup has)"),
-        "name": Str("name of the database (default: the app's)", pattern=r"[a-z_][a-z0-9_-]{0,62}", hint="must be lower-case letters, digits, '_' or '-'"),
-        "url": Str("address of a database that exists already; with a password it belongs in vault_django_apps.<app>.database_url"),
+        "engine": Choice(
+            ["postgres", "sqlite", "none"], doc="what keeps the data (default: what the setup has)"
+        ),
+        "name": Str(
+            "name of the database (default: the app's)",
+            pattern=r"[a-z_][a-z0-9_-]{0,62}",
+            hint="must be lower-case letters, digits, '_' or '-'",
+        ),
+        "url": Str(
+            "address of a database that exists already; with a password it goes to the vault's database_url"
+        ),
         "conn_max_age": Int("seconds a connection is kept", default=600, high=86400),
     },
     short="engine",
@@ -170,7 +210,9 @@ def _service(doc: str) -> Object:
     return Object(
         {
             "engine": Choice(["none"], doc="no such service"),
-            "url": Str("address of a service that exists already; with a password it belongs in vault_django_apps"),
+            "url": Str(
+                "address of a service that exists already; with a password it belongs in vault_django_apps"
+            ),
         },
         short="engine",
         doc=doc,
@@ -181,10 +223,18 @@ def _service(doc: str) -> Object:
 
 STATIC = Object(
     {
-        "server": Choice(["nginx", "whitenoise", "none"], doc="who serves static files (default: what the setup has)"),
-        "url": Str("path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/static/"),
+        "server": Choice(
+            ["nginx", "whitenoise", "none"], doc="who serves static files (default: what the setup has)"
+        ),
+        "url": Str(
+            "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/static/"
+        ),
         "collect": Bool("run collectstatic for each release", default=True),
-        "path": Str("folder of the source that holds them when they are not collected", pattern=RELATIVE, hint=RELATIVE_HINT),
+        "path": Str(
+            "folder of the source that holds them when they are not collected",
+            pattern=RELATIVE,
+            hint=RELATIVE_HINT,
+        ),
         "precompress": Bool("add .gz and .br files where the project does not make them", default=True),
     },
     short="server",
@@ -195,7 +245,9 @@ STATIC = Object(
 MEDIA = Object(
     {
         "kind": Choice(["local", "none"], doc="local: kept on the server across releases", default="local"),
-        "url": Str("path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/media/"),
+        "url": Str(
+            "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/media/"
+        ),
     },
     short="kind",
     doc="files that users upload",
@@ -205,14 +257,26 @@ MEDIA = Object(
 WEB = Object(
     {
         "server": Choice(["wsgi", "asgi"], doc="the interface that gunicorn uses", default="wsgi"),
-        "application": Str("module:callable (default: found in the settings)", pattern=rf"{MODULE}:{MODULE}", hint="must look like project.wsgi:application"),
+        "application": Str(
+            "module:callable (default: found in the settings)",
+            pattern=rf"{MODULE}:{MODULE}",
+            hint="must look like project.wsgi:application",
+        ),
         "workers": Int("worker processes (default: from cores and memory)", low=1, high=256),
         "threads": Int("threads in each worker", low=1, high=256, default=4),
         "timeout": Int("seconds after which a silent worker is replaced", low=1, high=3600, default=30),
-        "graceful_timeout": Int("seconds that requests under way may take after a switch", low=1, high=80, default=30),
+        "graceful_timeout": Int(
+            "seconds that requests under way may take after a switch", low=1, high=80, default=30
+        ),
         "max_requests": Int("requests after which a worker is replaced; 0 is never", high=10**9, default=0),
         "port": Int("TCP port where no nginx stands in front", low=1, high=65535, default=80),
-        "gunicorn": Map(Scalar(), key=r"[a-z_]+", key_hint="use the name of a gunicorn setting", doc="further settings in gunicorn's own names", default={}),
+        "gunicorn": Map(
+            Scalar(),
+            key=r"[a-z_]+",
+            key_hint="use the name of a gunicorn setting",
+            doc="further settings in gunicorn's own names",
+            default={},
+        ),
     },
     doc="the web process",
     default={},
@@ -220,8 +284,17 @@ WEB = Object(
 
 HEALTH = Object(
     {
-        "path": Str("page that a new release must answer", pattern=r"/[^\s]*", hint="must start with a slash", default="/"),
-        "status": List(Int("a status", low=100, high=599), doc="statuses that count as healthy (default: 200 to 399, 401, 403, 404)", default=[]),
+        "path": Str(
+            "page that a new release must answer",
+            pattern=r"/[^\s]*",
+            hint="must start with a slash",
+            default="/",
+        ),
+        "status": List(
+            Int("a status", low=100, high=599),
+            doc="statuses that count as healthy (default: 200 to 399, 401, 403, 404)",
+            default=[],
+        ),
         "timeout": Int("seconds that a new release has to answer", low=1, high=600, default=45),
     },
     short="path",
@@ -234,10 +307,18 @@ PROCESS_NAME_HINT = f"{APP_NAME_HINT}; web is the app itself"
 
 PROCESS = Object(
     {
-        "command": Str("the command, run in the project with the virtual environment first on the path", required=True),
+        "command": Str(
+            "the command, run in the project with the virtual environment first on the path", required=True
+        ),
         "count": Int("how many run on each host", low=0, high=100, default=1),
-        "stop_signal": Choice(["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"], doc="signal that asks it to finish", default="TERM"),
-        "stop_timeout": Int("seconds it may take to finish before it is killed", low=1, high=86400, default=60),
+        "stop_signal": Choice(
+            ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"],
+            doc="signal that asks it to finish",
+            default="TERM",
+        ),
+        "stop_timeout": Int(
+            "seconds it may take to finish before it is killed", low=1, high=86400, default=60
+        ),
     },
     short="command",
     rule=_process_rule,
@@ -246,14 +327,21 @@ PROCESS = Object(
 SCHEDULE = Object(
     {
         "command": Str("the command, as a shell reads it", required=True),
-        "calendar": Str("when, in the words of systemd's OnCalendar (hourly, daily, '*-*-* 06:30', 'Mon 08:00')", pattern=r"[A-Za-z0-9*:,./~ -]{1,100}", hint="must be a calendar expression of systemd, such as daily or '*-*-* 06:30'", required=True),
+        "calendar": Str(
+            "when, in the words of systemd's OnCalendar (hourly, daily, '*-*-* 06:30', 'Mon 08:00')",
+            pattern=r"[A-Za-z0-9*:,./~ -]{1,100}",
+            hint="must be a calendar expression of systemd, such as daily or '*-*-* 06:30'",
+            required=True,
+        ),
         "timeout": Int("seconds after which a run is ended", low=1, high=604800, default=3600),
     }
 )
 
 FILE = Object(
     {
-        "template": Str("Jinja template on the controller, relative to the inventory; `app` holds the resolved app"),
+        "template": Str(
+            "Jinja template on the controller, relative to the inventory; `app` holds the resolved app"
+        ),
         "content": Str("the text itself", multiline=True),
     },
     short="content",
@@ -261,7 +349,12 @@ FILE = Object(
 
 PROXY = Object(
     {
-        "upload_limit": Str("largest request body, such as 20m", pattern=SIZE, hint="must be a number with k, m or g, such as 20m", default="20m"),
+        "upload_limit": Str(
+            "largest request body, such as 20m",
+            pattern=SIZE,
+            hint="must be a number with k, m or g, such as 20m",
+            default="20m",
+        ),
         "timeout": Int("seconds that nginx waits for the app", low=1, high=3600, default=60),
         "extra": Str("further nginx directives for the app's server block", multiline=True, default=""),
     },
@@ -271,40 +364,107 @@ PROXY = Object(
 
 APP = Object(
     {
-        "domains": List(Str("a host name", pattern=HOST_NAME, hint=HOST_NAME_HINT), doc="host names: the first is the canonical one, the others redirect to it", unique=True, least=1, required=True),
-        "aliases": List(Str("a host name or *.domain", pattern=rf"(\*\.)?{HOST_NAME}", hint=HOST_NAME_HINT), doc="further host names that are served without a redirect", unique=True, default=[]),
+        "domains": List(
+            Str("a host name", pattern=HOST_NAME, hint=HOST_NAME_HINT),
+            doc="host names: the first is the canonical one, the others redirect to it",
+            unique=True,
+            least=1,
+            required=True,
+        ),
+        "aliases": List(
+            Str("a host name or *.domain", pattern=rf"(\*\.)?{HOST_NAME}", hint=HOST_NAME_HINT),
+            doc="further host names that are served without a redirect",
+            unique=True,
+            default=[],
+        ),
         "source": SOURCE,
-        "manage": Str("the management command, such as backend/manage.py or 'python -m project' (default: manage.py is found)"),
-        "settings": Str("settings module (default: the one that manage.py names)", pattern=MODULE, hint="must be a module name such as project.settings.production"),
+        "manage": Str(
+            "the management command: backend/manage.py, 'python -m project' (default: manage.py is found)"
+        ),
+        "settings": Str(
+            "settings module (default: the one that manage.py names)",
+            pattern=MODULE,
+            hint="must be a module name such as project.settings.production",
+        ),
         "overlay": Bool("put production settings over the project's own", default=False),
-        "overlay_settings": Map(Str("a Python literal or expression", multiline=True), key=r"[A-Z][A-Z0-9_]*", key_hint="use the name of a Django setting", doc="further settings of the overlay, as Python expressions", default={}),
-        "python": Str("Python version (default: the system's)", pattern=r"3\.\d{1,2}", hint="must be a version such as '3.12', in quotes"),
+        "overlay_settings": Map(
+            Str("a Python literal or expression", multiline=True),
+            key=r"[A-Z][A-Z0-9_]*",
+            key_hint="use the name of a Django setting",
+            doc="further settings of the overlay, as Python expressions",
+            default={},
+        ),
+        "python": Str(
+            "Python version (default: the system's)",
+            pattern=r"3\.\d{1,2}",
+            hint="must be a version such as '3.12', in quotes",
+        ),
         "requirements": REQUIREMENTS,
-        "system_packages": List(Str("a Debian package", pattern=r"[a-z0-9][a-z0-9+.-]+", hint="must be the name of a Debian package"), doc="Debian packages the app needs", default=[]),
-        "build": List(Str("a shell command"), doc="commands run in the source after the dependencies are there, before collectstatic", default=[]),
+        "system_packages": List(
+            Str(
+                "a Debian package",
+                pattern=r"[a-z0-9][a-z0-9+.-]+",
+                hint="must be the name of a Debian package",
+            ),
+            doc="Debian packages the app needs",
+            default=[],
+        ),
+        "build": List(
+            Str("a shell command"),
+            doc="commands run in the source after the dependencies are there, before collectstatic",
+            default=[],
+        ),
         "migrate": Bool("run migrate for each release that needs it", default=True),
         "database": DATABASE,
         "cache": _service("the cache"),
         "broker": _service("the broker of the task queues"),
         "static": STATIC,
         "media": MEDIA,
-        "shared": List(Str("a path", pattern=RELATIVE, hint=RELATIVE_HINT), doc="files and folders of the source that survive releases; a folder ends with a slash where its name has a dot", default=[]),
+        "shared": List(
+            Str("a path", pattern=RELATIVE, hint=RELATIVE_HINT),
+            doc="files and folders of the source that survive releases; a folder with a dot ends in a slash",
+            default=[],
+        ),
         "web": WEB,
         "health": HEALTH,
         "proxy": PROXY,
-        "processes": Map(PROCESS, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="long-running commands", default={}),
-        "schedules": Map(SCHEDULE, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="commands on a calendar", default={}),
+        "processes": Map(
+            PROCESS, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="long-running commands", default={}
+        ),
+        "schedules": Map(
+            SCHEDULE, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="commands on a calendar", default={}
+        ),
         "env": ENV,
-        "files": Map(FILE, key=RELATIVE, key_hint=RELATIVE_HINT, doc="files written into the source of each release", default={}),
+        "files": Map(
+            FILE,
+            key=RELATIVE,
+            key_hint=RELATIVE_HINT,
+            doc="files written into the source of each release",
+            default={},
+        ),
         "keep_releases": Int("releases kept for a rollback", low=2, high=100, default=5),
     }
 )
 
 SECRETS = Object(
     {
-        "env": Map(Scalar(), key=ENV_NAME, key_hint="use letters, digits and '_', not starting with a digit", doc="secret environment variables", default={}),
-        "secret_key": Str("Django's SECRET_KEY (default: derived)", pattern=r"[\x21-\x7e]{32,}", hint="must be at least 32 printable characters"),
-        "database_password": Str("password of the app's database role (default: derived)", pattern=r".{8,}", hint="must be at least 8 characters"),
+        "env": Map(
+            Scalar(),
+            key=ENV_NAME,
+            key_hint="use letters, digits and '_', not starting with a digit",
+            doc="secret environment variables",
+            default={},
+        ),
+        "secret_key": Str(
+            "Django's SECRET_KEY (default: derived)",
+            pattern=r"[\x21-\x7e]{32,}",
+            hint="must be at least 32 printable characters",
+        ),
+        "database_password": Str(
+            "password of the app's database role (default: derived)",
+            pattern=r".{8,}",
+            hint="must be at least 8 characters",
+        ),
         "database_url": Str("address of a database that exists already"),
         "cache_url": Str("address of a cache that exists already"),
         "broker_url": Str("address of a broker that exists already"),

@@ -22,8 +22,17 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
     RESERVED_NAMES,
     SECRETS,
 )
-from ansible_collections.homeport.django.plugins.module_utils.derive import SHORTEST_SECRET, derive, derive_long
-from ansible_collections.homeport.django.plugins.module_utils.schema import Problems, closest, printable, type_name
+from ansible_collections.homeport.django.plugins.module_utils.derive import (
+    SHORTEST_SECRET,
+    derive,
+    derive_long,
+)
+from ansible_collections.homeport.django.plugins.module_utils.schema import (
+    Problems,
+    closest,
+    printable,
+    type_name,
+)
 
 APPS_HOME = "/srv"
 SOCKETS = "/run/homeport"
@@ -44,8 +53,12 @@ class Setup:
 
 SETUPS = {
     "simple": Setup(proxy=False, databases=("sqlite", "none"), static=("whitenoise", "none")),
-    "typical": Setup(proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")),
-    "site": Setup(proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")),
+    "typical": Setup(
+        proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")
+    ),
+    "site": Setup(
+        proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")
+    ),
 }
 
 
@@ -64,7 +77,7 @@ def check(apps: Any, secrets: Any, homeport_secret: Any, setup: str) -> list[str
 
 def resolve(
     apps: Any, secrets: Any, homeport_secret: Any, setup: str, host: Mapping[str, Any] | None = None
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """Every app with every default filled in, by name.
 
     ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb`` and
@@ -75,12 +88,16 @@ def resolve(
         raise AppsError(problems)
     facts = {"cores": 1, "memory_mb": 1024, "database_host": "", **(host or {})}
     return {
-        name: _resolve_one(name, app, secret_sets.get(name, SECRETS.blank()), str(homeport_secret), setup, facts)
+        name: _resolve_one(
+            name, app, secret_sets.get(name, SECRETS.blank()), str(homeport_secret), setup, facts
+        )
         for name, app in sorted(parsed.items())
     }
 
 
-def _parse(apps: Any, secrets: Any, homeport_secret: Any, setup: str) -> tuple[dict, dict, Problems]:
+def _parse(
+    apps: Any, secrets: Any, homeport_secret: Any, setup: str
+) -> tuple[dict[str, Any], dict[str, Any], Problems]:
     problems = Problems()
     if setup not in SETUPS:
         problems.add("homeport_setup", f"must be one of {', '.join(SETUPS)}{closest(setup, list(SETUPS))}")
@@ -90,7 +107,9 @@ def _parse(apps: Any, secrets: Any, homeport_secret: Any, setup: str) -> tuple[d
     secret_sets = _parse_set(secrets or {}, "vault_django_apps", SECRETS, problems)
     for name in secret_sets:
         if name not in parsed and isinstance(apps, Mapping) and name not in apps:
-            problems.add(f"vault_django_apps.{name}", f"no such app in django_apps{closest(name, list(parsed))}")
+            problems.add(
+                f"vault_django_apps.{name}", f"no such app in django_apps{closest(name, list(parsed))}"
+            )
     for name, app in parsed.items():
         _check_app(name, app, secret_sets.get(name, SECRETS.blank()), SETUPS[setup], setup, problems)
     _check_together(parsed, SETUPS[setup], problems)
@@ -99,12 +118,14 @@ def _parse(apps: Any, secrets: Any, homeport_secret: Any, setup: str) -> tuple[d
 
 def _check_secret(secret: Any, problems: Problems) -> None:
     if secret is None or secret == "":
-        problems.add("homeport_secret", "is required: put `openssl rand -hex 32` into the inventory's vault.yml")
+        problems.add(
+            "homeport_secret", "is required: put `openssl rand -hex 32` into the inventory's vault.yml"
+        )
     elif not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
         problems.add("homeport_secret", f"must be a string of at least {SHORTEST_SECRET} characters")
 
 
-def _parse_set(values: Any, path: str, shape: Any, problems: Problems) -> dict[str, dict]:
+def _parse_set(values: Any, path: str, shape: Any, problems: Problems) -> dict[str, dict[str, Any]]:
     if not isinstance(values, Mapping):
         problems.add(path, f"must be a dictionary of apps by name, not {type_name(values)}")
         return {}
@@ -119,16 +140,27 @@ def _parse_set(values: Any, path: str, shape: Any, problems: Problems) -> dict[s
     return result
 
 
-def _check_app(name: str, app: dict, secrets: dict, setup: Setup, setup_name: str, problems: Problems) -> None:
+def _check_app(
+    name: str, app: dict[str, Any], secrets: dict[str, Any], setup: Setup, setup_name: str, problems: Problems
+) -> None:
     path = f"django_apps.{name}"
     engine = app.get("database", {}).get("engine")
     if engine in ("postgres", "sqlite", "none") and engine not in setup.databases:
-        problems.add(f"{path}.database", f"{engine} is not part of the {setup_name} setup; it has {', '.join(setup.databases)}")
+        problems.add(
+            f"{path}.database",
+            f"{engine} is not part of the {setup_name} setup; it has {', '.join(setup.databases)}",
+        )
     server = app.get("static", {}).get("server")
     if server in ("nginx", "whitenoise", "none") and server not in setup.static:
-        problems.add(f"{path}.static", f"{server} is not part of the {setup_name} setup; it has {', '.join(setup.static)}")
+        problems.add(
+            f"{path}.static",
+            f"{server} is not part of the {setup_name} setup; it has {', '.join(setup.static)}",
+        )
     if not app.get("static", {}).get("collect", True) and server != "none" and "path" not in app["static"]:
-        problems.add(f"{path}.static.path", "is required when static files are not collected: the folder that holds them")
+        problems.add(
+            f"{path}.static.path",
+            "is required when static files are not collected: the folder that holds them",
+        )
     media = app.get("media", {})
     if media.get("kind") == "local" and media.get("url") == app.get("static", {}).get("url"):
         problems.add(f"{path}.media.url", "is that of the static files; give each its own path")
@@ -153,13 +185,19 @@ def _check_app(name: str, app: dict, secrets: dict, setup: Setup, setup_name: st
     if "url" in app.get("database", {}) and "database_url" in secrets:
         problems.add(f"{path}.database.url", f"is also in vault_django_apps.{name}.database_url; keep one")
     if not problems:
-        known = {**_base_environment(name, app, secrets, "x" * SHORTEST_SECRET, setup_name, {}), **RELEASE_ENVIRONMENT}
-        known.update({key: "" for key in secrets.get("env", {})}, **_empty_here(known))
+        known = {
+            **_base_environment(name, app, secrets, "x" * SHORTEST_SECRET, setup_name, {}),
+            **RELEASE_ENVIRONMENT,
+        }
+        known.update(dict.fromkeys(secrets.get("env", {}), ""), **_empty_here(known))
         for key, value in app.get("env", {}).items():
             for used in _references(value):
                 if used not in known and not isinstance(app["env"].get(used), str):
                     hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
-                    problems.add(f"{path}.env.{key}", f"takes the value of {used}, which the app's environment does not have{hint}")
+                    problems.add(
+                        f"{path}.env.{key}",
+                        f"takes the value of {used}, which the app's environment does not have{hint}",
+                    )
 
 
 def _check_database_url(url: Any, path: str, problems: Problems) -> None:
@@ -180,7 +218,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _check_together(apps: dict[str, dict], setup: Setup, problems: Problems) -> None:
+def _check_together(apps: dict[str, dict[str, Any]], setup: Setup, problems: Problems) -> None:
     owners: dict[str, str] = {}
     ports: dict[int, str] = {}
     databases: dict[str, str] = {}
@@ -188,15 +226,23 @@ def _check_together(apps: dict[str, dict], setup: Setup, problems: Problems) -> 
         for field in ("domains", "aliases"):
             for domain in filter(_is_text, app.get(field, [])):
                 if owners.setdefault(domain, name) != name:
-                    problems.add(f"django_apps.{name}.{field}", f"{domain} belongs to the app {owners[domain]} already")
+                    problems.add(
+                        f"django_apps.{name}.{field}", f"{domain} belongs to the app {owners[domain]} already"
+                    )
                 elif field == "aliases" and domain in app.get("domains", []):
                     problems.add(f"django_apps.{name}.{field}", f"{domain} is among its domains already")
         port = app.get("web", {}).get("port")
         if not setup.proxy and isinstance(port, int) and ports.setdefault(port, name) != name:
-            problems.add(f"django_apps.{name}.web.port", f"{port} is used by the app {ports[port]}; without nginx each app needs its own port")
+            problems.add(
+                f"django_apps.{name}.web.port",
+                f"{port} is used by the app {ports[port]}; without nginx each app needs its own port",
+            )
         database = app.get("database", {}).get("name", name)
         if _is_text(database) and databases.setdefault(database, name) != name:
-            problems.add(f"django_apps.{name}.database.name", f"{database} is the database of the app {databases[database]}")
+            problems.add(
+                f"django_apps.{name}.database.name",
+                f"{database} is the database of the app {databases[database]}",
+            )
 
 
 # What a release adds to the environment of its processes: {release} is its folder, {id} its name.
@@ -207,7 +253,14 @@ RELEASE_ENVIRONMENT = {
 }
 
 
-def _resolve_one(name: str, app: dict, secrets: dict, homeport_secret: str, setup: str, host: Mapping[str, Any]) -> dict:
+def _resolve_one(
+    name: str,
+    app: dict[str, Any],
+    secrets: dict[str, Any],
+    homeport_secret: str,
+    setup: str,
+    host: Mapping[str, Any],
+) -> dict[str, Any]:
     shape = SETUPS[setup]
     home = f"{APPS_HOME}/{name}"
     static = {**app["static"], "server": app["static"].get("server", shape.static[0])}
@@ -243,17 +296,17 @@ def _workers(host: Mapping[str, Any]) -> int:
     return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 900 else 1
 
 
-def _site_url(app: dict, shape: Setup) -> str:
+def _site_url(app: dict[str, Any], shape: Setup) -> str:
     port = app["web"]["port"]
     suffix = f":{port}" if not shape.proxy and port != 80 else ""
     return f"http://{app['domains'][0]}{suffix}"
 
 
-def _web_socket(name: str, app: dict, shape: Setup) -> str:
+def _web_socket(name: str, app: dict[str, Any], shape: Setup) -> str:
     return f"unix://{SOCKETS}/{name}.sock" if shape.proxy else f"tcp://0.0.0.0:{app['web']['port']}"
 
 
-def _server_packages(app: dict, static: dict, database: dict) -> list[str]:
+def _server_packages(app: dict[str, Any], static: dict[str, Any], database: dict[str, Any]) -> list[str]:
     """What Homeport needs in the virtual environment; a version that the project brings is kept."""
     packages = ["gunicorn"]
     if app["overlay"] and database["engine"] == "postgres":
@@ -264,16 +317,28 @@ def _server_packages(app: dict, static: dict, database: dict) -> list[str]:
 
 
 def _database(
-    name: str, app: dict, secrets: dict, homeport_secret: str, shape: Setup, host: Mapping[str, Any]
+    name: str,
+    app: dict[str, Any],
+    secrets: dict[str, Any],
+    homeport_secret: str,
+    shape: Setup,
+    host: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The database as its user sees it: engine, name, user, password, host, port, sslmode, url, managed."""
     given = app["database"]
     url = given.get("url") or secrets.get("database_url")
-    result: dict[str, Any] = {"conn_max_age": given["conn_max_age"], "managed": False, "sslmode": "", "port": ""}
+    result: dict[str, Any] = {
+        "conn_max_age": given["conn_max_age"],
+        "managed": False,
+        "sslmode": "",
+        "port": "",
+    }
     if url:
         return {**result, **parse_database_url(url), "url": url}
     engine = given.get("engine", shape.databases[0])
-    result.update({"engine": engine, "name": given.get("name", name), "user": "", "password": "", "host": "", "url": ""})
+    result.update(
+        {"engine": engine, "name": given.get("name", name), "user": "", "password": "", "host": "", "url": ""}
+    )
     if engine == "sqlite":
         path = f"{APPS_HOME}/{name}/shared/data/{given.get('name', 'db')}.sqlite3"
         result.update({"name": path, "url": f"sqlite:///{path}"})
@@ -285,7 +350,8 @@ def _database(
             result.update({"host": server, "password": password, "sslmode": "require"})
             address = f"[{server}]" if ":" in server else server
             result["url"] = (
-                f"postgres://{name}:{quote(password, safe='')}@{address}:{POSTGRES_PORT}/{result['name']}?sslmode=require"
+                f"postgres://{name}:{quote(password, safe='')}@{address}:{POSTGRES_PORT}"
+                f"/{result['name']}?sslmode=require"
             )
         else:
             result["host"] = POSTGRES_SOCKET
@@ -296,7 +362,9 @@ def _database(
 def parse_database_url(url: str) -> dict[str, Any]:
     """engine, name, user, password, host, port and sslmode of a database's URL."""
     parts = urlsplit(url)
-    engine = {"postgresql": "postgres", "psql": "postgres", "pgsql": "postgres"}.get(parts.scheme, parts.scheme)
+    engine = {"postgresql": "postgres", "psql": "postgres", "pgsql": "postgres"}.get(
+        parts.scheme, parts.scheme
+    )
     options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
     return {
         "engine": engine,
@@ -310,7 +378,12 @@ def parse_database_url(url: str) -> dict[str, Any]:
 
 
 def _base_environment(
-    name: str, app: dict, secrets: dict, homeport_secret: str, setup: str, host: Mapping[str, Any]
+    name: str,
+    app: dict[str, Any],
+    secrets: dict[str, Any],
+    homeport_secret: str,
+    setup: str,
+    host: Mapping[str, Any],
 ) -> dict[str, str]:
     """The conventional names under which Django projects look for their settings."""
     shape = SETUPS[setup]
@@ -319,7 +392,10 @@ def _base_environment(
     secret_key = secrets.get("secret_key") or derive_long(homeport_secret, name, "secret_key")
     site_url = _site_url(app, shape)
     scheme, port = site_url.split("://")[0], site_url[len("http://") :].partition(":")[2]
-    origins = [f"{scheme}://{'*' + host if host.startswith('.') else host}{':' + port if port else ''}" for host in hosts]
+    origins = [
+        f"{scheme}://{'*' + host if host.startswith('.') else host}{':' + port if port else ''}"
+        for host in hosts
+    ]
     database = _database(name, app, secrets, homeport_secret, shape, host)
     result = {
         "HOME": f"{home}/home",
@@ -337,7 +413,11 @@ def _base_environment(
         "STATIC_URL": app["static"]["url"],
     }
     if app["media"]["kind"] == "local":
-        result.update(MEDIA_ROOT=f"{home}/shared/media", DJANGO_MEDIA_ROOT=f"{home}/shared/media", MEDIA_URL=app["media"]["url"])
+        result.update(
+            MEDIA_ROOT=f"{home}/shared/media",
+            DJANGO_MEDIA_ROOT=f"{home}/shared/media",
+            MEDIA_URL=app["media"]["url"],
+        )
     if app.get("settings"):
         result["DJANGO_SETTINGS_MODULE"] = app["settings"]
     if not shape.proxy:
@@ -346,7 +426,7 @@ def _base_environment(
     for kind, names in (("cache", ("CACHE_URL",)), ("broker", ("BROKER_URL", "CELERY_BROKER_URL"))):
         url = app[kind].get("url") or secrets.get(f"{kind}_url")
         if url:
-            result.update({key: url for key in names})
+            result.update(dict.fromkeys(names, url))
             if urlsplit(url).scheme in ("redis", "rediss", "unix"):
                 result.setdefault("REDIS_URL", url)
     return result
@@ -357,7 +437,14 @@ def _database_environment(database: Mapping[str, Any]) -> dict[str, str]:
         return {}
     result = {"DATABASE_URL": database["url"], "CONN_MAX_AGE": str(database["conn_max_age"])}
     if database["engine"] == "postgres":
-        names = {"PGHOST": "host", "PGPORT": "port", "PGDATABASE": "name", "PGUSER": "user", "PGPASSWORD": "password", "PGSSLMODE": "sslmode"}
+        names = {
+            "PGHOST": "host",
+            "PGPORT": "port",
+            "PGDATABASE": "name",
+            "PGUSER": "user",
+            "PGPASSWORD": "password",
+            "PGSSLMODE": "sslmode",
+        }
         result.update({key: str(database[field]) for key, field in names.items() if database[field]})
     elif database["engine"] == "sqlite":
         result["SQLITE_PATH"] = database["name"]
@@ -378,7 +465,9 @@ def _references(value: Any) -> list[str]:
     return re.findall(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", value["format"])
 
 
-def _environment(plain: dict[str, str], own: Mapping[str, Any], secret: Mapping[str, str]) -> tuple[dict, dict]:
+def _environment(
+    plain: dict[str, str], own: Mapping[str, Any], secret: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
     """The environment, and what in it each release fills in for itself."""
     values = {**plain, **{key: value for key, value in own.items() if isinstance(value, str)}, **secret}
     release = {key: value for key, value in RELEASE_ENVIRONMENT.items() if key not in values}
@@ -388,7 +477,7 @@ def _environment(plain: dict[str, str], own: Mapping[str, Any], secret: Mapping[
             if isinstance(value, Mapping):
                 values[key] = value["format"]
             continue
-        text = value["format"] if "format" in value else "{%s}" % value["from"]
+        text = value["format"] if "format" in value else f"{{{value['from']}}}"
         known = {**_empty_here(plain), **values, **release}
         if any(reference in release for reference in used):
             escaped = {name: known[name] if name in release else _escape(known[name]) for name in used}

@@ -4,8 +4,8 @@
 
 ``derive(homeport_secret, app, purpose)`` is HMAC-SHA256 over ``homeport/v1/<app>/<purpose>``,
 written in URL-safe base64 without padding (43 characters). ``SECRET_KEY``, which Django wants to be
-longer than that, is the one for ``secret_key`` followed by the one for ``secret_key/2``. The same inputs always give the same
-secret, nothing is stored, and one app's secret tells nothing about another's.
+longer than that, is the one for ``secret_key`` followed by the one for ``secret_key/2``. The same inputs
+always give the same secret, nothing is stored, and one app's secret tells nothing about another's.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ class Source:
             return str(version)
         url = self.git
         out = self._git(["ls-remote", "--", self.address, version, f"{version}^{{}}"], f"source.git: asking {url} for {version}")
-        found = dict(reversed(line.split("\t", 1)) for line in out.splitlines() if "\t" in line)
+        lines = [line.split("\t", 1) for line in out.splitlines() if "\t" in line]
+        found = {name: commit for commit, name in lines}
         # an annotated tag's ^{} line is the commit that it names
         for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
             if name in found:

@@ -16,7 +16,7 @@ from typing import Any
 MISSING = object()
 
 
-class Problems(list):
+class Problems(list[str]):
     """The problems found so far, as ``path: what is wrong`` strings."""
 
     def add(self, path: str, message: str) -> None:
@@ -175,7 +175,9 @@ class List(Field):
 
     kind = "list"
 
-    def __init__(self, item: Field, doc: str = "", unique: bool = False, least: int = 0, **options: Any) -> None:
+    def __init__(
+        self, item: Field, doc: str = "", unique: bool = False, least: int = 0, **options: Any
+    ) -> None:
         super().__init__(doc, **options)
         self.item = item
         self.unique = unique
@@ -237,7 +239,7 @@ class Object(Field):
         fields: dict[str, Field],
         doc: str = "",
         short: str = "",
-        rule: Callable[[dict, str, Problems], None] | None = None,
+        rule: Callable[[dict[str, Any], str, Problems], None] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(doc, **options)
@@ -259,7 +261,10 @@ class Object(Field):
         for key in value:
             if key not in self.fields:
                 guess = closest(key, names)
-                problems.add(f"{path}.{printable(key)}", f"is not a field here{guess}; known fields: {', '.join(names)}")
+                problems.add(
+                    f"{path}.{printable(key)}",
+                    f"is not a field here{guess}; known fields: {', '.join(names)}",
+                )
         result = {}
         for name, field in self.fields.items():
             given = value.get(name)
@@ -273,7 +278,7 @@ class Object(Field):
             self.rule(result, path, problems)
         return result
 
-    def blank(self) -> dict:
+    def blank(self) -> dict[str, Any]:
         """The value of this object when nothing is given (required fields left out)."""
         return {
             name: field.check(field.default, "", Problems())

@@ -60,21 +60,21 @@ import pwd
 from ansible.module_utils.basic import AnsibleModule
 
 
-def lookup(name):
+def lookup(name: str) -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(name)
     except KeyError:
         return None
 
 
-def members(group):
+def members(group: str) -> list[str]:
     try:
         return grp.getgrnam(group).gr_mem
     except KeyError:
         return []
 
 
-def main():
+def main() -> None:
     account = {
         "name": {"type": "str", "required": True},
         "home": {"type": "path", "required": True},
@@ -82,7 +82,9 @@ def main():
         "groups": {"type": "list", "elements": "str", "default": []},
     }
     module = AnsibleModule(
-        argument_spec={"accounts": {"type": "list", "elements": "dict", "options": account, "required": True}},
+        argument_spec={
+            "accounts": {"type": "list", "elements": "dict", "options": account, "required": True}
+        },
         supports_check_mode=True,
     )
     wanted = module.params["accounts"]
@@ -102,7 +104,9 @@ def main():
         if not found:
             created.append(spec["name"])
             command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", spec["home"]]
-            commands.append([*command, "--shell", spec["shell"], *(["--groups", groups] if groups else []), spec["name"]])
+            commands.append(
+                [*command, "--shell", spec["shell"], *(["--groups", groups] if groups else []), spec["name"]]
+            )
             continue
         if found.pw_shell != spec["shell"]:
             commands.append(["usermod", "--shell", spec["shell"], spec["name"]])

@@ -26,7 +26,8 @@ ansible_facts:
   type: dict
   contains:
     homeport:
-      description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup) (the setup playbook that was run, or an empty string),
+      description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
+        (the setup playbook that was run, or an empty string),
         C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx) and C(postgres) (each the
         version that is installed, or an empty string), C(nginx_brotli) (whether nginx can serve brotli
         files) and C(postgres_cluster) (its name).
@@ -41,7 +42,7 @@ import shutil
 from ansible.module_utils.basic import AnsibleModule
 
 
-def os_release():
+def os_release() -> dict[str, str]:
     found = {}
     with open("/etc/os-release", encoding="utf-8") as stream:
         for line in stream:
@@ -50,10 +51,11 @@ def os_release():
     return found
 
 
-def memory_mb():
+def memory_mb() -> int:
     """Memory of the machine, or of its control group where that is less."""
     with open("/proc/meminfo", encoding="utf-8") as stream:
-        total = int(re.search(r"MemTotal:\s+(\d+)", stream.read())[1]) >> 10
+        found = re.search(r"MemTotal:\s+(\d+)", stream.read())
+    total = int(found[1]) >> 10 if found else 0
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             with open(path, encoding="utf-8") as stream:
@@ -63,7 +65,7 @@ def memory_mb():
     return total
 
 
-def recorded_setup():
+def recorded_setup() -> str:
     try:
         with open("/var/lib/homeport/setup", encoding="utf-8") as stream:
             return stream.read().strip()
@@ -71,7 +73,7 @@ def recorded_setup():
         return ""
 
 
-def nginx_version(module):
+def nginx_version(module: AnsibleModule) -> str:
     path = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if not path:
         return ""
@@ -80,7 +82,7 @@ def nginx_version(module):
     return found[1] if found else ""
 
 
-def postgres_cluster():
+def postgres_cluster() -> tuple[str, str]:
     """Version and name of the newest cluster."""
     base = "/etc/postgresql"
     versions = [name for name in (os.listdir(base) if os.path.isdir(base) else []) if name.isdigit()]
@@ -91,7 +93,7 @@ def postgres_cluster():
     return "", "main"
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     release = os_release()
     postgres, cluster = postgres_cluster()

@@ -53,23 +53,23 @@ from ansible.module_utils.basic import AnsibleModule
 LISTS = "/var/lib/apt/lists"
 
 
-def installed(module):
+def installed(module: AnsibleModule) -> set[str]:
     """Names of all packages that are installed, and of what they provide."""
     code, out, err = module.run_command(
         ["dpkg-query", "--show", "--showformat=${db:Status-Status}\t${Package}\t${Provides}\n"]
     )
     if code:
         module.fail_json(msg=f"dpkg-query failed: {err}")
-    names = set()
+    names: set[str] = set()
     for line in out.splitlines():
-        status, name, provides = (line.split("\t") + ["", ""])[:3]
+        status, name, provides = [*line.split("\t"), "", ""][:3]
         if status == "installed":
             names.add(name)
             names.update(word.split()[0] for word in provides.split(",") if word.strip())
     return names
 
 
-def lists_age():
+def lists_age() -> float:
     """Seconds since the package lists were last fetched."""
     names = os.listdir(LISTS) if os.path.isdir(LISTS) else []
     times = [os.path.getmtime(f"{LISTS}/{name}") for name in names if name.endswith(("Release", "Packages"))]
@@ -82,7 +82,7 @@ def lists_age():
     return time.time() - max(times)
 
 
-def pick(module, word):
+def pick(module: AnsibleModule, word: str) -> str:
     """The first alternative that the package lists know."""
     choices = word.split("|")
     if len(choices) == 1:
@@ -94,7 +94,7 @@ def pick(module, word):
     return choices[-1]
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
@@ -112,8 +112,9 @@ def main():
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a", "LC_ALL": "C"}
     apt = ["apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={module.params['lock_timeout']}"]
 
-    def call(*words):
-        return module.run_command([*apt, *words], environ_update=environment)
+    def call(*words: str) -> tuple[int, str, str]:
+        found: tuple[int, str, str] = module.run_command([*apt, *words], environ_update=environment)
+        return found
 
     if os.listdir("/var/lib/dpkg/updates"):
         module.run_command(["dpkg", "--configure", "-a"], environ_update=environment)
@@ -122,7 +123,13 @@ def main():
         code, out, err = call("update")
         if code:
             module.fail_json(msg=f"apt-get update failed: {err or out}")
-    options = ["--no-install-recommends", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+    options = [
+        "--no-install-recommends",
+        "-o",
+        "Dpkg::Options::=--force-confdef",
+        "-o",
+        "Dpkg::Options::=--force-confold",
+    ]
     names = [pick(module, word) for word in missing]
     code, out, err = call("install", *options, *names)
     if code and fresh:  # lists that are not old enough to distrust, yet name versions that are gone

@@ -61,6 +61,7 @@ import hmac
 import json
 import os
 import shutil
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -77,24 +78,25 @@ SELECT json_build_object(
 ITERATIONS = 4096
 
 
-def quote_name(name):
+def quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def quote_text(text):
+def quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def scram_verifier(password, salt, iterations=ITERATIONS):
-    """What PostgreSQL keeps of a password (SCRAM-SHA-256); so the password itself never leaves this process."""
+def scram_verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> str:
+    """What PostgreSQL keeps of a password (SCRAM-SHA-256): the password itself never leaves this process."""
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     client_key = hmac.new(salted, b"Client Key", hashlib.sha256).digest()
     server_key = hmac.new(salted, b"Server Key", hashlib.sha256).digest()
     stored = base64.b64encode(hashlib.sha256(client_key).digest()).decode()
-    return f"SCRAM-SHA-256${iterations}:{base64.b64encode(salt).decode()}${stored}:{base64.b64encode(server_key).decode()}"
+    server = base64.b64encode(server_key).decode()
+    return f"SCRAM-SHA-256${iterations}:{base64.b64encode(salt).decode()}${stored}:{server}"
 
 
-def password_matches(password, verifier):
+def password_matches(password: str, verifier: str | None) -> bool:
     """Whether ``verifier``, as kept by PostgreSQL, belongs to ``password``."""
     if not password:
         return not verifier
@@ -104,15 +106,17 @@ def password_matches(password, verifier):
         expected = scram_verifier(password, base64.b64decode(salt), int(iterations))
     except ValueError:
         return False
-    return scheme == "SCRAM-SHA-256" and hmac.compare_digest(expected, verifier)
+    return scheme == "SCRAM-SHA-256" and hmac.compare_digest(expected, verifier or "")
 
 
-def plan(wanted, state):
+def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str, str]]:
     """Statements that lead from ``state`` to ``wanted``, each with a description that holds no secret."""
-    steps = []
+    steps: list[tuple[str, str]] = []
     roles, databases = state["roles"], state["databases"]
     for role in dict.fromkeys(spec["owner"] for spec in wanted):
-        password = next((spec["password"] for spec in wanted if spec["owner"] == role and spec["password"]), "")
+        password = next(
+            (spec["password"] for spec in wanted if spec["owner"] == role and spec["password"]), ""
+        )
         verifier = quote_text(scram_verifier(password, os.urandom(16))) if password else "NULL"
         found = roles.get(role)
         if found is None:
@@ -121,33 +125,58 @@ def plan(wanted, state):
         if not found["login"]:
             steps.append((f"let role {role} log in", f"ALTER ROLE {quote_name(role)} LOGIN"))
         if not password_matches(password, found["password"]):
-            steps.append((f"set password of role {role}", f"ALTER ROLE {quote_name(role)} PASSWORD {verifier}"))
+            steps.append(
+                (f"set password of role {role}", f"ALTER ROLE {quote_name(role)} PASSWORD {verifier}")
+            )
     for spec in wanted:
         name, owner = quote_name(spec["name"]), quote_name(spec["owner"])
         found = databases.get(spec["name"])
         if found is None:
             options = "ENCODING 'UTF8' TEMPLATE template0 LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
-            steps.append((f"create database {spec['name']}", f"CREATE DATABASE {name} OWNER {owner} {options}"))
+            steps.append(
+                (f"create database {spec['name']}", f"CREATE DATABASE {name} OWNER {owner} {options}")
+            )
         elif found["owner"] != spec["owner"]:
-            steps.append((f"give database {spec['name']} to {spec['owner']}", f"ALTER DATABASE {name} OWNER TO {owner}"))
+            steps.append(
+                (
+                    f"give database {spec['name']} to {spec['owner']}",
+                    f"ALTER DATABASE {name} OWNER TO {owner}",
+                )
+            )
         if found is None or found["public"]:
-            steps.append((f"close database {spec['name']} to others", f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"))
+            steps.append(
+                (f"close database {spec['name']} to others", f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+            )
     return steps
 
 
 class Psql:
     """The local cluster, as its superuser."""
 
-    def __init__(self, module):
+    def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.words = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "-qAtX", "-v", "ON_ERROR_STOP=1"]
+        self.words = [
+            "runuser",
+            "-u",
+            "postgres",
+            "--",
+            "psql",
+            "--no-psqlrc",
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]
 
-    def run(self, statements, database="postgres"):
+    def run(self, statements: str, database: str = "postgres") -> tuple[int, str, str]:
         # by standard input: what is on a command line can be read by every user of the host
-        return self.module.run_command([*self.words, "-d", database], data=statements, binary_data=False, cwd="/")
+        words = [*self.words, "-d", database]
+        found: tuple[int, str, str] = self.module.run_command(
+            words, data=statements, binary_data=False, cwd="/"
+        )
+        return found
 
 
-def main():
+def main() -> None:
     database = {
         "name": {"type": "str", "required": True},
         "owner": {"type": "str", "required": True},
@@ -155,12 +184,14 @@ def main():
         "extensions": {"type": "list", "elements": "str", "default": []},
     }
     module = AnsibleModule(
-        argument_spec={"databases": {"type": "list", "elements": "dict", "options": database, "required": True}},
+        argument_spec={
+            "databases": {"type": "list", "elements": "dict", "options": database, "required": True}
+        },
         supports_check_mode=True,
     )
     wanted = module.params["databases"]
     psql = Psql(module)
-    state = {"roles": {}, "databases": {}}
+    state: dict[str, Any] = {"roles": {}, "databases": {}}
     if shutil.which("psql") or not module.check_mode:
         code, out, err = psql.run(STATE)
         if code:
@@ -177,7 +208,9 @@ def main():
     module.exit_json(changed=bool(changes), changes=changes)
 
 
-def extensions(module, psql, wanted, state):
+def extensions(
+    module: AnsibleModule, psql: Psql, wanted: list[dict[str, Any]], state: dict[str, Any]
+) -> list[str]:
     """Creates the extensions that are missing; returns what was done."""
     changes = []
     for spec in wanted:

@@ -124,6 +124,7 @@ import pwd
 import shutil
 import stat
 import tempfile
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -135,20 +136,20 @@ URGENCY = {"": 0, "none": 0, "reload": 1, "restart": 2}
 class Entry:
     """One declared path, and the difference between it and the host."""
 
-    def __init__(self, spec):
+    def __init__(self, spec: dict[str, Any]) -> None:
         self.path = spec["path"].rstrip("/") or "/"
         self.state = spec["state"]
         self.data = (spec["content"] or "").encode()
         self.target = spec["target"]
-        self.mode = int(spec["mode"], 8) if spec["mode"] else DEFAULT_MODES.get(self.state)
+        self.mode: int = int(spec["mode"], 8) if spec["mode"] else DEFAULT_MODES.get(self.state, 0)
         self.owner, self.group = spec["owner"], spec["group"]
         self.secret = spec["secret"]
         self.on_change = spec["on_change"]
 
-    def ids(self):
+    def ids(self) -> tuple[int, int]:
         return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
 
-    def differs(self):
+    def differs(self) -> bool:
         try:
             found = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -167,7 +168,7 @@ class Entry:
             return True
         return self.state == "file" and (found.st_size != len(self.data) or read(self.path) != self.data)
 
-    def apply(self):
+    def apply(self) -> None:
         if self.state == "absent":
             remove(self.path)
             return
@@ -194,21 +195,26 @@ class Entry:
                 os.fsync(stream.fileno())
         os.rename(beside, self.path)
 
-    def difference(self):
+    def difference(self) -> dict[str, str]:
         """Before and after, for --diff."""
         header = self.path
         if self.state != "file" or self.secret:
             return {"header": header, "before": "", "after": f"{'(secret)' if self.secret else self.state}\n"}
         before = read(self.path).decode(errors="replace") if os.path.isfile(self.path) else ""
-        return {"before_header": header, "after_header": header, "before": before, "after": self.data.decode()}
+        return {
+            "before_header": header,
+            "after_header": header,
+            "before": before,
+            "after": self.data.decode(),
+        }
 
 
-def read(path):
+def read(path: str) -> bytes:
     with open(path, "rb") as stream:
         return stream.read()
 
 
-def remove(path):
+def remove(path: str) -> None:
     if os.path.islink(path) or os.path.isfile(path):
         os.unlink(path)
     elif os.path.isdir(path):
@@ -218,15 +224,15 @@ def remove(path):
 class Backup:
     """What stood at the changed paths, so that a refused set leaves nothing behind."""
 
-    def __init__(self, folder, name):
+    def __init__(self, folder: str, name: str) -> None:
         prefix = f"undo.{name}."
         for left in os.listdir(folder):  # by a run that was cut off
             if left.startswith(prefix):
                 shutil.rmtree(os.path.join(folder, left), ignore_errors=True)
         self.folder = tempfile.mkdtemp(prefix=prefix, dir=folder)
-        self.saved = []
+        self.saved: list[tuple[str, str | None]] = []
 
-    def save(self, path):
+    def save(self, path: str) -> None:
         kept = os.path.join(self.folder, str(len(self.saved)))
         if os.path.islink(path) or os.path.isfile(path):
             shutil.copy2(path, kept, follow_symlinks=False)
@@ -237,7 +243,7 @@ class Backup:
         else:
             self.saved.append((path, None))
 
-    def restore(self):
+    def restore(self) -> None:
         for path, kept in reversed(self.saved):
             if kept is not None:
                 remove(path) if os.path.islink(path) or os.path.isfile(path) else None
@@ -248,27 +254,29 @@ class Backup:
             elif os.path.islink(path) or os.path.isfile(path):
                 os.unlink(path)
 
-    def discard(self):
+    def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Record:
     """What this set put on the host, and what is still to be applied."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.path = os.path.join(STATE_FOLDER, f"{name}.json")
         try:
             with open(self.path, encoding="utf-8") as stream:
                 found = json.load(stream)
         except (FileNotFoundError, ValueError):
             found = {}
-        self.paths = found.get("paths", [])
-        self.units = found.get("units", [])
-        self.pending = found.get("pending", "")
+        self.paths: list[str] = found.get("paths", [])
+        self.units: list[str] = found.get("units", [])
+        self.pending: str = found.get("pending", "")
 
-    def write(self):
+    def write(self) -> None:
         os.makedirs(STATE_FOLDER, mode=0o700, exist_ok=True)
-        text = json.dumps({"paths": self.paths, "units": self.units, "pending": self.pending}, indent=1) + "\n"
+        text = (
+            json.dumps({"paths": self.paths, "units": self.units, "pending": self.pending}, indent=1) + "\n"
+        )
         beside = f"{self.path}.new"
         with open(beside, "w", encoding="utf-8") as stream:
             stream.write(text)
@@ -280,40 +288,54 @@ class Record:
 class Services:
     """The few questions and orders that systemd gets."""
 
-    def __init__(self, module):
+    def __init__(self, module: AnsibleModule) -> None:
         self.module = module
 
-    def call(self, *words):
-        return self.module.run_command(["systemctl", *words], check_rc=False)
+    def call(self, *words: str) -> tuple[int, str, str]:
+        found: tuple[int, str, str] = self.module.run_command(["systemctl", *words], check_rc=False)
+        return found
 
-    def state(self, unit):
+    def state(self, unit: str) -> tuple[bool, bool]:
         """Whether systemd will start a unit at boot, and whether it runs."""
         code, out, _err = self.call("show", "--property=ActiveState,UnitFileState", unit)
         found = dict(line.split("=", 1) for line in out.splitlines() if "=" in line) if code == 0 else {}
-        # PostgreSQL's clusters are pulled in by a generator, and so are neither enabled nor disabled themselves
-        enabled = found.get("UnitFileState") not in (None, "", "disabled", "masked", "bad", "not-found") or "@" in unit
+        # PostgreSQL's clusters are pulled in by a generator: they are neither enabled nor disabled themselves
+        enabled = (
+            found.get("UnitFileState") not in (None, "", "disabled", "masked", "bad", "not-found")
+            or "@" in unit
+        )
         return enabled, found.get("ActiveState") in ("active", "reloading")
 
-    def in_order(self, unit):
+    def in_order(self, unit: str) -> bool:
         return all(self.state(unit))
 
 
-def removals(record, entries):
+def removals(record: Record, entries: list[Entry]) -> list[Entry]:
     """Entries that take away what an earlier run put there, files before their folders."""
     declared = {entry.path for entry in entries}
     blank = {"state": "absent", "content": None, "target": None, "mode": None}
-    result, going = [], set()
+    result: list[Entry] = []
+    going: set[str] = set()
     for path in sorted((p for p in record.paths if p not in declared), key=len, reverse=True):
-        if os.path.isdir(path) and not os.path.islink(path):
-            if any(os.path.join(path, name) not in going for name in os.listdir(path)):
-                continue  # something else is in it
+        names = os.listdir(path) if os.path.isdir(path) and not os.path.islink(path) else []
+        if not going.issuperset(os.path.join(path, name) for name in names):
+            continue  # something else is in it
         going.add(path)
-        spec = {"path": path, "owner": "root", "group": "root", "secret": True, "on_change": "reload", **blank}
+        spec = {
+            "path": path,
+            "owner": "root",
+            "group": "root",
+            "secret": True,
+            "on_change": "reload",
+            **blank,
+        }
         result.append(Entry(spec))
     return [entry for entry in result if entry.differs()]
 
 
-def apply_to_service(module, services, needed, changed):
+def apply_to_service(
+    module: AnsibleModule, services: Services, needed: str, changed: bool
+) -> tuple[str, str]:
     """Reloads, restarts or starts what has to be; returns what was done and what went wrong."""
     params = module.params
     if params["daemon_reload"] and changed:
@@ -344,13 +366,14 @@ def apply_to_service(module, services, needed, changed):
     return done, ""
 
 
-def journal(module, service):
+def journal(module: AnsibleModule, service: str) -> str:
     if not service:
         return ""
-    return module.run_command(["journalctl", "--unit", service, "--lines", "15", "--no-pager", "--output", "cat"])[1]
+    words = ["journalctl", "--unit", service, "--lines", "15", "--no-pager", "--output", "cat"]
+    return str(module.run_command(words)[1])
 
 
-def apply_units(services, record, units):
+def apply_units(services: Services, record: Record, units: list[str]) -> list[str]:
     """Starts the declared units and stops those that an earlier run declared; returns the changed ones."""
     changed = []
     for unit in record.units:
@@ -366,7 +389,7 @@ def apply_units(services, record, units):
     return changed
 
 
-def main():
+def main() -> None:
     entry = {
         "path": {"type": "path", "required": True},
         "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
@@ -395,16 +418,20 @@ def main():
     run(module)
 
 
-def run(module):
+def run(module: AnsibleModule) -> None:
     params = module.params
     record = Record(params["name"])
     services = Services(module)
     secrets = params["secrets"]
-    entries = [Entry({**spec, "content": secrets.get(spec["path"], spec["content"])}) for spec in params["files"]]
+    entries = [
+        Entry({**spec, "content": secrets.get(spec["path"], spec["content"])}) for spec in params["files"]
+    ]
     changes = [entry for entry in entries if entry.differs()]
     gone = removals(record, entries)
     changes += gone
-    units_differ = set(record.units) - set(params["units"]) or [u for u in params["units"] if not services.in_order(u)]
+    units_differ = set(record.units) - set(params["units"]) or [
+        u for u in params["units"] if not services.in_order(u)
+    ]
     stopped = bool(params["service"]) and not services.in_order(params["service"])
     needed = max([record.pending, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word])
     needed = "" if needed == "none" else needed
@@ -453,7 +480,7 @@ def run(module):
     module.exit_json(**result)
 
 
-def checked(module):
+def checked(module: AnsibleModule) -> str:
     """Empty, or what the service's own parser says against the files."""
     command = module.params["validate"]
     if not command:
