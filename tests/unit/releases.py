@@ -34,7 +34,7 @@ class HereRunner(Runner):
         super().__init__(layout)
         self.seen: list[list[str]] = []
 
-    def run(self, argv: list[str], what: str, **options: Any) -> str:
+    def run(self, argv: list[str], what: str, *_more: Any, **options: Any) -> str:
         self.seen.append(argv)
         environment = {**self.base, "PATH": os.environ["PATH"], **(options.get("env") or {})}
         done = subprocess.run(

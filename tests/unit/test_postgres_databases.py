@@ -125,7 +125,7 @@ def test_names_are_quoted() -> None:
     assert '"c-d"' in statements
 
 
-class Psql:
+class Psql(postgres_databases.Psql):
     """Answers with what is installed."""
 
     def __init__(self, installed: str) -> None:

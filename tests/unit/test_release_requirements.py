@@ -19,7 +19,7 @@ from tests.unit.releases import HereRunner, layout, write
 class Recorder(HereRunner):
     """Notes the calls of uv instead of making them."""
 
-    def run(self, argv: list[str], what: str, **options: Any) -> str:
+    def run(self, argv: list[str], what: str, *_more: Any, **options: Any) -> str:
         self.seen.append(argv[1:])
         return "exported==1\n" if "export" in argv else ""
 

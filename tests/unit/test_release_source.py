@@ -150,7 +150,7 @@ def test_an_archive_that_is_none(tmp_path: Path) -> None:
         ({"git": "https://example.org/x", "version": "a" * 40}, "a" * 40),
     ],
 )
-def test_revisions_that_need_no_question(fields: dict[str, str], revision: str, tmp_path: Path) -> None:
+def test_revisions_that_need_no_question(fields: dict[str, Any], revision: str, tmp_path: Path) -> None:
     assert source(tmp_path, **fields).revision() == revision
 
 
@@ -200,7 +200,7 @@ def test_git_by_branch_tag_and_commit(repository: Path, tmp_path: Path) -> None:
     for number, (version, commit, text) in enumerate(
         [(None, newest, "two"), ("main", newest, "two"), ("v1", first, "one"), (first, first, "one")]
     ):
-        fields = {"git": str(repository), **({"version": version} if version else {})}
+        fields: dict[str, Any] = {"git": str(repository), **({"version": version} if version else {})}
         found = source(tmp_path / "blog", **fields)
         assert found.revision() == commit
         target = tmp_path / "blog/releases" / str(number)
@@ -247,7 +247,7 @@ def test_the_deploy_key_goes_again(repository: Path, tmp_path: Path) -> None:
     seen = []
     original = found.runner.run
 
-    def run(argv: list[str], what: str, **options: Any) -> str:
+    def run(argv: list[str], what: str, *_more: Any, **options: Any) -> str:
         path = Path(found.layout.runtime) / "deploy_key"
         seen.append((path.read_text(), path.stat().st_mode & 0o777, options["env"]["GIT_SSH_COMMAND"]))
         return original(argv, what, **options)

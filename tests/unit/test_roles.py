@@ -219,7 +219,7 @@ def test_the_validation_that_ansible_runs_shows_no_secret(tmp_path: Path) -> Non
     ]
     (tmp_path / "play.yml").write_text(json.dumps(play))
     command = [
-        Path(sys.executable).parent / "ansible-playbook",
+        str(Path(sys.executable).parent / "ansible-playbook"),
         "-vvv",
         "-c",
         "local",

@@ -113,7 +113,7 @@ def test_no_value_breaks_a_checker(field: Field, value: Any) -> None:
 
 
 def test_a_rule_sees_the_whole_object() -> None:
-    def rule(value: dict, path: str, problems: Problems) -> None:
+    def rule(value: dict[str, Any], path: str, problems: Problems) -> None:
         if len(value) != 1:
             problems.add(path, "needs one")
 
