@@ -41,6 +41,27 @@ apt_install() {
         { cat "$(log_file apt)" >&2; die "apt-get install failed"; }
 }
 
+# The same for a server whose program is wanted and whose service is not: it is neither started nor enabled.
+apt_install_idle() {
+    local package wanted=() policy=/usr/sbin/policy-rc.d ours=''
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || wanted+=("$package")
+    done
+    [ ${#wanted[@]} -gt 0 ] || return 0
+    can_be_root || die "these packages are missing, and neither root nor sudo is at hand: ${wanted[*]}"
+    if [ ! -e "$policy" ]; then
+        ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 0755 "$policy"
+    fi
+    (apt_install "${wanted[@]}") || {
+        [ -z "$ours" ] || as_root rm -f "$policy"
+        exit 1
+    }
+    [ -z "$ours" ] || as_root rm -f "$policy"
+    if [ -d /run/systemd/system ]; then as_root systemctl --quiet disable "$1" || true; fi
+}
+
 log_file() {
     mkdir -p "$CACHE/logs"
     echo "$CACHE/logs/$1.log"
