@@ -38,7 +38,11 @@ class ActionModule(ActionBase):
             problems.append(
                 "django_apps: is not set; describe your apps in group_vars/all/apps.yml beside the inventory"
             )
-        apps, vault, secret = values["django_apps"], values["vault_django_apps"] or {}, values["homeport_secret"]
+        apps, vault, secret = (
+            values["django_apps"],
+            values["vault_django_apps"] or {},
+            values["homeport_secret"],
+        )
         if setup == "local":  # whatever the servers have, here it is SQLite and runserver
             problems += check(apps, vault, secret, "site")
         else:
@@ -58,7 +62,9 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
     """What the apps need that the inventory has no host for."""
     problems = []
     if not groups.get("app_servers"):
-        problems.append("inventory: the group app_servers has no host; name there the hosts that run the apps")
+        problems.append(
+            "inventory: the group app_servers has no host; name there the hosts that run the apps"
+        )
     if setup not in SETUPS or groups.get("database_servers") or not isinstance(apps, Mapping):
         return problems
     default = SETUPS[setup].databases[0]
@@ -70,11 +76,13 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
             continue
         engine = database if isinstance(database, str) else database.get("engine")
         secrets = vault.get(name) if isinstance(vault, Mapping) else None
-        elsewhere = (isinstance(database, Mapping) and database.get("url")) or "database_url" in (secrets or {})
+        elsewhere = (isinstance(database, Mapping) and database.get("url")) or "database_url" in (
+            secrets or {}
+        )
         if not elsewhere and (engine or default) == "postgres":
             problems.append(
-                f"django_apps.{name}.database: is postgres, but the inventory's group database_servers has no "
-                "host; name one there (it may be the app's own), or set the app's database.url"
+                f"django_apps.{name}.database: is postgres, but the inventory's group database_servers has "
+                "no host; name one there (it may be the app's own), or set the app's database.url"
             )
     return problems
 
@@ -92,15 +100,21 @@ def local_sources(apps: Any, base: str) -> list[str]:
         if isinstance(source, Mapping):
             path = source.get("path")
             if isinstance(path, str) and not os.path.isdir(absolute(base, path)):
-                problems.append(f"django_apps.{name}.source.path: there is no folder {path} (relative to {base})")
+                problems.append(
+                    f"django_apps.{name}.source.path: there is no folder {path} (relative to {base})"
+                )
             archive = source.get("archive")
             remote = isinstance(archive, str) and archive.startswith(("http://", "https://"))
             if isinstance(archive, str) and not remote and not os.path.isfile(absolute(base, archive)):
-                problems.append(f"django_apps.{name}.source.archive: there is no file {archive} (relative to {base})")
+                problems.append(
+                    f"django_apps.{name}.source.archive: there is no file {archive} (relative to {base})"
+                )
         for target, file in files.items() if isinstance(files, Mapping) else []:
             template = file.get("template") if isinstance(file, Mapping) else None
             if isinstance(template, str) and not os.path.isfile(absolute(base, template)):
-                problems.append(f"django_apps.{name}.files.{target}: there is no template {template} (relative to {base})")
+                problems.append(
+                    f"django_apps.{name}.files.{target}: there is no template {template} (relative to {base})"
+                )
     return problems
 
 

@@ -48,7 +48,9 @@ class ActionModule(ActionBase):
             arguments["apps"] = apps
             if packed and arguments["phase"] == "build" and not self._task.check_mode:
                 arguments["uploads"] = self._uploads(packed, arguments, task_vars)
-            result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+            result.update(
+                self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+            )
         finally:
             for path in packed.values():
                 os.unlink(path)
@@ -75,11 +77,15 @@ class ActionModule(ActionBase):
             wanted = source.get("checksum")
             if wanted and digest(copy.name) != wanted:
                 os.unlink(copy.name)
-                raise AnsibleActionFail(f"django_apps.{app['name']}.source.archive: {path} does not have that checksum")
+                raise AnsibleActionFail(
+                    f"django_apps.{app['name']}.source.archive: {path} does not have that checksum"
+                )
             return copy.name
         return None
 
-    def _uploads(self, packed: dict[str, str], arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, str]:
+    def _uploads(
+        self, packed: dict[str, str], arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, str]:
         """Sends only what the host is going to build from: a plan, in check mode, says which."""
         plan = self._execute_module(
             module_name=MODULE,

@@ -22,12 +22,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-def resolve(apps: Any, vault: Any = None, secret: Any = "", setup: str = "site", host: Any = None) -> dict[str, Any]:
+def resolve(
+    apps: Any, vault: Any = None, secret: Any = "", setup: str = "site", host: Any = None
+) -> dict[str, Any]:
     """Every app with every default filled in."""
     try:
         return resolve_apps(plain(apps), plain(vault or {}), secret, setup, plain(host or {}))
     except AppsError as error:
-        raise AnsibleFilterError("django_apps is not good:\n" + "\n".join(f"- {line}" for line in error.problems)) from error
+        raise AnsibleFilterError(
+            "django_apps is not good:\n" + "\n".join(f"- {line}" for line in error.problems)
+        ) from error
 
 
 def without(mapping: Any, *keys: str) -> dict[str, Any]:

@@ -43,7 +43,9 @@ class Supervisor:
     """Starts, stops and looks at processes by their full names (``group:name``)."""
 
     def __init__(self, path: str = SOCKET) -> None:
-        self.api: Any = xmlrpc.client.ServerProxy("http://localhost", transport=UnixTransport(path)).supervisor
+        self.api: Any = xmlrpc.client.ServerProxy(
+            "http://localhost", transport=UnixTransport(path)
+        ).supervisor
 
     def processes(self, prefix: str) -> dict[str, dict[str, Any]]:
         """Everything that supervisord knows of the processes whose group starts with ``prefix``."""
@@ -68,7 +70,10 @@ class Supervisor:
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode != NOT_RUNNING:
                     raise
-        wait_until(lambda: all(self.info(name)["statename"] in ("STOPPED", "EXITED", "FATAL") for name in names), patience)
+        wait_until(
+            lambda: all(self.info(name)["statename"] in ("STOPPED", "EXITED", "FATAL") for name in names),
+            patience,
+        )
 
     def restart(self, names: list[str], patience: float) -> None:
         self.stop(names, patience)

@@ -97,7 +97,12 @@ def supervisord_programs(apps: Apps) -> dict[str, dict[str, Any]]:
     """The processes of all apps, in supervisord's own options."""
     result: dict[str, dict[str, Any]] = {}
     for name, app in apps.items():
-        common = {"user": app["user"], "redirect_stderr": True, "stdout_logfile_maxbytes": "10MB", "stdout_logfile_backups": 5}
+        common = {
+            "user": app["user"],
+            "redirect_stderr": True,
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": 5,
+        }
         socket = app["web"]["socket"]
         web = {
             "section": "fcgi-program",
@@ -142,8 +147,12 @@ def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
             "redirects": app["redirects"],
             "canonical": app["canonical"],
             "upstream": app["web"]["socket"].replace("unix://", "unix:"),
-            "static": {"url": app["static"]["url"], "root": app["static"]["root"]} if app["static"]["server"] == "nginx" else {},
-            "media": {"url": app["media"]["url"], "root": app["media"]["root"]} if app["media"]["kind"] == "local" else {},
+            "static": {"url": app["static"]["url"], "root": app["static"]["root"]}
+            if app["static"]["server"] == "nginx"
+            else {},
+            "media": {"url": app["media"]["url"], "root": app["media"]["root"]}
+            if app["media"]["kind"] == "local"
+            else {},
             "upload_limit": app["proxy"]["upload_limit"],
             "timeout": app["proxy"]["timeout"],
             "extra": app["proxy"]["extra"],
@@ -155,8 +164,9 @@ def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
 def release_specs(apps: Apps) -> list[dict[str, Any]]:
     """What the release module needs to know of each app."""
     keys = (
-        "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build", "migrate",
-        "static", "media", "shared", "health", "site_url", "server_packages", "release_environment", "keep_releases",
+        "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build",
+        "migrate", "static", "media", "shared", "health", "site_url", "server_packages", "release_environment",
+        "keep_releases",
     )  # fmt: skip
     return [
         {
@@ -165,7 +175,9 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
             "server": app["web"]["server"],
             "workers": app["web"]["workers"],
             "file_paths": list(app["files"]),
-            "stop_timeout": max([process["stop_timeout"] for process in app["processes"].values()], default=10),
+            "stop_timeout": max(
+                [process["stop_timeout"] for process in app["processes"].values()], default=10
+            ),
         }
         for app in apps.values()
     ]
@@ -184,7 +196,11 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
     result = []
     for number, (name, app) in enumerate(apps.items()):
         home, port = f"{folder}/{name}", first_port + number
-        kept = {key: value for key, value in app["environment"].items() if not key.startswith("PG") and key != "HOME"}
+        kept = {
+            key: value
+            for key, value in app["environment"].items()
+            if not key.startswith("PG") and key != "HOME"
+        }
         origins = ",".join(f"http://{host}:{port}" for host in LOCAL_NAMES[:2])
         environment = {
             **kept,
@@ -199,7 +215,16 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
             "CONN_MAX_AGE": "0",
         }
         spec = next(spec for spec in release_specs({name: app}))
-        result.append({**spec, "home": home, "port": port, "server_packages": [], "server": "wsgi", "environment": environment})
+        result.append(
+            {
+                **spec,
+                "home": home,
+                "port": port,
+                "server_packages": [],
+                "server": "wsgi",
+                "environment": environment,
+            }
+        )
     return result
 
 
@@ -263,7 +288,10 @@ def _folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
         folders[f"{home}/config/overlay.d"] = {**root, "mode": "0750"}
     if app["files"]:
         folders[f"{home}/config/files"] = {**root, "mode": "0750"}
-    return [{"path": path, "state": "directory", "on_change": "none", **options} for path, options in folders.items()]
+    return [
+        {"path": path, "state": "directory", "on_change": "none", **options}
+        for path, options in folders.items()
+    ]
 
 
 def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
@@ -276,12 +304,16 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
         command = process["command"]
         entries.append({"path": f"{config}/processes/{name}", "content": f"exec {command}\n", **common})
     for name, schedule in app["schedules"].items():
-        entries.append({"path": f"{config}/processes/{name}", "content": f"{schedule['command']}\n", **common})
+        entries.append(
+            {"path": f"{config}/processes/{name}", "content": f"{schedule['command']}\n", **common}
+        )
     for number, (_path, file) in enumerate(app["files"].items()):
         entry: dict[str, Any] = {"path": f"{config}/files/{number}", "secret": True, **common}
         if "template" in file:
             template = file["template"]
-            entry.update(template=template if template.startswith("/") else f"{base}/{template}", vars={"app": app})
+            entry.update(
+                template=template if template.startswith("/") else f"{base}/{template}", vars={"app": app}
+            )
         else:
             entry["content"] = file.get("content", "")
         entries.append(entry)
@@ -290,7 +322,9 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
     if app["overlay_settings"]:
         lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())
-        entries.append({"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common})
+        entries.append(
+            {"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common}
+        )
     return entries
 
 
@@ -317,4 +351,6 @@ def _schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def host_address(variables: Mapping[str, Any]) -> str:
     """The address under which other hosts reach a host."""
-    return str(variables.get("homeport_address") or variables.get("ansible_host") or variables["inventory_hostname"])
+    return str(
+        variables.get("homeport_address") or variables.get("ansible_host") or variables["inventory_hostname"]
+    )

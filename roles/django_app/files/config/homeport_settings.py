@@ -22,11 +22,20 @@ def _list(name):
 
 def _database(url):
     parts = urlsplit(url)
-    engine = {"postgres": "postgresql", "postgresql": "postgresql", "sqlite": "sqlite3", "mysql": "mysql"}.get(parts.scheme)
+    engine = {
+        "postgres": "postgresql",
+        "postgresql": "postgresql",
+        "sqlite": "sqlite3",
+        "mysql": "mysql",
+    }.get(parts.scheme)
     if engine is None:
         raise RuntimeError(f"DATABASE_URL: the overlay does not know {parts.scheme}://; use overlay_settings")
     if engine == "sqlite3":
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": unquote(parts.path[1:]), "OPTIONS": {"timeout": 20}}
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": unquote(parts.path[1:]),
+            "OPTIONS": {"timeout": 20},
+        }
     options = dict(parse_qsl(parts.query))
     return {
         "ENGINE": f"django.db.backends.{engine}",
