@@ -165,8 +165,8 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     """What the release module needs to know of each app."""
     keys = (
         "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build",
-        "migrate", "static", "media", "shared", "health", "site_url", "server_packages", "release_environment",
-        "keep_releases",
+        "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
+        "release_environment", "keep_releases",
     )  # fmt: skip
     return [
         {
