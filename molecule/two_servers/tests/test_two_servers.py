@@ -3,20 +3,25 @@
 from typing import Any
 
 import pytest
+import testinfra
 
 from tests.acceptance import checks
 from tests.acceptance.album import Album
 
 
 
+testinfra_hosts = ["ansible://web1"]
+
+
 @pytest.fixture
 def web(host: Any) -> Any:
-    return host if host.ansible.get_variables()["inventory_hostname"] == "web1" else pytest.skip("asked of web1 only")
+    return host
 
 
 @pytest.fixture
 def database(host: Any) -> Any:
-    return host if host.ansible.get_variables()["inventory_hostname"] == "db1" else pytest.skip("asked of db1 only")
+    inventory = host.backend.ansible_runner.inventory_file
+    return testinfra.get_host("ansible://db1", ansible_inventory=inventory, sudo=True)
 
 
 @pytest.fixture
@@ -40,7 +45,8 @@ def test_no_app_beside_the_database(database: Any) -> None:
     assert not database.file("/srv/memories").exists
 
 
-def test_the_app_comes_over_tls_with_a_scram_password(database: Any) -> None:
+def test_the_app_comes_over_tls_with_a_scram_password(album: Album, database: Any) -> None:
+    album.health()
     query = "select bool_and(ssl) and count(*) > 0 from pg_stat_ssl join pg_stat_activity using (pid) where usename = 'memories'"
     assert database.check_output(f'runuser -u postgres -- psql -qAt -c "{query}"') == "t"
     query = "select rolpassword like 'SCRAM-SHA-256%' from pg_authid where rolname = 'memories'"
@@ -48,7 +54,7 @@ def test_the_app_comes_over_tls_with_a_scram_password(database: Any) -> None:
 
 
 def test_only_the_apps_own_server_gets_in(database: Any) -> None:
-    address = database.ansible.get_variables()["ansible_host"]
+    address = database.backend.ansible_runner.get_variables("db1")["ansible_host"]
     refused = database.run(f"runuser -u postgres -- psql 'host={address} user=memories dbname=memories sslmode=require password=x' -c 'select 1'")
     assert refused.rc != 0
     assert "no pg_hba.conf entry" in refused.stderr
