@@ -166,8 +166,8 @@ REQUIREMENTS = Object(
             doc="requirements files, relative to the source (default: found)",
         ),
         "packages": List(
-            Str("a requirement", pattern=PACKAGE, hint=REQUIREMENT_HINT),
-            doc="further Python packages",
+            Str("a requirement", pattern=rf"({PACKAGE}|\.(/{RELATIVE})?)", hint=REQUIREMENT_HINT),
+            doc="further Python packages; . and ./folder are folders of the source",
             default=[],
         ),
         "extras": List(

@@ -44,6 +44,13 @@ answer = {}
 import django
 from django.conf import settings
 django.setup()
+if settings.DEBUG and {os.environ.get("DEBUG"), os.environ.get("DJANGO_DEBUG")} == {"0"}:
+    sys.stderr.write(
+        "settings: DEBUG is on, and would show code and settings to every visitor. The environment says DEBUG=0: have "
+        "the settings take it from there, name others in settings, or set overlay: true; where it is meant, say so "
+        "in env\n"
+    )
+    sys.exit(5)
 answer["django"] = django.get_version()
 answer["python"] = ".".join(str(part) for part in sys.version_info[:3])
 for name in ("WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL", "MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF"):
