@@ -265,6 +265,20 @@ ASYNC_VIEW = """
 """
 
 
+# Beside the projects, as an operator has it: the app that it belongs to reads the file that it makes.
+CONFIG_TEMPLATE = """
+    {
+      "database": {
+        "NAME": "{{ app.database.name }}",
+        "USER": "{{ app.database.user }}",
+        "HOST": "{{ app.database.host }}"
+      },
+      "site": "{{ app.canonical }}",
+      "media": "{{ app.media.root }}"
+    }
+"""
+
+
 def layouts() -> dict[str, Files]:
     """Every project by the name of the app that deploys it."""
     return {
@@ -534,6 +548,7 @@ def main(target: Path) -> None:
         "nested_commit": commits["nested"],
         "built_checksum": hashlib.sha256((target / "http" / "built.tar.gz").read_bytes()).hexdigest(),
     }
+    (target / "config.json.j2").write_text(text(CONFIG_TEMPLATE))
     (target / "facts.json").write_text(json.dumps(facts))
     with tarfile.open(target / "served.tar", "w") as stream:
         for folder in ("git", "http"):
