@@ -9,7 +9,17 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible.template import trust_as_template
+
+try:
+    from ansible.template import trust_as_template
+
+    PLAIN_TEXT: dict[str, Any] = {}
+except ImportError:  # before ansible-core 2.19, which also made data of text that looks like it
+
+    def trust_as_template(value: str) -> str:
+        return value
+
+    PLAIN_TEXT = {"convert_data": False}
 
 MODULE = "homeport.django.service_config"
 
@@ -39,7 +49,9 @@ class ActionModule(ActionBase):
                     searchpath=[os.path.dirname(self._find_needle("templates", name))],
                 )
                 options = {"trim_blocks": True, "lstrip_blocks": True}
-                text = templar.template(trust_as_template(text), escape_backslashes=False, overrides=options)
+                text = templar.template(
+                    trust_as_template(text), escape_backslashes=False, overrides=options, **PLAIN_TEXT
+                )
                 entry["content"] = "" if text is None else str(text)
             except AnsibleError as error:
                 raise AnsibleError(f"{name} for {entry.get('path')} cannot be rendered: {error}") from error

@@ -167,9 +167,9 @@ class Build:
         root = os.path.realpath(source)
         for number, path in enumerate(self.spec["file_paths"]):
             target = os.path.join(root, path)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            if not os.path.realpath(os.path.dirname(target)).startswith(root):
+            if not f"{os.path.realpath(os.path.dirname(target))}/".startswith(f"{root}/"):
                 raise DeployError(f"files.{path} leads out of the source through a link")
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             if os.path.lexists(target):
                 os.unlink(target)
             shutil.copyfile(f"{self.layout.config}/files/{number}", target)

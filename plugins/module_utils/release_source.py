@@ -130,6 +130,8 @@ class Source:
             ["submodule", "--quiet", "update", "--init", "--recursive"],
         ):
             self._git(["-C", target, *words], what)
+        # its configuration holds the address, and that may hold a token
+        shutil.rmtree(f"{target}/.git")
 
     def _git_get(self, mirror: str, url: str, commit: str) -> None:
         fetch = ["--git-dir", mirror, "fetch", "--quiet", "--no-tags"]

@@ -28,6 +28,7 @@ ansible_facts:
     homeport:
       description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
         (the setup playbook that was run, or an empty string),
+        C(sets) (the sets of M(homeport.django.service_config) that were put on the host),
         C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx) and C(postgres) (each the
         version that is installed, or an empty string), C(nginx_brotli) (whether nginx can serve brotli
         files) and C(postgres_cluster) (its name).
@@ -73,6 +74,10 @@ def recorded_setup() -> str:
         return ""
 
 
+def recorded_sets():
+    return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob("/var/lib/homeport/*.json"))
+
+
 def nginx_version(module: AnsibleModule) -> str:
     path = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if not path:
@@ -104,6 +109,7 @@ def main() -> None:
         "architecture": os.uname().machine,
         "systemd": os.path.isdir("/run/systemd/system"),
         "setup": recorded_setup(),
+        "sets": recorded_sets(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": memory_mb(),
         "free_mb": shutil.disk_usage("/srv" if os.path.isdir("/srv") else "/").free >> 20,
