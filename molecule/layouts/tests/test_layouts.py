@@ -144,11 +144,8 @@ def test_an_app_without_static_files(site: Site) -> None:
 
 def test_the_deploy_key_does_not_stay(host: Any) -> None:
     assert host.check_output("find / -xdev -name 'deploy_key*'") == ""
-    marker = "BEGIN OPENSSH PRIVATE KEY"
-    assert (
-        host.check_output(f"grep -rl '{marker}' /srv /run/homeport /etc/supervisor /var/log/homeport || true")
-        == ""
-    )
+    folders = "/srv /run/homeport /etc/supervisor /var/log/homeport"
+    assert host.check_output(f"grep -rl --exclude='*.py' 'BEGIN OPENSSH PRIVATE KEY' {folders} || true") == ""
 
 
 def test_the_default_branch_was_not_taken(host: Any) -> None:
@@ -244,7 +241,7 @@ def test_mistakes_are_named_and_leave_everything_running(
     assert done.returncode != 0
     message = re.search(r"^ *msg: \|-\n(.*?)^    \S", done.stdout, re.MULTILINE | re.DOTALL)
     assert message, done.stdout
-    told = re.split(r"^        (?=[a-z]+: )", message[1], flags=re.MULTILINE)
+    told = re.split(rf"(?:^|\n\n)        (?=(?:{'|'.join(mistakes)}): )", message[1])
     for name, (_change, words) in mistakes.items():
         mine = [part for part in told if part.startswith(f"{name}: ")]
         assert len(mine) == 1, f"{name} is not named in\n{message[1]}"
