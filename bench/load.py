@@ -31,7 +31,8 @@ class Load:
         self.rate = rate
         header = host or parts.netloc
         self.request = (
-            f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {header}\r\nUser-Agent: homeport-load\r\nConnection: close\r\n\r\n"
+            f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {header}\r\n"
+            "User-Agent: homeport-load\r\nConnection: close\r\n\r\n"
         ).encode()
         self.latencies: list[float] = []
         self.outcomes: Counter[str] = Counter()

@@ -32,7 +32,9 @@ DOMAIN = "bench.example"
 
 
 def call(*words: str, **options: object) -> str:
-    done = subprocess.run([*words], cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [*words], cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, check=False, **options
+    )  # type: ignore[call-overload]
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return str(done.stdout)
@@ -49,10 +51,17 @@ class Server:
 
     def ssh(self, command: str, stdin: bytes | None = None) -> None:
         done = subprocess.run(
-            [str(HOSTS), "ssh", self.name, command], cwd=ROOT, env=ENVIRONMENT, input=stdin, capture_output=True, check=False
+            [str(HOSTS), "ssh", self.name, command],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            input=stdin,
+            capture_output=True,
+            check=False,
         )
         if done.returncode:
-            raise SystemExit(f"{command} failed on {self.name}:\n{done.stdout.decode()[-3000:]}{done.stderr.decode()[-3000:]}")
+            raise SystemExit(
+                f"{command} failed on {self.name}:\n{done.stdout.decode()[-3000:]}{done.stderr.decode()[-3000:]}"
+            )
 
     def down(self) -> None:
         call(str(HOSTS), "down", self.name)
@@ -65,7 +74,9 @@ class Site:
         self.server = server
         self.folder = folder
         self.source = folder / "app"
-        shutil.copytree(ROOT / "examples" / "memories", self.source, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "examples" / "memories", self.source, ignore=shutil.ignore_patterns("__pycache__")
+        )
         inventory = folder / "inventory"
         (inventory / "group_vars" / "all").mkdir(parents=True)
         variables = call(str(HOSTS), "vars", server.name)
@@ -92,7 +103,9 @@ class Site:
 def floor(server: Server) -> float:
     """Seconds that the plain shell script takes."""
     archive = subprocess.run(
-        ["tar", "-C", str(ROOT / "examples" / "memories"), "-c", "--exclude=__pycache__", "."], capture_output=True, check=True
+        ["tar", "-C", str(ROOT / "examples" / "memories"), "-c", "--exclude=__pycache__", "."],
+        capture_output=True,
+        check=True,
     ).stdout
     started = time.monotonic()
     server.ssh("mkdir -p /opt/floor/app && tar -C /opt/floor/app -x --no-same-owner", archive)
@@ -135,7 +148,11 @@ def measure(image: str, soak: int) -> dict[str, object]:
         mine = Server("typical", image)
         try:
             site = Site(mine, Path(folder))
-            result: dict[str, object] = {"image": image, "cores": os.cpu_count(), "machine": platform.machine()}
+            result: dict[str, object] = {
+                "image": image,
+                "cores": os.cpu_count(),
+                "machine": platform.machine(),
+            }
             result["shell script"] = round(floor(plain), 1)
             result["first run"] = round(site.play("typical")[0], 1)
             again = [site.play("typical") for _ in range(3)]
@@ -151,7 +168,10 @@ def measure(image: str, soak: int) -> dict[str, object]:
             result["requests lost"] = sum(int(str(load["lost"])) for load in loads)
             result["slowest request ms"] = max(float(str(load["slowest_ms"])) for load in loads)
             pairs = [
-                (throughput(plain.address, "floor.example", "/health/"), throughput(mine.address, DOMAIN, "/health/"))
+                (
+                    throughput(plain.address, "floor.example", "/health/"),
+                    throughput(mine.address, DOMAIN, "/health/"),
+                )
                 for _ in range(3)
             ]
             result["naive requests/s"] = round(median([naive for naive, _ours in pairs]))
@@ -180,7 +200,11 @@ def table(result: dict[str, object]) -> str:
         "|---|---|---|",
         row("plain shell script that installs and starts the same", seconds("shell script"), "1"),
         row("first run of `typical` on a bare server", seconds("first run"), ratio("first run")),
-        row("run that changes nothing", f"{seconds('no-change run')}, {result['changed by it']} changed", ratio("no-change run")),
+        row(
+            "run that changes nothing",
+            f"{seconds('no-change run')}, {result['changed by it']} changed",
+            ratio("no-change run"),
+        ),
         row("deploy of changed code", seconds("deploy"), ratio("deploy")),
         row(
             "requests lost while deploying, at 200 a second",
@@ -190,7 +214,8 @@ def table(result: dict[str, object]) -> str:
         row(
             "a view that reads one row, 16 connections",
             f"{result['our requests/s']} requests/s",
-            f"{result['served ratio']} times 3 sync workers without persistent connections ({result['naive requests/s']})",
+            f"{result['served ratio']} times 3 sync workers without persistent connections "
+            f"({result['naive requests/s']})",
         ),
     ]
     return "\n".join(lines)
@@ -208,7 +233,10 @@ def main() -> None:
     print(text)
     if options.write:
         day = time.strftime("%Y-%m-%d", time.gmtime())
-        heading = f"Measured by `make bench` on {day}: {result['image']}, {result['cores']} cores, server and load on one machine."
+        heading = (
+            f"Measured by `make bench` on {day}: {result['image']}, {result['cores']} cores, server and load on "
+            "one machine."
+        )
         page = options.write.read_text()
         start, end = "<!-- figures -->", "<!-- end -->"
         before, after = page.split(start)[0], page.split(end)[1]

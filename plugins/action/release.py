@@ -13,6 +13,7 @@ import tempfile
 from fnmatch import fnmatch
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
@@ -70,7 +71,7 @@ class ActionModule(ActionBase):
             path = find(archive, self._base(task_vars))
             if not os.path.isfile(path):
                 raise AnsibleActionFail(f"django_apps.{app['name']}.source.archive: there is no file {path}")
-            copy = tempfile.NamedTemporaryFile(prefix="homeport-", delete=False)  # noqa: SIM115
+            copy = tempfile.NamedTemporaryFile(dir=C.DEFAULT_LOCAL_TMP, prefix="homeport-", delete=False)  # noqa: SIM115
             with copy, open(path, "rb") as stream:
                 for block in iter(lambda: stream.read(1 << 20), b""):
                     copy.write(block)
@@ -125,7 +126,9 @@ def pack(folder: str) -> str:
         member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
         return member
 
-    with tempfile.NamedTemporaryFile(prefix="homeport-", suffix=".tar", delete=False) as stream:
+    with tempfile.NamedTemporaryFile(
+        dir=C.DEFAULT_LOCAL_TMP, prefix="homeport-", suffix=".tar", delete=False
+    ) as stream:
         with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
             archive.add(folder, arcname="source", filter=entry)
         return stream.name

@@ -26,9 +26,34 @@ from ansible_collections.homeport.django.plugins.module_utils.release_requiremen
 from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, give
 
 SMALLEST_SPACE = 400 * 1024 * 1024
-COMPRESSIBLE = (".css", ".js", ".mjs", ".json", ".svg", ".html", ".txt", ".xml", ".map", ".wasm", ".ico", ".ttf", ".otf")
+COMPRESSIBLE = (
+    ".css",
+    ".js",
+    ".mjs",
+    ".json",
+    ".svg",
+    ".html",
+    ".txt",
+    ".xml",
+    ".map",
+    ".wasm",
+    ".ico",
+    ".ttf",
+    ".otf",
+)
 SMALLEST_COMPRESSIBLE = 512
-NOT_SEARCHED = {".git", "node_modules", "venv", ".venv", "site-packages", "tests", "test", "docs", "examples", "example"}
+NOT_SEARCHED = {
+    ".git",
+    "node_modules",
+    "venv",
+    ".venv",
+    "site-packages",
+    "tests",
+    "test",
+    "docs",
+    "examples",
+    "example",
+}
 
 
 def fingerprint(layout: Layout, revision: str) -> str:
@@ -123,12 +148,18 @@ class Build:
         fetched = f"{self.folder}/src"
         Source(layout, self.runner).fetch(self.revision, fetched, self.upload)
         self.step("fetch")
-        source = f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
+        source = (
+            f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
+        )
         if not os.path.isdir(source):
-            raise DeployError(f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}")
+            raise DeployError(
+                f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}"
+            )
         self.add_configuration(source)
         manage, project = self.find_manage(source)
-        self.record["requirements"] = Requirements(layout, self.runner, self.folder, source, project).install()
+        self.record["requirements"] = Requirements(
+            layout, self.runner, self.folder, source, project
+        ).install()
         self.step("requirements")
         self.write_environment(manage, project, source)
         self.keep_shared(source)
@@ -206,7 +237,8 @@ class Build:
         script = f'#!/bin/sh\ncd {shlex.quote(project)} || exit 1\nexec {manage} "$@"\n'
         self.write("bin/manage.py", script, mode=0o755)
         values = {
-            key: value.format(release=self.folder, id=self.id) for key, value in self.spec["release_environment"].items()
+            key: value.format(release=self.folder, id=self.id)
+            for key, value in self.spec["release_environment"].items()
         }
         settings = self.spec.get("settings") or settings_module(f"{project}/manage.py")
         if not settings:
@@ -240,7 +272,9 @@ class Build:
             "collect": self.spec["static"]["collect"] and self.spec["static"]["server"] != "none",
             "mark": MARK,
             "release": self.folder,
-            "static_digest": live.get("static_digest", "") if os.path.isdir(live.get("static_root") or "") else "",
+            "static_digest": live.get("static_digest", "")
+            if os.path.isdir(live.get("static_root") or "")
+            else "",
         }
         try:
             out = self.runner.in_release(
@@ -259,15 +293,24 @@ class Build:
             link_tree(live["static_root"], answer["STATIC_ROOT"], self.layout.ids())
         declared = self.spec["static"]["url"]
         actual = answer["STATIC_URL"]
-        if self.spec["static"]["server"] == "nginx" and actual and not actual.startswith("http") and "/" + actual.lstrip("/") != declared:
-            raise DeployError(f"the settings have STATIC_URL {actual}, but static.url is {declared}; make them the same")
+        if (
+            self.spec["static"]["server"] == "nginx"
+            and actual
+            and not actual.startswith("http")
+            and "/" + actual.lstrip("/") != declared
+        ):
+            raise DeployError(
+                f"the settings have STATIC_URL {actual}, but static.url is {declared}; make them the same"
+            )
         return answer
 
     def keep_shared(self, source: str) -> None:
         """What the app names itself, before build commands look for it."""
         for path in self.spec["shared"]:
             name = path.rstrip("/")
-            self.link_shared(f"{source}/{name}", f"{self.layout.shared}/files/{name}", is_folder(source, path))
+            self.link_shared(
+                f"{source}/{name}", f"{self.layout.shared}/files/{name}", is_folder(source, path)
+            )
 
     def keep_data(self, answer: dict[str, Any]) -> None:
         """Data that the project keeps beside its code moves to where it survives the release."""
@@ -318,7 +361,9 @@ class Build:
         if len(found) == 1:
             module = os.path.relpath(found[0], project)[:-3].replace("/", ".")
             return f"{module}:application"
-        raise DeployError(f"cannot tell where the {server.upper()} application is; name it in web.application")
+        raise DeployError(
+            f"cannot tell where the {server.upper()} application is; name it in web.application"
+        )
 
     def find_static(self, answer: dict[str, Any], source: str) -> str:
         static = self.spec["static"]
@@ -335,7 +380,11 @@ class Build:
 def is_folder(source: str, path: str) -> bool:
     """Whether a shared path is a folder; one that the source does not bring is, unless its name has an ending."""
     found = os.path.join(source, path)
-    return os.path.isdir(found) if os.path.exists(found) else path.endswith("/") or "." not in os.path.basename(path)
+    return (
+        os.path.isdir(found)
+        if os.path.exists(found)
+        else path.endswith("/") or "." not in os.path.basename(path)
+    )
 
 
 def settings_module(manage: str) -> str:
@@ -438,5 +487,7 @@ def withdraw(layout: Layout, releases: list[str]) -> None:
 def folder_size(folder: str) -> int:
     """Bytes that the files below ``folder`` take."""
     return sum(
-        os.lstat(os.path.join(path, name)).st_size for path, _folders, files in os.walk(folder) for name in files
+        os.lstat(os.path.join(path, name)).st_size
+        for path, _folders, files in os.walk(folder)
+        for name in files
     )

@@ -64,7 +64,11 @@ class Layout:
             names = sorted(os.listdir(self.releases))
         except FileNotFoundError:
             return []
-        return [f"{self.releases}/{name}" for name in names if os.path.isfile(f"{self.releases}/{name}/release.json")]
+        return [
+            f"{self.releases}/{name}"
+            for name in names
+            if os.path.isfile(f"{self.releases}/{name}/release.json")
+        ]
 
     def record(self, release: str | None) -> dict[str, Any]:
         """What was written down of a release when it was built."""
@@ -113,12 +117,19 @@ class Runner:
             "npm_config_cache": f"{layout.cache}/npm",
         }
         # the host's own settings for uv (an index, a certificate store) hold for its apps too
-        self.base.update({key: value for key, value in os.environ.items() if key.startswith(("UV_", "SSL_CERT_"))})
+        self.base.update(
+            {key: value for key, value in os.environ.items() if key.startswith(("UV_", "SSL_CERT_"))}
+        )
 
     def identity(self) -> dict[str, Any]:
         """Whom a command runs as, in the words of subprocess."""
         uid, gid = self.layout.ids()
-        return {"user": uid, "group": gid, "extra_groups": os.getgrouplist(self.layout.user, gid), "umask": 0o027}
+        return {
+            "user": uid,
+            "group": gid,
+            "extra_groups": os.getgrouplist(self.layout.user, gid),
+            "umask": 0o027,
+        }
 
     def run(
         self,
@@ -137,8 +148,7 @@ class Runner:
                 env={**self.base, **(env or {})},
                 **self.identity(),
                 input=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 text=True,
                 errors="replace",
                 timeout=timeout,
@@ -149,7 +159,9 @@ class Runner:
         except OSError as error:
             raise DeployError(f"{what} could not be started: {error}") from error
         if done.returncode:
-            raise DeployError(f"{what} failed (exit status {done.returncode}):\n{tail(done.stdout + done.stderr)}")
+            raise DeployError(
+                f"{what} failed (exit status {done.returncode}):\n{tail(done.stdout + done.stderr)}"
+            )
         return done.stdout
 
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
@@ -167,7 +179,7 @@ class Lock:
         self.stream: Any = None
 
     def __enter__(self) -> Lock:
-        self.stream = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115  (held until __exit__)
+        self.stream = open(self.path, "a+", encoding="utf-8")
         try:
             fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -34,13 +34,16 @@ def explain(kind, error, trace):
 sys.excepthook = explain
 """
 
-PROBE = r"""
+PROBE = (
+    r"""
 import io, json, os, sys
 sys.path.insert(0, os.getcwd())
 wanted = json.loads(sys.argv[1])
 release = wanted["release"]
 answer = {}
-""" + EXPLAIN + r"""
+"""
+    + EXPLAIN
+    + r"""
 import django
 from django.conf import settings
 django.setup()
@@ -53,7 +56,8 @@ if settings.DEBUG and {os.environ.get("DEBUG"), os.environ.get("DJANGO_DEBUG")} 
     sys.exit(5)
 answer["django"] = django.get_version()
 answer["python"] = ".".join(str(part) for part in sys.version_info[:3])
-for name in ("WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL", "MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF"):
+names = "WSGI_APPLICATION ASGI_APPLICATION STATIC_ROOT STATIC_URL MEDIA_ROOT MEDIA_URL ROOT_URLCONF"
+for name in names.split():
     value = getattr(settings, name, None)
     answer[name] = str(value) if value else ""
 answer["staticfiles"] = "django.contrib.staticfiles" in settings.INSTALLED_APPS
@@ -84,13 +88,15 @@ if wanted["collect"] and answer["staticfiles"]:
     for finder in get_finders():
         for path, storage in finder.list([]):
             with storage.open(path) as stream:
-                digest.update(repr((getattr(storage, "prefix", ""), path)).encode() + hashlib.sha256(stream.read()).digest())
+                digest.update(repr((getattr(storage, "prefix", ""), path)).encode())
+                digest.update(hashlib.sha256(stream.read()).digest())
     answer["static_digest"] = digest.hexdigest()
     if answer["static_digest"] != wanted["static_digest"]:
         from django.core.management import call_command
         call_command("collectstatic", interactive=False, verbosity=0, stdout=io.StringIO())
 print(wanted["mark"] + json.dumps(answer))
 """
+)
 MARK = "homeport-probe:"
 NO_STATIC_ROOT = 4
 

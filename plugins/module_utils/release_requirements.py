@@ -10,7 +10,11 @@ import os
 import re
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout, Runner
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    Runner,
+)
 
 UV = "/usr/local/bin/uv"
 
@@ -58,7 +62,10 @@ class Requirements:
     def install(self) -> str:
         """Creates the environment and installs everything; says from what."""
         python = self.layout.spec.get("python") or "/usr/bin/python3"
-        self._uv(["venv", "--quiet", "--no-project", "--python", python, self.venv], f"making an environment of Python {python}")
+        self._uv(
+            ["venv", "--quiet", "--no-project", "--python", python, self.venv],
+            f"making an environment of Python {python}",
+        )
         kind, path = self.find()
         getattr(self, f"_install_{kind}")(path)
         packages, what = [*self.spec["packages"]], "installing requirements.packages"
@@ -71,7 +78,10 @@ class Requirements:
         if missing:
             self._pip(missing, "installing what serves the app", CONSTRAINTS)
         if self.layout.spec["server"] == "asgi" and not self._installed("gunicorn/workers/gasgi.py"):
-            found = "".join(os.path.basename(path).split("-")[1][: -len(".dist")] for path in self._installed("gunicorn-*.dist-info"))
+            found = "".join(
+                os.path.basename(path).split("-")[1][: -len(".dist")]
+                for path in self._installed("gunicorn-*.dist-info")
+            )
             raise DeployError(
                 f"web.server: asgi needs gunicorn 25 or newer, but the requirements bring {found}: "
                 "raise that, or leave it out of them"
@@ -85,7 +95,11 @@ class Requirements:
                 if not os.path.isfile(f"{self.source}/{name}"):
                     raise DeployError(f"requirements.files: the source has no {name}")
             kind = KINDS.get(os.path.basename(self.spec["files"][0]))
-            return (kind, f"{self.source}/{self.spec['files'][0]}") if kind and len(self.spec["files"]) == 1 else ("files", "")
+            return (
+                (kind, f"{self.source}/{self.spec['files'][0]}")
+                if kind and len(self.spec["files"]) == 1
+                else ("files", "")
+            )
         folders = list(dict.fromkeys([self.source, self.project]))
         for folder in folders:
             for kind, name in (("uv_lock", "uv.lock"), ("pipfile_lock", "Pipfile.lock")):
@@ -94,8 +108,15 @@ class Requirements:
             for name in REQUIREMENT_FILES:
                 if os.path.isfile(f"{folder}/{name}"):
                     return "file", f"{folder}/{name}"
-            for kind, name in (("poetry_lock", "poetry.lock"), ("pipfile", "Pipfile"), ("pyproject", "pyproject.toml"), ("setup", "setup.py")):
-                if os.path.isfile(f"{folder}/{name}") and (kind != "pyproject" or self._declares(f"{folder}/{name}")):
+            for kind, name in (
+                ("poetry_lock", "poetry.lock"),
+                ("pipfile", "Pipfile"),
+                ("pyproject", "pyproject.toml"),
+                ("setup", "setup.py"),
+            ):
+                if os.path.isfile(f"{folder}/{name}") and (
+                    kind != "pyproject" or self._declares(f"{folder}/{name}")
+                ):
                     return kind, f"{folder}/{name}"
         if self.spec["packages"] or "package" in self.layout.spec["source"]:
             return "none", ""
@@ -112,7 +133,11 @@ class Requirements:
             return re.search(r"^\s*\[(project|tool\.poetry)\]", stream.read(), re.MULTILINE) is not None
 
     def _uv(self, words: list[str], what: str, cwd: str | None = None) -> str:
-        env = {"UV_PROJECT_ENVIRONMENT": self.venv, "UV_PYTHON_INSTALL_DIR": "/opt/homeport/python", "VIRTUAL_ENV": self.venv}
+        env = {
+            "UV_PROJECT_ENVIRONMENT": self.venv,
+            "UV_PYTHON_INSTALL_DIR": "/opt/homeport/python",
+            "VIRTUAL_ENV": self.venv,
+        }
         return self.runner.run([self.uv, *words], what, cwd=cwd or self.source, env=env)
 
     def _pip(self, words: list[str], what: str, constraints: list[str] | None = None) -> None:
@@ -127,7 +152,9 @@ class Requirements:
 
     def _has(self, requirement: str) -> bool:
         name = re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~ ;@]", requirement)[0]).lower()
-        if requirement.startswith("psycopg") and glob.glob(f"{self.venv}/lib/python*/site-packages/psycopg2*.dist-info"):
+        if requirement.startswith("psycopg") and glob.glob(
+            f"{self.venv}/lib/python*/site-packages/psycopg2*.dist-info"
+        ):
             return True
         return bool(glob.glob(f"{self.venv}/lib/python*/site-packages/{name}-*.dist-info"))
 
@@ -143,7 +170,15 @@ class Requirements:
 
     def _install_file(self, path: str) -> None:
         self._uv(
-            ["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", "-r", os.path.basename(path)],
+            [
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                f"{self.venv}/bin/python",
+                "-r",
+                os.path.basename(path),
+            ],
             f"installing {os.path.relpath(path, self.source)}",
             cwd=os.path.dirname(path),
         )
@@ -153,7 +188,15 @@ class Requirements:
         return options + [word for name in self.spec["groups"] for word in ("--group", name)]
 
     def _install_uv_lock(self, path: str) -> None:
-        words = ["sync", "--quiet", "--locked", "--no-dev", "--python", f"{self.venv}/bin/python", *self._options()]
+        words = [
+            "sync",
+            "--quiet",
+            "--locked",
+            "--no-dev",
+            "--python",
+            f"{self.venv}/bin/python",
+            *self._options(),
+        ]
         self._uv(words, f"installing {os.path.relpath(path, self.source)}", cwd=os.path.dirname(path))
 
     def _install_pyproject(self, path: str) -> None:
@@ -163,7 +206,9 @@ class Requirements:
         if builds:
             extras = f"[{','.join(self.spec['extras'])}]" if self.spec["extras"] else ""
             groups = [word for name in self.spec["groups"] for word in ("--group", name)]
-            self._pip([*groups, "--editable", f"{folder}{extras}"], "installing the project in pyproject.toml")
+            self._pip(
+                [*groups, "--editable", f"{folder}{extras}"], "installing the project in pyproject.toml"
+            )
         else:
             self._pip([*self._options(), "-r", path], "installing the dependencies in pyproject.toml")
 
@@ -173,7 +218,11 @@ class Requirements:
 
     def _install_pipfile(self, path: str) -> None:
         folder = os.path.dirname(path)
-        self._uv(["tool", "run", "--quiet", "pipenv", "lock", "--quiet"], "locking Pipfile, which has no Pipfile.lock,", cwd=folder)
+        self._uv(
+            ["tool", "run", "--quiet", "pipenv", "lock", "--quiet"],
+            "locking Pipfile, which has no Pipfile.lock,",
+            cwd=folder,
+        )
         self._install_pipfile_lock(f"{folder}/Pipfile.lock")
 
     def _install_pipfile_lock(self, path: str) -> None:
@@ -198,7 +247,9 @@ class Requirements:
         with open(name, "w", encoding="utf-8") as stream:
             stream.write("\n".join(lines) + "\n")
         os.chmod(name, 0o644)
-        self._uv(["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", "-r", name], what, cwd=folder)
+        self._uv(
+            ["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", "-r", name], what, cwd=folder
+        )
 
 
 def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:

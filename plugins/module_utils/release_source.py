@@ -13,7 +13,11 @@ import urllib.request
 import zipfile
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout, Runner
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    Runner,
+)
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -61,7 +65,8 @@ class Source:
 
     def _git(self, words: list[str], what: str, **options: Any) -> str:
         home = f"{self.layout.home}/home"
-        ssh = f"ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={home}/known_hosts"
+        ssh = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new"
+        ssh += f" -o UserKnownHostsFile={home}/known_hosts"
         key = f"{self.layout.runtime}/deploy_key"
         if self.layout.secrets.get("deploy_key"):
             self.layout.own_folder(self.layout.runtime)
@@ -78,8 +83,8 @@ class Source:
             message = str(error).replace(self.address, self.git)
             if "Permission denied (publickey" in message or "could not read Username" in message:
                 message += (
-                    f"\na private repository takes vault_django_apps.{self.layout.name}.deploy_key (ssh), or an address "
-                    f"with a token in vault_django_apps.{self.layout.name}.git (https)"
+                    f"\na private repository takes vault_django_apps.{self.layout.name}.deploy_key (ssh), or an "
+                    f"address with a token in vault_django_apps.{self.layout.name}.git (https)"
                 )
             raise DeployError(message) from None
         finally:
@@ -91,22 +96,32 @@ class Source:
         if COMMIT.fullmatch(version):
             return str(version)
         url = self.git
-        out = self._git(["ls-remote", "--", self.address, version, f"{version}^{{}}"], f"source.git: asking {url} for {version}")
+        out = self._git(
+            ["ls-remote", "--", self.address, version, f"{version}^{{}}"],
+            f"source.git: asking {url} for {version}",
+        )
         lines = [line.split("\t", 1) for line in out.splitlines() if "\t" in line]
         found = {name: commit for commit, name in lines}
         # an annotated tag's ^{} line is the commit that it names
         for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
             if name in found:
                 return found[name]
-        raise DeployError(f"source.version: {url} has no branch or tag {version}; name a commit by all its 40 digits")
+        raise DeployError(
+            f"source.version: {url} has no branch or tag {version}; name a commit by all its 40 digits"
+        )
 
     def _git_fetch(self, commit: str, target: str) -> None:
         url = self.git
-        mirror = self.layout.own_folder(f"{self.layout.cache}/git-{hashlib.sha256(url.encode()).hexdigest()[:12]}")
+        mirror = self.layout.own_folder(
+            f"{self.layout.cache}/git-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        )
         if not os.path.exists(f"{mirror}/HEAD"):
             self._git(["init", "--quiet", "--bare", mirror], "making a git mirror")
         try:
-            self.runner.run(["git", "--git-dir", mirror, "cat-file", "-e", f"{commit}^{{commit}}"], "looking for the commit")
+            self.runner.run(
+                ["git", "--git-dir", mirror, "cat-file", "-e", f"{commit}^{{commit}}"],
+                "looking for the commit",
+            )
         except DeployError:
             self._git_get(mirror, url, commit)
         what = f"checking out {commit[:12]}"
@@ -136,17 +151,29 @@ class Source:
     def _git_get(self, mirror: str, url: str, commit: str) -> None:
         fetch = ["--git-dir", mirror, "fetch", "--quiet", "--no-tags"]
         try:
-            self._git([*fetch, "--depth", "1", "--", self.address, commit], f"fetching {commit[:12]} from {url}")
+            self._git(
+                [*fetch, "--depth", "1", "--", self.address, commit], f"fetching {commit[:12]} from {url}"
+            )
         except DeployError:  # a server that does not give single commits: take every branch and tag
             what = f"fetching {url}"
-            self._git([*fetch, "--force", "--", self.address, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"], what)
+            self._git(
+                [
+                    *fetch,
+                    "--force",
+                    "--",
+                    self.address,
+                    "+refs/heads/*:refs/heads/*",
+                    "+refs/tags/*:refs/tags/*",
+                ],
+                what,
+            )
 
     def _download(self, target: str) -> str:
         url = self.spec["archive"]
         path = f"{target}.download"
         digest = hashlib.sha256()
         try:
-            with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as stream:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as stream:
                 for block in iter(lambda: answer.read(1 << 20), b""):
                     digest.update(block)
                     stream.write(block)
@@ -177,7 +204,11 @@ def unpack(archive: str, target: str) -> None:
                 stream.extractall(inside, members=safe_members(stream, inside))
         names = os.listdir(inside)
         root = inside
-        if len(names) == 1 and os.path.isdir(f"{inside}/{names[0]}") and not os.path.islink(f"{inside}/{names[0]}"):
+        if (
+            len(names) == 1
+            and os.path.isdir(f"{inside}/{names[0]}")
+            and not os.path.islink(f"{inside}/{names[0]}")
+        ):
             root = f"{inside}/{names[0]}"
         for name in os.listdir(root):
             os.rename(f"{root}/{name}", f"{target}/{name}")
@@ -192,10 +223,14 @@ def safe_members(archive: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]
     links: set[str] = set()
     for member in archive.getmembers():
         path = os.path.normpath(os.path.join(root, member.name))
-        link = os.path.normpath(os.path.join(os.path.dirname(path), member.linkname)) if member.issym() else path
+        link = (
+            os.path.normpath(os.path.join(os.path.dirname(path), member.linkname)) if member.issym() else path
+        )
         if member.islnk():
             link = os.path.normpath(os.path.join(root, member.linkname))
-        if not (path == root or path.startswith(f"{root}/")) or not (link == root or link.startswith(f"{root}/")):
+        if not (path == root or path.startswith(f"{root}/")) or not (
+            link == root or link.startswith(f"{root}/")
+        ):
             raise ValueError(f"{member.name} leads out of the archive")
         if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
             raise ValueError(f"{member.name} is a device or a pipe")

@@ -9,6 +9,7 @@ one is asked to finish only when the new one serves: at no moment does nobody li
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -142,7 +143,9 @@ class Switch:
         problem = "it does not listen"
         while time.monotonic() < end_time:
             if process.poll() is not None:
-                raise DeployError(f"the new release does not start (gunicorn ended with status {process.returncode})")
+                raise DeployError(
+                    f"the new release does not start (gunicorn ended with status {process.returncode})"
+                )
             if os.path.exists(path):
                 try:
                     status, body = self.ask(path, max(0.1, end_time - time.monotonic()))
@@ -195,7 +198,11 @@ class Switch:
         self.supervisor.restart([name], STOP_WEB)
 
         def settled() -> bool:
-            return os.path.exists(ready) or self.supervisor.info(name)["statename"] in ("BACKOFF", "FATAL", "EXITED")
+            return os.path.exists(ready) or self.supervisor.info(name)["statename"] in (
+                "BACKOFF",
+                "FATAL",
+                "EXITED",
+            )
 
         wait_until(settled, self.layout.spec["health"]["timeout"])
         if not os.path.exists(ready):
@@ -227,13 +234,24 @@ class Switch:
             return all(self.running().get(name) == live for name in old)
 
         if not wait_until(renewed, 10):
-            problems = [f"{name} {self.supervisor.info(name)['description']}" for name in old if self.running().get(name) != live]
-            raise DeployError(f"the new release serves, but not all of its processes run: {'; '.join(problems)}")
+            problems = [
+                f"{name} {self.supervisor.info(name)['description']}"
+                for name in old
+                if self.running().get(name) != live
+            ]
+            raise DeployError(
+                f"the new release serves, but not all of its processes run: {'; '.join(problems)}"
+            )
 
     def prune(self) -> None:
         """Removes releases beyond keep_releases; never the live one, the one before, or one in use."""
         layout = self.layout
-        in_use = {layout.current, layout.resolve_link(f"{layout.home}/previous"), layout.resolve_link(layout.next_link), *(self.slot_release(slot) for slot in SLOTS)}
+        in_use = {
+            layout.current,
+            layout.resolve_link(f"{layout.home}/previous"),
+            layout.resolve_link(layout.next_link),
+            *(self.slot_release(slot) for slot in SLOTS),
+        }
         in_use |= {f"{layout.releases}/{release}" for release in self.running().values() if release}
         known = layout.known_releases()
         for release in known[: -layout.spec["keep_releases"]]:
@@ -264,13 +282,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Ends a process and everything it started."""
     if process.poll() is None:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
-

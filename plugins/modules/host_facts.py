@@ -74,7 +74,7 @@ def recorded_setup() -> str:
         return ""
 
 
-def recorded_sets():
+def recorded_sets() -> list[str]:
     return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob("/var/lib/homeport/*.json"))
 
 

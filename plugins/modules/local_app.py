@@ -55,34 +55,40 @@ import signal
 import socket
 import subprocess
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout, Runner, tail
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    Runner,
+    tail,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import Requirements
 
 PATIENCE = 30
 
 
 class LocalLayout(Layout):
-    def ids(self):
+    def ids(self) -> tuple[int, int]:
         return os.getuid(), os.getgid()
 
 
 class LocalRunner(Runner):
     """Runs commands as the operator, in the operator's environment and the app's."""
 
-    def __init__(self, layout, environment):
+    def __init__(self, layout: Layout, environment: dict[str, str]) -> None:
         super().__init__(layout)
         self.base = {**os.environ, **environment, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": f"{layout.home}/venv"}
         self.base["PATH"] = f"{layout.home}/venv/bin:{os.environ.get('PATH', '')}"
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         return {}
 
 
 class LocalApp:
-    def __init__(self, spec, environment, base, uv):
+    def __init__(self, spec: dict[str, Any], environment: dict[str, str], base: str, uv: str) -> None:
         self.spec, self.uv = spec, uv
         self.layout = LocalLayout(spec)
         self.home = spec["home"]
@@ -94,17 +100,19 @@ class LocalApp:
         self.log = f"{self.home}/runserver.log"
         self.base = base
 
-    def start(self):
+    def start(self) -> bool:
         for name in ("", "cache", "home", "media"):
             os.makedirs(f"{self.home}/{name}", exist_ok=True)
         source = self.source()
-        manage, project = Build(self.layout, "", "local", None).find_manage(source)
+        found, project = Build(self.layout, "", "local", None).find_manage(source)
         changed = self.install(source, project)
-        manage = manage.replace("python ", f"{self.home}/venv/bin/python ", 1).split()
+        manage = found.replace("python ", f"{self.home}/venv/bin/python ", 1).split()
         if self.spec["migrate"]:
             out = self.runner.run([*manage, "migrate", "--noinput"], "migrate", cwd=project)
             changed = changed or "Applying " in out
-        mark = hashlib.sha256(json.dumps([self.environment, manage, project], sort_keys=True).encode()).hexdigest()
+        mark = hashlib.sha256(
+            json.dumps([self.environment, manage, project], sort_keys=True).encode()
+        ).hexdigest()
         if self.pid() and mark != self.read("runserver.mark"):
             self.stop()
         if not self.pid():
@@ -112,7 +120,7 @@ class LocalApp:
             self.serve([*manage, "runserver", f"127.0.0.1:{self.spec['port']}"], project, mark)
         return changed
 
-    def source(self):
+    def source(self) -> str:
         source = self.spec["source"]
         if "path" in source:
             path = os.path.normpath(os.path.join(self.base, os.path.expanduser(source["path"])))
@@ -120,17 +128,24 @@ class LocalApp:
             path = f"{self.home}/src"
             if not os.path.isdir(path):
                 branch = ["--branch", source["version"]] if source.get("version", "HEAD") != "HEAD" else []
-                self.runner.run(["git", "clone", "--quiet", *branch, "--", source["git"], path], f"cloning {source['git']}")
+                self.runner.run(
+                    ["git", "clone", "--quiet", *branch, "--", source["git"], path],
+                    f"cloning {source['git']}",
+                )
         else:
             raise DeployError("runs here from source.path or source.git only")
         return f"{path}/{source['subdirectory']}" if source.get("subdirectory") else path
 
-    def install(self, source, project):
+    def install(self, source: str, project: str) -> bool:
         """Installs the dependencies when what declares them is not as it was; says whether it did."""
         wanted = Requirements(self.layout, self.runner, self.home, source, project, self.uv)
         kind, path = wanted.find()
-        digest = hashlib.sha256(json.dumps([kind, self.spec.get("python"), self.spec["requirements"]], sort_keys=True).encode())
-        for name in [path] if path else [f"{source}/{name}" for name in self.spec["requirements"].get("files", [])]:
+        digest = hashlib.sha256(
+            json.dumps([kind, self.spec.get("python"), self.spec["requirements"]], sort_keys=True).encode()
+        )
+        for name in (
+            [path] if path else [f"{source}/{name}" for name in self.spec["requirements"].get("files", [])]
+        ):
             with open(name, "rb") as stream:
                 digest.update(stream.read())
         if self.read("requirements.mark") == digest.hexdigest():
@@ -140,12 +155,21 @@ class LocalApp:
         self.write("requirements.mark", digest.hexdigest())
         return True
 
-    def serve(self, argv, project, mark):
+    def serve(self, argv: list[str], project: str, mark: str) -> None:
         if not self.port_is_free():
-            raise DeployError(f"port {self.spec['port']} is taken by another program; end it, or choose another first port with -e port=NUMBER")
+            raise DeployError(
+                f"port {self.spec['port']} is taken by another program; end it, or choose another first port "
+                "with -e port=NUMBER"
+            )
         with open(self.log, "w", encoding="utf-8") as log:
             process = subprocess.Popen(
-                argv, cwd=project, env=self.runner.base, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                argv,
+                cwd=project,
+                env=self.runner.base,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self.write("runserver.pid", str(process.pid))
         self.write("runserver.mark", mark)
@@ -161,11 +185,11 @@ class LocalApp:
         self.stop()
         raise DeployError(f"runserver does not start:\n{tail(printed)}")
 
-    def port_is_free(self):
+    def port_is_free(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.spec["port"])) != 0
 
-    def pid(self):
+    def pid(self) -> int:
         """Of the runserver that an earlier run started, as long as it lives."""
         text = self.read("runserver.pid")
         if not text:
@@ -176,7 +200,7 @@ class LocalApp:
         except OSError:
             return 0
 
-    def stop(self):
+    def stop(self) -> bool:
         pid = self.pid()
         if not pid:
             return False
@@ -188,19 +212,19 @@ class LocalApp:
             os.killpg(pid, signal.SIGKILL)
         return True
 
-    def read(self, name):
+    def read(self, name: str) -> str:
         try:
             with open(f"{self.home}/{name}", encoding="utf-8") as stream:
                 return stream.read().strip()
         except OSError:
             return ""
 
-    def write(self, name, text):
+    def write(self, name: str, text: str) -> None:
         with open(f"{self.home}/{name}", "w", encoding="utf-8") as stream:
             stream.write(text)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "apps": {"type": "list", "elements": "dict", "required": True},

@@ -76,41 +76,54 @@ releases:
 import os
 import traceback
 import xmlrpc.client
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build, fingerprint
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout, Lock, Runner
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    Lock,
+    Runner,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import Switch
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 
 
-def build(module, layout):
+def build(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
     """The newest wanted release, built if need be; pending unless it is live on every process."""
     if not os.path.isdir(layout.releases):  # check mode on a bare host
         return {"pending": True, "changed": True, "action": "first release"}
     revision = Source(layout, Runner(layout)).revision()
     mark = fingerprint(layout, revision)
-    live = layout.record(layout.current)
-    if live.get("fingerprint") == mark:
-        if not module.check_mode:
-            layout.point(layout.next_link, layout.current)
+    dry = module.check_mode or module.params["phase"] == "plan"
+    current = layout.current
+    live = layout.record(current)
+    if current and live.get("fingerprint") == mark:
+        if not dry:
+            layout.point(layout.next_link, current)
         settled = os.path.exists(SOCKET) and Switch(layout, Supervisor()).is_settled()
-        return {"pending": not settled, "changed": not settled, "action": "none" if settled else "finish", "revision": revision}
+        return {
+            "pending": not settled,
+            "changed": not settled,
+            "action": "none" if settled else "finish",
+            "revision": revision,
+        }
     ready = [path for path in layout.known_releases() if layout.record(path).get("fingerprint") == mark]
     result = {"pending": True, "changed": True, "revision": revision, "live": live.get("revision", "")}
     if ready:
-        if not module.check_mode:
+        if not dry:
             layout.point(layout.next_link, ready[-1])
         return {**result, "action": "put live", "release": os.path.basename(ready[-1])}
-    if module.check_mode or module.params["phase"] == "plan":
+    if dry:
         return {**result, "action": "build"}
     record = Build(layout, revision, mark, module.params["uploads"].get(layout.name)).run()
     layout.point(layout.next_link, f"{layout.releases}/{record['id']}")
     return {**result, "action": "build", "release": record["id"], "seconds": record["seconds"]}
 
 
-def chosen(layout):
+def chosen(layout: Layout) -> str:
     """The release that the build phase chose."""
     release = layout.resolve_link(layout.next_link)
     if not release:
@@ -118,19 +131,23 @@ def chosen(layout):
     return release
 
 
-def migrate(module, layout):
+def migrate(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
     if not layout.spec["migrate"]:
         return {"changed": False, "action": "none"}
     release = chosen(layout)
     # a migration that waits for a lock would make every request behind it wait too
     environment = {"PGOPTIONS": "-c lock_timeout=15s"}
     runner = Runner(layout)
-    out = runner.in_release(release, ["manage.py", "migrate", "--noinput", "--verbosity=1"], "migrate", env=environment)
-    applied = [line.split()[1].rstrip(".") for line in out.splitlines() if line.strip().startswith("Applying ")]
+    out = runner.in_release(
+        release, ["manage.py", "migrate", "--noinput", "--verbosity=1"], "migrate", env=environment
+    )
+    applied = [
+        line.split()[1].rstrip(".") for line in out.splitlines() if line.strip().startswith("Applying ")
+    ]
     return {"changed": bool(applied), "action": "migrate", "applied": applied}
 
 
-def activate(module, layout):
+def activate(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
     release = chosen(layout)
     seconds = Switch(layout, Supervisor()).activate(release)
     return {"changed": True, "action": "live", "release": os.path.basename(release), "seconds": seconds}
@@ -139,12 +156,15 @@ def activate(module, layout):
 CONSEQUENCES = {
     "plan": "Nothing that is live was touched",
     "build": "Nothing that is live was touched",
-    "migrate": "The code that is live was not touched; whether the database was is said above: migrations that were applied before the failing one stay applied",
+    "migrate": (
+        "The code that is live was not touched; whether the database was is said above: migrations that were "
+        "applied before the failing one stay applied"
+    ),
     "activate": "The release that was live before goes on serving unless the message says otherwise",
 }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "phase": {"type": "str", "choices": ["plan", "build", "migrate", "activate"], "required": True},

@@ -4,7 +4,11 @@ from typing import Any
 
 from tests.acceptance.album import Album, picture
 
-SECRET_PLACES = ("/srv/memories/config/env", "/srv/memories/current/config/env", "/srv/memories/current/config/release.env")
+SECRET_PLACES = (
+    "/srv/memories/config/env",
+    "/srv/memories/current/config/env",
+    "/srv/memories/current/config/release.env",
+)
 
 
 def check_album_works(album: Album) -> None:
@@ -33,7 +37,10 @@ def check_static_files(album: Album) -> None:
     assert plain.status_code == 200
     assert plain.headers["Content-Type"].startswith("text/css")
     assert "immutable" in plain.headers["Cache-Control"]
-    assert "max-age=31536" in plain.headers["Cache-Control"] or "max-age=315360000" in plain.headers["Cache-Control"]
+    assert (
+        "max-age=31536" in plain.headers["Cache-Control"]
+        or "max-age=315360000" in plain.headers["Cache-Control"]
+    )
     packed = album.get(sheets[0], headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert int(packed.headers["Content-Length"]) < len(plain.content)
@@ -42,7 +49,12 @@ def check_static_files(album: Album) -> None:
 
 def check_files_are_closed(host: Any) -> None:
     """Nobody but root and the app reads its environment, code, data and logs."""
-    for path in (*SECRET_PLACES, "/srv/memories/current/src", "/srv/memories/shared/data", "/var/log/homeport/memories"):
+    for path in (
+        *SECRET_PLACES,
+        "/srv/memories/current/src",
+        "/srv/memories/shared/data",
+        "/var/log/homeport/memories",
+    ):
         assert host.file(path).exists, path
         assert host.run(f"runuser -u nobody -- ls -R {path}/. {path}").rc != 0, path
         assert host.run(f"runuser -u nobody -- cat {path}").rc != 0, path

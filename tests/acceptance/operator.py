@@ -34,15 +34,26 @@ class Operator:
         self.source = folder / "source"
         self.variables = folder / "variables.json"
         self.app = app
-        shutil.copytree(ROOT / "examples" / "memories", self.source, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "examples" / "memories", self.source, ignore=shutil.ignore_patterns("__pycache__")
+        )
 
     def write(self, changes: dict[str, Any] | None = None) -> None:
         app = {**self.app, "source": {"path": str(self.source)}, **(changes or {})}
         self.variables.write_text(json.dumps({"django_apps": {"memories": app}}))
 
-    def start(self, playbook: str, *options: str, changes: dict[str, Any] | None = None) -> "subprocess.Popen[str]":
+    def start(
+        self, playbook: str, *options: str, changes: dict[str, Any] | None = None
+    ) -> "subprocess.Popen[str]":
         self.write(changes)
-        command = ["ansible-playbook", f"playbooks/{playbook}.yml", "-i", self.inventory, "-e", f"@{self.variables}"]
+        command = [
+            "ansible-playbook",
+            f"playbooks/{playbook}.yml",
+            "-i",
+            self.inventory,
+            "-e",
+            f"@{self.variables}",
+        ]
         return subprocess.Popen(
             [*command, *options],
             cwd=ROOT,

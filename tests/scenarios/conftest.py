@@ -24,5 +24,4 @@ class Lines:
             return
         name = report.nodeid.partition("[")[2].removesuffix("]")
         minutes, seconds = divmod(round(report.duration), 60)
-        self.terminal.ensure_newline()
-        self.terminal.write_line(f"scenario {name}: {report.outcome} in {minutes} min {seconds:02} s")
+        self.terminal.write_line(f"\nscenario {name}: {report.outcome} in {minutes} min {seconds:02} s")

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Every role has the same anatomy, and says of its inputs what is true."""
 
 from __future__ import annotations

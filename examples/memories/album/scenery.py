@@ -48,11 +48,11 @@ def draw(chance, size, sky, sun, place, hills):
 def _mix(first, second, share):
     a = ImageColor.getrgb(first) if isinstance(first, str) else first
     b = ImageColor.getrgb(second) if isinstance(second, str) else second
-    return tuple(round(x + (y - x) * share) for x, y in zip(a, b))
+    return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
 
 
 def _gradient(size, colors):
-    width, height = size
+    height = size[1]
     column = Image.new("RGB", (1, height))
     horizon = height * 0.68
     for y in range(height):
@@ -85,8 +85,7 @@ def _shine(image, color, center):
 def _hill(image, chance, level, rough, color, haze, depth):
     width, height = image.size
     waves = [
-        (chance.uniform(0.6, 1.4) * 2**octave, chance.uniform(0, 6.28), 0.52**octave)
-        for octave in range(6)
+        (chance.uniform(0.6, 1.4) * 2**octave, chance.uniform(0, 6.28), 0.52**octave) for octave in range(6)
     ]
     # Twice the size and shrunk again, for edges without steps.
     mask = Image.new("L", (width, height * 2), 0)

@@ -1,27 +1,27 @@
 """Settings, all of them from the environment: the names are the conventional ones.
 
-    DEBUG                       false
-    SECRET_KEY                  required unless DEBUG
-    ALLOWED_HOSTS               names of the site, separated by commas
-    SITE_URL                    where visitors find the site; https:// makes cookies secure,
-                                redirects plain HTTP and believes X-Forwarded-Proto
-    SECURE_HSTS_SECONDS         3600 with an https:// SITE_URL
-    SECURE_SSL_REDIRECT         true with an https:// SITE_URL
-    CSRF_TRUSTED_ORIGINS        further origins that may post forms
-    DATABASE_URL                an SQLite file beside manage.py
-    CONN_MAX_AGE                seconds that a database connection is kept: 0
-    CACHE_URL                   locmem://
-    TASK_QUEUE                  none: tasks run in the request
-    STATIC_ROOT, STATIC_URL     staticfiles beside manage.py, /static/
-    MEDIA_ROOT, MEDIA_URL       media beside manage.py, /media/
-    SERVE_MEDIA                 true where no web server does it
-    UPLOADS_NEED_LOGIN          true lets only staff add albums and photos
-    MAX_PHOTO_MB                largest photo: 20
-    MAX_PHOTOS                  most photos in one upload: 20
-    DATA_UPLOAD_MAX_MEMORY_SIZE, FILE_UPLOAD_MAX_MEMORY_SIZE    bytes, as in Django
-    LANGUAGE_CODE, TIME_ZONE    en, UTC
-    LOG_LEVEL                   INFO
-    RELEASE, GIT_COMMIT         what is running; shown by /version/ and /health/
+DEBUG                       false
+SECRET_KEY                  required unless DEBUG
+ALLOWED_HOSTS               names of the site, separated by commas
+SITE_URL                    where visitors find the site; https:// makes cookies secure,
+                            redirects plain HTTP and believes X-Forwarded-Proto
+SECURE_HSTS_SECONDS         3600 with an https:// SITE_URL
+SECURE_SSL_REDIRECT         true with an https:// SITE_URL
+CSRF_TRUSTED_ORIGINS        further origins that may post forms
+DATABASE_URL                an SQLite file beside manage.py
+CONN_MAX_AGE                seconds that a database connection is kept: 0
+CACHE_URL                   locmem://
+TASK_QUEUE                  none: tasks run in the request
+STATIC_ROOT, STATIC_URL     staticfiles beside manage.py, /static/
+MEDIA_ROOT, MEDIA_URL       media beside manage.py, /media/
+SERVE_MEDIA                 true where no web server does it
+UPLOADS_NEED_LOGIN          true lets only staff add albums and photos
+MAX_PHOTO_MB                largest photo: 20
+MAX_PHOTOS                  most photos in one upload: 20
+DATA_UPLOAD_MAX_MEMORY_SIZE, FILE_UPLOAD_MAX_MEMORY_SIZE    bytes, as in Django
+LANGUAGE_CODE, TIME_ZONE    en, UTC
+LOG_LEVEL                   INFO
+RELEASE, GIT_COMMIT         what is running; shown by /version/ and /health/
 """
 
 from pathlib import Path
@@ -37,7 +37,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.flag("DEBUG")
 SECRET_KEY = env.text("SECRET_KEY", "known-to-everybody-and-only-for-debugging" if DEBUG else "")
 if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY must be set in the environment (or DEBUG=true on your own machine).")
+    raise ImproperlyConfigured(
+        "SECRET_KEY must be set in the environment (or DEBUG=true on your own machine)."
+    )
 
 # Where the site is found
 

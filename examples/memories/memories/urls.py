@@ -1,3 +1,4 @@
+from album.views import media
 from django.conf import settings
 from django.contrib import admin
 from django.templatetags.static import static
@@ -5,7 +6,6 @@ from django.urls import include, path, re_path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
-from album.views import media
 from memories import health
 
 urlpatterns = [

@@ -17,7 +17,9 @@ from tests.acceptance import checks
 from tests.acceptance.album import Album
 from tests.acceptance.operator import ROOT, Operator
 
-APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"]["memories"]
+APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
+    "memories"
+]
 
 
 @pytest.fixture
@@ -81,32 +83,60 @@ def test_a_deploy_loses_no_request(album: Album, operator: Operator, host: Any) 
     assert again.changed == 0, again.output
 
 
-BROKEN: dict[str, tuple[Callable[[Operator], None], dict[str, Any], list[str]]] = {
+BROKEN: dict[str, tuple[Callable[[Operator], object], dict[str, Any], list[str]]] = {
     "an import that fails": (
-        lambda operator: operator.append("memories/urls.py", "\nimport no_such_module\n"), {}, ["no_such_module"]),
+        lambda operator: operator.append("memories/urls.py", "\nimport no_such_module\n"),
+        {},
+        ["no_such_module"],
+    ),
     "an app that fails to load": (
-        lambda operator: operator.append("memories/wsgi.py", "\nraise RuntimeError('out of coffee')\n"), {}, ["out of coffee", "does not start"]),
+        lambda operator: operator.append("memories/wsgi.py", "\nraise RuntimeError('out of coffee')\n"),
+        {},
+        ["out of coffee", "does not start"],
+    ),
     "a health page that fails": (
-        lambda operator: operator.edit("memories/urls.py", '"health/", health.health', '"health/", lambda request: 1 / 0'), {}, ["status 500", "/health/"]),
+        lambda operator: operator.edit(
+            "memories/urls.py", '"health/", health.health', '"health/", lambda request: 1 / 0'
+        ),
+        {},
+        ["status 500", "/health/"],
+    ),
     "a boot that hangs": (
         lambda operator: operator.append("memories/wsgi.py", "\nimport time\ntime.sleep(300)\n"),
-        {"health": {"path": "/health/", "timeout": 6}}, ["not healthy after 6 s"]),
+        {"health": {"path": "/health/", "timeout": 6}},
+        ["not healthy after 6 s"],
+    ),
     "a migration that fails": (
         lambda operator: (operator.source / "album/migrations/9999_broken.py").write_text(
             "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
             "    dependencies = [('album', '0001_initial')]\n"
-            "    operations = [migrations.RunSQL('select no_such_column')]\n"), {}, ["migrate failed", "no_such_column"]),
+            "    operations = [migrations.RunSQL('select no_such_column')]\n"
+        ),
+        {},
+        ["migrate failed", "no_such_column"],
+    ),
     "a requirement that does not exist": (
-        lambda operator: None, {"requirements": {"packages": ["no-such-package-of-homeport==9.9"]}}, ["no-such-package-of-homeport"]),
+        lambda operator: None,
+        {"requirements": {"packages": ["no-such-package-of-homeport==9.9"]}},
+        ["no-such-package-of-homeport"],
+    ),
     "a build command that fails": (
-        lambda operator: None, {"build": ["echo building; exit 7"]}, ["echo building; exit 7", "exit status 7"]),
+        lambda operator: None,
+        {"build": ["echo building; exit 7"]},
+        ["echo building; exit 7", "exit status 7"],
+    ),
     "a git address that does not answer": (
-        lambda operator: None, {"source": {"git": "https://localhost:9/no/such.git"}}, ["https://localhost:9/no/such.git"]),
+        lambda operator: None,
+        {"source": {"git": "https://localhost:9/no/such.git"}},
+        ["https://localhost:9/no/such.git"],
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_release_leaves_the_old_one_serving(name: str, album: Album, operator: Operator, host: Any) -> None:
+def test_a_broken_release_leaves_the_old_one_serving(
+    name: str, album: Album, operator: Operator, host: Any
+) -> None:
     damage, changes, expected = BROKEN[name]
     damage(operator)
     before = album.health()["release"]
@@ -148,14 +178,20 @@ def test_bad_input_is_refused_before_anything_changes(album: Album, operator: Op
     assert serves(album)
 
 
-def test_a_changed_setting_reaches_the_app_without_a_lost_request(album: Album, operator: Operator, host: Any) -> None:
-    hostile = "it's \"100 %\" $HOME `id` \\n {x} #"
+def test_a_changed_setting_reaches_the_app_without_a_lost_request(
+    album: Album, operator: Operator, host: Any
+) -> None:
+    hostile = 'it\'s "100 %" $HOME `id` \\n {x} #'
     with load(album) as running:
-        done = operator.run("deploy", changes={"env": {"MOTTO": hostile}, "web": {"workers": 1, "threads": 6}})
+        done = operator.run(
+            "deploy", changes={"env": {"MOTTO": hostile}, "web": {"workers": 1, "threads": 6}}
+        )
     assert done.status == 0, done.output
     assert lost(running) == 0, running.summary()
     master = host.process.filter(user="memories", comm="gunicorn")
-    environments = [host.file(f"/proc/{process.pid}/environ").content_string.split("\0") for process in master]
+    environments = [
+        host.file(f"/proc/{process.pid}/environ").content_string.split("\0") for process in master
+    ]
     assert all(f"MOTTO={hostile}" in environment for environment in environments)
     assert len(master) == 2  # the arbiter and its one worker
 
@@ -182,7 +218,9 @@ def test_two_deploys_at_once(album: Album, operator: Operator, host: Any) -> Non
         ("PostgreSQL", "pkill -KILL -u postgres -o postgres"),
     ],
 )
-def test_what_is_killed_serves_again_within_five_seconds(victim: str, command: str, album: Album, host: Any) -> None:
+def test_what_is_killed_serves_again_within_five_seconds(
+    victim: str, command: str, album: Album, host: Any
+) -> None:
     release = album.health()["release"]
     host.check_output(command)
     time.sleep(0.1)
@@ -196,7 +234,9 @@ def test_what_is_killed_serves_again_within_five_seconds(victim: str, command: s
 
 
 @pytest.mark.parametrize("seconds", [3, 5, 6.5, 8, 9.5, 11])
-def test_a_cancelled_run_is_finished_by_the_next(seconds: float, album: Album, operator: Operator, host: Any) -> None:
+def test_a_cancelled_run_is_finished_by_the_next(
+    seconds: float, album: Album, operator: Operator, host: Any
+) -> None:
     operator.append("album/urls.py", f"\n# version {seconds}\n")
     before = album.health()["release"]
     with load(album, rate=20) as running:

@@ -8,8 +8,6 @@ import testinfra
 from tests.acceptance import checks
 from tests.acceptance.album import Album
 
-
-
 testinfra_hosts = ["ansible://web1"]
 
 
@@ -47,7 +45,10 @@ def test_no_app_beside_the_database(database: Any) -> None:
 
 def test_the_app_comes_over_tls_with_a_scram_password(album: Album, database: Any) -> None:
     album.health()
-    query = "select bool_and(ssl) and count(*) > 0 from pg_stat_ssl join pg_stat_activity using (pid) where usename = 'memories'"
+    query = (
+        "select bool_and(ssl) and count(*) > 0 from pg_stat_ssl join pg_stat_activity using (pid) "
+        "where usename = 'memories'"
+    )
     assert database.check_output(f'runuser -u postgres -- psql -qAt -c "{query}"') == "t"
     query = "select rolpassword like 'SCRAM-SHA-256%' from pg_authid where rolname = 'memories'"
     assert database.check_output(f'runuser -u postgres -- psql -qAt -c "{query}"') == "t"
@@ -55,7 +56,10 @@ def test_the_app_comes_over_tls_with_a_scram_password(album: Album, database: An
 
 def test_only_the_apps_own_server_gets_in(database: Any) -> None:
     address = database.backend.ansible_runner.get_variables("db1")["ansible_host"]
-    refused = database.run(f"runuser -u postgres -- psql 'host={address} user=memories dbname=memories sslmode=require password=x' -c 'select 1'")
+    refused = database.run(
+        f"runuser -u postgres -- psql 'host={address} user=memories dbname=memories sslmode=require password=x' "
+        "-c 'select 1'"
+    )
     assert refused.rc != 0
     assert "no pg_hba.conf entry" in refused.stderr
 

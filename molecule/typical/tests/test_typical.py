@@ -50,7 +50,10 @@ def test_unknown_hosts_get_no_answer(album: Album) -> None:
         album.get("/", host="evil.example")
 
 
-@pytest.mark.parametrize("path", ["/.git/config", "/.env", "/static../config/env", "/media../data/db.sqlite3", "/static/../config/env"])
+@pytest.mark.parametrize(
+    "path",
+    ["/.git/config", "/.env", "/static../config/env", "/media../data/db.sqlite3", "/static/../config/env"],
+)
 def test_nothing_beside_the_site_is_served(album: Album, path: str) -> None:
     request = requests.Request("GET", album.base, headers={"Host": album.domain}).prepare()
     request.url = album.base + path  # as it is, not tidied up
@@ -73,7 +76,9 @@ def test_forged_forwarding_headers_are_replaced(album: Album, host: Any) -> None
 
 def test_the_database_is_the_apps_alone(host: Any) -> None:
     query = "select current_user || ' ' || current_database()"
-    assert host.check_output(f'runuser -u memories -- psql -qAt -d memories -c "{query}"') == "memories memories"
+    assert (
+        host.check_output(f'runuser -u memories -- psql -qAt -d memories -c "{query}"') == "memories memories"
+    )
     assert host.run("runuser -u nobody -- psql -d memories -c 'select 1'").rc != 0
     public = "select has_database_privilege('public', 'memories', 'connect')"
     assert host.check_output(f'runuser -u postgres -- psql -qAt -c "{public}"') == "f"

@@ -3,7 +3,6 @@ from unittest import mock
 from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.test import TestCase, override_settings
-
 from memories import __version__
 
 
