@@ -108,7 +108,8 @@ base_image() {
         base=homeport/base:$codename
     else
         say "Pulling $release"
-        docker pull --quiet "$release" >/dev/null || die "cannot pull $release"
+        docker pull --quiet "$release" >/dev/null || docker image inspect "$release" >/dev/null 2>&1 ||
+            die "cannot pull $release"
         base=$release
     fi
 }
@@ -141,6 +142,7 @@ build() {
     rm -rf "$context"
     # The base was only a step: what it shares with the image stays, the name goes.
     case $base in homeport/base:*) docker rmi --no-prune "$base" >/dev/null ;; esac
+    docker image prune --force --filter label=homeport=1 >/dev/null
     echo "$tag"
 }
 

@@ -34,7 +34,8 @@ if [ -n "$missing" ]; then
 fi
 
 # The login of a cloud image: sudo without a password.
-useradd --create-home --shell /bin/bash admin
+getent group admin >/dev/null || groupadd admin
+useradd --create-home --shell /bin/bash --gid admin admin
 printf 'admin ALL=(ALL) NOPASSWD:ALL\n' >/etc/sudoers.d/90-cloud-init-users
 chmod 0440 /etc/sudoers.d/90-cloud-init-users
 
