@@ -337,6 +337,12 @@ SCHEDULE = Object(
     }
 )
 
+
+def _file_rule(file: dict, path: str, problems: Problems) -> None:
+    if len(file) != 1:
+        problems.add(path, "needs exactly one of template, content")
+
+
 FILE = Object(
     {
         "template": Str(
@@ -345,6 +351,7 @@ FILE = Object(
         "content": Str("the text itself", multiline=True),
     },
     short="content",
+    rule=_file_rule,
 )
 
 PROXY = Object(

@@ -122,6 +122,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"env": {"A": {"from": "X", "format": "{X}"}}}, "typical", "django_apps.blog.env.A: needs exactly one of from, format"),
     ({"env": {"A": {"form": "X"}}}, "typical", "django_apps.blog.env.A.form: is not a field here (did you mean 'format'?)"),
     ({"files": {"../x": "y"}}, "typical", "django_apps.blog.files: '../x' is not a good name here"),
+    (
+        {"files": {"a": {"template": "a.j2", "content": "y"}}},
+        "typical",
+        "django_apps.blog.files.a: needs exactly one of template, content",
+    ),
     ({"files": {"/etc/passwd": "y"}}, "typical", "django_apps.blog.files: '/etc/passwd' is not a good name here"),
     ({"overlay_settings": {"X": "1"}}, "typical", "django_apps.blog.overlay_settings: has no effect without overlay"),
     ({"overlay": True, "overlay_settings": {"X": "import os"}}, "typical", "django_apps.blog.overlay_settings.X: is not a Python expression"),

@@ -200,3 +200,22 @@ def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
     assert (tmp_path / "release/requirements.txt").read_text() == "a==1\nb==2\n"
     with pytest.raises(DeployError, match=r"Pipfile\.lock cannot be read: 'nonsense'"):
         requirements(tmp_path, requirements={"groups": ["nonsense"]}).install()
+
+
+@pytest.mark.parametrize("name", ["Pipfile", "deps/pyproject.toml", "uv.lock"])
+def test_a_named_file_may_be_of_any_kind(name: str, tmp_path: Path) -> None:
+    found = requirements(tmp_path, requirements=[name])
+    for file in (name, "requirements.txt"):
+        write(tmp_path / "source" / file, PROJECT)
+    kind = {"Pipfile": "pipfile", "pyproject.toml": "pyproject", "uv.lock": "uv_lock"}[Path(name).name]
+    assert found.find() == (kind, f"{tmp_path}/source/{name}")
+
+
+def test_asgi_needs_a_gunicorn_that_has_it(tmp_path: Path) -> None:
+    found = requirements(tmp_path, requirements={"packages": ["gunicorn<24"]}, web={"server": "asgi"})
+    packages = Path(found.venv) / "lib/python3.13/site-packages"
+    (packages / "gunicorn-23.0.0.dist-info").mkdir(parents=True)
+    with pytest.raises(DeployError, match=r"web.server: asgi needs gunicorn .* bring 23\.0\.0"):
+        found.install()
+    write(packages / "gunicorn/workers/gasgi.py")
+    found.install()
