@@ -11,8 +11,10 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
@@ -60,6 +62,7 @@ def fingerprint(layout: Layout, revision: str) -> str:
     """What tells one release from another: the code, how it is built, and its configuration."""
     digest = hashlib.sha256()
     recipe = {key: layout.spec.get(key) for key in RECIPE}
+    recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
     digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
     for folder, folders, files in os.walk(layout.config):
         folders.sort()
@@ -144,7 +147,11 @@ class Build:
 
     def build(self) -> None:
         layout, spec = self.layout, self.spec
-        layout.own_folder(self.folder)
+        # The release itself is root's: what root writes there, code that the build runs cannot have replaced
+        # by a link. Only src, venv and static are the app's.
+        os.mkdir(self.folder, 0o750)
+        os.chown(self.folder, 0, layout.ids()[1])
+        layout.own_folder(f"{self.folder}/venv")
         fetched = f"{self.folder}/src"
         Source(layout, self.runner).fetch(self.revision, fetched, self.upload)
         self.step("fetch")
@@ -175,7 +182,7 @@ class Build:
         self.record["static_root"] = self.find_static(answer, source)
         if self.record["static_root"] and spec["static"]["server"] == "nginx":
             if spec["static"]["precompress"]:
-                precompress(self.record["static_root"])
+                as_app(layout, precompress, self.record["static_root"])
             publish(self.record["static_root"], layout)
         self.record["bytes"] = folder_size(self.folder)
         self.step("publish")
@@ -203,8 +210,13 @@ class Build:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             if os.path.lexists(target):
                 os.unlink(target)
-            shutil.copyfile(f"{self.layout.config}/files/{number}", target)
-            os.chmod(target, 0o640)
+            # never through a link that code of the app may have put there in between
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+            with (
+                os.fdopen(descriptor, "wb") as stream,
+                open(f"{self.layout.config}/files/{number}", "rb") as kept,
+            ):
+                shutil.copyfileobj(kept, stream)
         if self.spec["file_paths"]:
             give(root, *self.layout.ids())
 
@@ -290,7 +302,7 @@ class Build:
         lines = [line for line in out.splitlines() if line.startswith(MARK)]
         answer: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
         if answer.get("static_digest") and answer["static_digest"] == question["static_digest"]:
-            link_tree(live["static_root"], answer["STATIC_ROOT"], self.layout.ids())
+            as_app(self.layout, link_tree, live["static_root"], answer["STATIC_ROOT"])
         declared = self.spec["static"]["url"]
         actual = answer["STATIC_URL"]
         if (
@@ -374,7 +386,15 @@ class Build:
             if not os.path.isdir(path):
                 raise DeployError(f"static.path: the source has no folder {static['path']}")
             return path
-        return answer["STATIC_ROOT"] if os.path.isdir(answer["STATIC_ROOT"] or "/nonexistent") else ""
+        root = answer["STATIC_ROOT"]
+        if not os.path.isdir(root or "/nonexistent"):
+            return ""
+        if not os.path.realpath(root).startswith(f"{os.path.realpath(self.folder)}/"):
+            raise DeployError(
+                f"the settings have STATIC_ROOT {root}, which all releases would share: take it from the "
+                "environment variable STATIC_ROOT, or name a folder of the project"
+            )
+        return str(root)
 
 
 def is_folder(source: str, path: str) -> bool:
@@ -409,6 +429,30 @@ def search(folder: str, name: str, depth: int) -> list[str]:
     return found
 
 
+def as_app(layout: Layout, function: Callable[..., None], *arguments: str) -> None:
+    """Calls a function as the app's user: folders that the app can write to are no place for root to write."""
+    identity = Runner(layout).identity()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups(identity["extra_groups"])
+            os.setgid(identity["group"])
+            os.setuid(identity["user"])
+            os.umask(identity["umask"])
+            function(*arguments)
+            os._exit(0)
+        except BaseException as error:
+            os.write(writing, f"{type(error).__name__}: {error}".encode()[:2000])
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8", errors="replace") as stream:
+        problem = stream.read()
+    if os.waitpid(child, 0)[1]:
+        raise DeployError(f"{function.__name__.replace('_', ' ')} of the static files failed: {problem}")
+
+
 def precompress(root: str) -> None:
     """Adds .gz and .br beside every file that is worth it and has none yet."""
     brotli = shutil.which("brotli")
@@ -435,16 +479,24 @@ def publish(root: str, layout: Layout) -> None:
     the switch. The files are hard links: they cost no space.
     """
     uid, gid = layout.ids()[0], layout.web_gid()
+    inside = os.path.realpath(layout.releases) + "/"
     for folder, _folders, files in os.walk(root):
         target = os.path.join(layout.static, os.path.relpath(folder, root))
         if not os.path.isdir(target):
             os.makedirs(target)
-        os.chown(target, uid, gid)
+        os.chown(target, 0, gid)  # root's, so that the app cannot lead root elsewhere by a link
         os.chmod(target, 0o2750)
         for name in files:
             path = os.path.join(folder, name)
             real = os.path.realpath(path)
-            if not real.startswith((os.path.realpath(layout.home) + "/",)):
+            found = os.lstat(real) if os.path.lexists(real) else None
+            # only what the app itself owns: a link may point at anything
+            if (
+                not found
+                or not real.startswith(inside)
+                or found.st_uid != uid
+                or not stat.S_ISREG(found.st_mode)
+            ):
                 continue
             os.chown(real, uid, gid)
             os.chmod(real, 0o640)
@@ -458,13 +510,12 @@ def publish(root: str, layout: Layout) -> None:
             os.rename(beside, public)
 
 
-def link_tree(source: str, target: str, ids: tuple[int, int]) -> None:
+def link_tree(source: str, target: str) -> None:
     """Gives ``target`` every file of ``source`` that it does not have, as a hard link."""
     for folder, _folders, files in os.walk(source):
         beside = os.path.join(target, os.path.relpath(folder, source))
         if not os.path.isdir(beside):
             os.makedirs(beside)
-            os.chown(beside, *ids)
         for name in files:
             if not os.path.lexists(os.path.join(beside, name)):
                 os.link(os.path.join(folder, name), os.path.join(beside, name))

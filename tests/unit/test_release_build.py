@@ -361,8 +361,14 @@ def test_a_link_out_of_the_app_is_not_published(tmp_path: Path) -> None:
     secret = write(tmp_path / "secret", "secret")
     root = f"{release(found, '1', {'a.css': '1'})}/static"
     os.symlink(secret, f"{root}/leak.css")
+    # nor, inside the release, what is not the app's own
+    configuration = write(Path(found.releases) / "1/config/env", "secret")
+    os.chown(configuration, 0, 0)
+    os.symlink(configuration, f"{root}/env.css")
     publish(root, found)
-    assert public(found) == {"a.css": "1"}
+    assert "leak.css" not in public(found)
+    if found.ids()[0] != 0:
+        assert public(found) == {"a.css": "1"}
 
 
 def test_folder_size(tmp_path: Path) -> None:
@@ -382,3 +388,11 @@ def test_a_shared_path_is_a_folder_or_a_file(path: str, folder: bool, tmp_path: 
     kept = tmp_path / "app/shared/files" / path
     assert (source / path).resolve() == kept
     assert kept.is_dir() == folder
+
+
+def test_another_subdirectory_is_another_release(tmp_path: Path) -> None:
+    marks = set()
+    for subdirectory in ("one", "two"):
+        found = build(tmp_path, source={"path": "/app", "subdirectory": subdirectory})
+        marks.add(fingerprint(found.layout, "sha256:same"))
+    assert len(marks) == 2
