@@ -338,7 +338,7 @@ SCHEDULE = Object(
 )
 
 
-def _file_rule(file: dict, path: str, problems: Problems) -> None:
+def _file_rule(file: dict[str, Any], path: str, problems: Problems) -> None:
     if len(file) != 1:
         problems.add(path, "needs exactly one of template, content")
 

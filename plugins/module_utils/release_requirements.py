@@ -143,7 +143,7 @@ class Requirements:
     def _pip(self, words: list[str], what: str, constraints: list[str] | None = None) -> None:
         extra = []
         if constraints:
-            path = f"{self.layout.cache}/constraints.txt"
+            path = f"{self.release}/constraints.txt"
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write("\n".join(constraints) + "\n")
             os.chmod(path, 0o644)

@@ -71,7 +71,9 @@ class Source:
         if self.layout.secrets.get("deploy_key"):
             self.layout.own_folder(self.layout.runtime)
             uid, gid = self.layout.ids()
-            descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            if os.path.lexists(key):  # left by a run that was cut off
+                os.unlink(key)
+            descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 os.fchown(stream.fileno(), uid, gid)
                 stream.write(self.layout.secrets["deploy_key"].rstrip("\n") + "\n")

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from typing import Any
 
@@ -115,8 +116,7 @@ class Switch:
             path = f"/run/homeport/{self.layout.ids()[0]}.sock"
         if os.path.lexists(path):
             os.unlink(path)
-        log_path = f"{self.layout.runtime}/try.log"
-        with open(log_path, "w+", encoding="utf-8", errors="replace") as log:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
             process = subprocess.Popen(
                 [f"{LIBRARY}/gunicorn-try", release, path],
                 cwd="/",
@@ -135,7 +135,6 @@ class Switch:
                 raise DeployError(f"{error}\n{tail(log.read())}{reason}") from error
             finally:
                 end(process)
-        os.unlink(log_path)
 
     def wait_for_health(self, process: subprocess.Popen[bytes], path: str) -> None:
         health = self.layout.spec["health"]

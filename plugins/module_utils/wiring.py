@@ -273,13 +273,13 @@ def _folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
         home: {**root, "mode": "0751"},
         f"{home}/home": {**own, "mode": "0700"},
         f"{home}/cache": {**own, "mode": "0700"},
-        f"{home}/releases": own,
+        f"{home}/releases": {**root, "mode": "0750"},
         f"{home}/shared": {**root, "mode": "0751"},
         f"{home}/shared/data": {**own, "mode": "0700"},
         f"{home}/slots": {**root, "mode": "0750"},
         f"{home}/config": {**root, "mode": "0750"},
         f"{home}/config/processes": {**root, "mode": "0750"},
-        f"{home}/static": web,
+        f"{home}/static": {**web, "owner": "root"},
         app["logs"]: {**root, "mode": "0750"},
     }
     if app["media"]["kind"] == "local":
