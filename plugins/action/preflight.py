@@ -12,6 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.apps import SETUPS, check
+from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
 
 try:  # where a value stands: ansible-core 2.19 and later know
     from ansible._internal._datatag._tags import Origin
@@ -50,6 +51,11 @@ class ActionModule(ActionBase):
             problems += topology(apps, vault, task_vars.get("groups", {}), setup)
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         problems += local_sources(apps, str(base))
+        chosen = task_vars.get("app")
+        if chosen is not None and isinstance(apps, Mapping) and chosen not in apps:
+            problems.append(
+                f"app: there is no {printable(chosen)} in django_apps{closest(chosen, [str(name) for name in apps])}"
+            )
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -40,7 +40,8 @@ class ActionModule(ActionBase):
         try:
             for app in arguments["apps"]:
                 app = {**app, "source": dict(app["source"])}
-                if not only or app["name"] in only:
+                # going back needs no source, which may be gone
+                if (not only or app["name"] in only) and arguments["phase"] != "rollback":
                     local = self._local(app, task_vars)
                     if local:
                         packed[app["name"]] = local

@@ -21,8 +21,9 @@ options:
       - V(build) makes a release of every app whose code or configuration is not that of its live release.
       - V(migrate) runs C(migrate) in the newest release of the apps.
       - V(activate) puts the newest release of the apps live and renews their processes.
+      - V(rollback) puts an earlier release that was kept live again. The database stays as it is.
     type: str
-    choices: [plan, build, migrate, activate]
+    choices: [plan, build, migrate, activate, rollback]
     required: true
   apps:
     description: The apps, as the filter P(homeport.django.release_specs#filter) gives them.
@@ -38,6 +39,10 @@ options:
     description: What only an app's own code may see, by app. Keys of each - C(deploy_key), C(git).
     type: dict
     default: {}
+  to:
+    description: For V(rollback), the release by its name. By default the one that was live before.
+    type: str
+    default: ""
   holder:
     description: Who deploys, for the message that somebody else gets who tries at the same time.
     type: str
@@ -153,6 +158,25 @@ def activate(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
     return {"changed": True, "action": "live", "release": os.path.basename(release), "seconds": seconds}
 
 
+def rollback(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
+    current = layout.current
+    wanted = module.params["to"]
+    known = {os.path.basename(path): path for path in layout.known_releases()}
+    if wanted and wanted not in known:
+        raise DeployError(f"there is no release {wanted}; kept are {', '.join(known) or 'none'}")
+    target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
+    if not target or not current:
+        raise DeployError("there is no earlier release to go back to")
+    if target == current:
+        raise DeployError(f"{os.path.basename(target)} is the live release already; name another with to")
+    live = os.path.basename(current)
+    result = {"changed": True, "action": "rollback", "release": os.path.basename(target), "before": live}
+    if module.check_mode:
+        return result
+    layout.point(layout.next_link, target)
+    return {**result, "seconds": Switch(layout, Supervisor()).activate(target)}
+
+
 CONSEQUENCES = {
     "plan": "Nothing that is live was touched",
     "build": "Nothing that is live was touched",
@@ -161,16 +185,19 @@ CONSEQUENCES = {
         "applied before the failing one stay applied"
     ),
     "activate": "The release that was live before goes on serving unless the message says otherwise",
+    "rollback": "The release that was live before goes on serving unless the message says otherwise",
 }
+STEPS = {"plan": build, "build": build, "migrate": migrate, "activate": activate, "rollback": rollback}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "phase": {"type": "str", "choices": ["plan", "build", "migrate", "activate"], "required": True},
+            "phase": {"type": "str", "choices": list(STEPS), "required": True},
             "apps": {"type": "list", "elements": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "only": {"type": "list", "elements": "str", "default": []},
+            "to": {"type": "str", "default": ""},
             "holder": {"type": "str", "default": ""},
             "base": {"type": "str", "default": ""},
             "uploads": {"type": "dict", "default": {}},
@@ -178,20 +205,19 @@ def main() -> None:
         supports_check_mode=True,
     )
     phase = module.params["phase"]
-    step = {"plan": build, "build": build, "migrate": migrate, "activate": activate}[phase]
     results, problems = {}, []
     for spec in module.params["apps"]:
         if module.params["only"] and spec["name"] not in module.params["only"]:
             continue
         layout = Layout(spec, module.params["secrets"].get(spec["name"]))
-        if module.check_mode and phase not in ("plan", "build"):
+        if module.check_mode and phase not in ("plan", "build", "rollback"):
             continue
         try:
             if os.path.isdir(layout.home) and not module.check_mode:
                 with Lock(layout, module.params["holder"]):
-                    results[spec["name"]] = step(module, layout)
+                    results[spec["name"]] = STEPS[phase](module, layout)
             else:
-                results[spec["name"]] = step(module, layout)
+                results[spec["name"]] = STEPS[phase](module, layout)
         except DeployError as error:
             problems.append(f"{spec['name']}: {error}")
         except (OSError, xmlrpc.client.Error) as error:

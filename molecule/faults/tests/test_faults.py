@@ -83,6 +83,29 @@ def test_a_deploy_loses_no_request(album: Album, operator: Operator, host: Any) 
     assert again.changed == 0, again.output
 
 
+def test_a_rollback_takes_seconds_and_loses_no_request(album: Album, operator: Operator, host: Any) -> None:
+    operator.append("album/urls.py", "\n# a version to go back from\n")
+    before = album.health()["release"]
+    assert operator.run("deploy").status == 0
+    newer = album.health()["release"]
+    assert newer != before
+    with load(album) as running:
+        done = operator.run("rollback", "-e", "app=memories")
+    assert done.status == 0, done.output
+    assert lost(running) == 0, running.summary()
+    assert album.health()["release"] == before
+    checks.check_processes(host)
+    assert operator.run("rollback", "-e", "app=memories", "-e", f"to={newer}").status == 0
+    assert album.health()["release"] == newer
+    unknown = operator.run("rollback", "-e", "app=memories", "-e", "to=20010101T000000-00000000")
+    assert unknown.status != 0
+    assert before in unknown.output, unknown.output
+    wrong = operator.run("rollback", "-e", "app=memorys")
+    assert wrong.status != 0
+    assert "did you mean 'memories'?" in wrong.output, wrong.output
+    assert album.health()["release"] == newer
+
+
 BROKEN: dict[str, tuple[Callable[[Operator], object], dict[str, Any], list[str]]] = {
     "an import that fails": (
         lambda operator: operator.append("memories/urls.py", "\nimport no_such_module\n"),
