@@ -12,7 +12,7 @@ python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check -r app/requirements.txt
 useradd --system --user-group floor
 runuser -u postgres -- psql -q -c "create role floor login" -c "create database floor owner floor"
-cat >env <<END
+cat >./env <<END
 DJANGO_SETTINGS_MODULE=memories.settings
 SECRET_KEY=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
 ALLOWED_HOSTS=floor.example
@@ -23,6 +23,7 @@ END
 mkdir -p static media
 chown -R floor:www-data static media
 cd app
+# shellcheck disable=SC2046  # a word for each variable is what is wanted
 run() { runuser -u floor -- env $(cat ../env) ../venv/bin/python manage.py "$@"; }
 run migrate --noinput -v 0
 run collectstatic --noinput -v 0
