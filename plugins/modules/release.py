@@ -213,7 +213,7 @@ def main() -> None:
         if module.check_mode and phase not in ("plan", "build", "rollback"):
             continue
         try:
-            if os.path.isdir(layout.home) and not module.check_mode:
+            if os.path.isdir(layout.home) and not module.check_mode and phase != "plan":
                 with Lock(layout, module.params["holder"]):
                     results[spec["name"]] = STEPS[phase](module, layout)
             else:

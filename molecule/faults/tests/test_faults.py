@@ -222,7 +222,7 @@ def test_a_changed_setting_reaches_the_app_without_a_lost_request(
 def test_two_deploys_at_once(album: Album, operator: Operator, host: Any) -> None:
     slow = {"build": ["sleep 8"]}
     first = operator.start("deploy", changes=slow)
-    wait_for(lambda: host.run("pgrep -f 'sleep 8'").rc == 0, 60)
+    wait_for(lambda: host.run("pgrep -f '[s]leep 8'").rc == 0, 60)
     second = operator.run("deploy", changes=slow)
     output = first.communicate(timeout=300)[0]
     assert first.returncode == 0, output
