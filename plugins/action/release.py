@@ -8,9 +8,11 @@ import getpass
 import hashlib
 import os
 import socket
+import subprocess
 import tarfile
 import tempfile
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
@@ -34,30 +36,46 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         arguments["holder"] = f"{getpass.getuser()}@{socket.gethostname()}"
+        arguments["run"] = this_run()
         only = arguments.get("only") or []
         packed: dict[str, str] = {}
         apps = []
         try:
             for app in arguments["apps"]:
                 app = {**app, "source": dict(app["source"])}
-                # going back needs no source, which may be gone
-                if (not only or app["name"] in only) and arguments["phase"] != "rollback":
+                # only building needs the source, which may be gone when it is time to go back
+                if (not only or app["name"] in only) and arguments["phase"] == "build":
                     local = self._local(app, task_vars)
                     if local:
                         packed[app["name"]] = local
                         app["source"]["digest"] = digest(local)
                 apps.append(app)
             arguments["apps"] = apps
-            if packed and arguments["phase"] == "build" and not self._task.check_mode:
+            if packed and (self._play_context.diff or not self._task.check_mode):
                 arguments["uploads"] = self._uploads(packed, arguments, task_vars)
-            result.update(
-                self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
-            )
+            result.update(self._without_the_dead(arguments, task_vars))
         finally:
             for path in packed.values():
                 os.unlink(path)
             self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
+
+    def _without_the_dead(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The module's answer; apps that a run of this machine had, which has ended since, are tried again."""
+        answer: dict[str, Any] = self._execute_module(
+            module_name=MODULE, module_args=arguments, task_vars=task_vars
+        )
+        dead = {name: run for name, run in answer.get("locked", {}).items() if has_ended(run)}
+        if not dead:
+            return answer
+        arguments = {**arguments, "only": sorted(dead), "dead_runs": sorted(set(dead.values()))}
+        again = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        for part in ("releases", "outcomes", "failed_apps"):
+            kept = {name: found for name, found in answer.get(part, {}).items() if name not in dead}
+            again[part] = {**kept, **again.get(part, {})}
+        again["pending"] = sorted({*answer.get("pending", []), *again.get("pending", [])})
+        again["changed"] = bool(answer.get("changed") or again.get("changed"))
+        return again
 
     def _local(self, app: dict[str, Any], task_vars: dict[str, Any]) -> str | None:
         """A file on the controller that holds the app's code, or nothing when the host fetches it."""
@@ -109,6 +127,38 @@ class ActionModule(ActionBase):
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         return str(self._connection._shell.tmpdir)
+
+
+def this_run() -> str:
+    """What tells this run of ansible-playbook from all others: its machine, process and start."""
+    return f"{machine()} {os.getppid()} {start_of(os.getppid())}"
+
+
+def has_ended(run: str) -> bool:
+    """Whether a run is one of this machine's that is no more."""
+    name, _space, rest = run.partition(" ")
+    pid, _space, start = rest.partition(" ")
+    return name == machine() and pid.isdigit() and start_of(int(pid)) != start
+
+
+def machine() -> str:
+    """This machine since it was started; containers have process numbers of their own."""
+    found = [socket.gethostname()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            found.append(os.readlink(path) if path.endswith("/pid") else Path(path).read_text().strip())
+        except OSError:
+            continue
+    return "/".join(found)
+
+
+def start_of(pid: int) -> str:
+    """When a process was started, as ps tells it on every system; empty when there is none."""
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    done = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, env=environment, check=False
+    )
+    return done.stdout.strip()
 
 
 def find(path: str, base: str) -> str:

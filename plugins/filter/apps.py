@@ -39,6 +39,18 @@ def without(mapping: Any, *keys: str) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if key not in keys}
 
 
+def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
+    """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them."""
+    found: dict[str, str] = {}
+    for host in hosts:
+        variables = hostvars[host]
+        for step in ("__django_app_built", "__django_app_migrated"):
+            if step in variables:
+                for name, message in dict(variables[step].get("failed_apps", {})).items():
+                    found.setdefault(str(name), f"{host}: {message}" if len(hosts) > 1 else str(message))
+    return found
+
+
 class FilterModule:
     """Projections of resolved apps onto what each role understands."""
 
@@ -54,6 +66,8 @@ class FilterModule:
             "supervisord_programs": wiring.supervisord_programs,
             "nginx_sites": wiring.nginx_sites,
             "without": without,
+            "failed_apps": failed_apps,
+            "notifications": wiring.notifications,
             "local_apps": wiring.local_apps,
             "release_specs": wiring.release_specs,
             "release_secrets": wiring.release_secrets,

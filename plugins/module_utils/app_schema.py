@@ -296,9 +296,70 @@ HEALTH = Object(
             default=[],
         ),
         "timeout": Int("seconds that a new release has to answer", low=1, high=600, default=45),
+        "watch": Int(
+            "seconds that it is watched for once it is live; where it fails, the release before serves again",
+            high=600,
+            default=1,
+        ),
     },
     short="path",
     doc="how a new release shows that it works",
+    default={},
+)
+
+MIGRATE = Object(
+    {
+        "run": Bool("run migrate for each release", default=True),
+        "gate": Bool(
+            "hold migrations that would break the code that is still running, until "
+            "-e allow_unsafe_migrations=true",
+            default=True,
+        ),
+        "dump": Bool("save the database before it is migrated", default=True),
+        "lock_timeout": Int(
+            "seconds that a migration may wait for a lock, with the site's queries waiting behind it",
+            low=1,
+            high=3600,
+            default=5,
+        ),
+        "statement_timeout": Int("seconds that one statement may take", low=1, high=86400, default=60),
+    },
+    short="run",
+    doc="how a new release changes the database",
+    default={},
+)
+
+
+def _hook(doc: str) -> List:
+    return List(Str("a shell command"), doc=doc, default=[])
+
+
+HOOKS = Object(
+    {
+        "before_build": _hook("in the source, before the dependencies are installed"),
+        "after_build": _hook("in the new release, when it is complete"),
+        "before_switch": _hook(
+            "in the new release, when the database is migrated and the release has been tried"
+        ),
+        "after_switch": _hook("in the new release, when it is live; one that fails rolls it back"),
+    },
+    doc="the app's own commands at certain moments of a deploy, run by its user; one that fails ends the deploy",
+    default={},
+)
+
+NOTIFY = Object(
+    {
+        "command": Str(
+            "command on the controller that gets the outcome as JSON on its standard input and as HOMEPORT_* variables"
+        ),
+        "url": Str(
+            "address that the outcome is posted to as JSON; one that is secret goes to the vault's notify_url",
+            pattern=r"https?://[^\s]+",
+            hint="must be an http or https address",
+        ),
+    },
+    short="command",
+    doc="who is told how a deploy or a rollback ended",
     default={},
 )
 
@@ -421,7 +482,9 @@ APP = Object(
             doc="commands run in the source after the dependencies are there, before collectstatic",
             default=[],
         ),
-        "migrate": Bool("run migrate for each release that needs it", default=True),
+        "migrate": MIGRATE,
+        "hooks": HOOKS,
+        "notify": NOTIFY,
         "database": DATABASE,
         "cache": _service("the cache"),
         "broker": _service("the broker of the task queues"),
@@ -475,6 +538,11 @@ SECRETS = Object(
         "database_url": Str("address of a database that exists already"),
         "cache_url": Str("address of a cache that exists already"),
         "broker_url": Str("address of a broker that exists already"),
+        "notify_url": Str(
+            "address that the outcome of a deploy is posted to",
+            pattern=r"https?://[^\s]+",
+            hint="must be an http or https address",
+        ),
         "deploy_key": Str("private SSH key that may read the git repository", multiline=True),
         "git": Str("address of the git repository with a token in it, used instead of source.git"),
     }

@@ -182,6 +182,8 @@ def _check_app(
         (f"vault_django_apps.{name}.database_url", secrets.get("database_url")),
     ):
         _check_database_url(url, url_path, problems)
+    if "url" in app.get("notify", {}) and "notify_url" in secrets:
+        problems.add(f"{path}.notify.url", f"is also in vault_django_apps.{name}.notify_url; keep one")
     if "url" in app.get("database", {}) and "database_url" in secrets:
         problems.add(f"{path}.database.url", f"is also in vault_django_apps.{name}.database_url; keep one")
     if not problems:
@@ -287,6 +289,7 @@ def _resolve_one(
         "server_packages": _server_packages(app, static, database),
         "environment": environment,
         "release_environment": release_environment,
+        "notify": {**app["notify"], **({"url": secrets["notify_url"]} if "notify_url" in secrets else {})},
         "source_secrets": {key: secrets[key] for key in ("deploy_key", "git") if key in secrets},
     }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 
 SHORTEST_SECRET = 32
 
@@ -27,3 +28,11 @@ def derive(homeport_secret: str, app: str, purpose: str) -> str:
 def derive_long(homeport_secret: str, app: str, purpose: str) -> str:
     """The same with twice the length: two derived secrets, one after the other."""
     return derive(homeport_secret, app, purpose) + derive(homeport_secret, app, f"{purpose}/2")
+
+
+def digests(values: Mapping[str, str]) -> dict[str, str]:
+    """What tells whether values are the same, where they themselves must not be seen."""
+    return {
+        name: hmac.new(name.encode(), str(value).encode(), hashlib.sha256).hexdigest()
+        for name, value in values.items()
+    }

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
@@ -63,6 +64,7 @@ def fingerprint(layout: Layout, revision: str) -> str:
     digest = hashlib.sha256()
     recipe = {key: layout.spec.get(key) for key in RECIPE}
     recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
+    recipe["hooks"] = [layout.spec["hooks"][moment] for moment in ("before_build", "after_build")]
     digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
     for folder, folders, files in os.walk(layout.config):
         folders.sort()
@@ -106,13 +108,13 @@ class Build:
         self.id = f"{stamp}-{mark[:8]}"
         self.folder = f"{layout.releases}/{self.id}"
         self.spec = layout.spec
+        self.started = time.monotonic()
         self.record: dict[str, Any] = {"id": self.id, "revision": revision, "fingerprint": mark}
 
     def run(self) -> dict[str, Any]:
         """Builds the release and returns its record. A failed build leaves no folder behind."""
         self.check_space()
         self.sweep()
-        self.started = time.monotonic()
         try:
             self.build()
         except BaseException:
@@ -147,6 +149,27 @@ class Build:
 
     def build(self) -> None:
         layout, spec = self.layout, self.spec
+        source, project, answer = self.prepare()
+        self.keep_data(answer)
+        self.record.update({key.lower(): value for key, value in answer.items()})
+        self.record["application"] = self.find_application(answer, project)
+        self.write("config/application", self.record["application"] + "\n")
+        self.record["static_root"] = self.find_static(answer, source)
+        if self.record["static_root"] and spec["static"]["server"] == "nginx":
+            if spec["static"]["precompress"]:
+                as_app(layout, precompress, self.record["static_root"])
+            publish(self.record["static_root"], layout)
+        run_hooks(layout, self.folder, "after_build", self.revision)
+        self.record["bytes"] = folder_size(self.folder)
+        self.step("publish")
+
+    def prepare(self, trial: bool = False) -> tuple[str, str, dict[str, Any]]:
+        """Code, dependencies and settings: the folders of source and project, and what the project says of itself.
+
+        A trial runs nothing of the app's own but its settings, and leaves no trace outside of the release.
+        """
+        layout, spec = self.layout, self.spec
+        self.started = time.monotonic()
         # The release itself is root's: what root writes there, code that the build runs cannot have replaced
         # by a link. Only src, venv and static are the app's.
         os.mkdir(self.folder, 0o750)
@@ -162,6 +185,8 @@ class Build:
             raise DeployError(
                 f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}"
             )
+        if not trial:
+            run_hooks(layout, self.folder, "before_build", self.revision, source)
         self.add_configuration(source)
         manage, project = self.find_manage(source)
         self.record["requirements"] = Requirements(
@@ -169,23 +194,13 @@ class Build:
         ).install()
         self.step("requirements")
         self.write_environment(manage, project, source)
-        self.keep_shared(source)
-        for command in spec["build"]:
+        self.keep_shared(source, trial=trial)
+        for command in [] if trial else spec["build"]:
             self.command(command, source)
         self.step("commands")
-        answer = self.probe()
+        answer = self.probe(collect=not trial)
         self.step("settings and static files")
-        self.keep_data(answer)
-        self.record.update({key.lower(): value for key, value in answer.items()})
-        self.record["application"] = self.find_application(answer, project)
-        self.write("config/application", self.record["application"] + "\n")
-        self.record["static_root"] = self.find_static(answer, source)
-        if self.record["static_root"] and spec["static"]["server"] == "nginx":
-            if spec["static"]["precompress"]:
-                as_app(layout, precompress, self.record["static_root"])
-            publish(self.record["static_root"], layout)
-        self.record["bytes"] = folder_size(self.folder)
-        self.step("publish")
+        return source, project, answer
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         path = f"{self.folder}/{name}"
@@ -278,10 +293,10 @@ class Build:
         argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", f"cd {shlex.quote(source)}\n{command}"]
         self.runner.run(argv, f"the build command '{command}'")
 
-    def probe(self) -> dict[str, Any]:
+    def probe(self, collect: bool = True) -> dict[str, Any]:
         live = self.layout.record(self.layout.current)
         question = {
-            "collect": self.spec["static"]["collect"] and self.spec["static"]["server"] != "none",
+            "collect": collect and self.spec["static"]["collect"] and self.spec["static"]["server"] != "none",
             "mark": MARK,
             "release": self.folder,
             "static_digest": live.get("static_digest", "")
@@ -316,13 +331,21 @@ class Build:
             )
         return answer
 
-    def keep_shared(self, source: str) -> None:
+    def keep_shared(self, source: str, trial: bool = False) -> None:
         """What the app names itself, before build commands look for it."""
         for path in self.spec["shared"]:
             name = path.rstrip("/")
-            self.link_shared(
-                f"{source}/{name}", f"{self.layout.shared}/files/{name}", is_folder(source, path)
-            )
+            here, kept = f"{source}/{name}", f"{self.layout.shared}/files/{name}"
+            if trial:
+                borrow(here, kept)
+            else:
+                self.link_shared(here, kept, is_folder(source, path))
+
+    def borrow_databases(self, answer: dict[str, Any]) -> None:
+        """Has a trial look at the app's own SQLite files, where they survive releases."""
+        for name in answer["sqlite"]:
+            if os.path.realpath(name).startswith(os.path.realpath(f"{self.folder}/src") + "/"):
+                borrow(name, f"{self.layout.shared}/data/{os.path.basename(name)}")
 
     def keep_data(self, answer: dict[str, Any]) -> None:
         """Data that the project keeps beside its code moves to where it survives the release."""
@@ -405,6 +428,18 @@ def is_folder(source: str, path: str) -> bool:
         if os.path.exists(found)
         else path.endswith("/") or "." not in os.path.basename(path)
     )
+
+
+def borrow(path: str, kept: str) -> None:
+    """Replaces ``path`` by a link to ``kept`` where that exists."""
+    if not os.path.lexists(kept):
+        return
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.symlink(kept, path)
 
 
 def settings_module(manage: str) -> str:

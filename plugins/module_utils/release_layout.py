@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import grp
 import json
 import os
 import pwd
 import subprocess
-import time
-from typing import Any
+from typing import IO, Any
 
 LIBRARY = "/usr/local/lib/homeport"
 RUNTIME = "/run/homeport"
@@ -26,9 +24,15 @@ class DeployError(Exception):
 class Layout:
     """The folders of one app."""
 
-    def __init__(self, spec: dict[str, Any], secrets: dict[str, str] | None = None) -> None:
+    def __init__(self, spec: dict[str, Any], secrets: dict[str, Any] | None = None) -> None:
         self.spec = spec
-        self.secrets = secrets or {}
+        self.secrets: dict[str, str] = {
+            key: value for key, value in (secrets or {}).items() if isinstance(value, str)
+        }
+        # environment and processes that are wanted, where a plan compares them
+        self.planned: dict[str, dict[str, str]] = {
+            key: value for key, value in (secrets or {}).items() if isinstance(value, dict)
+        }
         self.name: str = spec["name"]
         self.user: str = spec["user"]
         self.home: str = spec["home"]
@@ -164,37 +168,27 @@ class Runner:
             )
         return done.stdout
 
+    def pipe(
+        self, argv: list[str], what: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
+    ) -> None:
+        """Runs ``argv`` on files that the app itself may not be able to open."""
+        done = subprocess.run(
+            argv,
+            cwd=f"{self.layout.home}/home",
+            env=self.base,
+            **self.identity(),
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout or subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode:
+            told = tail(done.stderr.decode(errors="replace"))
+            raise DeployError(f"{what} failed (exit status {done.returncode}):\n{told}")
+
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
         """The same within a release: its environment, its virtual environment, its project folder."""
         return self.run([f"{LIBRARY}/run", release, *argv], what, **options)
-
-
-class Lock:
-    """One deploy of an app at a time. The kernel frees it when the holder dies, so none is ever stale."""
-
-    def __init__(self, layout: Layout, holder: str) -> None:
-        self.path = f"{layout.home}/deploy.lock"
-        self.holder = holder
-        self.name = layout.name
-        self.stream: Any = None
-
-    def __enter__(self) -> Lock:
-        self.stream = open(self.path, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.stream.seek(0)
-            who = self.stream.read().strip() or "another run"
-            self.stream.close()
-            raise DeployError(f"{self.name} is being deployed by {who}; wait for it to end") from None
-        self.stream.truncate(0)
-        self.stream.write(f"{self.holder} since {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}\n")
-        self.stream.flush()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.stream.truncate(0)
-        self.stream.close()
 
 
 def tail(text: str, lines: int = 25, width: int = 400) -> str:

@@ -67,22 +67,30 @@ answer["sqlite"] = [
     if str(database.get("ENGINE", "")).rsplit(".", 1)[-1] in ("sqlite3", "spatialite")
 ]
 from django.core.checks import run_checks, ERROR
-failed = [message for message in run_checks() if message.is_serious(ERROR) and not message.is_silenced()]
+messages = [message for message in run_checks(include_deployment_checks=True) if not message.is_silenced()]
+mild = [message for message in messages if not message.is_serious(ERROR)]
+answer["warnings"] = ["%s: %s" % (message.id, message.msg.partition("\n")[0]) for message in mild]
+failed = [message for message in messages if message.is_serious(ERROR)]
 if failed:
     sys.stderr.write("the system check found errors:\n" + "\n".join(str(message) for message in failed) + "\n")
     sys.exit(3)
+from importlib.metadata import distributions
+answer["packages"] = {str(found.metadata["Name"]): found.version for found in distributions()}
+from django.db.migrations.loader import MigrationLoader
+loader = MigrationLoader(None, load=False)
+loader.load_disk()
+answer["migrations"] = sorted("%s.%s" % key for key in loader.disk_migrations)
 if wanted["collect"] and answer["staticfiles"]:
     if not answer["STATIC_ROOT"]:
         sys.stderr.write("STATIC_ROOT is not set in %s\n" % os.environ.get("DJANGO_SETTINGS_MODULE"))
         sys.exit(4)
     import hashlib
-    from importlib.metadata import distributions
     from django.contrib.staticfiles.finders import get_finders
     # Everything that collectstatic makes its result from: where it is as for the live release, the result is too.
     digest = hashlib.sha256()
     names = ("STORAGES", "STATICFILES_STORAGE", "STATIC_URL", "STATICFILES_DIRS", "INSTALLED_APPS")
     told = [str(getattr(settings, name, "")).replace(wanted["release"], "") for name in names]
-    told += sorted("%s %s" % (found.metadata["Name"], found.version) for found in distributions())
+    told += sorted("%s %s" % found for found in answer["packages"].items())
     told.append(answer["STATIC_ROOT"].replace(wanted["release"], ""))
     digest.update(repr(told).encode())
     for finder in get_finders():
@@ -115,3 +123,12 @@ from django.test import Client
 Client().get(path, HTTP_HOST=host, HTTP_X_FORWARDED_PROTO=scheme, secure=scheme == "https")
 """
 )
+
+# What the deployment checks say of every site that is served without HTTPS.
+WITHOUT_HTTPS = ("security.W004", "security.W008", "security.W012", "security.W016")
+
+
+def told_warnings(warnings: list[str], site_url: str) -> list[str]:
+    """What `check --deploy` says that an app can do something about, in one sentence each."""
+    expected = () if site_url.startswith("https:") else WITHOUT_HTTPS
+    return [text.partition(". ")[0] for text in warnings if not text.startswith(expected)]

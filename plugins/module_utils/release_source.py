@@ -170,6 +170,27 @@ class Source:
                 what,
             )
 
+    def commits(self, before: str, after: str) -> list[str]:
+        """The commits that lie between two, newest first; fetched without their files, into a folder of their own."""
+        folder = self.layout.own_folder(f"{self.layout.cache}/git-history-{os.getpid()}", 0o700)
+        what = f"looking for the commits of {self.git}"
+        try:
+            self._git(["init", "--quiet", "--bare", folder], what)
+            fetch = ["-C", folder, "fetch", "--quiet", "--no-tags", "--filter=tree:0", "--", self.address]
+            self._git([*fetch, after], what)
+            try:
+                self._git(["-C", folder, "cat-file", "-e", f"{before}^{{commit}}"], what)
+            except DeployError:  # another branch
+                self._git([*fetch, before], what)
+            log = ["-C", folder, "log", "--no-decorate", "--format=%h %as %an: %s"]
+            lines = self._git([*log, f"{before}..{after}"], what).splitlines()
+            gone = self._git([*log, f"{after}..{before}"], what).splitlines()
+            return lines + [f"no more: {line}" for line in gone]
+        except DeployError as error:
+            return [f"the commits between cannot be told: {str(error).splitlines()[-1]}"]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _download(self, target: str) -> str:
         url = self.spec["archive"]
         path = f"{target}.download"

@@ -17,9 +17,12 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
+from ansible_collections.homeport.django.plugins.module_utils.release_database import prune_dumps
+from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
@@ -36,7 +39,12 @@ from ansible_collections.homeport.django.plugins.module_utils.supervisor_client 
 
 SLOTS = ("0", "1")
 STOP_WEB = 100  # seconds: a little over supervisord's own patience with a web process
+STRIKES = 3  # answers in a row that are not healthy: one may be a visitor's fault, who uses up the workers
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
+
+
+class RolledBack(DeployError):
+    """The release failed once it was live, and the one before serves again."""
 
 
 class Switch:
@@ -87,23 +95,116 @@ class Switch:
         before = self.layout.current
         old_slot = next((slot for slot in SLOTS if before and self.slot_release(slot) == before), None)
         seconds = {}
-        if not (before == release and old_slot is not None and self.serves(old_slot, release)):
+        switched = not (before == release and old_slot is not None and self.serves(old_slot, release))
+        earlier = self.layout.resolve_link(f"{self.layout.home}/previous")
+        if switched:
             started = time.monotonic()
             self.try_out(release)
+            run_hooks(self.layout, release, "before_switch")
             seconds["try"] = round(time.monotonic() - started, 2)
             started = time.monotonic()
-            new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
-            self.start_slot(new_slot, release)
-            if before and before != release:
-                self.layout.point(f"{self.layout.home}/previous", before)
-            self.layout.point(f"{self.layout.home}/current", release)
-            self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
+            self.switch(release, before, old_slot)
             seconds["switch"] = round(time.monotonic() - started, 2)
         started = time.monotonic()
-        self.renew_workers(os.path.basename(release))
+        try:
+            self.watch(0)  # before the workers, which may take long to stop
+            self.renew_workers(os.path.basename(release))
+            self.watch(self.layout.spec["health"]["watch"])
+            if switched:
+                run_hooks(self.layout, release, "after_switch")
+        except DeployError as error:
+            if not (switched and before and before != release):
+                raise
+            raise self.go_back(before, release, earlier, error) from error
         seconds["workers"] = round(time.monotonic() - started, 2)
         self.prune()
         return seconds
+
+    def switch(self, release: str, before: str | None, old_slot: str | None) -> None:
+        """Has the free slot serve ``release``, then the other one finish."""
+        new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
+        self.start_slot(new_slot, release)
+        if before and before != release:
+            self.layout.point(f"{self.layout.home}/previous", before)
+        self.layout.point(f"{self.layout.home}/current", release)
+        self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """No worker runs, and visitors are told to wait, while the database is exchanged."""
+        workers = [
+            name
+            for name, state in self.running().items()
+            if not name.startswith(f"{self.group}:") and not state.startswith("(")
+        ]
+        flag = f"{self.layout.home}/maintenance/on"
+        ours = os.path.isdir(os.path.dirname(flag)) and not os.path.exists(flag)
+        if ours:
+            os.close(os.open(flag, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        try:
+            self.supervisor.stop(workers, self.layout.spec["stop_timeout"] + 10)
+            yield
+        finally:
+            for name in workers:
+                self.supervisor.start(name)  # those that a switch has started already stay as they are
+            if ours:
+                os.unlink(flag)
+
+    def go_back(self, before: str, release: str, earlier: str | None, why: DeployError) -> DeployError:
+        """Puts the release that served before live again; returns the error that tells of it."""
+        previous = f"{self.layout.home}/previous"
+        new_slot = next((slot for slot in SLOTS if self.slot_release(slot) == release), None)
+        names = os.path.basename(release), os.path.basename(before)
+        try:
+            self.switch(before, release, new_slot)
+            self.layout.point(self.layout.next_link, before)
+            if earlier:
+                self.layout.point(previous, earlier)
+            else:
+                os.unlink(previous)
+            self.renew_workers(names[1])
+        except DeployError as error:
+            return DeployError(
+                f"{why}\n{names[0]} was live, and going back to {names[1]} failed as well: {error}"
+            )
+        return RolledBack(f"{why}\nThat was after the switch: rolled back, {names[1]} serves again")
+
+    def watch(self, seconds: float) -> None:
+        """Asks for the health page where visitors do; with some seconds, until it has been good for so long and
+        all processes have settled."""
+        end_time = time.monotonic() + seconds
+        failures = 0
+        while True:
+            states = self.states() if seconds else {}
+            ended = [name for name, state in states.items() if state in ("BACKOFF", "FATAL", "EXITED")]
+            if ended:
+                printed = self.printed(ended[0])
+                raise DeployError(f"the new release is live, but {', '.join(ended)} ended{printed}")
+            problem = self.problem(min(10, self.layout.spec["health"]["timeout"]))
+            failures = failures + 1 if problem else 0
+            if failures >= STRIKES:
+                raise DeployError(f"the new release is live, but {problem}")
+            if not failures and "STARTING" not in states.values() and time.monotonic() >= end_time:
+                return
+            time.sleep(0.2)
+
+    def states(self) -> dict[str, str]:
+        found = self.supervisor.processes(f"{self.layout.name}.")
+        return {name: info["statename"] for name, info in found.items()}
+
+    def printed(self, name: str) -> str:
+        """The end of what a process printed."""
+        with open(self.supervisor.info(name)["stdout_logfile"], encoding="utf-8", errors="replace") as stream:
+            return f":\n{tail(stream.read())}"
+
+    def problem(self, patience: float) -> str:
+        """What is wrong with the answer of the release that is live; empty when nothing is."""
+        health = self.layout.spec["health"]
+        try:
+            status, _body = self.ask(self.layout.spec["socket"].partition("://")[2], patience)
+        except (OSError, http.client.HTTPException) as error:
+            return f"does not answer {health['path']}: {error}"
+        return "" if healthy(status, health["status"]) else f"answers {health['path']} with status {status}"
 
     def serves(self, slot: str, release: str) -> bool:
         return self.running().get(f"{self.group}:{slot}") == os.path.basename(release)
@@ -171,8 +272,16 @@ class Switch:
             return "\n" + str(error).partition("\n")[2]
         return ""
 
-    def ask(self, path: str, timeout: float) -> tuple[int, str]:
-        connection = UnixConnection(path, timeout=timeout)
+    def ask(self, address: str, timeout: float) -> tuple[int, str]:
+        """Status and body of the health page, from a unix socket's path or an address with a port."""
+        connection: http.client.HTTPConnection
+        if address.startswith("/"):
+            connection = UnixConnection(address, timeout=timeout)
+        else:
+            host, _colon, port = address.rpartition(":")
+            connection = http.client.HTTPConnection(
+                host.replace("0.0.0.0", "127.0.0.1"), int(port), timeout=timeout
+            )
         url = self.layout.spec["site_url"]
         headers = {
             "Host": url.split("://")[1],
@@ -205,10 +314,9 @@ class Switch:
 
         wait_until(settled, self.layout.spec["health"]["timeout"])
         if not os.path.exists(ready):
-            log = self.supervisor.info(name)["stdout_logfile"]
+            printed = self.printed(name)
             self.stop_slot(slot)
-            with open(log, encoding="utf-8", errors="replace") as stream:
-                raise DeployError(f"the new release did not come up in {name}:\n{tail(stream.read())}")
+            raise DeployError(f"the new release did not come up in {name}{printed}")
 
     def stop_slot(self, slot: str) -> None:
         """Lets the slot's requests finish, and puts it back to sleep."""
@@ -258,6 +366,7 @@ class Switch:
                 os.unlink(f"{release}/release.json")  # from here on it counts as incomplete
                 shutil.rmtree(release, ignore_errors=True)
         withdraw(layout, layout.known_releases())
+        prune_dumps(layout, layout.spec["keep_releases"])
 
 
 def healthy(status: int, expected: list[int]) -> bool:

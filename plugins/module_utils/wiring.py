@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.derive import digests
+
 Apps = Mapping[str, Mapping[str, Any]]
 
 LIBRARY = "/usr/local/lib/homeport"
@@ -166,13 +168,14 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     keys = (
         "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build",
         "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
-        "release_environment", "keep_releases",
+        "release_environment", "keep_releases", "hooks",
     )  # fmt: skip
     return [
         {
             **{key: app[key] for key in keys if key in app},
             "application": app["web"].get("application", ""),
             "server": app["web"]["server"],
+            "socket": app["web"]["socket"],
             "workers": app["web"]["workers"],
             "file_paths": list(app["files"]),
             "stop_timeout": max(
@@ -183,9 +186,23 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     ]
 
 
-def release_secrets(apps: Apps) -> dict[str, dict[str, str]]:
-    """What the release module must not log: keys and addresses that lead to private code."""
-    return {name: app["source_secrets"] for name, app in apps.items() if app["source_secrets"]}
+def release_secrets(apps: Apps, planning: bool = False) -> dict[str, dict[str, Any]]:
+    """What the release module must not log: keys and addresses that lead to private code, and for a plan digests
+    of what the app's environment and processes are to be."""
+    found: dict[str, dict[str, Any]] = {name: dict(app["source_secrets"]) for name, app in apps.items()}
+    if planning:
+        for name, app in apps.items():
+            commands = {
+                key: options["command"] for key, options in {**app["processes"], **app["schedules"]}.items()
+            }
+            found[name]["environment"] = digests(app["environment"])
+            found[name]["processes"] = digests(commands)
+    return {name: values for name, values in found.items() if values}
+
+
+def notifications(apps: Apps) -> dict[str, dict[str, str]]:
+    """Whom to tell how a deploy ended, by app."""
+    return {name: app["notify"] for name, app in apps.items() if app["notify"]}
 
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -238,6 +255,8 @@ def system_packages(apps: Apps) -> list[str]:
     packages = {package for app in apps.values() for package in app["system_packages"]}
     if any("git" in app["source"] for app in apps.values()):
         packages |= {"git", "openssh-client"}
+    if any(app["database"]["engine"] == "postgres" for app in apps.values()):
+        packages.add("postgresql-client")  # a database is dumped before it is migrated
     return sorted(packages)
 
 

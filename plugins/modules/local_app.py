@@ -107,7 +107,7 @@ class LocalApp:
         found, project = Build(self.layout, "", "local", None).find_manage(source)
         changed = self.install(source, project)
         manage = found.replace("python ", f"{self.home}/venv/bin/python ", 1).split()
-        if self.spec["migrate"]:
+        if self.spec["migrate"]["run"]:
             out = self.runner.run([*manage, "migrate", "--noinput"], "migrate", cwd=project)
             changed = changed or "Applying " in out
         mark = hashlib.sha256(

@@ -11,7 +11,9 @@ short_description: Build releases of Django apps and put them live without losin
 description:
   - One call handles all apps of a host. The three phases are separate tasks, so that a set of hosts
     builds everywhere, migrates once and then switches.
-  - A phase that fails leaves the release that is live serving.
+  - A phase that fails leaves the release that is live serving. V(build) and V(migrate) tell in RV(failed_apps)
+    what failed, so that the other apps go on and no host switches to what failed on another; the call with
+    V(activate) gets it in O(failed) and fails.
   - What is done follows from the state of the host alone, so that a run that was cut off is finished by
     the next one.
 options:
@@ -19,9 +21,12 @@ options:
     description:
       - V(plan) says what V(build) would do.
       - V(build) makes a release of every app whose code or configuration is not that of its live release.
-      - V(migrate) runs C(migrate) in the newest release of the apps.
-      - V(activate) puts the newest release of the apps live and renews their processes.
-      - V(rollback) puts an earlier release that was kept live again. The database stays as it is.
+        In check mode with diff it shows what that release would bring.
+      - V(migrate) runs C(migrate) in the newest release of the apps, after a dump.
+      - V(activate) puts the newest release of the apps live and renews their processes. Where it fails once it
+        is live, the release before is put live again.
+      - V(rollback) puts an earlier release that was kept live again. The database stays as it is unless
+        O(restore) is set.
     type: str
     choices: [plan, build, migrate, activate, rollback]
     required: true
@@ -36,17 +41,49 @@ options:
     elements: str
     default: []
   secrets:
-    description: What only an app's own code may see, by app. Keys of each - C(deploy_key), C(git).
+    description:
+      - What only an app's own code may see, by app. Keys of each - C(deploy_key), C(git), and for a plan
+        C(environment) and C(processes).
     type: dict
     default: {}
+  failed:
+    description:
+      - Apps that failed on any host of the run, with the reason. They are left as they are, and V(activate)
+        ends with an error.
+    type: dict
+    default: {}
+  allow_unsafe_migrations:
+    description: Run migrations that break the code which is still running.
+    type: bool
+    default: false
   to:
     description: For V(rollback), the release by its name. By default the one that was live before.
     type: str
     default: ""
+  restore:
+    description:
+      - For V(rollback), put the database back as it was dumped before the releases that are gone back from.
+        What was written since is lost; a dump of the present state is made first.
+    type: bool
+    default: false
+  unlock:
+    description: Take the app from a run that has died, or that was told to wait for a long time.
+    type: bool
+    default: false
   holder:
-    description: Who deploys, for the message that somebody else gets who tries at the same time.
+    description: Who deploys, for the message that somebody else gets who tries at the same time. Set by the
+      action plugin.
     type: str
     default: ""
+  run:
+    description: What tells this run from others. Set by the action plugin.
+    type: str
+    default: ""
+  dead_runs:
+    description: Runs of this controller that have ended. Set by the action plugin.
+    type: list
+    elements: str
+    default: []
   base:
     description: Folder on the controller that C(source.path) and C(source.archive) are relative to. Read
       by the action plugin.
@@ -76,118 +113,262 @@ releases:
   description: What was done for each app.
   returned: always
   type: dict
+failed_apps:
+  description: Apps for which it failed, with the reason.
+  returned: always
+  type: dict
+outcomes:
+  description: For apps with which the run has ended, the line that was added to their record, with the first
+    line of its message.
+  returned: always
+  type: dict
+locked:
+  description: Apps that another run has, and that run.
+  returned: always
+  type: dict
 """
 
 import os
+import time
 import traceback
 import xmlrpc.client
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils import release_history
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build, fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.release_database import (
+    Database,
+    Held,
+    dump_before,
+    migrations_between,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
     Layout,
-    Lock,
     Runner,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
+from ansible_collections.homeport.django.plugins.module_utils.release_plan import Plan, shown
+from ansible_collections.homeport.django.plugins.module_utils.release_probe import told_warnings
 from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
-from ansible_collections.homeport.django.plugins.module_utils.release_switch import Switch
+from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 
 
-def build(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
-    """The newest wanted release, built if need be; pending unless it is live on every process."""
-    if not os.path.isdir(layout.releases):  # check mode on a bare host
-        return {"pending": True, "changed": True, "action": "first release"}
-    revision = Source(layout, Runner(layout)).revision()
-    mark = fingerprint(layout, revision)
-    dry = module.check_mode or module.params["phase"] == "plan"
-    current = layout.current
-    live = layout.record(current)
-    if current and live.get("fingerprint") == mark:
-        if not dry:
-            layout.point(layout.next_link, current)
-        settled = os.path.exists(SOCKET) and Switch(layout, Supervisor()).is_settled()
-        return {
-            "pending": not settled,
-            "changed": not settled,
-            "action": "none" if settled else "finish",
-            "revision": revision,
-        }
-    ready = [path for path in layout.known_releases() if layout.record(path).get("fingerprint") == mark]
-    result = {"pending": True, "changed": True, "revision": revision, "live": live.get("revision", "")}
-    if ready:
-        if not dry:
-            layout.point(layout.next_link, ready[-1])
-        return {**result, "action": "put live", "release": os.path.basename(ready[-1])}
-    if dry:
-        return {**result, "action": "build"}
-    record = Build(layout, revision, mark, module.params["uploads"].get(layout.name)).run()
-    layout.point(layout.next_link, f"{layout.releases}/{record['id']}")
-    return {**result, "action": "build", "release": record["id"], "seconds": record["seconds"]}
+class Step:
+    """One phase of a run for one app."""
 
+    def __init__(self, module: AnsibleModule, layout: Layout, lock: Lock | None) -> None:
+        self.module = module
+        self.layout = layout
+        self.lock = lock
+        self.dry = lock is None
+        self.release = ""  # what this run wants to be live
 
-def chosen(layout: Layout) -> str:
-    """The release that the build phase chose."""
-    release = layout.resolve_link(layout.next_link)
-    if not release:
-        raise DeployError("there is no release to go on with; run the build phase first")
-    return release
+    def build(self) -> dict[str, Any]:
+        """The newest wanted release, built if need be; pending unless it is live on every process."""
+        layout = self.layout
+        if not os.path.isdir(layout.releases):  # check mode on a bare host
+            return {"pending": True, "changed": True, "action": "first release"}
+        revision = Source(layout, Runner(layout)).revision()
+        mark = fingerprint(layout, revision)
+        live = layout.record(layout.current)
+        result: dict[str, Any] = {"pending": True, "changed": True, "revision": revision}
+        if layout.current and live.get("fingerprint") == mark and not self.replanned():
+            settled = os.path.exists(SOCKET) and Switch(layout, Supervisor()).is_settled()
+            self.choose(layout.current, done=settled)
+            action = "none" if settled else "finish"
+            return {**result, "pending": not settled, "changed": not settled, "action": action}
+        result["live"] = live.get("revision", "")
+        ready = [path for path in layout.known_releases() if layout.record(path).get("fingerprint") == mark]
+        if ready and not self.replanned():
+            self.choose(ready[-1])
+            return {**result, "action": "put live", "release": os.path.basename(ready[-1])}
+        upload = self.module.params["uploads"].get(layout.name)
+        if self.dry:
+            if self.planning:
+                result["plan"] = Plan(layout, revision, mark, upload).show()
+            return {**result, "action": "build"}
+        record = Build(layout, revision, mark, upload).run()
+        self.choose(f"{layout.releases}/{record['id']}")
+        warnings = told_warnings(record["warnings"], layout.spec["site_url"])
+        if warnings:
+            self.module.warn(f"{layout.name}: manage.py check --deploy: {'; '.join(warnings)}")
+        return {**result, "action": "build", "release": record["id"], "seconds": record["seconds"]}
 
+    @property
+    def planning(self) -> bool:
+        return self.dry and self.module._diff and self.module.params["phase"] == "build"
 
-def migrate(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
-    if not layout.spec["migrate"]:
-        return {"changed": False, "action": "none"}
-    release = chosen(layout)
-    # a migration that waits for a lock would make every request behind it wait too
-    environment = {"PGOPTIONS": "-c lock_timeout=15s"}
-    runner = Runner(layout)
-    out = runner.in_release(
-        release, ["manage.py", "migrate", "--noinput", "--verbosity=1"], "migrate", env=environment
-    )
-    applied = [
-        line.split()[1].rstrip(".") for line in out.splitlines() if line.strip().startswith("Applying ")
-    ]
-    return {"changed": bool(applied), "action": "migrate", "applied": applied}
+    def replanned(self) -> bool:
+        """Whether a plan finds settings changed that check mode has not written."""
+        return self.planning and bool(Plan(self.layout, "", "", None).settings_changed())
 
+    def choose(self, release: str, done: bool = False) -> None:
+        self.release = release
+        if self.lock:
+            self.layout.point(self.layout.next_link, release)
+            if done:
+                self.lock.finish()
 
-def activate(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
-    release = chosen(layout)
-    seconds = Switch(layout, Supervisor()).activate(release)
-    return {"changed": True, "action": "live", "release": os.path.basename(release), "seconds": seconds}
+    def chosen(self) -> str:
+        """The release that the build phase chose."""
+        release = self.layout.resolve_link(self.layout.next_link)
+        if not release:
+            raise DeployError("there is no release to go on with; run the build phase first")
+        self.release = release
+        return release
 
+    def migrate(self) -> dict[str, Any]:
+        if not self.layout.spec["migrate"]["run"]:
+            return {"changed": False, "action": "none"}
+        database = Database(self.layout, self.chosen())
+        found = database.migrate(self.layout.current or "", self.module.params["allow_unsafe_migrations"])
+        if self.lock:
+            self.lock.memo["migrations"] = found["applied"]
+        return {"changed": bool(found["applied"]), "action": "migrate", **found}
 
-def rollback(module: AnsibleModule, layout: Layout) -> dict[str, Any]:
-    current = layout.current
-    wanted = module.params["to"]
-    known = {os.path.basename(path): path for path in layout.known_releases()}
-    if wanted and wanted not in known:
-        raise DeployError(f"there is no release {wanted}; kept are {', '.join(known) or 'none'}")
-    target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
-    if not target or not current:
-        raise DeployError("there is no earlier release to go back to")
-    if target == current:
-        raise DeployError(f"{os.path.basename(target)} is the live release already; name another with to")
-    live = os.path.basename(current)
-    result = {"changed": True, "action": "rollback", "release": os.path.basename(target), "before": live}
-    if module.check_mode:
+    def activate(self) -> dict[str, Any]:
+        release = self.chosen()
+        seconds = Switch(self.layout, Supervisor()).activate(release)
+        return {"changed": True, "action": "live", "release": os.path.basename(release), "seconds": seconds}
+
+    def rollback(self) -> dict[str, Any]:
+        layout, wanted = self.layout, self.module.params["to"]
+        known = {os.path.basename(path): path for path in layout.known_releases()}
+        if wanted and wanted not in known:
+            raise DeployError(f"there is no release {wanted}; kept are {', '.join(known) or 'none'}")
+        target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
+        if not target or not layout.current:
+            raise DeployError("there is no earlier release to go back to")
+        if target == layout.current:
+            raise DeployError(f"{os.path.basename(target)} is the live release already; name another with to")
+        name = os.path.basename(target)
+        result: dict[str, Any] = {"changed": True, "action": "rollback", "release": name}
+        between = migrations_between(layout, layout.current, target)
+        if between and not self.module.params["restore"]:
+            self.module.warn(
+                f"{layout.name}: {name} does not know these migrations, which stay applied: "
+                f"{', '.join(between)}. Where it cannot live with them, roll back with -e restore=true, which puts "
+                "back the dump from before them"
+            )
+        dump = dump_before(layout, name) if self.module.params["restore"] else None
+        if dump:
+            result["restored"] = {key: dump[key] for key in ("release", "time", "migrations")}
+        if not self.dry:
+            self.choose(target)
+            switch = Switch(layout, Supervisor())
+            result["seconds"] = self.go_back(switch, dump) if dump else switch.activate(target)
         return result
-    layout.point(layout.next_link, target)
-    return {**result, "seconds": Switch(layout, Supervisor()).activate(target)}
+
+    def go_back(self, switch: Switch, dump: dict[str, Any]) -> dict[str, Any]:
+        """Switches with the database as ``dump`` has it; what the database holds now is kept, too."""
+        layout = self.layout
+        database = Database(layout, layout.current or "")
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        with switch.paused():
+            found = {**database.ask(), "pending": dump["migrations"]}
+            kept = database.dump(found, f"{stamp}-restore", "")
+            self.module.warn(
+                f"{layout.name}: the database goes back to {dump['time']}; what it held until now is kept in {kept}"
+            )
+            database.restore(dump["path"])
+            try:
+                return switch.activate(self.release)
+            except DeployError:
+                database.restore(kept)
+                raise
 
 
-CONSEQUENCES = {
-    "plan": "Nothing that is live was touched",
-    "build": "Nothing that is live was touched",
-    "migrate": (
-        "The code that is live was not touched; whether the database was is said above: migrations that were "
-        "applied before the failing one stay applied"
-    ),
-    "activate": "The release that was live before goes on serving unless the message says otherwise",
-    "rollback": "The release that was live before goes on serving unless the message says otherwise",
+CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise"
+OUTCOMES = ((Held, "held"), (RolledBack, "rolled back"))
+
+
+class Run:
+    """One phase for all apps of the host."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.phase: str = module.params["phase"]
+        self.results: dict[str, dict[str, Any]] = {}
+        self.failed: dict[str, str] = {}
+        self.outcomes: dict[str, dict[str, Any]] = {}
+        self.locked: dict[str, str] = {}
+        self.dry = module.check_mode or self.phase == "plan"
+
+    def run(self) -> None:
+        params = self.module.params
+        for spec in params["apps"]:
+            if params["only"] and spec["name"] not in params["only"]:
+                continue
+            if self.module.check_mode and self.phase not in ("plan", "build", "rollback"):
+                continue
+            self.handle(Layout(spec, params["secrets"].get(spec["name"])))
+
+    def handle(self, layout: Layout) -> None:
+        try:
+            if self.dry or not os.path.isdir(layout.home):
+                step = Step(self.module, layout, None)
+                self.results[layout.name] = getattr(step, STEPS[self.phase])()
+                return
+            params = self.module.params
+            with Lock(
+                layout, params["run"], params["holder"], tuple(params["dead_runs"]), params["unlock"]
+            ) as lock:
+                self.locked_step(layout, lock)
+        except Locked as error:
+            self.locked[layout.name] = error.run
+            self.failed[layout.name] = str(error)
+        except DeployError as error:
+            self.failed[layout.name] = str(error)
+        except (OSError, xmlrpc.client.Error) as error:
+            self.module.debug(traceback.format_exc())
+            self.failed[layout.name] = f"{type(error).__name__}: {error}"
+
+    def locked_step(self, layout: Layout, lock: Lock) -> None:
+        """The step, and the line in the app's record where it ends the run for the app."""
+        before = layout.current or ""
+        if layout.name in self.module.params["failed"]:
+            lock.finish()
+            return
+        step = Step(self.module, layout, lock)
+        try:
+            self.results[layout.name] = getattr(step, STEPS[self.phase])()
+        except Exception as error:
+            outcome = next((name for kind, name in OUTCOMES if isinstance(error, kind)), "failed")
+            self.write_down(step, lock, before, outcome, str(error))
+            raise
+        if self.phase in ("activate", "rollback"):
+            lock.finish()
+            self.write_down(step, lock, before, "live", "")
+
+    def write_down(self, step: Step, lock: Lock, before: str, outcome: str, message: str) -> None:
+        line = release_history.append(
+            step.layout.name,
+            {
+                "verb": "rollback" if self.phase == "rollback" else "deploy",
+                "outcome": outcome,
+                "step": self.phase,
+                "release": os.path.basename(step.release),
+                "before": os.path.basename(before),
+                "revision": step.layout.record(step.release).get("revision", ""),
+                "by": self.module.params["holder"],
+                "seconds": round(time.time() - lock.started, 1),
+                "migrations": lock.memo.get("migrations", []),
+                "message": message,
+            },
+        )
+        self.outcomes[step.layout.name] = {**line, "message": message.partition("\n")[0]}
+
+
+STEPS = {
+    "plan": "build",
+    "build": "build",
+    "migrate": "migrate",
+    "activate": "activate",
+    "rollback": "rollback",
 }
-STEPS = {"plan": build, "build": build, "migrate": migrate, "activate": activate, "rollback": rollback}
 
 
 def main() -> None:
@@ -197,39 +378,42 @@ def main() -> None:
             "apps": {"type": "list", "elements": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "only": {"type": "list", "elements": "str", "default": []},
+            "failed": {"type": "dict", "default": {}},
+            "allow_unsafe_migrations": {"type": "bool", "default": False},
             "to": {"type": "str", "default": ""},
+            "restore": {"type": "bool", "default": False},
+            "unlock": {"type": "bool", "default": False},
             "holder": {"type": "str", "default": ""},
+            "run": {"type": "str", "default": ""},
+            "dead_runs": {"type": "list", "elements": "str", "default": []},
             "base": {"type": "str", "default": ""},
             "uploads": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
-    phase = module.params["phase"]
-    results, problems = {}, []
-    for spec in module.params["apps"]:
-        if module.params["only"] and spec["name"] not in module.params["only"]:
-            continue
-        layout = Layout(spec, module.params["secrets"].get(spec["name"]))
-        if module.check_mode and phase not in ("plan", "build", "rollback"):
-            continue
-        try:
-            if os.path.isdir(layout.home) and not module.check_mode and phase != "plan":
-                with Lock(layout, module.params["holder"]):
-                    results[spec["name"]] = STEPS[phase](module, layout)
-            else:
-                results[spec["name"]] = STEPS[phase](module, layout)
-        except DeployError as error:
-            problems.append(f"{spec['name']}: {error}")
-        except (OSError, xmlrpc.client.Error) as error:
-            module.debug(traceback.format_exc())
-            problems.append(f"{spec['name']}: {type(error).__name__}: {error}")
-    result = {
-        "changed": any(found["changed"] for found in results.values()),
-        "pending": sorted(name for name, found in results.items() if found.get("pending")),
-        "releases": results,
+    run = Run(module)
+    run.run()
+    pending = sorted(name for name, found in run.results.items() if found.get("pending"))
+    result: dict[str, Any] = {
+        "changed": any(found["changed"] for found in run.results.values()),
+        "pending": pending,
+        "releases": run.results,
+        "failed_apps": run.failed,
+        "outcomes": run.outcomes,
+        "locked": run.locked,
     }
-    if problems:
-        module.fail_json(msg="\n\n".join([*problems, CONSEQUENCES[phase] + "."]), **result)
+    plans = {name: found.pop("plan") for name, found in run.results.items() if "plan" in found}
+    if plans:
+        result["diff"] = [{"prepared": shown(name, plan)} for name, plan in plans.items()]
+    if run.phase in ("build", "migrate"):
+        for name, message in run.failed.items():
+            module.warn(f"{name}: {message.partition(chr(10))[0]}")
+        module.exit_json(**result)
+    failed = {**module.params["failed"], **run.failed}
+    if failed:
+        del result["failed_apps"]  # all of that is in the message
+        told = [f"{name}: {message}" for name, message in failed.items()]
+        module.fail_json(msg="\n\n".join([*told, CONSEQUENCE + "."]), **result)
     module.exit_json(**result)
 
 

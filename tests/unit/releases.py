@@ -45,7 +45,7 @@ class HereRunner(Runner):
         return done.stdout
 
 
-def layout(folder: Path, secrets: dict[str, str] | None = None, **fields: Any) -> HereLayout:
+def layout(folder: Path, secrets: dict[str, Any] | None = None, **fields: Any) -> HereLayout:
     """The layout of an app ``blog`` below ``folder``."""
     spec = release_specs({"blog": resolved(**fields)})[0]
     found = HereLayout({**spec, "home": str(folder)}, secrets)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_switch
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Lock, tail
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import (
     Switch,
     end,
@@ -181,6 +181,36 @@ class Supervisor:
         }
 
 
+class Public(Switch):
+    """Answers of the public socket, one after the other; the last for ever."""
+
+    def __init__(self, folder: Path, answers: list[int], **states: str) -> None:
+        super().__init__(layout(folder), None)  # type: ignore[arg-type]
+        self.answers = answers
+        self.found = {f"blog.{name}": state for name, state in states.items()}
+
+    def states(self) -> dict[str, str]:
+        return self.found
+
+    def printed(self, name: str) -> str:
+        return f":\nwhat {name} said"
+
+    def ask(self, address: str, timeout: float) -> tuple[int, str]:
+        assert address == "/run/homeport/blog.sock"
+        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]), ""
+
+
+def test_a_live_release_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    Public(tmp_path / "a", [200], web="RUNNING").watch(0.01)
+    Public(tmp_path / "b", [500, 500, 200]).watch(0.01)  # two bad answers may be a coincidence
+    with pytest.raises(DeployError, match="is live, but answers / with status 500"):
+        Public(tmp_path / "c", [200, 500]).watch(1)
+    with pytest.raises(DeployError, match=r"is live, but blog.queue ended:\nwhat blog.queue said"):
+        Public(tmp_path / "d", [200], web="RUNNING", queue="BACKOFF").watch(0.01)
+    Public(tmp_path / "e", [200], queue="BACKOFF").watch(0)  # workers of the release before, not renewed yet
+
+
 SETTLED = {"web__0": "2", "web__1": "", "queue__0": "2"}
 UNSETTLED: list[dict[str, str | None]] = [
     {**SETTLED, "web__0": "1"},
@@ -264,17 +294,6 @@ def test_records(tmp_path: Path) -> None:
     os.makedirs(f"{found.releases}/3")
     assert [os.path.basename(path) for path in found.known_releases()] == ["1", "2"]
     assert (found.record(f"{found.releases}/2"), found.record(f"{found.releases}/1")) == ({"id": "2"}, {})
-
-
-def test_one_deploy_at_a_time(tmp_path: Path) -> None:
-    found = layout(tmp_path)
-    refused = pytest.raises(
-        DeployError, match=r"is being deployed by anna@laptop since 20.*; wait for it to end"
-    )
-    with Lock(found, "anna@laptop"), refused:
-        Lock(found, "bob@laptop").__enter__()
-    with Lock(found, "bob@laptop"):
-        pass
 
 
 def test_tail() -> None:

@@ -202,7 +202,7 @@ def test_release_secrets(apps: dict[str, Any]) -> None:
 
 def test_what_hosts_need(apps: dict[str, Any]) -> None:
     assert wiring.schedule_units(apps) == ["blog.digest.timer"]
-    assert wiring.system_packages(apps) == ["git", "libjpeg62-turbo", "openssh-client"]
+    assert wiring.system_packages(apps) == ["git", "libjpeg62-turbo", "openssh-client", "postgresql-client"]
     assert wiring.python_versions(apps) == ["3.12"]
     assert wiring.app_accounts(apps) == [
         {"name": "blog", "home": "/srv/blog/home"},

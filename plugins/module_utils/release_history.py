@@ -1,0 +1,45 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The record of what was done to an app on a host: one line of JSON each, only ever appended to."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+FOLDER = "/var/lib/homeport/deploys"
+LONGEST = 2000  # characters of a message that are kept
+
+
+def append(app: str, entry: dict[str, Any], folder: str = FOLDER) -> dict[str, Any]:
+    """Adds ``entry`` with the present time to the record of ``app``; returns the whole line."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "app": app, **entry}
+    line["message"] = str(line.get("message", ""))[:LONGEST]
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    descriptor = os.open(f"{folder}/{app}.jsonl", flags, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size and os.pread(descriptor, 1, size - 1) != b"\n"  # by a power cut
+        os.write(descriptor, (("\n" if torn else "") + json.dumps(line, sort_keys=True) + "\n").encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return line
+
+
+def entries(app: str, folder: str = FOLDER) -> list[dict[str, Any]]:
+    """The record of ``app``, oldest first, without a line that a power cut tore."""
+    found = []
+    try:
+        with open(f"{folder}/{app}.jsonl", encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    continue
+    except FileNotFoundError:
+        return []
+    return [entry for entry in found if isinstance(entry, dict)]

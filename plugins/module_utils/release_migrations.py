@@ -1,0 +1,321 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The programs that a release's own Python runs to look at its database, migrate, save and restore it."""
+
+from __future__ import annotations
+
+from ansible_collections.homeport.django.plugins.module_utils.release_probe import EXPLAIN
+
+# What an operation does to code that is still running and does not know of it. The linter judges SQL, which for
+# SQLite says little: Django makes the whole table anew there.
+JUDGE = r'''
+def judge(migration, state):
+    found = []
+    for operation in flat(migration.operations):
+        kind = type(operation).__name__
+        model = getattr(operation, "model_name", getattr(operation, "name", ""))
+        if kind == "RemoveField":
+            found.append("drops %s.%s" % (model, operation.name))
+        elif kind in ("DeleteModel", "RenameModel", "AlterModelTable"):
+            what = "drops" if kind == "DeleteModel" else "renames"
+            found.append("%s %s" % (what, getattr(operation, "old_name", model)))
+        elif kind == "RenameField":
+            found.append("renames %s.%s" % (model, operation.old_name))
+        elif kind == "AddField" and bare(operation.field):
+            found.append("adds %s.%s, which rows of the running code would lack" % (model, operation.name))
+        elif kind == "AlterField":
+            before = state.models[migration.app_label, operation.model_name_lower].fields[operation.name]
+            found += ["%s %s.%s" % (what, model, operation.name) for what in narrowed(before, operation.field)]
+        elif kind in ("AddConstraint", "AlterUniqueTogether"):
+            found.append("constrains %s" % model)
+        elif kind == "RunSQL":
+            found.append("runs SQL of its own")
+        operation.state_forwards(migration.app_label, state)
+    return found
+
+def flat(operations):
+    for operation in operations:
+        inner = getattr(operation, "database_operations", None)
+        if inner is None:
+            yield operation
+        else:
+            yield from flat(inner)
+
+def bare(field):
+    """Whether rows that name no value for the new column are refused."""
+    has_column = field.is_relation and not field.many_to_many or not field.is_relation
+    default = getattr(field, "db_default", NOT_PROVIDED)
+    return has_column and not field.null and default is NOT_PROVIDED and not getattr(field, "generated", False)
+
+def narrowed(before, after):
+    if before.null and not after.null:
+        yield "forbids NULL in"
+    if after.unique and not before.unique:
+        yield "makes unique"
+    if before.is_relation or after.is_relation:
+        return
+    kinds = before.db_type(connection) or "", after.db_type(connection) or ""
+    lengths = [int(found[1]) if (found := re.fullmatch(r"varchar\((\d+)\)", kind)) else None for kind in kinds]
+    if kinds[0] == kinds[1] or (kinds[0].startswith("varchar") and kinds[1] in ("text", "varchar")):
+        return
+    if lengths[0] and lengths[1]:
+        if lengths[1] < lengths[0]:
+            yield "shortens"
+    else:
+        yield "changes the type of"
+'''
+
+ASK = (
+    r"""
+import io, json, os, re, sys
+sys.path.insert(0, os.getcwd())
+wanted = json.loads(sys.argv[1])
+release = wanted["release"]
+"""
+    + EXPLAIN
+    + r"""
+import django
+django.setup()
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import NOT_PROVIDED
+
+def limit(sender, connection, **_):
+    # A statement that waits for a lock makes every request behind it wait too.
+    limits = {
+        "postgresql": ["SET lock_timeout = '%ds'" % wanted["lock_timeout"],
+                       "SET statement_timeout = '%ds'" % wanted["statement_timeout"]],
+        "mysql": ["SET SESSION lock_wait_timeout = %d" % wanted["lock_timeout"]],
+    }
+    with connection.cursor() as cursor:
+        for statement in limits.get(connection.vendor, []):
+            cursor.execute(statement)
+connection_created.connect(limit, weak=False)
+
+def size():
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_database_size(current_database())")
+            return cursor.fetchone()[0]
+    name = str(connection.settings_dict["NAME"])
+    return os.path.getsize(name) if os.path.isfile(name) else 0
+
+def applied():
+    return {"%s.%s" % key for key in MigrationRecorder(connection).applied_migrations()}
+
+executor = MigrationExecutor(connection)
+executor.loader.check_consistent_history(connection)
+plan = [migration for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
+known = {app for app, _ in executor.loader.applied_migrations}
+answer = {
+    "vendor": connection.vendor,
+    "fresh": not known,
+    "pending": ["%s.%s" % (migration.app_label, migration.name) for migration in plan],
+    "unsafe": {},
+    "notes": {},
+    "applied": [],
+}
+
+"""
+    + JUDGE
+    + r"""
+def blocks(statements):
+    # one for each operation: what is said of one column must not be taken for another's
+    block = []
+    for line in statements:
+        if line.startswith("--"):
+            if block:
+                yield block
+            block = []
+        else:
+            block.append(line)
+    yield block
+
+def lint(statements, made):
+    from django_migration_linter.sql_analyser import analyse_sql_statements, get_sql_analyser_class
+    analyser = get_sql_analyser_class(connection.vendor)
+    errors, notes = [], []
+    for block in blocks(statements):
+        block = [line for line in block if not made.intersection(re.findall(r'["`](.*?)["`]', line))]
+        found, _, warned = analyse_sql_statements(analyser, block)
+        for issues, kept in ((found, errors), (warned, notes)):
+            for issue in issues:
+                text = "\n".join(block)
+                names = re.findall(r'(?:TABLE|ON) ["`](.*?)["`]', text)[:1]
+                names += re.findall(r'COLUMN ["`](.*?)["`]', text)[:1]
+                kept.append((issue.code, "%s (%s)" % (issue.message.partition(" (")[0], ".".join(names))))
+    return errors, notes
+
+if wanted["judge"] and not answer["fresh"]:
+    made = set()
+    if wanted["linter"]:
+        sys.path.insert(0, wanted["linter"])
+    for migration in plan:
+        name = "%s.%s" % (migration.app_label, migration.name)
+        state = executor.loader.project_state((migration.app_label, migration.name), at_end=False)
+        if migration.app_label not in known:
+            continue  # all of its tables are new: nothing that runs knows of them
+        own = judge(migration, state)
+        unsafe, notes = own, []
+        if connection.vendor in ("postgresql", "mysql"):
+            statements = executor.loader.collect_sql([(migration, False)])
+            statements = [line for statement in statements for line in statement.splitlines()]
+            made.update(re.findall(r'CREATE TABLE ["`](.*?)["`]', "\n".join(statements)))
+            errors, warned = lint(statements, made)
+            # the linter takes a longer varchar for a danger
+            wider = not any(text.startswith(("changes the type", "shortens", "runs SQL")) for text in own)
+            unsafe = [text for code, text in errors if not (code == "ALTER_COLUMN" and wider)]
+            notes = [text for _, text in warned]
+        if unsafe:
+            answer["unsafe"][name] = list(dict.fromkeys(unsafe))
+        if any(type(operation).__name__ == "RunPython" for operation in flat(migration.operations)):
+            notes.append("changes data by Python code")
+        if notes:
+            answer["notes"][name] = list(dict.fromkeys(notes))
+
+if answer["pending"] and not answer["fresh"]:
+    answer["bytes"] = size()
+if wanted["go"] or (wanted["go_if_nothing"] and not answer["pending"]):
+    from django.core.management import call_command
+    before = applied()
+    out = io.StringIO()
+    try:
+        call_command("migrate", interactive=False, verbosity=1, stdout=out, stderr=out, no_color=True)
+    except BaseException as error:
+        import traceback
+        answer["error"] = "".join(traceback.format_exception_only(type(error), error)).strip()
+        answer["sqlstate"] = next(
+            (str(code) for each in (error, error.__cause__) for name in ("sqlstate", "pgcode")
+             for code in [getattr(each, name, None)] if code), ""
+        )
+        if "database is locked" in str(error):
+            answer["sqlstate"] = "55P03"
+        connection.close()
+    answer["applied"] = sorted(applied() - before, key=answer["pending"].index) if answer["pending"] else []
+    answer["output"] = out.getvalue()[-4000:]
+print(wanted["mark"] + json.dumps(answer))
+"""
+)
+
+# Writes the database to standard output: pg_dump's custom format, or an SQLite file.
+DUMP = (
+    r"""
+import os, shutil, subprocess, sys, tempfile
+sys.path.insert(0, os.getcwd())
+release = sys.argv[1]
+"""
+    + EXPLAIN
+    + r"""
+import django
+django.setup()
+from django.db import connection
+if connection.vendor == "postgresql":
+    words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
+    environment = {**os.environ, **(environment or {})}
+    os.execvpe("pg_dump", ["pg_dump", "--format=custom", "--compress=1", "--no-password", *words[1:]], environment)
+import sqlite3
+with tempfile.TemporaryDirectory() as folder:
+    copy = os.path.join(folder, "copy")
+    connection.ensure_connection()
+    target = sqlite3.connect(copy)
+    with target:
+        connection.connection.backup(target)
+    target.close()
+    with open(copy, "rb") as stream:
+        shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
+"""
+)
+
+# Puts what DUMP wrote, from standard input, in the place of what the database holds: all of it or nothing.
+RESTORE = (
+    r"""
+import os, shutil, subprocess, sys, tempfile
+sys.path.insert(0, os.getcwd())
+release = sys.argv[1]
+"""
+    + EXPLAIN
+    + r'''
+import django
+django.setup()
+from django.db import connection
+
+EMPTY = """
+SET lock_timeout = '60s';
+DO $$ DECLARE found record; BEGIN
+  FOR found IN
+    SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                          WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END AS kind,
+           format('%I.%I', n.nspname, c.relname) AS name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY c.relkind = 'S'  -- most sequences go with the table that they count for
+  LOOP EXECUTE format('DROP %s IF EXISTS %s CASCADE', found.kind, found.name); END LOOP;
+  FOR found IN
+    SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END AS kind,
+           format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+  LOOP EXECUTE format('DROP %s IF EXISTS %s CASCADE', found.kind, found.name); END LOOP;
+  FOR found IN
+    SELECT CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END AS kind,
+           format('%I.%I', n.nspname, t.typname) AS name
+    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE t.typtype IN ('e', 'd', 'r') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+  LOOP EXECUTE format('DROP %s IF EXISTS %s CASCADE', found.kind, found.name); END LOOP;
+  FOR found IN
+    SELECT 'SCHEMA' AS kind, format('%I', n.nspname) AS name FROM pg_namespace n
+    WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public')
+      AND NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
+      AND pg_has_role(n.nspowner, 'USAGE')
+  LOOP EXECUTE format('DROP %s IF EXISTS %s CASCADE', found.kind, found.name); END LOOP;
+  PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
+END $$;
+"""
+
+if connection.vendor == "postgresql":
+    words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
+    environment = {**os.environ, **(environment or {})}
+    listed = subprocess.run(["pg_restore", "--list"], stdin=0, capture_output=True, text=True)
+    if listed.returncode:
+        sys.exit("the dump cannot be read: " + listed.stderr)
+    # extensions are the database server's: they stay, and only a superuser could make them anew
+    theirs = (" EXTENSION ", " SCHEMA - public ", " ACL ")
+    kept = [line for line in listed.stdout.splitlines() if not any(word in line for word in theirs)]
+    os.lseek(0, 0, os.SEEK_SET)
+    with tempfile.TemporaryDirectory() as folder:
+        with open(folder + "/list", "w") as stream:
+            stream.write("\n".join(kept) + "\n")
+        script = folder + "/script.sql"
+        with open(script, "w") as stream:
+            stream.write(EMPTY)
+        options = ["--no-owner", "--no-privileges", "--use-list", folder + "/list", "--file", folder + "/data.sql"]
+        if subprocess.run(["pg_restore", *options], stdin=0).returncode:
+            sys.exit("the dump cannot be read")
+        done = subprocess.run(
+            ["psql", "--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set", "ON_ERROR_STOP=1",
+             "--output", os.devnull, "--file", script, "--file", folder + "/data.sql", *words[1:]], env=environment
+        )
+    sys.exit(done.returncode)
+import sqlite3
+with tempfile.TemporaryDirectory() as folder:
+    copy = os.path.join(folder, "copy")
+    with open(copy, "wb") as stream:
+        shutil.copyfileobj(sys.stdin.buffer, stream, 1 << 20)
+    source = sqlite3.connect(copy)
+    answer = source.execute("PRAGMA integrity_check").fetchone()[0]
+    if answer != "ok":
+        sys.exit("the dump is damaged: " + answer)
+    connection.ensure_connection()
+    source.backup(connection.connection)
+    source.close()
+'''
+)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.homeport.django.plugins.module_utils.release_history import LONGEST, append, entries
+
+
+def test_lines_are_only_added(tmp_path: Path) -> None:
+    folder = str(tmp_path / "deploys")
+    append("blog", {"outcome": "live", "release": "1"}, folder)
+    before = (tmp_path / "deploys/blog.jsonl").read_bytes()
+    line = append("blog", {"outcome": "failed", "message": "x" * 5000 + "\n"}, folder)
+    after = (tmp_path / "deploys/blog.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert after.count(b"\n") == 2
+    assert [entry["outcome"] for entry in entries("blog", folder)] == ["live", "failed"]
+    assert len(line["message"]) == LONGEST
+    assert (tmp_path / "deploys").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "deploys/blog.jsonl").stat().st_mode & 0o777 == 0o600
+    assert entries("shop", folder) == []
+
+
+def test_a_torn_line_costs_no_other(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    append("blog", {"release": "1"}, folder)
+    path = tmp_path / "blog.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"release": "2", "mess')
+    append("blog", {"release": "3"}, folder)
+    assert [entry["release"] for entry in entries("blog", folder)] == ["1", "3"]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.homeport.django.plugins.action.release import has_ended, machine, start_of, this_run
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_lock import IDLE, Lock, Locked, duration
+
+from tests.unit.releases import layout
+
+
+def test_one_step_at_a_time(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    told = r"blog is being deployed by anna@laptop since 20\d\d-.* UTC \(0 s ago\); wait for it to end"
+    with Lock(found, "run 1", "anna@laptop"), pytest.raises(Locked, match=told) as error:
+        Lock(found, "run 2", "bob@laptop", force=True).__enter__()
+    assert error.value.run == "run 1"
+
+
+def test_between_its_steps_the_app_is_the_runs(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    with Lock(found, "run 1", "anna@laptop") as lock:
+        lock.memo["migrations"] = ["blog.0002"]
+    with pytest.raises(Locked, match=r"that run has not ended; it was last seen 0 s ago.*-e unlock=true"):
+        Lock(found, "run 2", "bob@laptop").__enter__()
+    with Lock(found, "run 1", "anna@laptop") as lock:
+        assert lock.memo == {"migrations": ["blog.0002"]}
+        lock.finish()
+    with Lock(found, "run 2", "bob@laptop") as lock:
+        assert lock.memo == {}
+
+
+def test_a_step_that_fails_ends_the_run(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    with pytest.raises(DeployError), Lock(found, "run 1", "anna@laptop"):
+        raise DeployError("no")
+    with Lock(found, "run 2", "bob@laptop"):
+        pass
+
+
+@pytest.mark.parametrize("way", ["dead", "forced", "old", "torn"])
+def test_ways_out_of_a_lock_that_was_left(way: str, tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    with Lock(found, "run 1", "anna@laptop"):
+        pass
+    path = tmp_path / "deploy.lock"
+    if way == "old":
+        before = path.stat().st_mtime - IDLE - 1
+        os.utime(path, (before, before))
+    elif way == "torn":
+        path.write_text(path.read_text()[:20])
+    with Lock(found, "run 2", "bob@laptop", ("run 1",) if way == "dead" else (), force=way == "forced"):
+        assert json.loads(path.read_text())["holder"] == "bob@laptop"
+
+
+def test_the_lock_is_no_way_to_another_file(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    (tmp_path / "deploy.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        Lock(found, "run", "anna").__enter__()
+
+
+def test_durations() -> None:
+    spans = (-1, 59.9, 119, 120, 7199, 7200, 172800)
+    assert [duration(span) for span in spans] == ["0 s", "59 s", "119 s", "2 min", "119 min", "2 h", "2 d"]
+
+
+def test_a_run_of_this_machine_that_has_ended() -> None:
+    assert re.fullmatch(r"\S+ \d+ .+", this_run())
+    assert not has_ended(this_run())
+    assert has_ended(
+        f"{machine()} {os.getppid()} Mon Jan  1 00:00:00 2001"
+    )  # the number is another process's now
+    assert has_ended(f"{machine()} 4194304 Mon Jan  1 00:00:00 2001")
+    assert not has_ended(f"elsewhere/1 4194304 {start_of(os.getpid())}")
+    assert not has_ended("")

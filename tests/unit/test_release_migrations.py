@@ -1,0 +1,186 @@
+"""What is asked of a project's database, in a project that is really there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils.release_migrations import ASK, DUMP, RESTORE
+
+from tests.unit.releases import write
+
+INITIAL = """
+        migrations.CreateModel("Post", fields=[
+            ("id", models.BigAutoField(primary_key=True)),
+            ("title", models.CharField(max_length=50)),
+            ("note", models.TextField(null=True)),
+        ]),
+"""
+
+
+def migration(name: str, after: str, operations: str) -> tuple[str, str]:
+    depends = f"('blog', '{after}')" if after else ""
+    text = (
+        "from django.db import migrations, models\n\n\ndef fail(apps, editor):\n    raise RuntimeError('out of ink')\n"
+        f"\n\nclass Migration(migrations.Migration):\n    dependencies = [{depends}]\n    operations = [{operations}]\n"
+    )
+    return name, text
+
+
+class Project:
+    """A Django project with an SQLite database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "db.sqlite3"
+        write(folder / "blog/__init__.py", "")
+        write(folder / "blog/migrations/__init__.py", "")
+        write(
+            folder / "settings.py",
+            f"SECRET_KEY = 'x'\nINSTALLED_APPS = ['blog']\nUSE_TZ = True\nDATABASES = {{'default': "
+            f"{{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(self.database)!r}}}}}\n",
+        )
+        self.add(*migration("0001_initial", "", INITIAL))
+
+    def add(self, name: str, text: str) -> None:
+        write(self.folder / f"blog/migrations/{name}.py", text)
+
+    def run(self, program: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            cwd=self.folder,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        words = {"mark": "mark:", "release": str(self.folder), "judge": True, "linter": "", "go": False}
+        words.update({"go_if_nothing": False, "lock_timeout": 5, "statement_timeout": 60, **question})
+        done = self.run(ASK, json.dumps(words))
+        assert done.returncode == 0, done.stderr.decode()
+        answer: dict[str, Any] = json.loads(done.stdout.decode().partition("mark:")[2])
+        return answer
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def migrated(project: Project) -> Project:
+    assert project.ask(go=True)["applied"] == ["blog.0001_initial"]
+    return project
+
+
+def test_a_new_database_holds_nothing_that_could_break(project: Project) -> None:
+    project.add(
+        *migration(
+            "0002_drop", "0001_initial", "migrations.DeleteModel('Post'), migrations.RunSQL('select 1')"
+        )
+    )
+    found = project.ask()
+    assert (found["fresh"], found["vendor"]) == (True, "sqlite")
+    assert found["pending"] == ["blog.0001_initial", "blog.0002_drop"]
+    assert found["unsafe"] == {}
+    assert project.ask(go_if_nothing=True)["applied"] == []  # there is something: it was only asked
+
+
+FIELD = "migrations.AddField('post', 'extra', models.{})"
+ALTER = "migrations.AlterField('post', '{}', models.{})"
+JUDGED: list[tuple[str, list[str]]] = [
+    ("migrations.RemoveField('post', 'note')", ["drops post.note"]),
+    ("migrations.DeleteModel('Post')", ["drops Post"]),
+    ("migrations.RenameModel('Post', 'Entry')", ["renames Post"]),
+    ("migrations.RenameField('post', 'note', 'remark')", ["renames post.note"]),
+    ("migrations.AlterModelTable('post', 'posts')", ["renames post"]),
+    ("migrations.RunSQL('select 1')", ["runs SQL of its own"]),
+    (FIELD.format("IntegerField(default=0)"), ["adds post.extra, which rows of the running code would lack"]),
+    (FIELD.format("IntegerField(null=True)"), []),
+    (FIELD.format("IntegerField(db_default=0)"), []),
+    (FIELD.format("ManyToManyField('blog.Post')"), []),
+    (ALTER.format("title", "CharField(max_length=60)"), []),
+    (ALTER.format("title", "TextField()"), []),
+    (ALTER.format("title", "EmailField(max_length=50)"), []),
+    (ALTER.format("title", "CharField(max_length=40)"), ["shortens post.title"]),
+    (ALTER.format("title", "IntegerField()"), ["changes the type of post.title"]),
+    (ALTER.format("title", "CharField(max_length=50, unique=True)"), ["makes unique post.title"]),
+    (ALTER.format("note", "TextField(default='')"), ["forbids NULL in post.note"]),
+    (ALTER.format("title", "CharField(max_length=50, help_text='x')"), []),
+    ("migrations.CreateModel('Tag', fields=[('id', models.BigAutoField(primary_key=True))])", []),
+    ("migrations.AddIndex('post', models.Index(fields=['title'], name='by_title'))", []),
+    ("migrations.SeparateDatabaseAndState(state_operations=[migrations.DeleteModel('Post')])", []),
+    (
+        "migrations.SeparateDatabaseAndState(database_operations=[migrations.DeleteModel('Post')])",
+        ["drops Post"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("operation", "expected"), JUDGED)
+def test_what_would_break_the_running_code(operation: str, expected: list[str], migrated: Project) -> None:
+    migrated.add(*migration("0002_next", "0001_initial", operation))
+    found = migrated.ask()
+    assert found["pending"] == ["blog.0002_next"]
+    assert found["unsafe"] == ({"blog.0002_next": expected} if expected else {})
+    assert found["applied"] == []
+    assert found["bytes"] > 0
+
+
+def test_how_far_the_database_moved(migrated: Project) -> None:
+    migrated.add(*migration("0002_good", "0001_initial", FIELD.format("IntegerField(null=True)")))
+    migrated.add(*migration("0003_bad", "0002_good", "migrations.RunPython(fail)"))
+    found = migrated.ask(go=True)
+    assert found["error"] == "RuntimeError: out of ink"
+    assert found["applied"] == ["blog.0002_good"]
+    assert "Applying blog.0003_bad" in found["output"]
+    assert migrated.ask()["pending"] == ["blog.0003_bad"]
+    assert migrated.ask()["notes"] == {"blog.0003_bad": ["changes data by Python code"]}
+
+
+def test_nothing_to_do_is_done_in_the_same_process(migrated: Project) -> None:
+    found = migrated.ask(go_if_nothing=True)
+    assert (found["pending"], found["applied"]) == ([], [])
+    assert "No migrations to apply" in found["output"]
+
+
+def test_a_lock_that_is_not_free_is_told(migrated: Project) -> None:
+    migrated.add(*migration("0002_good", "0001_initial", FIELD.format("IntegerField(null=True)")))
+    write(
+        migrated.folder / "settings.py",
+        (migrated.folder / "settings.py").read_text()
+        + "DATABASES['default']['OPTIONS'] = {'timeout': 0.1}\n",
+    )
+    with sqlite3.connect(migrated.database, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert migrated.ask(go=True)["sqlstate"] == "55P03"
+        other.execute("ROLLBACK")
+
+
+def test_a_dump_brings_everything_back(migrated: Project) -> None:
+    with sqlite3.connect(migrated.database) as database:
+        database.execute("insert into blog_post (title) values ('first')")
+    saved = migrated.run(DUMP, str(migrated.folder))
+    assert saved.returncode == 0, saved.stderr
+    migrated.add(*migration("0002_drop", "0001_initial", "migrations.DeleteModel('Post')"))
+    assert migrated.ask(go=True)["applied"] == ["blog.0002_drop"]
+    done = migrated.run(RESTORE, str(migrated.folder), stdin=saved.stdout)
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(migrated.database) as database:
+        assert database.execute("select title from blog_post").fetchall() == [("first",)]
+    assert migrated.ask()["pending"] == ["blog.0002_drop"]
+
+
+def test_a_damaged_dump_is_refused(migrated: Project) -> None:
+    done = migrated.run(RESTORE, str(migrated.folder), stdin=b"no database")
+    assert done.returncode != 0
+    assert migrated.ask()["pending"] == []
