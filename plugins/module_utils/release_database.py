@@ -189,13 +189,23 @@ def dumps(layout: Layout) -> list[dict[str, Any]]:
     return sorted(found, key=lambda dump: str(dump["time"]))
 
 
-def dump_before(layout: Layout, target: str) -> dict[str, Any]:
-    """The dump that was made first after ``target`` was built: the database as that release last knew it."""
-    later = [dump for dump in dumps(layout) if dump["release"] > target and dump["before"]]
-    mine = [dump for dump in later if dump["before"] == target]
-    if not later:
-        raise DeployError(f"there is no dump of the database from before the releases that followed {target}")
-    return (mine or later)[0]
+def dump_before(layout: Layout, target: str, name: str = "") -> dict[str, Any]:
+    """The dump called ``name``, or the one that has the database as ``target`` last knew it."""
+    found = dumps(layout)
+    if name:
+        named = [dump for dump in found if dump["release"] == name]
+        if not named:
+            there = ", ".join(dump["release"] for dump in found) or "none"
+            raise DeployError(f"restore: there is no dump {name}; there are {there}")
+        return named[0]
+    # made when it was live; else by the first of the releases that followed it
+    mine = [dump for dump in found if dump["before"] == target]
+    later = [dump for dump in found if dump["before"] and dump["release"] > target]
+    if not mine and not later:
+        raise DeployError(
+            f"restore: there is no dump of the database as {target} knew it; without it the database stays as it is"
+        )
+    return mine[-1] if mine else later[0]
 
 
 def prune_dumps(layout: Layout, keep: int) -> None:

@@ -64,8 +64,9 @@ options:
     description:
       - For V(rollback), put the database back as it was dumped before the releases that are gone back from.
         What was written since is lost; a dump of the present state is made first.
-    type: bool
-    default: false
+      - V(true), or the name of a dump.
+    type: str
+    default: ""
   unlock:
     description: Take the app from a run that has died, or that was told to wait for a long time.
     type: bool
@@ -155,6 +156,8 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 
+BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
+
 
 class Step:
     """One phase of a run for one app."""
@@ -235,25 +238,27 @@ class Step:
         return {"changed": True, "action": "live", "release": os.path.basename(release), "seconds": seconds}
 
     def rollback(self) -> dict[str, Any]:
-        layout, wanted = self.layout, self.module.params["to"]
+        layout, wanted, restore = self.layout, self.module.params["to"], self.module.params["restore"]
+        restore = "" if restore.lower() in BOOLEANS_FALSE else restore
         known = {os.path.basename(path): path for path in layout.known_releases()}
         if wanted and wanted not in known:
             raise DeployError(f"there is no release {wanted}; kept are {', '.join(known) or 'none'}")
         target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
         if not target or not layout.current:
             raise DeployError("there is no earlier release to go back to")
-        if target == layout.current:
+        if target == layout.current and not restore:
             raise DeployError(f"{os.path.basename(target)} is the live release already; name another with to")
         name = os.path.basename(target)
         result: dict[str, Any] = {"changed": True, "action": "rollback", "release": name}
         between = migrations_between(layout, layout.current, target)
-        if between and not self.module.params["restore"]:
+        if between and not restore:
             self.module.warn(
                 f"{layout.name}: {name} does not know these migrations, which stay applied: "
                 f"{', '.join(between)}. Where it cannot live with them, roll back with -e restore=true, which puts "
                 "back the dump from before them"
             )
-        dump = dump_before(layout, name) if self.module.params["restore"] else None
+        chosen = "" if restore.lower() in BOOLEANS_TRUE else restore
+        dump = dump_before(layout, name, chosen) if restore else None
         if dump:
             result["restored"] = {key: dump[key] for key in ("release", "time", "migrations")}
         if not self.dry:
@@ -381,7 +386,7 @@ def main() -> None:
             "failed": {"type": "dict", "default": {}},
             "allow_unsafe_migrations": {"type": "bool", "default": False},
             "to": {"type": "str", "default": ""},
-            "restore": {"type": "bool", "default": False},
+            "restore": {"type": "str", "default": ""},
             "unlock": {"type": "bool", "default": False},
             "holder": {"type": "str", "default": ""},
             "run": {"type": "str", "default": ""},

@@ -34,13 +34,16 @@ class Operator:
         self.source = folder / "source"
         self.variables = folder / "variables.json"
         self.app = app
+        self.others: dict[str, dict[str, Any]] = {}  # further apps, with the same source
         shutil.copytree(
             ROOT / "examples" / "memories", self.source, ignore=shutil.ignore_patterns("__pycache__")
         )
 
     def write(self, changes: dict[str, Any] | None = None) -> None:
-        app = {**self.app, "source": {"path": str(self.source)}, **(changes or {})}
-        self.variables.write_text(json.dumps({"django_apps": {"memories": app}}))
+        source = {"source": {"path": str(self.source)}}
+        apps = {name: {**app, **source} for name, app in self.others.items()}
+        apps["memories"] = {**self.app, **source, **(changes or {})}
+        self.variables.write_text(json.dumps({"django_apps": apps}))
 
     def start(
         self, playbook: str, *options: str, changes: dict[str, Any] | None = None

@@ -1,70 +1,15 @@
 """What an operator fears: broken releases, killed processes, cancelled runs. The site stays up."""
 
-import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
-import yaml
 
-from bench.load import Load
 from tests.acceptance import checks
 from tests.acceptance.album import Album
-from tests.acceptance.operator import ROOT, Operator
-
-APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
-    "memories"
-]
-
-
-@pytest.fixture
-def album(host: Any) -> Album:
-    return Album(host.ansible.get_variables()["ansible_host"], "memories.example")
-
-
-@pytest.fixture
-def operator(host: Any, tmp_path: Path) -> Operator:
-    return Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
-
-
-@contextmanager
-def load(album: Album, rate: float = 200, path: str = "/version/") -> Iterator[Load]:
-    """A load in the background, for as long as the block takes."""
-    running = Load(album.base + path, album.domain, rate)
-    thread = threading.Thread(target=lambda: asyncio.run(running.run(600)))
-    thread.start()
-    try:
-        time.sleep(1)
-        yield running
-        time.sleep(1)
-    finally:
-        running.stopping.set()
-        thread.join()
-
-
-def lost(running: Load) -> Any:
-    return running.summary()["lost"]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> float:
-    """Seconds until the condition held; fails when it never did."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - started
-
-
-def serves(album: Album) -> bool:
-    try:
-        return album.get("/health/").status_code == 200
-    except requests.RequestException:
-        return False
+from tests.acceptance.operator import Operator
+from tests.acceptance.under_load import load, lost, serves, wait_for
 
 
 def test_a_deploy_loses_no_request(album: Album, operator: Operator, host: Any) -> None:

@@ -1,0 +1,48 @@
+"""Watching a site while something is done to it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+from bench.load import Load
+from tests.acceptance.album import Album
+
+
+@contextmanager
+def load(album: Album, rate: float = 200, path: str = "/version/") -> Iterator[Load]:
+    """A load in the background, for as long as the block takes."""
+    running = Load(album.base + path, album.domain, rate)
+    thread = threading.Thread(target=lambda: asyncio.run(running.run(600)))
+    thread.start()
+    try:
+        time.sleep(1)
+        yield running
+        time.sleep(1)
+    finally:
+        running.stopping.set()
+        thread.join()
+
+
+def lost(running: Load) -> Any:
+    return running.summary()["lost"]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> float:
+    """Seconds until the condition held; fails when it never did."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s"
+        time.sleep(0.05)
+    return time.monotonic() - started
+
+
+def serves(album: Album) -> bool:
+    try:
+        return album.get("/health/").status_code == 200
+    except requests.RequestException:
+        return False
