@@ -156,6 +156,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 
+BACKGROUND = 10  # how nice a build is to what serves
 BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
 
 
@@ -193,6 +194,7 @@ class Step:
             if self.planning:
                 result["plan"] = Plan(layout, revision, mark, upload).show()
             return {**result, "action": "build"}
+        os.setpriority(os.PRIO_PROCESS, 0, BACKGROUND)  # the site comes first
         record = Build(layout, revision, mark, upload).run()
         self.choose(f"{layout.releases}/{record['id']}")
         warnings = told_warnings(record["warnings"], layout.spec["site_url"])
