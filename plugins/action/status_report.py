@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
         show(document, text, form)
         result["changed"] = False
         if document["level"] in strict:
-            result.update(failed=True, msg=f"{summary(document)}; see the report above".capitalize())
+            result.update(failed=True, msg=f"{summary(document)}; see the report above")
         return result
 
 
@@ -87,7 +87,7 @@ def write(option: str, path: str, text: str) -> None:
         os.chmod(stream.name, 0o666 & ~mask)
         os.replace(stream.name, target)
     except OSError as error:
-        raise AnsibleActionFail(f"{option}: {target} cannot be written: {error.strerror}") from error
+        raise AnsibleActionFail(f"{option}: {target} cannot be written: {error.strerror}") from None
 
 
 def show(document: Document, text: str, form: str) -> None:

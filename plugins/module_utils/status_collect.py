@@ -133,7 +133,7 @@ def host(places: Places) -> dict[str, Any]:
         name: int(value) << 10
         for name, value in re.findall(r"(\w+):\s+(\d+) kB", read(f"{places.proc}/meminfo"))
     }
-    disks = {}
+    disks: dict[int, dict[str, Any]] = {}
     for path in ("/", "/srv", "/var/lib/postgresql", "/var/log"):
         if os.path.isdir(path):
             usage = shutil.disk_usage(path)
@@ -517,7 +517,7 @@ def cut(connection: socket.socket) -> None:
 def sizes(spec: dict[str, Any], end: float) -> dict[str, Any]:
     """What the app keeps on the disk."""
     layout = Layout(spec)
-    result = {
+    result: dict[str, Any] = {
         "releases": {**measure(layout.releases, end), "count": len(layout.known_releases())},
         "media": measure(spec["media"], end) if spec["media"] else None,
         "database": None,

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.status_report import (
     LEVELS,
+    UNWANTED,
     Document,
     ago,
     epoch,
@@ -223,7 +224,7 @@ def arrow(label: str) -> str:
 
 def remote_databases(document: Document) -> str:
     """Databases on machines that are not in the inventory."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for name, app in document["apps"].items():
         database = app["database"]
         if database and not database["managed"] and database["engine"] != "sqlite":
@@ -286,8 +287,8 @@ def app_box(name: str, host: str, app: Mapping[str, Any]) -> str:
         good = schedule["result"] in ("", "success", "running")
         lines.append(f'<span class="{"" if good else "bad"}">{CLOCK} {esc(schedule["name"])}</span>')
     database = app["database"]
-    if database and database["engine"] == "sqlite" and database["bytes"]:
-        lines.append(f'<span class="muted">SQLite {esc(size(database["bytes"]))}</span>')
+    if database and database["engine"] == "sqlite":
+        lines.append(f'<span class="muted">SQLite {known_size((found["disk"] or {}).get("database"))}</span>')
     state = "" if found["state"] == "healthy" else pill(found["level"], found["state"])
     return f'<div class="box {found["level"]}"><b>{esc(name)}</b>{state}{join(lines)}</div>'
 
@@ -387,7 +388,8 @@ def facts(found: Mapping[str, Any], app: Mapping[str, Any]) -> str:
             rows.append(("Media", esc(measured(disk["media"]))))
     database = app["database"]
     if database:
-        held = "" if database["bytes"] is None else f" {esc(size(database['bytes']))}"
+        bytes_here = (disk or {}).get("database") if database["engine"] == "sqlite" else database["bytes"]
+        held = f" {known_size(bytes_here)}"
         where = f"<small>on {esc(', '.join(database['hosts']))}</small>" if database["hosts"] else ""
         rows.append(("Database", f"{esc(database['engine'])}{held} {where}"))
     return (
@@ -456,7 +458,9 @@ def history(found: Mapping[str, Any]) -> str:
 
 
 def deploy(entry: Mapping[str, Any], live: bool) -> str:
-    level = {"live": "ok", "failed": "failure"}.get(entry["outcome"], "warning")
+    level = "ok"
+    if entry["outcome"] in UNWANTED:
+        level = "failure" if entry["outcome"] == "failed" else "warning"
     took = f"in {entry['seconds']:.0f} s" if entry["seconds"] is not None else ""
     count = len(entry["migrations"])
     moved = ""
@@ -479,7 +483,8 @@ def host_card(name: str, host: Mapping[str, Any]) -> str:
         f'<p class="note {problem["level"]}">{icon(problem["level"])}<span>{esc(problem["text"])}</span></p>'
         for problem in host["problems"]
     )
-    head = f'<div class="title"><h3>{icon(host["level"])}{esc(name)}</h3><p class="muted">{esc(host["system"])}</p></div>'
+    system = f'<p class="muted">{esc(host["system"])}</p>'
+    head = f'<div class="title"><h3>{icon(host["level"])}{esc(name)}</h3>{system}</div>'
     if not host["uptime_seconds"]:
         return f'<article class="card {host["level"]}">{head}{notes}</article>'
     memory = host["memory"]

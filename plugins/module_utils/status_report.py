@@ -14,6 +14,7 @@ from typing import Any
 
 VERSION = 1
 LEVELS = ("ok", "warning", "failure")
+UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
 LITTLE_DISK, NO_DISK = 0.10, 0.02  # shares of a disk that are free
 LITTLE_MEMORY = 0.05
 LONG_DEPLOY = 3600  # seconds after which a deploy that still runs is worth a look
@@ -133,13 +134,16 @@ def one_host(
         "services": {},
     }
     if not status:
-        message = " ".join(str(result.get("msg") or "it gave no answer").split())
+        message = " ".join(str(result.get("msg") or "it gave no answer").split()).removeprefix(
+            "Task failed: "
+        )
         what = "cannot be reached" if result.get("unreachable") else "could not be looked at"
         return {**entry, "level": "failure", "problems": [failure(f"{what}: {message}")]}
     host = status["host"]
     entry.update({key: host[key] for key in ("name", "system", "setup", "load", "cores", "memory", "disks")})
     entry["uptime_seconds"] = host["uptime"]
-    entry["services"] = {name: "missing" for name in needed} | status["services"]
+    services = {**dict.fromkeys(needed, "missing"), **status["services"]}
+    entry["services"] = dict(sorted(services.items()))
     problems = host_problems(entry, status["supervisor"]["error"], needed, setup)
     return {**entry, "level": worst(problem["level"] for problem in problems), "problems": problems}
 
@@ -228,7 +232,7 @@ def one_app(
             **{key: [] for key in ("processes", "schedules", "deploys")},
         }
     now = result["status"]["time"]
-    problems = app_problems(found, spec, now)
+    problems = app_problems(found, spec, result["status"])
     level = worst(problem["level"] for problem in problems)
     release = found["release"]
     return {
@@ -276,27 +280,32 @@ def state(found: Mapping[str, Any], spec: dict[str, Any] | None, level: str) -> 
     return "healthy" if level == "ok" else "warning"
 
 
-def app_problems(found: Mapping[str, Any], spec: dict[str, Any] | None, now: int) -> list[dict[str, str]]:
+def app_problems(
+    found: Mapping[str, Any], spec: dict[str, Any] | None, status: Mapping[str, Any]
+) -> list[dict[str, str]]:
     if not spec:
         return [warning("is on this host, but django_apps does not put it here")]
-    lock, release = found["lock"], found["release"]
+    lock, release, now = found["lock"], found["release"], status["time"]
+    front = status["services"].get("nginx", "not installed")
     problems = []
     if not release and not lock:
         problems.append(failure("has not been deployed yet"))
     if found["health"] and not found["health"]["ok"]:
         problems.append(failure(f"{found['health']['path']} {found['health']['error']}"))
+    if release and spec["proxied"] and front != "active":
+        problems.append(failure(f"visitors do not reach it: nginx is {front}"))
     if release:
         # while a deploy runs, processes on two releases are to be expected
         found_here = process_problems(found["processes"] or [], release["id"])
         problems += [{**problem, "level": "warning"} if lock else problem for problem in found_here]
-    problems += [problem for schedule in found["schedules"] for problem in schedule_problems(schedule)]
+        problems += [problem for schedule in found["schedules"] for problem in schedule_problems(schedule)]
     if lock:
         since = epoch(lock["since"])
         if since is not None and now - since > LONG_DEPLOY:
             problems.append(
                 warning(f"a deploy by {lock['holder'] or 'somebody'} has been running for {ago(now - since)}")
             )
-    elif found["deploys"] and found["deploys"][0]["outcome"] not in ("live", ""):
+    elif found["deploys"] and found["deploys"][0]["outcome"] in UNWANTED:
         last = found["deploys"][0]
         message = f": {brief(last['message'])}" if last["message"] else ""
         problems.append(
@@ -312,33 +321,46 @@ def app_problems(found: Mapping[str, Any], spec: dict[str, Any] | None, now: int
 def process_problems(groups: list[dict[str, Any]], live: str) -> list[dict[str, str]]:
     problems = []
     for group in groups:
-        name, declared, running = group["name"], group["declared"], group["running"]
-        others = sorted(
-            {
-                f"{one['state']}{': ' + one['detail'] if one['detail'] else ''}"
-                for one in group["instances"]
-                if one["state"] != "running"
-            }
-        )
-        why = f" ({'; '.join(others)})" if others else ""
-        stale = sorted({one["release"] for one in group["instances"] if one["release"] not in ("", live)})
-        if declared is None:
+        name = group["name"]
+        if group["declared"] is None:
             problems.append(warning(f"{name} is among its processes, but not declared"))
-        elif name == "web" and running == 0:
-            problems.append(failure(f"web: no slot serves{why}"))
-        elif name == "web" and running > 1:
-            problems.append(failure("web: both slots serve; a deploy was cut off, deploy again"))
-        elif name == "web" and others:
-            problems.append(warning(f"web: the sleeping slot does not run{why}"))
-        elif running < declared:
-            problems.append(failure(f"{name}: {running} of {declared} run{why}"))
-        elif name != "web" and running > declared:
-            problems.append(warning(f"{name}: {running} run, and {declared} are declared"))
+        elif name == "web":
+            problems += slot_problems(group)
+        elif group["running"] < group["declared"]:
+            problems.append(failure(f"{name}: {group['running']} of {group['declared']} run{why(group)}"))
+        elif group["running"] > group["declared"]:
+            problems.append(warning(f"{name}: {group['running']} run, and {group['declared']} are declared"))
+        stale = sorted({one["release"] for one in group["instances"]} - {"", live})
         if stale:
             problems.append(
                 failure(f"{name} runs {', '.join(stale)}, which is not the live release; deploy again")
             )
     return problems
+
+
+def slot_problems(web: dict[str, Any]) -> list[dict[str, str]]:
+    """One slot serves and the other sleeps, so that the socket stays open; else something is wrong."""
+    if web["running"] == 0:
+        return [failure(f"web: no slot serves{why(web)}")]
+    if web["running"] > 1:
+        return [failure("web: both slots serve; a deploy was cut off, deploy again")]
+    if any(one["state"] != "running" for one in web["instances"]):
+        return [warning(f"web: the slot that should sleep does not run{why(web)}")]
+    return []
+
+
+def why(group: dict[str, Any]) -> str:
+    """What is known of the processes that do not run."""
+    reasons = [
+        ": ".join(filter(None, [one["state"], one["detail"]]))
+        for one in group["instances"]
+        if one["state"] != "running"
+    ]
+    if group["name"] != "web" and any(
+        one["state"] == "running" and not one["release"] for one in group["instances"]
+    ):
+        reasons.append("the live release does not have it yet; deploy again")
+    return f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
 
 
 def schedule_problems(schedule: Mapping[str, Any]) -> list[dict[str, str]]:

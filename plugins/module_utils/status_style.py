@@ -80,7 +80,7 @@ stroke-linejoin:round;vertical-align:-.2em}
 .icon.ok{stroke:var(--ok)}.icon.ok circle{fill:var(--ok-back)}
 .icon.warning{stroke:var(--warning)}.icon.warning circle{fill:var(--warning-back)}
 .icon.failure{stroke:var(--failure)}.icon.failure circle{fill:var(--failure-back)}
-.pill{display:inline-block;padding:.0625rem .5625rem;border-radius:1rem;font-size:.8125rem;font-weight:600;
+.pill{display:inline-block;padding:.0625rem .5625rem;border-radius:.75rem;font-size:.8125rem;font-weight:600;
 line-height:1.5}
 .pill.ok{background:var(--ok-back);color:var(--ok)}
 .pill.warning{background:var(--warning-back);color:var(--warning)}
@@ -169,7 +169,8 @@ border-top:1px solid var(--line)}
 .rows .icon,.rows .squares{align-self:center}
 .rows p{flex-basis:100%;font-size:.875rem}
 .timeline li{position:relative;padding:0 0 .875rem 1.75rem;font-size:.9375rem}
-.timeline li::before{content:"";position:absolute;left:.5rem;top:1.375rem;bottom:-.125rem;width:2px;background:var(--line)}
+.timeline li::before{content:"";position:absolute;left:.5rem;top:1.375rem;bottom:-.125rem;width:2px;
+background:var(--line)}
 .timeline li:last-child::before{display:none}
 .timeline .icon{position:absolute;left:0;top:.1875rem}
 .timeline pre{margin-top:.375rem;padding:.5rem .625rem;background:var(--inset);border:1px solid var(--line);

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.status_report import (
+    UNWANTED,
     Document,
     ago,
     brief,
@@ -135,7 +136,7 @@ def apps(document: Document) -> tuple[list[str], Rows]:
         release = found["release"] or {}
         memory = found["memory"] or {"bytes": None}
         revision = "@".join(filter(None, [release.get("version", ""), short(release.get("revision", ""))]))
-        deployer = f" by {found['lock']['holder']}" if found["lock"] else ""
+        deployer = f" by {found['lock']['holder']}" if found["state"] == "deploying" else ""
         rows.append(
             (
                 found["level"],
@@ -223,7 +224,8 @@ def storage(document: Document) -> tuple[list[str], Rows]:
             continue
         database = document["apps"][app]["database"] or {"engine": "-", "bytes": None, "hosts": []}
         release = found["release"] or {}
-        held = f" {size(database['bytes'])}" if database["bytes"] is not None else ""
+        kept = found["disk"]["database"] if database["engine"] == "sqlite" else database["bytes"]
+        held = f" {size(kept)}" if kept is not None else ""
         away = [name for name in database["hosts"] if name != host]
         rows.append(
             (
@@ -252,7 +254,7 @@ def deploys(document: Document, count: int = 3) -> tuple[list[str], Rows]:
             notes += [brief(entry["message"])] if entry["message"] else []
             rows.append(
                 (
-                    "ok" if entry["outcome"] == "live" else "warning",
+                    "warning" if entry["outcome"] in UNWANTED else "ok",
                     [
                         app,
                         host,

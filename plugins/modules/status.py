@@ -23,7 +23,7 @@ options:
     description: Name of the app to look at. Empty looks at all.
     type: str
     default: ""
-  timeout:
+  patience:
     description: Seconds that an app has to answer its health page.
     type: int
     default: 5
@@ -57,7 +57,7 @@ def main() -> None:
         argument_spec={
             "apps": {"type": "list", "elements": "dict", "required": True},
             "only": {"type": "str", "default": ""},
-            "timeout": {"type": "int", "default": 5},
+            "patience": {"type": "int", "default": 5},
             "history": {"type": "int", "default": 10},
         },
         supports_check_mode=True,
@@ -71,7 +71,7 @@ def main() -> None:
         return status, out
 
     given = module.params
-    found = collect(given["apps"], run, given["timeout"], given["history"], given["only"])
+    found = collect(given["apps"], run, given["patience"], given["history"], given["only"])
     module.exit_json(changed=False, status=found)
 
 
