@@ -13,6 +13,9 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.status_report import (
     LEVELS,
+    LITTLE_DISK,
+    LITTLE_MEMORY,
+    NO_DISK,
     UNWANTED,
     Document,
     ago,
@@ -21,7 +24,6 @@ from ansible_collections.homeport.django.plugins.module_utils.status_report impo
     short,
     size,
     summary,
-    worst,
 )
 from ansible_collections.homeport.django.plugins.module_utils.status_style import STYLE
 from ansible_collections.homeport.django.plugins.module_utils.status_text import (
@@ -238,7 +240,7 @@ def remote_databases(document: Document) -> str:
 
 def host_boxes(name: str, host: Mapping[str, Any], on_it: Mapping[str, Any], document: Document) -> str:
     head = f"<h3>{icon(host['level'])}{esc(name)}</h3>"
-    if not host["uptime_seconds"]:
+    if host["cores"] is None:
         text = "No answer" if host["reachable"] else "Cannot be reached"
         apps = join(f'<div class="box unknown"><b>{esc(app)}</b></div>' for app in on_it)
         return f'<div class="host failure">{head}<p>{text}</p><div class="boxes">{apps}</div></div>'
@@ -252,6 +254,14 @@ def host_boxes(name: str, host: Mapping[str, Any], on_it: Mapping[str, Any], doc
         mark = "" if state == "active" else f" {pill('failure', state)}"
         layers.append(f'<div class="group"><p>supervisord{mark}</p><div class="boxes">{inside}</div></div>')
     stores = []
+    neighbours = {
+        other
+        for entry in on_it.values()
+        for other in (entry["database"] or {"hosts": []})["hosts"]
+        if other != name and "app_servers" in document["hosts"].get(other, {"groups": []})["groups"]
+    }
+    for other in sorted(neighbours):
+        stores.append(f'<div class="box unknown">PostgreSQL on {esc(other)}</div>')
     if "postgresql" in services:
         held = [
             " ".join(filter(None, [entry["database"]["name"], known_size(entry["database"]["bytes"])]))
@@ -485,20 +495,20 @@ def host_card(name: str, host: Mapping[str, Any]) -> str:
     )
     system = f'<p class="muted">{esc(host["system"])}</p>'
     head = f'<div class="title"><h3>{icon(host["level"])}{esc(name)}</h3>{system}</div>'
-    if not host["uptime_seconds"]:
+    if host["cores"] is None:
         return f'<article class="card {host["level"]}">{head}{notes}</article>'
     memory = host["memory"]
-    taken = memory["total"] - memory["available"]
-    meters = [
-        meter(
-            "Memory", taken, memory["total"], f"{size(memory['available'])} of {size(memory['total'])} free"
-        )
-    ]
+    free = memory["available"] / memory["total"] if memory["total"] else 1.0
+    text = f"{size(memory['available'])} of {size(memory['total'])} free"
+    meters = [meter("Memory", 1 - free, text, "warning" if free < LITTLE_MEMORY else "ok")]
     for disk in host["disks"]:
+        free = disk["free"] / disk["total"] if disk["total"] else 1.0
+        level = "failure" if free < NO_DISK else "warning" if free < LITTLE_DISK else "ok"
         text = f"{size(disk['free'])} of {size(disk['total'])} free"
-        meters.append(meter(f"Disk {disk['path']}", disk["total"] - disk["free"], disk["total"], text))
+        meters.append(meter(f"Disk {disk['path']}", 1 - free, text, level))
     load, cores = host["load"][0], host["cores"]
-    meters.append(meter("Load", load, cores, f"{load:.2f} on {cores} core{'' if cores == 1 else 's'}"))
+    text = f"{load:.2f} on {cores} core{'' if cores == 1 else 's'}"
+    meters.append(meter("Load", load / cores, text, "ok"))
     states = join(
         pill(
             "ok" if state == "active" else "failure", service if state == "active" else f"{service}: {state}"
@@ -512,10 +522,8 @@ def host_card(name: str, host: Mapping[str, Any]) -> str:
     )
 
 
-def meter(name: str, used: float, total: float, text: str) -> str:
-    share = min(1.0, used / total) if total else 0.0
-    level = worst(["failure" if share > 0.98 else "ok", "warning" if share > 0.9 else "ok"])
+def meter(name: str, share: float, text: str, level: str) -> str:
     return (
         f'<div class="meter {level}"><p><span>{esc(name)}</span><span>{esc(text)}</span></p>'
-        f'<div><i style="width:{100 * share:.0f}%"></i></div></div>'
+        f'<div><i style="width:{100 * min(1.0, share):.0f}%"></i></div></div>'
     )

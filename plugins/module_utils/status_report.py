@@ -46,7 +46,8 @@ def report(
             for name, result in results.items()
             if app in found_apps(result) or (spec and name in app_hosts)
         }
-        apps[app] = whole_app(spec, on, results, database_hosts)
+        if on:  # else its hosts were left out with --limit
+            apps[app] = whole_app(spec, on, results, database_hosts)
     problems = [
         {"host": name, "app": "", **problem} for name, host in hosts.items() for problem in host["problems"]
     ]
@@ -438,7 +439,7 @@ def summary(document: Document) -> str:
     elif failed:
         verdict = f"{count} healthy, but not all hosts"
     elif not apps:
-        verdict = "there are no apps"
+        verdict = "no app was looked at"
     else:
         verdict = "the app is healthy" if len(apps) == 1 else f"all {count} are healthy"
     if warned:

@@ -89,7 +89,7 @@ def utc(text: str | None) -> str:
 def hosts(document: Document) -> tuple[list[str], Rows]:
     rows = []
     for name, host in document["hosts"].items():
-        if not host["uptime_seconds"]:
+        if host["cores"] is None:
             state = "no answer" if host["reachable"] else "unreachable"
             rows.append((host["level"], [name, state, *["-"] * 5]))
             continue

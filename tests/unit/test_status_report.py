@@ -30,6 +30,7 @@ from tests.unit.statuses import (
     status,
     web,
 )
+from tests.unit.support import CANARY
 
 OLD = "20261120T101500-77aa88bb"
 LOCK = {"holder": "anna@laptop", "since": "", "run": ""}
@@ -243,10 +244,15 @@ def test_one_app_alone() -> None:
     assert list(made["apps"]) == ["blog"]
 
 
+def test_hosts_that_were_left_out() -> None:
+    made = document({"db1": status(services={"postgresql": "active"})}, specs(blog={}))
+    assert (made["apps"], made["level"], summary(made)) == ({}, "ok", "no app was looked at")
+
+
 def test_databases_elsewhere() -> None:
     made = statuses.bad()
     assert made["apps"]["wiki"]["database"]["hosts"] == ["db.hoster.example"]
-    assert statuses.CANARY.replace("!", "") not in json.dumps(made)
+    assert CANARY.replace("!", "") not in json.dumps(made)
     assert made["apps"]["new"]["database"]["engine"] == "sqlite"
 
 

@@ -167,6 +167,14 @@ def test_what_the_page_says() -> None:
     assert "What needs attention" not in page(statuses.good())
 
 
+def test_a_database_on_another_app_server_is_drawn() -> None:
+    first, second = statuses.status({"blog": statuses.found()}), statuses.status({"blog": statuses.found()})
+    first["services"]["postgresql"] = "active"
+    groups = {"app_servers": ["web1", "web2"], "database_servers": ["web1"]}
+    made = statuses.document({"web1": first, "web2": second}, statuses.specs(blog={}), groups)
+    assert page(made).count("PostgreSQL on web1") == 1
+
+
 def test_only_the_release_that_is_live_is_called_so() -> None:
     made = one({"deploys": [deploy(), deploy(outcome="failed"), deploy()], "processes": [web()]})
     assert page(made).count("live now") == 1
