@@ -72,6 +72,7 @@ class FilterModule:
             "release_specs": wiring.release_specs,
             "release_secrets": wiring.release_secrets,
             "schedule_units": wiring.schedule_units,
+            "status_apps": wiring.status_apps,
             "system_packages": wiring.system_packages,
             "python_versions": wiring.python_versions,
             "app_accounts": wiring.app_accounts,

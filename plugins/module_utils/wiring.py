@@ -205,6 +205,24 @@ def notifications(apps: Apps) -> dict[str, dict[str, str]]:
     return {name: app["notify"] for name, app in apps.items() if app["notify"]}
 
 
+def status_apps(apps: Apps) -> list[dict[str, Any]]:
+    """What status and logs need to know of each app: nothing that is secret."""
+    return [
+        {
+            **{key: app[key] for key in ("name", "user", "home", "logs", "site_url", "proxied", "health")},
+            "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
+            "version": app["source"].get("version", ""),
+            "socket": app["web"]["socket"],
+            "static": app["static"]["server"],
+            "media": app["media"]["root"] if app["media"]["kind"] == "local" else "",
+            "database": {key: app["database"].get(key, "") for key in ("engine", "name", "host", "managed")},
+            "processes": {name: process["count"] for name, process in app["processes"].items()},
+            "schedules": {name: schedule["calendar"] for name, schedule in app["schedules"].items()},
+        }
+        for app in apps.values()
+    ]
+
+
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 

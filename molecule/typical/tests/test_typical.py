@@ -1,13 +1,20 @@
 """typical: nginx in front of gunicorn, PostgreSQL beside it, everything on one server."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from tests.acceptance import checks
 from tests.acceptance.album import Album
+from tests.acceptance.operator import ROOT, Operator
+
+APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
+    "memories"
+]
 
 
 @pytest.fixture
@@ -110,3 +117,61 @@ def test_schedule(host: Any) -> None:
 
 def test_only_the_site_can_be_reached(host: Any) -> None:
     assert checks.outside(host) == {22, 80}
+
+
+def test_status_tells_that_all_is_well(host: Any, tmp_path: Path) -> None:
+    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+    target, page = tmp_path / "status.json", tmp_path / "status.html"
+    done = operator.run("status", "-e", f"json={target}", "-e", f"html={page}")
+    assert done.status == 0, done.output
+    assert done.changed == 0
+    assert "the app is healthy" in done.output
+    found = json.loads(target.read_text())
+    here = found["apps"]["memories"]["hosts"]["web1"]
+    live = host.file("/srv/memories/current").linked_to.rsplit("/", 1)[-1]
+    assert here["release"]["id"] == live
+    assert (here["health"]["status"], here["state"]) == (200, "healthy")
+    assert [one["release"] for one in here["processes"][0]["instances"]].count(live) == 1
+    assert here["schedules"][0]["name"] == "digest"
+    assert here["memory"]["bytes"] > 20 << 20
+    assert found["apps"]["memories"]["database"]["bytes"] > 1 << 20
+    assert live in page.read_text()
+    printed = operator.run("status", "--check", "-e", "format=json").output
+    shown = printed[printed.index("\n{\n") : printed.index("\n}\n") + 3]
+    assert json.loads(shown)["apps"].keys() == found["apps"].keys()
+
+
+def test_status_tells_what_is_broken(host: Any, tmp_path: Path) -> None:
+    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+    host.check_output("supervisorctl stop memories.web:0 memories.web:1")
+    try:
+        done = operator.run("status")
+        assert done.status != 0
+        assert done.changed == 0
+        assert "memories on web1: web: no slot serves" in done.output, done.output
+        assert "nobody listens on unix:///run/homeport/memories.sock" in done.output
+        assert operator.run("status", "-e", "fail=false").status == 0
+        host.check_output("systemctl stop supervisor")
+        done = operator.run("status")
+        assert done.status != 0
+        assert "web1: supervisor is inactive" in done.output, done.output
+    finally:
+        host.check_output("systemctl start supervisor")
+        host.run("supervisorctl start memories.web:0 memories.web:1")
+    assert operator.run("status").status == 0
+
+
+def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
+    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+    album.get("/?asked-for-the-logs")
+    done = operator.run("logs", "-e", "app=memories", "-e", "since=5m")
+    assert done.status == 0, done.output
+    assert done.changed == 0
+    assert "GET /?asked-for-the-logs" in done.output
+    done = operator.run("logs", "-e", "app=memories", "-e", "process=web")
+    assert "Booting worker" in done.output, done.output
+    assert "asked-for-the-logs" not in done.output
+    unknown = operator.run("logs", "-e", "app=memories", "-e", "process=wbe")
+    assert unknown.status != 0
+    assert "process is one of web, digest, nginx" in unknown.output
+    assert "one of memories" in operator.run("logs", "-e", "app=memorys").output

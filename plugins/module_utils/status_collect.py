@@ -1,0 +1,554 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What a host and the apps on it are doing, read from the host itself. Nothing here changes anything.
+
+Each part stands on its own: what cannot be read is left out or says why, and the rest is still told.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import glob
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
+from ansible_collections.homeport.django.plugins.module_utils.release_switch import healthy, release_of
+from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
+    SOCKET,
+    Supervisor,
+    UnixConnection,
+)
+
+Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output of a command
+
+SERVICES = ("nginx", "supervisor", "redis-server", "valkey-server", "memcached", "rabbitmq-server")
+CLUSTERS = "postgresql@*.service"  # the unit "postgresql" itself is active whatever its clusters do
+UNIT = "Id LoadState ActiveState Result LastTriggerUSec NextElapseUSecRealtime ExecMainStartTimestamp ExecMainStatus"
+SIZES = "select datname || '=' || pg_database_size(datname) from pg_database where not datistemplate"
+WALK = 4.0  # seconds that all apps of a host may take to have their folders measured
+TAIL = 1 << 16  # bytes of a record of deploys that are looked at
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are on a host."""
+
+    apps: str = "/srv"
+    deploys: str = "/var/lib/homeport/deploys"
+    setup: str = "/var/lib/homeport/setup"
+    units: str = "/etc/systemd/system"
+    proc: str = "/proc"
+    supervisor: str = SOCKET
+
+
+def collect(
+    specs: list[dict[str, Any]],
+    run: Run,
+    timeout: float = 5,
+    history: int = 10,
+    only: str = "",
+    places: Places | None = None,
+) -> dict[str, Any]:
+    """Everything about the host, its services and its apps; also of apps that nobody declares any more."""
+    places = places or Places()
+    declared = {spec["name"]: spec for spec in specs}
+    names = [only] if only else sorted({*declared, *present(places)})
+    chosen = {name: declared.get(name) or bare(name, places) for name in names}
+    units = show_units(run, [unit for name in names for unit in timers(name, declared.get(name), places)])
+    supervisor = supervised(places)
+    table = process_table(places.proc)
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = {
+            name: pool.submit(health, spec, timeout)
+            for name, spec in chosen.items()
+            if name in declared and Layout(spec).current
+        }
+        end = time.monotonic() + WALK
+        apps = {}
+        for name, spec in chosen.items():
+            found = describe(spec, name in declared, supervisor["processes"], units, table, places, history)
+            found["disk"] = sizes(spec, end)
+            apps[name] = found
+        for name, answer in answers.items():
+            apps[name]["health"] = answer.result()
+    return {
+        "time": int(time.time()),
+        "host": host(places),
+        "services": services(units),
+        "supervisor": {"error": supervisor["error"]},
+        "databases": databases(run, units),
+        "apps": apps,
+    }
+
+
+def present(places: Places) -> list[str]:
+    """The apps that have releases on the host."""
+    names = [os.path.basename(os.path.dirname(path)) for path in glob.glob(f"{places.apps}/*/slots")]
+    # not what somebody else keeps there: links in their folders could lead anywhere
+    return [
+        name
+        for name in names
+        if re.fullmatch(APP_NAME, name) and os.stat(f"{places.apps}/{name}").st_uid == os.geteuid()
+    ]
+
+
+def bare(name: str, places: Places) -> dict[str, Any]:
+    """As much as is known of an app that is not declared."""
+    home = f"{places.apps}/{name}"
+    return {
+        "name": name,
+        "user": name,
+        "home": home,
+        "processes": {},
+        "schedules": {},
+        "media": f"{home}/shared/media",
+        "database": {"engine": "none", "name": ""},
+    }
+
+
+# The host
+
+
+def host(places: Places) -> dict[str, Any]:
+    system = {}
+    with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8") as stream:
+        system = dict(line.rstrip().partition("=")[::2] for line in stream)
+    memory = {
+        name: int(value) << 10
+        for name, value in re.findall(r"(\w+):\s+(\d+) kB", read(f"{places.proc}/meminfo"))
+    }
+    disks: dict[int, dict[str, Any]] = {}
+    for path in ("/", "/srv", "/var/lib/postgresql", "/var/log"):
+        if os.path.isdir(path):
+            usage = shutil.disk_usage(path)
+            disks.setdefault(os.stat(path).st_dev, {"path": path, "total": usage.total, "free": usage.free})
+    return {
+        "name": socket.gethostname(),
+        "system": system.get("PRETTY_NAME", "").strip("\"'"),
+        "setup": read(places.setup).strip(),
+        "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
+        "load": [round(value, 2) for value in os.getloadavg()],
+        "cores": len(os.sched_getaffinity(0)),
+        "memory": {"total": memory.get("MemTotal", 0), "available": memory.get("MemAvailable", 0)},
+        "disks": list(disks.values()),
+    }
+
+
+def show_units(run: Run, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What systemd knows of the services and of some more units, in one call."""
+    units = [*(f"{name}.service" for name in SERVICES), CLUSTERS, *names]
+    properties = ",".join(UNIT.split())
+    status, out = run(["env", "TZ=UTC", "LC_ALL=C", "systemctl", "show", f"--property={properties}", *units])
+    return parse_units(out) if status == 0 else {}
+
+
+def parse_units(text: str) -> dict[str, dict[str, str]]:
+    """Units and their properties from the blocks that ``systemctl show`` prints."""
+    found = {}
+    for block in text.split("\n\n"):
+        unit = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        if unit.get("Id") and unit.get("LoadState") != "not-found":
+            found[unit["Id"]] = unit
+    return found
+
+
+def services(units: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The state of each service that the host has."""
+    found = {name: units[f"{name}.service"]["ActiveState"] for name in SERVICES if f"{name}.service" in units}
+    clusters = [unit["ActiveState"] for name, unit in units.items() if name.startswith("postgresql@")]
+    if clusters or glob.glob("/etc/postgresql/*/*/postgresql.conf"):
+        # of several clusters one that runs will do: an old one may be kept, stopped, after an upgrade
+        found["postgresql"] = "active" if "active" in clusters else next(iter(clusters), "inactive")
+    return found
+
+
+def databases(run: Run, units: dict[str, dict[str, str]]) -> dict[str, int]:
+    """Bytes of each database of this host."""
+    if services(units).get("postgresql") != "active":
+        return {}
+    command = ["runuser", "-u", "postgres", "--", "env", "PGCONNECT_TIMEOUT=5"]
+    command += ["PGOPTIONS=-c statement_timeout=5s", "psql", "-XAtqc", SIZES, "postgres"]
+    _status, out = run(command)
+    return {name: int(size) for name, size in re.findall(r"^(.+)=(\d+)$", out, re.MULTILINE)}
+
+
+# Processes
+
+
+def supervised(places: Places) -> dict[str, Any]:
+    """All processes of supervisord, or why there is no telling."""
+    try:
+        return {"processes": Supervisor(places.supervisor).processes(""), "error": ""}
+    except FileNotFoundError:
+        return {"processes": None, "error": "supervisord does not run"}
+    except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
+        return {"processes": None, "error": f"supervisord does not answer: {error}"}
+
+
+@dataclass(frozen=True)
+class Process:
+    parent: int
+    uid: int
+    resident: int  # bytes, shared ones counted in full
+
+
+def process_table(proc: str = "/proc") -> dict[int, Process]:
+    """Every process of the host."""
+    found = {}
+    for name in os.listdir(proc):
+        if name.isdigit():
+            fields = dict(
+                re.findall(r"^(PPid|Uid|VmRSS):\s+(\d+)", read(f"{proc}/{name}/status"), re.MULTILINE)
+            )
+            if {"PPid", "Uid"} <= fields.keys():
+                found[int(name)] = Process(
+                    int(fields["PPid"]), int(fields["Uid"]), int(fields.get("VmRSS", 0)) << 10
+                )
+    return found
+
+
+def descendants(pid: int, table: dict[int, Process]) -> set[int]:
+    """A process and all that come from it."""
+    found = {pid}
+    more = True
+    while more:
+        children = {child for child, entry in table.items() if entry.parent in found} - found
+        found |= children
+        more = bool(children)
+    return found
+
+
+def memory(pids: Iterable[int], table: dict[int, Process], proc: str = "/proc") -> dict[str, Any]:
+    """Bytes of some processes: their proportional share (pss), else all that is resident (rss)."""
+    pids = [pid for pid in pids if pid in table]
+    shares = []
+    for pid in pids:
+        found = re.search(r"^Pss:\s+(\d+) kB", read(f"{proc}/{pid}/smaps_rollup"), re.MULTILINE)
+        if found:
+            shares.append(int(found[1]) << 10)
+        elif table[pid].resident and os.path.exists(f"{proc}/{pid}"):
+            return {"bytes": sum(table[pid].resident for pid in pids), "kind": "rss"}
+    return {"bytes": sum(shares), "kind": "pss"}
+
+
+def processes(
+    spec: dict[str, Any],
+    known: dict[str, dict[str, Any]],
+    table: dict[int, Process],
+    proc: str = "/proc",
+) -> list[dict[str, Any]]:
+    """The web slots and the workers of an app, each with the release that it runs."""
+    prefix = f"{spec['name']}."
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for info in known.values():
+        if info["group"].startswith(prefix):
+            groups.setdefault(info["group"][len(prefix) :], []).append(info)
+    wanted = {"web": 1, **spec["processes"]} if "socket" in spec else {}
+    result = []
+    for name in [*wanted, *sorted(set(groups) - set(wanted))]:
+        instances = [instance(info, table, proc) for info in sorted(groups.get(name, []), key=number)]
+        serving = [one for one in instances if one["state"] == "running" and one["release"]]
+        result.append(
+            {
+                "name": name,
+                "declared": wanted.get(name),
+                "running": len(serving),
+                "instances": instances,
+            }
+        )
+    return result
+
+
+def number(info: dict[str, Any]) -> tuple[int, str]:
+    return (int(info["name"]) if info["name"].isdigit() else 0, info["name"])
+
+
+def instance(info: dict[str, Any], table: dict[int, Process], proc: str) -> dict[str, Any]:
+    """One process. ``release`` is empty where it sleeps: a slot that is not in use, or nothing to run yet."""
+    state = info["statename"].lower()
+    alive = state in ("running", "starting", "stopping") and info["pid"] in table
+    tree = descendants(info["pid"], table) if alive else set()
+    return {
+        "name": info["name"],
+        "state": state,
+        "detail": "" if alive else str(info.get("spawnerr") or info.get("description") or ""),
+        "seconds": max(0, info["now"] - info["start"]) if alive else None,
+        "release": release_of(info["pid"]) if alive else "",
+        "workers": sum(1 for pid in tree if table[pid].parent == info["pid"]),
+        "memory": memory(tree, table, proc)["bytes"],
+    }
+
+
+# Apps
+
+
+def describe(
+    spec: dict[str, Any],
+    declared: bool,
+    supervised_processes: dict[str, dict[str, Any]] | None,
+    units: dict[str, dict[str, str]],
+    table: dict[int, Process],
+    places: Places,
+    history: int,
+) -> dict[str, Any]:
+    """All that can be told of an app without asking it."""
+    layout = Layout(spec)
+    mine: list[int] = []
+    with contextlib.suppress(KeyError):
+        uid = layout.ids()[0]
+        mine = [pid for pid, entry in table.items() if entry.uid == uid]
+    return {
+        "declared": declared,
+        "release": release(layout),
+        "previous": os.path.basename(layout.resolve_link(f"{layout.home}/previous") or ""),
+        "health": None,
+        "processes": processes(spec, supervised_processes, table, places.proc)
+        if supervised_processes is not None
+        else None,
+        "schedules": [
+            schedule(unit[len(layout.name) + 1 : -len(".timer")], unit, spec, units)
+            for unit in timers(layout.name, spec, places)
+            if unit.endswith(".timer")
+        ],
+        "memory": memory(mine, table, places.proc),
+        "lock": lock(f"{layout.home}/deploy.lock"),
+        "maintenance": changed(f"{layout.home}/maintenance/on"),
+        "deploys": deploys(f"{places.deploys}/{layout.name}.jsonl", history),
+    }
+
+
+def release(layout: Layout) -> dict[str, Any] | None:
+    """The live release; since when it is live is when the link was made."""
+    folder = layout.current
+    if not folder:
+        return None
+    record = layout.record(folder)
+    return {
+        "id": os.path.basename(folder),
+        "revision": printable_revision(record.get("revision", "")),
+        "built": str(record.get("built", "")),
+        "since": changed(f"{layout.home}/current"),
+        "django": str(record.get("django", "")),
+        "python": str(record.get("python", "")),
+    }
+
+
+def printable_revision(revision: Any) -> str:
+    """A revision as it may be shown: the address of an archive can hold a password or a token."""
+    text = str(revision or "")
+    if not text.startswith(("http://", "https://")):
+        return text
+    parts = urlsplit(text)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def changed(path: str) -> int | None:
+    """When a file or link was made or last written, if it is there."""
+    try:
+        return int(os.lstat(path).st_mtime)
+    except OSError:
+        return None
+
+
+def lock(path: str) -> dict[str, str] | None:
+    """Who is deploying, if anybody is."""
+    text = read(path).strip()
+    if not text:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        return {"holder": text[:200], "since": "", "run": ""}
+    return {key: str(found.get(key, "")) for key in ("holder", "since", "run")}
+
+
+DEPLOY = ("time", "verb", "outcome", "release", "before", "by", "message")
+
+
+def deploys(path: str, count: int) -> list[dict[str, Any]]:
+    """The last deploys, newest first. A line that was torn by a crash is left out."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
+            lines = stream.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    found: list[dict[str, Any]] = []
+    for line in reversed(lines):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and len(found) < count:
+            seconds = entry.get("seconds")
+            migrations = entry.get("migrations")
+            found.append(
+                {
+                    **{key: str(entry.get(key) or "") for key in DEPLOY},
+                    "revision": printable_revision(entry.get("revision")),
+                    "seconds": round(float(seconds), 1) if isinstance(seconds, (int, float)) else None,
+                    "migrations": [str(name) for name in migrations] if isinstance(migrations, list) else [],
+                }
+            )
+    return found
+
+
+def timers(name: str, spec: dict[str, Any] | None, places: Places) -> list[str]:
+    """The timers of an app's schedules, and what they start."""
+    there = [os.path.basename(path) for path in glob.glob(f"{places.units}/{name}.*.timer")]
+    declared = [f"{name}.{schedule}.timer" for schedule in (spec or {}).get("schedules", {})]
+    found = list(dict.fromkeys([*declared, *sorted(there)]))
+    return [unit for timer in found for unit in (timer, f"{timer[: -len('.timer')]}.service")]
+
+
+def schedule(name: str, timer: str, spec: dict[str, Any], units: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """When a schedule ran, how that ended, and when it is next."""
+    clock = units.get(timer, {})
+    service = units.get(f"{timer[: -len('.timer')]}.service", {})
+    started = moment(service.get("ExecMainStartTimestamp", ""))
+    state = service.get("ActiveState", "")
+    result = ""
+    if state in ("active", "activating", "deactivating", "reloading"):
+        result = "running"
+    elif started or state == "failed":
+        result = service.get("Result", "")
+    status = service.get("ExecMainStatus", "")
+    return {
+        "name": name,
+        "calendar": spec["schedules"].get(name, ""),
+        "active": clock.get("ActiveState") == "active",
+        "last": started or moment(clock.get("LastTriggerUSec", "")),
+        "result": result,
+        "status": int(status) if status.isdigit() else 0,
+        "next": moment(clock.get("NextElapseUSecRealtime", "")),
+    }
+
+
+def moment(text: str) -> int | None:
+    """Seconds since the epoch of what systemctl prints in UTC."""
+    try:
+        return calendar.timegm(time.strptime(text, "%a %Y-%m-%d %H:%M:%S UTC"))
+    except ValueError:
+        return None
+
+
+# Health
+
+
+def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """What the app's health page answers on the app's public socket."""
+    result = {"ok": False, "status": None, "milliseconds": None, "error": "", "path": spec["health"]["path"]}
+    started = time.monotonic()
+    try:
+        status, detail = ask(spec, timeout)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return {**result, "error": f"nobody listens on {spec['socket']}"}
+    except BlockingIOError:
+        return {**result, "error": "so many requests wait for it already that no more are let in"}
+    except (OSError, http.client.HTTPException) as error:
+        spent = time.monotonic() - started
+        late = spent >= timeout or isinstance(error, TimeoutError)
+        return {**result, "error": f"no answer within {timeout:g} s" if late else f"no answer: {error}"}
+    good = healthy(status, spec["health"]["status"])
+    result.update(ok=good, status=status, milliseconds=round(1000 * (time.monotonic() - started)))
+    if not good:
+        result["error"] = f"answers with status {status}" + (f": {detail}" if detail else "")
+    return result
+
+
+def ask(spec: dict[str, Any], timeout: float) -> tuple[int, str]:
+    """Status and, where it is plain text, the beginning of the answer; in the words of the web server in front."""
+    scheme, _, name = spec["site_url"].partition("://")
+    headers = {
+        "Host": name,
+        "X-Forwarded-Proto": scheme,
+        "X-Forwarded-For": "127.0.0.1",
+        "User-Agent": "homeport-health",
+    }
+    kind, _, address = spec["socket"].partition("://")
+    connection: http.client.HTTPConnection
+    if kind == "unix":
+        connection = UnixConnection(address, timeout=timeout)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]), timeout)
+    connection.connect()
+    # each single wait is bounded by the timeout, and all of them together by this
+    alarm = threading.Timer(timeout, cut, [connection.sock])
+    alarm.start()
+    try:
+        connection.request("GET", spec["health"]["path"], headers=headers)
+        answer = connection.getresponse()
+        kind = answer.headers.get_content_type()
+        text = (
+            answer.read(2000).decode(errors="replace") if kind in ("text/plain", "application/json") else ""
+        )
+        return answer.status, " ".join(text.split())[:200]
+    finally:
+        alarm.cancel()
+        connection.close()
+
+
+def cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+# Disk
+
+
+def sizes(spec: dict[str, Any], end: float) -> dict[str, Any]:
+    """What the app keeps on the disk."""
+    layout = Layout(spec)
+    result: dict[str, Any] = {
+        "releases": {**measure(layout.releases, end), "count": len(layout.known_releases())},
+        "media": measure(spec["media"], end) if spec["media"] else None,
+        "database": None,
+    }
+    if spec["database"]["engine"] == "sqlite":
+        with contextlib.suppress(OSError):
+            result["database"] = os.lstat(spec["database"]["name"]).st_size
+    return result
+
+
+def measure(folder: str, end: float) -> dict[str, Any]:
+    """Bytes on the disk below a folder, each file once however many names it has; until the time is up."""
+    total, seen, complete = 0, set(), True
+    for path, folders, files in os.walk(folder):
+        if time.monotonic() > end:
+            complete = False
+            break
+        for name in [*folders, *files]:
+            with contextlib.suppress(OSError):
+                found = os.lstat(os.path.join(path, name))
+                if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1 or found.st_ino not in seen:
+                    total += found.st_blocks * 512
+                    if found.st_nlink > 1:
+                        seen.add(found.st_ino)
+    return {"bytes": total, "complete": complete}
+
+
+def read(path: str) -> str:
+    """The text of a small file, or nothing."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(1 << 20)
+    except OSError:
+        return ""

@@ -1,0 +1,79 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Tells what a host and its apps are doing."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: status
+short_description: Find out what a host and the Django apps on it are doing
+description:
+  - Reads the host, its services, and of each app the live release, its health page, its processes and
+    schedules, what it keeps on the disk, and its last deploys. It changes nothing.
+  - What cannot be read is left out; a service that is down is a finding, not an error.
+  - Apps that have releases on the host and are not among O(apps) are told of as well.
+options:
+  apps:
+    description: The apps, as the filter P(homeport.django.status_apps#filter) gives them.
+    type: list
+    elements: dict
+    required: true
+  only:
+    description: Name of the app to look at. Empty looks at all.
+    type: str
+    default: ""
+  patience:
+    description: Seconds that an app has to answer its health page.
+    type: int
+    default: 5
+  history:
+    description: How many of the last deploys of each app to tell of.
+    type: int
+    default: 10
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Look at the host and its apps
+  homeport.django.status:
+    apps: "{{ homeport_apps | homeport.django.status_apps }}"
+  register: __status
+"""
+
+RETURN = r"""
+status:
+  description: What was found. M(homeport.django.status_report) makes a report of it.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.status_collect import collect
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "apps": {"type": "list", "elements": "dict", "required": True},
+            "only": {"type": "str", "default": ""},
+            "patience": {"type": "int", "default": 5},
+            "history": {"type": "int", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+
+    def run(command: list[str]) -> tuple[int, str]:
+        try:
+            status, out, _err = module.run_command(command, handle_exceptions=False)
+        except OSError:
+            return 127, ""
+        return status, out
+
+    given = module.params
+    found = collect(given["apps"], run, given["patience"], given["history"], given["only"])
+    module.exit_json(changed=False, status=found)
+
+
+if __name__ == "__main__":
+    main()

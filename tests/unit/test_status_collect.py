@@ -1,0 +1,460 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import status_collect
+from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
+    Places,
+    Process,
+    collect,
+    databases,
+    deploys,
+    descendants,
+    health,
+    lock,
+    measure,
+    memory,
+    moment,
+    parse_units,
+    printable_revision,
+    process_table,
+    processes,
+    schedule,
+    services,
+    timers,
+)
+from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
+
+from tests.unit import test_release_switch as release_switch_tests
+from tests.unit.releases import layout, write
+
+LIVE = "20261123T204800-0a1b2c3d"
+
+
+def nothing(_command: list[str]) -> tuple[int, str]:
+    return 127, ""
+
+
+# Health
+
+
+class Handler(release_switch_tests.Handler):
+    status = 200  # whatever other tests have made of it
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    Handler.seen.clear()
+    with socketserver.ThreadingUnixStreamServer(str(tmp_path / "web.sock"), Handler) as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"unix://{tmp_path}/web.sock"
+        found.shutdown()
+        thread.join()
+
+
+def asked(address: str, **health_of: Any) -> dict[str, Any]:
+    return {
+        "site_url": "https://blog.example.org",
+        "socket": address,
+        "health": {"path": "/health/", "status": [], **health_of},
+    }
+
+
+def test_the_health_page_is_asked_as_visitors_ask(server: str) -> None:
+    found = health(asked(server), 5)
+    assert (found["ok"], found["status"], found["error"]) == (True, 200, "")
+    assert Handler.seen == [("/health/", "blog.example.org", "https")]
+    assert health(asked(server, status=[204]), 5)["error"] == "answers with status 200: the page says why"
+
+
+def test_tcp_sockets_are_asked_on_this_machine() -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as found:
+        thread = threading.Thread(target=found.handle_request)
+        thread.start()
+        assert health(asked(f"tcp://0.0.0.0:{found.server_address[1]}"), 5)["ok"]
+        thread.join()
+
+
+def test_a_plain_answer_says_why(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(Handler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"database":\n "down"}' + b" x" * 5000)
+
+    monkeypatch.setattr(Handler, "do_GET", Refusing.do_GET)
+    found = health(asked(server), 5)
+    assert not found["ok"]
+    assert found["error"].startswith('answers with status 503: {"database": "down"} x')
+    assert len(found["error"]) < 250
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    address = f"unix://{tmp_path}/web.sock"
+    assert health(asked(address), 5)["error"] == f"nobody listens on {address}"
+    with socket.socket(socket.AF_UNIX) as closed:
+        closed.bind(f"{tmp_path}/web.sock")
+        assert health(asked(address), 5)["error"] == f"nobody listens on {address}"
+
+
+def test_an_app_that_does_not_answer_costs_no_more_than_the_timeout(tmp_path: Path) -> None:
+    address = f"{tmp_path}/web.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(address)
+        silent.listen(1)
+        started = time.monotonic()
+        assert health(asked(f"unix://{address}"), 0.3)["error"] == "no answer within 0.3 s"
+        assert time.monotonic() - started < 2
+
+
+def test_neither_does_one_that_answers_bit_by_bit(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with pytest.raises(OSError):
+                while not stop.wait(0.05):
+                    self.request.send(b"H")
+                raise OSError
+
+    with socketserver.ThreadingUnixStreamServer(f"{tmp_path}/web.sock", Dripping) as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+        thread.start()
+        started = time.monotonic()
+        error = health(asked(f"unix://{tmp_path}/web.sock"), 0.4)["error"]
+        stop.set()
+        found.shutdown()
+        thread.join()
+    assert error == "no answer within 0.4 s"
+    assert time.monotonic() - started < 2
+
+
+# Processes
+
+
+def info(name: str = "blog.web:0", **changes: Any) -> dict[str, Any]:
+    group, _, number = name.partition(":")
+    return {
+        "group": group,
+        "name": number,
+        "statename": "RUNNING",
+        "pid": 0,
+        "start": 1000,
+        "now": 1060,
+        "spawnerr": "",
+        "description": "pid 7, uptime 0:01:00",
+        **changes,
+    }
+
+
+@pytest.fixture
+def running() -> Iterator[int]:
+    """A process that runs the live release, with a child."""
+    command = ["sh", "-c", "sleep 60 & wait"]
+    process = subprocess.Popen(command, env={"HOMEPORT_RELEASE": LIVE, "PATH": os.environ["PATH"]})
+    assert wait_until(lambda: len(descendants(process.pid, process_table())) == 2, 5)
+    yield process.pid
+    for pid in descendants(process.pid, process_table()):
+        os.kill(pid, 9)
+    process.wait()
+
+
+def test_processes_with_their_release_and_memory(running: int) -> None:
+    spec = {"name": "blog", "socket": "x", "processes": {"queue": 2, "off": 0}}
+    known = [
+        info(pid=running),
+        info("blog.web:1", statename="STOPPED", description="Nov 24 12:10 AM"),
+        info("blog.queue:0", statename="BACKOFF", spawnerr="Exited too quickly"),
+        info("blog.old:0", pid=running),
+        info("blog2.web:0", pid=running),
+    ]
+    known = {f"{one['group']}:{one['name']}": one for one in known}  # type: ignore[assignment]
+    found = processes(spec, known, process_table())  # type: ignore[arg-type]
+    groups = [(group["name"], group["declared"], group["running"]) for group in found]
+    assert groups == [("web", 1, 1), ("queue", 2, 0), ("off", 0, 0), ("old", None, 1)]
+    serving, stopped = found[0]["instances"]
+    assert (serving["release"], serving["seconds"], serving["workers"]) == (LIVE, 60, 1)
+    assert serving["memory"] > 0
+    assert (stopped["state"], stopped["detail"], stopped["seconds"]) == ("stopped", "Nov 24 12:10 AM", None)
+    assert found[1]["instances"][0]["detail"] == "Exited too quickly"
+
+
+def test_a_pid_that_is_gone_is_no_running_process() -> None:
+    found = processes({"name": "blog", "socket": "x", "processes": {}}, {"x": info(pid=1 << 30)}, {})
+    assert (found[0]["running"], found[0]["instances"][0]["memory"]) == (0, 0)
+
+
+def test_descendants() -> None:
+    table = {pid: Process(parent, 0, 0) for pid, parent in {1: 0, 2: 1, 3: 2, 4: 1, 5: 9}.items()}
+    assert descendants(2, table) == {2, 3}
+    assert descendants(1, table) == {1, 2, 3, 4}
+
+
+def test_memory_counts_shared_pages_once_where_it_can(tmp_path: Path) -> None:
+    write(tmp_path / "1/smaps_rollup", "Rss:   900 kB\nPss:   100 kB\nPss_Dirty: 5 kB\n")
+    write(tmp_path / "2/smaps_rollup", "Rss:   900 kB\nPss:   50 kB\n")
+    table = {1: Process(0, 0, 900 << 10), 2: Process(0, 0, 900 << 10)}
+    assert memory([1, 2, 3], table, str(tmp_path)) == {"bytes": 150 << 10, "kind": "pss"}
+    (tmp_path / "2/smaps_rollup").unlink()
+    assert memory([1, 2], table, str(tmp_path)) == {"bytes": 1800 << 10, "kind": "rss"}
+
+
+# systemd
+
+UNITS = """
+LastTriggerUSec=Mon 2026-11-23 06:30:01 UTC
+NextElapseUSecRealtime=Tue 2026-11-24 06:30:00 UTC
+Result=success
+Id=blog.digest.timer
+LoadState=loaded
+ActiveState=active
+
+Result=exit-code
+ExecMainStartTimestamp=Mon 2026-11-23 06:30:02 UTC
+ExecMainStatus=3
+Id=blog.digest.service
+LoadState=loaded
+ActiveState=failed
+
+Id=nginx.service
+LoadState=loaded
+ActiveState=active
+
+Id=redis-server.service
+LoadState=not-found
+ActiveState=inactive
+
+Id=postgresql@15-main.service
+LoadState=loaded
+ActiveState=inactive
+
+Id=postgresql@17-main.service
+LoadState=loaded
+ActiveState=active
+"""
+
+
+def test_services() -> None:
+    units = parse_units(UNITS)
+    assert services(units) == {"nginx": "active", "postgresql": "active"}
+    assert services(parse_units("")).keys() <= {"postgresql"}
+
+
+def test_schedules() -> None:
+    spec = {"schedules": {"digest": "*-*-* 06:30"}}
+    found = schedule("digest", "blog.digest.timer", spec, parse_units(UNITS))
+    assert found == {
+        "name": "digest",
+        "calendar": "*-*-* 06:30",
+        "active": True,
+        "last": 1795415402,
+        "result": "exit-code",
+        "status": 3,
+        "next": 1795501800,
+    }
+    running = parse_units(UNITS.replace("ActiveState=failed", "ActiveState=activating"))
+    assert schedule("digest", "blog.digest.timer", spec, running)["result"] == "running"
+    missing = schedule("digest", "blog.digest.timer", spec, {})
+    assert (missing["active"], missing["last"], missing["result"]) == (False, None, "")
+    # after a reboot systemd knows when it was started, but not how that ended
+    rebooted = UNITS.replace("ExecMainStartTimestamp=Mon 2026-11-23 06:30:02 UTC", "").replace(
+        "=failed", "=inactive"
+    )
+    found = schedule("digest", "blog.digest.timer", spec, parse_units(rebooted))
+    assert (found["last"], found["result"]) == (1795415401, "")
+
+
+@pytest.mark.parametrize("text", ["", "n/a", "0", "Mon 2026-11-23 06:30:01 CET"])
+def test_no_moment(text: str) -> None:
+    assert moment(text) is None
+
+
+def test_timers_that_are_declared_or_there(tmp_path: Path) -> None:
+    for name in ("blog.old.timer", "blog.digest.timer", "blog2.x.timer", "blog.digest.service"):
+        write(tmp_path / name)
+    found = timers("blog", {"schedules": {"digest": "daily", "new": "daily"}}, Places(units=str(tmp_path)))
+    assert found[::2] == ["blog.digest.timer", "blog.new.timer", "blog.old.timer"]
+    assert found[1] == "blog.digest.service"
+
+
+def test_sizes_of_databases() -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str]) -> tuple[int, str]:
+        asked.append(command)
+        return 0, "blog=123\na=b=7\nnonsense\n"
+
+    assert databases(run, parse_units(UNITS)) == {"blog": 123, "a=b": 7}
+    assert "postgres" in asked[0]
+    asked.clear()
+    assert databases(run, {}) == {}
+    assert asked == []
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, None),
+        ("", None),
+        (" \n", None),
+        ("anna@laptop since today\n", {"holder": "anna@laptop since today", "since": "", "run": ""}),
+        ('{"run": 7, "holder": "a@b", "since": "2026", "more": 1}', {"holder": "a@b", "since": "2026", "run": "7"}),
+        ('{"run": 7, "hol', {"holder": '{"run": 7, "hol', "since": "", "run": ""}),
+        ("[]", {"holder": "[]", "since": "", "run": ""}),
+    ],
+)  # fmt: skip
+def test_lock(tmp_path: Path, text: str | None, found: Any) -> None:
+    if text is not None:
+        write(tmp_path / "deploy.lock", text)
+    assert lock(str(tmp_path / "deploy.lock")) == found
+
+
+def test_the_last_deploys_and_a_torn_line(tmp_path: Path) -> None:
+    lines = [json.dumps({"time": str(number), "outcome": "live", "seconds": 1.26}) for number in range(2000)]
+    lines += ["7", "null", '{"time": "x", "migrations": "no list", "seconds": null, "message": null}']
+    path = write(tmp_path / "blog.jsonl", "\n".join(lines) + '\n{"time": "torn')
+    found = deploys(str(path), 3)
+    assert [entry["time"] for entry in found] == ["x", "1999", "1998"]
+    assert (found[0]["migrations"], found[0]["seconds"], found[0]["message"]) == ([], None, "")
+    assert found[1]["seconds"] == 1.3
+    assert deploys(str(path), 0) == []
+    assert deploys(str(tmp_path / "none.jsonl"), 3) == []
+
+
+@pytest.mark.parametrize(
+    ("revision", "shown"),
+    [
+        ("9f3c2a1b", "9f3c2a1b"),
+        ("blog[postgres]==1.4", "blog[postgres]==1.4"),
+        ("https://me:secret@example.org/a.zip?token=secret#secret", "https://example.org/a.zip"),
+        (None, ""),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(revision: Any, shown: str) -> None:
+    assert printable_revision(revision) == shown
+
+
+def test_a_file_with_several_names_is_counted_once(tmp_path: Path) -> None:
+    write(tmp_path / "a/one", "x" * 100_000)
+    os.makedirs(tmp_path / "b")
+    once = measure(str(tmp_path), time.monotonic() + 60)["bytes"]
+    os.link(tmp_path / "a/one", tmp_path / "b/two")
+    os.symlink("/", tmp_path / "b/three")
+    assert measure(str(tmp_path), time.monotonic() + 60) == {"bytes": once, "complete": True}
+    assert once >= 100_000
+    assert measure(str(tmp_path), time.monotonic() - 1) == {"bytes": 0, "complete": False}
+    assert measure(str(tmp_path / "none"), 0)["bytes"] == 0
+
+
+# All of it
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    for name in ("srv", "deploys", "units"):
+        (tmp_path / name).mkdir()
+    return Places(
+        apps=str(tmp_path / "srv"),
+        deploys=str(tmp_path / "deploys"),
+        setup=str(tmp_path / "setup"),
+        units=str(tmp_path / "units"),
+        supervisor=str(tmp_path / "supervisor.sock"),
+    )
+
+
+def deployed(places: Places, name: str = "blog") -> dict[str, Any]:
+    """An app with one release; what the module gets to know of it."""
+    home = Path(places.apps) / name
+    found = layout(home)
+    release = home / "releases" / LIVE
+    write(release / "release.json", json.dumps({"revision": "abc", "django": "5.2", "python": "3.13"}))
+    found.point(f"{home}/current", str(release))
+    return {
+        **asked(f"unix://{home}/web.sock"),
+        "name": name,
+        "user": "nobody",
+        "home": str(home),
+        "processes": {"queue": 1},
+        "schedules": {"digest": "daily"},
+        "media": "",
+        "database": {"engine": "sqlite", "name": str(write(home / "shared/db.sqlite3", "x" * 10))},
+    }
+
+
+def test_a_host_on_which_nothing_runs(places: Places) -> None:
+    spec = deployed(places)
+    found = collect([spec], nothing, timeout=1, places=places)
+    assert found["supervisor"]["error"] == "supervisord does not run"
+    blog = found["apps"]["blog"]
+    assert blog["release"]["id"] == LIVE
+    assert blog["release"]["django"] == "5.2"
+    assert abs(blog["release"]["since"] - time.time()) < 60
+    assert blog["health"]["error"].startswith("nobody listens")
+    assert (blog["processes"], blog["maintenance"], blog["lock"], blog["deploys"]) == (None, None, None, [])
+    assert blog["disk"]["releases"]["count"] == 1
+    assert blog["disk"]["database"] == 10
+    assert blog["disk"]["media"] is None
+    json.dumps(found)
+
+
+def test_an_app_that_was_never_deployed(places: Places) -> None:
+    spec = {**deployed(places), "home": f"{places.apps}/new", "name": "new", "user": "no-such-user"}
+    found = collect([spec], nothing, places=places)["apps"]["new"]
+    assert (found["release"], found["health"], found["previous"]) == (None, None, "")
+    assert found["memory"]["bytes"] == 0
+
+
+def test_apps_that_nobody_declares_are_told_of(places: Places) -> None:
+    deployed(places, "old")
+    os.makedirs(f"{places.apps}/lost+found/slots")  # cannot be an app's name
+    write(Path(places.apps) / "old/maintenance/on")
+    write(Path(places.deploys) / "old.jsonl", '{"outcome": "live"}\n')
+    write(Path(places.units) / "old.digest.timer")
+    spec = deployed(places)
+    found = collect([spec], nothing, timeout=1, places=places)["apps"]
+    assert sorted(found) == ["blog", "old"]
+    assert not found["old"]["declared"]
+    assert found["old"]["health"] is None
+    assert found["old"]["maintenance"]
+    assert found["old"]["deploys"][0]["outcome"] == "live"
+    assert found["old"]["schedules"][0]["name"] == "digest"
+    assert sorted(collect([spec], nothing, timeout=1, only="blog", places=places)["apps"]) == ["blog"]
+
+
+def test_what_belongs_to_somebody_else_is_not_looked_at(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(places, "old")
+    assert status_collect.present(places) == ["old"]
+    monkeypatch.setattr(os, "geteuid", lambda: -1)
+    assert status_collect.present(places) == []
+
+
+def test_a_supervisord_that_hangs_up(places: Places) -> None:
+    class HangingUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(10)
+
+    with socketserver.ThreadingUnixStreamServer(places.supervisor, HangingUp) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        found = collect([deployed(places)], nothing, timeout=1, places=places)
+        server.shutdown()
+        thread.join()
+    assert found["supervisor"]["error"].startswith("supervisord does not answer: ")
+    assert found["apps"]["blog"]["processes"] is None
