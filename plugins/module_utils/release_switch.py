@@ -22,6 +22,11 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
 from ansible_collections.homeport.django.plugins.module_utils.release_database import prune_dumps
+from ansible_collections.homeport.django.plugins.module_utils.release_health import (
+    connect,
+    healthy,
+    visitor_headers,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
@@ -33,7 +38,6 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import WHY
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
     Supervisor,
-    UnixConnection,
     wait_until,
 )
 
@@ -201,7 +205,7 @@ class Switch:
         """What is wrong with the answer of the release that is live; empty when nothing is."""
         health = self.layout.spec["health"]
         try:
-            status, _body = self.ask(self.layout.spec["socket"].partition("://")[2], patience)
+            status, _body = self.ask(self.layout.spec["socket"], patience)
         except (OSError, http.client.HTTPException) as error:
             return f"does not answer {health['path']}: {error}"
         return "" if healthy(status, health["status"]) else f"answers {health['path']} with status {status}"
@@ -273,22 +277,9 @@ class Switch:
         return ""
 
     def ask(self, address: str, timeout: float) -> tuple[int, str]:
-        """Status and body of the health page, from a unix socket's path or an address with a port."""
-        connection: http.client.HTTPConnection
-        if address.startswith("/"):
-            connection = UnixConnection(address, timeout=timeout)
-        else:
-            host, _colon, port = address.rpartition(":")
-            connection = http.client.HTTPConnection(
-                host.replace("0.0.0.0", "127.0.0.1"), int(port), timeout=timeout
-            )
-        url = self.layout.spec["site_url"]
-        headers = {
-            "Host": url.split("://")[1],
-            "X-Forwarded-Proto": url.split("://")[0],
-            "X-Forwarded-For": "127.0.0.1",
-            "User-Agent": "homeport-health",
-        }
+        """Status and body of the health page."""
+        connection = connect(address, timeout)
+        headers = visitor_headers(self.layout.spec["site_url"])
         try:
             connection.request("GET", self.layout.spec["health"]["path"], headers=headers)
             answer = connection.getresponse()
@@ -367,11 +358,6 @@ class Switch:
                 shutil.rmtree(release, ignore_errors=True)
         withdraw(layout, layout.known_releases())
         prune_dumps(layout, layout.spec["keep_releases"])
-
-
-def healthy(status: int, expected: list[int]) -> bool:
-    """By default anything that shows a working app: a redirect or a refusal does, a bad request does not."""
-    return status in expected if expected else (200 <= status < 400 or status in (401, 403, 404))
 
 
 def release_of(pid: int) -> str:

@@ -27,12 +27,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
+from ansible_collections.homeport.django.plugins.module_utils.release_health import (
+    connect,
+    healthy,
+    visitor_headers,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
-from ansible_collections.homeport.django.plugins.module_utils.release_switch import healthy, release_of
+from ansible_collections.homeport.django.plugins.module_utils.release_switch import release_of
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
     SOCKET,
     Supervisor,
-    UnixConnection,
 )
 
 Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output of a command
@@ -375,9 +379,10 @@ def lock(path: str) -> dict[str, str] | None:
         found = json.loads(text)
     except ValueError:
         found = None
-    if not isinstance(found, dict):
-        return {"holder": text[:200], "since": "", "run": ""}
-    return {key: str(found.get(key, "")) for key in ("holder", "since", "run")}
+    if not isinstance(found, dict) or not isinstance(found.get("started"), (int, float)):
+        return None  # the step died while it wrote
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["started"]))
+    return {"holder": str(found.get("holder", "")), "since": since, "run": str(found.get("run", ""))}
 
 
 DEPLOY = ("time", "verb", "outcome", "release", "before", "by", "message")
@@ -476,25 +481,13 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
 
 def ask(spec: dict[str, Any], timeout: float) -> tuple[int, str]:
     """Status and, where it is plain text, the beginning of the answer; in the words of the web server in front."""
-    scheme, _, name = spec["site_url"].partition("://")
-    headers = {
-        "Host": name,
-        "X-Forwarded-Proto": scheme,
-        "X-Forwarded-For": "127.0.0.1",
-        "User-Agent": "homeport-health",
-    }
-    kind, _, address = spec["socket"].partition("://")
-    connection: http.client.HTTPConnection
-    if kind == "unix":
-        connection = UnixConnection(address, timeout=timeout)
-    else:
-        connection = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]), timeout)
+    connection = connect(spec["socket"], timeout)
     connection.connect()
     # each single wait is bounded by the timeout, and all of them together by this
     alarm = threading.Timer(timeout, cut, [connection.sock])
     alarm.start()
     try:
-        connection.request("GET", spec["health"]["path"], headers=headers)
+        connection.request("GET", spec["health"]["path"], headers=visitor_headers(spec["site_url"]))
         answer = connection.getresponse()
         kind = answer.headers.get_content_type()
         text = (

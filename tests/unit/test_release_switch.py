@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_switch
+from ansible_collections.homeport.django.plugins.module_utils.release_health import connect, healthy
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import (
     Switch,
     end,
-    healthy,
     release_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
@@ -35,6 +35,13 @@ def test_healthy(status: int) -> None:
 @pytest.mark.parametrize("status", [100, 400, 405, 410, 429, 500, 502, 503])
 def test_not_healthy(status: int) -> None:
     assert not healthy(status, [])
+
+
+def test_where_the_health_page_is_asked_for() -> None:
+    assert connect("/run/a.sock", 1).unix_path == "/run/a.sock"  # type: ignore[attr-defined]
+    assert connect("unix:///run/a.sock", 1).unix_path == "/run/a.sock"  # type: ignore[attr-defined]
+    found = connect("tcp://0.0.0.0:80", 1), connect("tcp://10.0.0.1:8000", 1)
+    assert [(one.host, one.port) for one in found] == [("127.0.0.1", 80), ("10.0.0.1", 8000)]
 
 
 def test_only_the_named_statuses() -> None:
@@ -196,7 +203,7 @@ class Public(Switch):
         return f":\nwhat {name} said"
 
     def ask(self, address: str, timeout: float) -> tuple[int, str]:
-        assert address == "/run/homeport/blog.sock"
+        assert address == "unix:///run/homeport/blog.sock"
         return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]), ""
 
 
