@@ -53,6 +53,7 @@ class FilterModule:
             "whitenoise_apps": wiring.whitenoise_apps,
             "supervisord_programs": wiring.supervisord_programs,
             "nginx_sites": wiring.nginx_sites,
+            "nginx_name": wiring.nginx_name,
             "without": without,
             "local_apps": wiring.local_apps,
             "release_specs": wiring.release_specs,
@@ -62,5 +63,7 @@ class FilterModule:
             "python_versions": wiring.python_versions,
             "app_accounts": wiring.app_accounts,
             "app_files": wiring.app_files,
+            "maintenance_files": wiring.maintenance_files,
+            "chosen_apps": wiring.chosen_apps,
             "host_address": wiring.host_address,
         }

@@ -87,6 +87,7 @@ class Set:
         }
         self.host.params = {
             "name": "web",
+            "partial": False,
             "files": [{**defaults, **entry, "path": str(self.path(entry["path"]))} for entry in files],
             "secrets": {str(self.path(name)): text for name, text in options.pop("secrets", {}).items()},
             "validate": [],
