@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 HASHED = r"[.-][0-9a-f]{8,64}\.[A-Za-z0-9]+(\.map)?$"
 NO_PAGE = b"This site is closed for maintenance. Please come back in a little while.\n"
 BLOCK = 1 << 16
+# What visitors send is read before they are answered: a browser that still sends does not listen.
+LARGEST_BODY = 32 << 20
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -92,6 +94,9 @@ class WsgiGate(Gate):
         if not self.keeps_out(path, peer, forwarded):
             answer: Iterable[bytes] = self.app(environ, start_response)
             return answer
+        left = LARGEST_BODY
+        while left > 0 and (block := environ["wsgi.input"].read(BLOCK)):
+            left -= len(block)
         headers, page = self.answer()
         start_response("503 Service Unavailable", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
@@ -110,6 +115,9 @@ class AsgiGate(Gate):
             await receive()
             await send({"type": "websocket.close", "code": 1013})
         else:
+            left = LARGEST_BODY
+            while left > 0 and (message := await receive()).get("more_body"):
+                left -= len(message["body"])
             headers, page = self.answer()
             await respond(send, 503, headers, [] if scope["method"] == "HEAD" else [page])
 
