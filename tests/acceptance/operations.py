@@ -214,6 +214,8 @@ def check_static_file(album: Album, path: str) -> None:
     packed = album.get(path, headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.content == plain.content
-    unchanged = album.get(path, headers={"If-None-Match": plain.headers["ETag"], "Accept-Encoding": "identity"})
+    unchanged = album.get(
+        path, headers={"If-None-Match": plain.headers["ETag"], "Accept-Encoding": "identity"}
+    )
     assert unchanged.status_code == 304
     assert album.ask("POST", path).status_code in (403, 405)

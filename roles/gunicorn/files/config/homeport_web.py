@@ -186,11 +186,10 @@ def install(worker: Any, release: str, server: str, published: str, maintenance:
     is_asgi = name == "asgi" or server == "asgi"
     with open(f"{release}/release.json", encoding="utf-8") as stream:
         record = json.load(stream)
-    own, url = record["static_root"], ""
-    if own:
-        url = f"/{urlsplit(record['static_url']).path.strip('/')}/"
+    own, below = record["static_root"], urlsplit(record["static_url"]).path.strip("/")
+    url = f"/{below}/" if own and below else ""
     app = getattr(worker, name)
-    if published and own and url != "//":
+    if published and url:
         app = (AsgiPublishedFiles if is_asgi else published_files)(app, published, url, own.rstrip("/") + "/")
     # A release that is only tried out answers whoever asks.
     if maintenance and "HOMEPORT_SLOT" in os.environ:
