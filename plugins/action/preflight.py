@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.apps import SETUPS, check
@@ -21,7 +22,7 @@ except ImportError:
 
 
 class ActionModule(ActionBase):
-    """Arguments: setup and base. Everything else is read from the variables of the inventory."""
+    """Arguments: setup, base and several_apps. Everything else is read from the variables of the inventory."""
 
     _requires_connection = False
 
@@ -51,11 +52,8 @@ class ActionModule(ActionBase):
             problems += topology(apps, vault, task_vars.get("groups", {}), setup)
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         problems += local_sources(apps, str(base))
-        chosen = task_vars.get("app")
-        if chosen is not None and isinstance(apps, Mapping) and chosen not in apps:
-            problems.append(
-                f"app: there is no {printable(chosen)} in django_apps{closest(chosen, [str(name) for name in apps])}"
-            )
+        chosen = plain(self._templar.template(task_vars.get("app")))
+        problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -121,7 +119,46 @@ def local_sources(apps: Any, base: str) -> list[str]:
                 problems.append(
                     f"django_apps.{name}.files.{target}: there is no template {template} (relative to {base})"
                 )
+        problems += maintenance_page(name, app, base) if isinstance(app, Mapping) else []
     return problems
+
+
+def maintenance_page(name: Any, app: Mapping[Any, Any], base: str) -> list[str]:
+    """A page for visitors of a closed app that cannot be read."""
+    given = app.get("maintenance")
+    page = given.get("page") if isinstance(given, Mapping) else given
+    if not isinstance(page, str):
+        return []
+    path = f"django_apps.{name}.maintenance.page"
+    try:
+        with open(absolute(base, page), encoding="utf-8") as stream:
+            return [] if stream.read().strip() else [f"{path}: the file {page} is empty"]
+    except (FileNotFoundError, NotADirectoryError):
+        return [f"{path}: there is no file {page} (relative to {base})"]
+    except OSError as error:
+        return [f"{path}: {page} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return [f"{path}: {page} is not text in UTF-8"]
+
+
+def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:
+    """What is wrong with the apps that `-e app=` names."""
+    if chosen is None or not isinstance(apps, Mapping):
+        return []
+    known = [str(name) for name in apps]
+    if not several:
+        names = [chosen]
+    elif isinstance(chosen, str):
+        names = [] if chosen == "all" else [name.strip() for name in chosen.split(",")]
+    elif isinstance(chosen, (list, tuple)) and chosen:
+        names = list(chosen)
+    else:
+        return ["app: must be the name of an app, several with commas between them, or all"]
+    return [
+        f"app: there is no {printable(name)} in django_apps{closest(str(name), known)}"
+        for name in names
+        if name not in known
+    ]
 
 
 def place(problem: str, variables: Mapping[str, Any]) -> str:

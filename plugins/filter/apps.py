@@ -65,6 +65,7 @@ class FilterModule:
             "whitenoise_apps": wiring.whitenoise_apps,
             "supervisord_programs": wiring.supervisord_programs,
             "nginx_sites": wiring.nginx_sites,
+            "nginx_name": wiring.nginx_name,
             "without": without,
             "failed_apps": failed_apps,
             "notifications": wiring.notifications,
@@ -77,5 +78,7 @@ class FilterModule:
             "python_versions": wiring.python_versions,
             "app_accounts": wiring.app_accounts,
             "app_files": wiring.app_files,
+            "maintenance_files": wiring.maintenance_files,
+            "chosen_apps": wiring.chosen_apps,
             "host_address": wiring.host_address,
         }

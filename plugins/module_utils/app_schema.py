@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shlex
 from typing import Any
@@ -30,7 +31,7 @@ RESERVED_NAMES = frozenset((
     "www-data", "backup", "list", "irc", "gnats", "nobody", "postgres", "template0", "template1",
     "redis", "memcache", "rabbitmq", "nginx", "sshd", "messagebus", "systemd-network",
     "systemd-resolve", "systemd-timesync", "uuidd", "syslog", "admin", "sudo", "adm", "homeport",
-    "supervisor", "supervisord",
+    "supervisor", "supervisord", "all",
 ))
 # fmt: on
 
@@ -363,6 +364,46 @@ NOTIFY = Object(
     default={},
 )
 
+
+class Address(Str):
+    """An IP address or a network."""
+
+    def check(self, value: object, path: str, problems: Problems) -> object:
+        found = super().check(value, path, problems)
+        if isinstance(value, str):
+            try:
+                ipaddress.ip_network("" if "%" in value else value)
+            except ValueError as error:
+                problems.add(
+                    path,
+                    "is neither an address nor the first address of a network: leave out what follows the slash"
+                    if "has host bits set" in str(error)
+                    else "must be an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32",
+                )
+        return found
+
+
+MAINTENANCE = Object(
+    {
+        "page": Str(
+            "HTML file on the controller, relative to the inventory (default: a page of Homeport's); one that "
+            "ends in .j2 is a Jinja template in which `app` holds the resolved app"
+        ),
+        "allow": List(
+            Address("an address or a network"),
+            doc="addresses and networks that reach the app all the same, such as 203.0.113.7 or 10.0.0.0/8",
+            unique=True,
+            default=[],
+        ),
+        "retry_after": Int(
+            "seconds after which programs are told to come back", low=1, high=604800, default=300
+        ),
+    },
+    short="page",
+    doc="what visitors get while the app is closed by maintenance.yml",
+    default={},
+)
+
 PROCESS_NAME = r"(?!web$)[a-z][a-z0-9_-]{0,30}"
 PROCESS_NAME_HINT = f"{APP_NAME_HINT}; web is the app itself"
 
@@ -497,6 +538,7 @@ APP = Object(
         ),
         "web": WEB,
         "health": HEALTH,
+        "maintenance": MAINTENANCE,
         "proxy": PROXY,
         "processes": Map(
             PROCESS, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="long-running commands", default={}

@@ -314,8 +314,10 @@ def _server_packages(app: dict[str, Any], static: dict[str, Any], database: dict
     packages = ["gunicorn"]
     if app["overlay"] and database["engine"] == "postgres":
         packages.append("psycopg[binary]")
-    if app["overlay"] and static["server"] == "whitenoise":
-        packages.append("whitenoise[brotli]")
+    if (
+        static["server"] == "whitenoise"
+    ):  # also where the project serves its own: for its other releases' files
+        packages.append("whitenoise[brotli]" if app["overlay"] else "whitenoise")
     return packages
 
 

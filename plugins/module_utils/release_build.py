@@ -155,8 +155,8 @@ class Build:
         self.record["application"] = self.find_application(answer, project)
         self.write("config/application", self.record["application"] + "\n")
         self.record["static_root"] = self.find_static(answer, source)
-        if self.record["static_root"] and spec["static"]["server"] == "nginx":
-            if spec["static"]["precompress"]:
+        if self.record["static_root"]:
+            if spec["static"]["precompress"] and spec["static"]["server"] == "nginx":
                 as_app(layout, precompress, self.record["static_root"])
             publish(self.record["static_root"], layout)
         run_hooks(layout, self.folder, "after_build", self.revision)
@@ -520,7 +520,7 @@ def publish(root: str, layout: Layout) -> None:
         if not os.path.isdir(target):
             os.makedirs(target)
         os.chown(target, 0, gid)  # root's, so that the app cannot lead root elsewhere by a link
-        os.chmod(target, 0o2750)
+        os.chmod(target, 0o2751)  # the app passes through to the files, which it owns
         for name in files:
             path = os.path.join(folder, name)
             real = os.path.realpath(path)

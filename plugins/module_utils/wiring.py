@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
 
@@ -64,7 +68,15 @@ def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
             "accesslog": None if app["proxied"] else "-",
         }
         settings.update({key: scalar(value) for key, value in web["gunicorn"].items()})
-        result[name] = {"directory": f"{app['home']}/config", "group": app["group"], "settings": settings}
+        result[name] = {
+            "directory": f"{app['home']}/config",
+            "group": app["group"],
+            "server": web["server"],
+            "settings": settings,
+            "published": app["static"]["root"] if app["static"]["server"] == "whitenoise" else "",
+            # behind nginx it is nginx that keeps visitors out, whether the app runs or not
+            "maintenance": "" if app["proxied"] else maintenance_folder(app),
+        }
     return result
 
 
@@ -155,12 +167,24 @@ def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
             "media": {"url": app["media"]["url"], "root": app["media"]["root"]}
             if app["media"]["kind"] == "local"
             else {},
+            "maintenance": {
+                "folder": maintenance_folder(app),
+                "allow": _allowed(app),
+                "open": _health_pages(app),
+                "below": [app["static"]["url"]] if app["static"]["server"] != "none" else [],
+                "retry_after": app["maintenance"]["retry_after"],
+            },
             "upload_limit": app["proxy"]["upload_limit"],
             "timeout": app["proxy"]["timeout"],
             "extra": app["proxy"]["extra"],
         }
         for name, app in apps.items()
     }
+
+
+def nginx_name(name: str) -> str:
+    """A site's name as part of the name of a variable of nginx; no two sites have the same."""
+    return re.sub("[^a-z0-9]", lambda found: "__" if found[0] == "_" else f"_{ord(found[0]):x}_", name)
 
 
 def release_specs(apps: Apps) -> list[dict[str, Any]]:
@@ -297,6 +321,7 @@ def app_files(apps: Apps, base: str = "") -> list[dict[str, Any]]:
     for app in apps.values():
         entries += _folders(app)
         entries += _configuration(app, base)
+        entries += _maintenance(app, base)
         entries += _schedules(app)
     return entries
 
@@ -316,7 +341,10 @@ def _folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
         f"{home}/slots": {**root, "mode": "0750"},
         f"{home}/config": {**root, "mode": "0750"},
         f"{home}/config/processes": {**root, "mode": "0750"},
-        f"{home}/static": {**web, "owner": "root"},
+        # the app itself looks there, too, for files of its other releases: it may pass, not list
+        f"{home}/static": {**web, "owner": "root", "mode": "2751"},
+        # nginx and the app see in it whether visitors are let in
+        maintenance_folder(app): {**root, "mode": "0751"},
         app["logs"]: {**root, "mode": "0750"},
     }
     if app["media"]["kind"] == "local":
@@ -384,6 +412,73 @@ def _schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
             {"path": f"{unit}.timer", "content": timer},
         ]
     return entries
+
+
+def maintenance_folder(app: Mapping[str, Any]) -> str:
+    """What closes an app to its visitors lives outside of its configuration, so that it makes no release."""
+    return f"{app['home']}/maintenance"
+
+
+def _allowed(app: Mapping[str, Any]) -> list[str]:
+    """Networks that reach a closed app, each once."""
+    networks = {ipaddress.ip_network(address) for address in app["maintenance"]["allow"]}
+    return [str(network) for network in sorted(networks, key=lambda found: (found.version, found))]
+
+
+def _health_pages(app: Mapping[str, Any]) -> list[str]:
+    """Paths that monitoring still reaches. The home page is what visitors are to be kept from."""
+    path = unquote(urlsplit(app["health"]["path"]).path)
+    return [] if path == "/" else [path]
+
+
+def _maintenance(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
+    folder = maintenance_folder(app)
+    page: dict[str, Any] = {"path": f"{folder}/page.html", "mode": "0644", "on_change": "none"}
+    given = app["maintenance"].get("page")
+    if not given:
+        page.update(template="maintenance/page.html.j2", vars={"app": app})
+    elif given.endswith(".j2"):
+        page.update(template=os.path.join(base, os.path.expanduser(given)), vars={"app": app})
+    else:
+        page.update(src=os.path.join(base, os.path.expanduser(given)))
+    if app["proxied"]:
+        return [page]
+    rules = {
+        "allow": _allowed(app),
+        "open": _health_pages(app),
+        "retry_after": app["maintenance"]["retry_after"],
+    }
+    return [
+        page,
+        {
+            "path": f"{folder}/rules.json",
+            "content": json.dumps(rules, indent=1) + "\n",
+            "group": app["group"],
+            "mode": "0640",
+            "on_change": "none",
+        },
+    ]
+
+
+def maintenance_files(apps: Apps, state: str, base: str = "") -> list[dict[str, Any]]:
+    """What closes the apps to their visitors, or opens them again: a file that is there or not."""
+    entries = []
+    for app in apps.values():
+        flag = {"path": f"{maintenance_folder(app)}/on", "mode": "0644", "on_change": "none"}
+        entries += [
+            *_maintenance(app, base),
+            {**flag, "content": "Visitors get page.html while this file is here.\n"}
+            if state == "on"
+            else {**flag, "state": "absent"},
+        ]
+    return entries
+
+
+def chosen_apps(apps: Apps, names: Any) -> dict[str, Mapping[str, Any]]:
+    """The apps that a command names: one, several (a list, or with commas between them), or all."""
+    listed = names.split(",") if isinstance(names, str) else list(names)
+    wanted = {str(name).strip() for name in listed}
+    return {name: app for name, app in apps.items() if name in wanted or wanted == {"all"}}
 
 
 def host_address(variables: Mapping[str, Any]) -> str:

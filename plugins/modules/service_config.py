@@ -21,6 +21,11 @@ options:
     description: Name of the set. What it put on the host is recorded in C(/var/lib/homeport/<name>.json).
     type: str
     required: true
+  partial:
+    description: O(files) are some of the set only. What an earlier run put on the host stays, and so do its
+      units.
+    type: bool
+    default: false
   files:
     description: The files, folders and links. On the controller an entry may name a C(template) or
       C(src) instead of C(content), with C(vars) for the template.
@@ -405,6 +410,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
+            "partial": {"type": "bool", "default": False},
             "files": {"type": "list", "elements": "dict", "options": entry, "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "validate": commands,
@@ -427,11 +433,12 @@ def run(module: AnsibleModule) -> None:
         Entry({**spec, "content": secrets.get(spec["path"], spec["content"])}) for spec in params["files"]
     ]
     changes = [entry for entry in entries if entry.differs()]
-    gone = removals(record, entries)
-    changes += gone
-    units_differ = set(record.units) - set(params["units"]) or [
-        u for u in params["units"] if not services.in_order(u)
-    ]
+    units = params["units"]
+    if params["partial"]:
+        units = [*record.units, *(unit for unit in units if unit not in record.units)]
+    else:
+        changes += removals(record, entries)
+    units_differ = set(record.units) - set(units) or [u for u in units if not services.in_order(u)]
     stopped = bool(params["service"]) and not services.in_order(params["service"])
     needed = max([record.pending, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word])
     needed = "" if needed == "none" else needed
@@ -442,8 +449,9 @@ def run(module: AnsibleModule) -> None:
     }
     if module._diff:
         result["diff"] = [entry.difference() for entry in changes]
-    recorded = sorted(entry.path for entry in entries if entry.state != "absent")
-    same_record = recorded == sorted(record.paths) and params["units"] == record.units
+    kept = set(record.paths) - {entry.path for entry in entries} if params["partial"] else set()
+    recorded = sorted({*kept, *(entry.path for entry in entries if entry.state != "absent")})
+    same_record = recorded == sorted(record.paths) and units == record.units
     if module.check_mode or not (result["changed"] or not same_record):
         module.exit_json(**result)
 
@@ -472,10 +480,10 @@ def run(module: AnsibleModule) -> None:
         module.fail_json(msg=f"{problem}\nEvery file of {params['name']} was put back as it was.", **result)
     backup.discard()
     try:
-        apply_units(services, record, params["units"])
+        apply_units(services, record, units)
     except RuntimeError as error:
         module.fail_json(msg=str(error), **result)
-    record.paths, record.units, record.pending = recorded, params["units"], ""
+    record.paths, record.units, record.pending = recorded, units, ""
     record.write()
     module.exit_json(**result)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import wiring
@@ -132,7 +138,94 @@ def test_what_an_app_says_reaches_its_site(typical: Files) -> None:
 
 
 def test_no_files_where_there_are_none(typical: Files) -> None:
-    assert "alias" not in site(typical, "plain")
+    aliases = re.findall(r"alias (\S+);", site(typical, "plain"))
+    assert aliases == ["/srv/plain/maintenance/page.html"]
+
+
+def test_a_site_of_the_user_has_no_maintenance(render: Render) -> None:
+    files = render(
+        "nginx", nginx_sites={"mine": {"server_names": ["mine.example"], "upstream": "127.0.0.1:8000"}}
+    )
+    assert "maintenance" not in site(files, "mine")
+    assert not [path for path in files if "maintenance" in path]
+
+
+# A health page that nothing but quoting lets through the configuration as it is.
+ODD = '/it\'s/"$a"/{b};\\d+/(é)/'
+
+
+@pytest.fixture
+def running(render: Render, tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """nginx itself with the sites, before apps that do not run: who is let in gets a 502."""
+    apps = resolved()
+    apps["blog"]["health"]["path"] = ODD
+    # further directives of the test's app would answer in place of it
+    apps["blog"]["proxy"]["extra"] = ""
+    apps["blog"]["maintenance"]["allow"] = ["127.0.0.2", "10.0.0.0/8"]
+    files = render("nginx", nginx_app_sites=wiring.nginx_sites(apps))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    main = put(tmp_path, {path: text.replace("/srv/", f"{tmp_path}/srv/") for path, text in files.items()})
+    for path in (tmp_path / "etc/nginx").rglob("*.conf"):
+        path.write_text(path.read_text().replace("18080", str(port)).replace("user www-data;", ""))
+    folder = tmp_path / "srv/blog/maintenance"
+    folder.mkdir(parents=True)
+    (folder / "page.html").write_text("closed")
+    command = [nginx(), "-e", "stderr", "-c", main, "-g", "daemon off; master_process off;"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for _attempt in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.05)
+        yield folder, port
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def ask(port: int, path: str, client: str = "127.0.0.1", method: str = "GET", **options: Any) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(client, 0))
+    with contextlib.closing(connection):
+        headers = {"Host": "blog.example.org", **options.pop("headers", {})}
+        connection.request(method, path, headers=headers, **options)
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Retry-After"], answer.read()
+
+
+def test_a_file_closes_a_site_and_opens_it_at_once(running: tuple[Path, int]) -> None:
+    folder, port = running
+    closed = (503, "300", b"closed")
+    for _round in range(2):
+        assert ask(port, "/")[0] == 502
+        (folder / "on").touch()
+        for path in (
+            "/",
+            "/media/x",
+            "/health/",
+            "/.git/config",
+            "/static",
+            f"/x{quote(ODD)}",
+            "/static/../albums/",
+        ):
+            assert ask(port, path) == closed, path
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            assert ask(port, "/", method=method, body=b"x" * 50_000) == closed, method
+        assert ask(port, "/", method="HEAD") == (503, "300", b"")
+        # nobody opens a door by asking for the page, or by saying who they are
+        assert ask(port, "/homeport-maintenance.html")[0] == 404
+        assert ask(port, "/", headers={"X-Forwarded-For": "127.0.0.2"}) == closed
+        for path in (quote(ODD), f"{quote(ODD)}?full=1"):
+            assert ask(port, path)[0] == 502, path
+        assert ask(port, "/static/none.css")[0] == 404
+        assert ask(port, "/.well-known/acme-challenge/token")[0] == 502
+        assert ask(port, "/", client="127.0.0.2")[0] == 502
+        assert ask(port, "/", client="127.0.0.3") == closed
+        # another site is another site's business
+        assert ask(port, "/", headers={"Host": "shop.example.org"})[0] == 502
+        (folder / "on").unlink()
 
 
 def test_visitors_cannot_say_who_they_are(typical: Files) -> None:

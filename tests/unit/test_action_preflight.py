@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,7 +7,12 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.homeport.django.plugins.action import preflight
-from ansible_collections.homeport.django.plugins.action.preflight import local_sources, place, topology
+from ansible_collections.homeport.django.plugins.action.preflight import (
+    local_sources,
+    place,
+    topology,
+    unknown_apps,
+)
 
 from tests.unit.releases import write
 from tests.unit.support import CANARY, app
@@ -71,6 +77,57 @@ def test_sources_on_the_controller(tmp_path: Path) -> None:
         "django_apps.b.source.archive",
         "django_apps.c.source.path",
     ]
+
+
+def test_a_page_that_cannot_be_read(tmp_path: Path) -> None:
+    write(tmp_path / "good.html", "<p>é")
+    write(tmp_path / "empty.html", "\n")
+    (tmp_path / "latin.html").write_bytes("é".encode("latin-1"))
+    apps = {
+        "a": app(maintenance="good.html"),
+        "b": app(maintenance={"page": str(tmp_path / "good.html")}),
+        "c": app(maintenance={"allow": []}),
+        "d": app(maintenance="no.html"),
+        "e": app(maintenance={"page": "empty.html"}),
+        "f": app(maintenance={"page": "latin.html"}),
+        "g": app(maintenance={"page": "."}),
+        "h": app(maintenance={"page": "good.html/x"}),
+        "i": app(maintenance={"page": 3}),
+        "j": app(maintenance=[3]),
+    }
+    found = dict(problem.split(": ", 1) for problem in local_sources(apps, str(tmp_path)))
+    assert found == {
+        "django_apps.d.maintenance.page": f"there is no file no.html (relative to {tmp_path})",
+        "django_apps.e.maintenance.page": "the file empty.html is empty",
+        "django_apps.f.maintenance.page": "latin.html is not text in UTF-8",
+        "django_apps.g.maintenance.page": ". cannot be read: Is a directory",
+        "django_apps.h.maintenance.page": f"there is no file good.html/x (relative to {tmp_path})",
+    }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "several", "found"),
+    [
+        (None, False, []),
+        ("blog", False, []),
+        ("blgo", False, ["app: there is no blgo in django_apps (did you mean 'blog'?)"]),
+        ("all", False, ["app: there is no all in django_apps"]),
+        (["blog"], False, ["app: there is no '['blog']' in django_apps (did you mean 'blog'?)"]),
+        (None, True, []),
+        ("blog", True, []),
+        ("all", True, []),
+        ("blog, shop", True, []),
+        (["blog", "shop"], True, []),
+        ("blog,shp,x", True, ["app: there is no shp in django_apps (did you mean 'shop'?)", "app: there is no x in django_apps"]),
+        (["all"], True, ["app: there is no all in django_apps"]),
+        ([], True, ["app: must be the name of an app, several with commas between them, or all"]),
+        (3, True, ["app: must be the name of an app, several with commas between them, or all"]),
+        ("", True, ["app: there is no '' in django_apps"]),
+    ],
+)  # fmt: skip
+def test_apps_that_a_command_names(chosen: Any, several: bool, found: list[str]) -> None:
+    assert unknown_apps(chosen, {"blog": app(), "shop": app()}, several) == found
+    assert unknown_apps(chosen, None, several) == []
 
 
 @pytest.mark.parametrize(

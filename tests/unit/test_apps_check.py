@@ -43,6 +43,9 @@ GOOD: list[dict[str, Any]] = [
     {"health": {"path": "/health?x=1", "status": 204}},
     {"proxy": {"upload_limit": "1g", "extra": "location /x {\n  return 404;\n}\n"}},
     {"shared": ["data", "var/index"], "keep_releases": 2},
+    {"maintenance": "pages/closed.html"},
+    {"maintenance": {"page": "closed.html.j2", "allow": ["203.0.113.7", "10.0.0.0/8", "2001:db8::/32", "::1"], "retry_after": 60}},
+    {"maintenance": {"allow": "10.0.0.0/255.0.0.0"}},
 ]  # fmt: skip
 
 
@@ -53,6 +56,15 @@ def test_good(fields: dict[str, Any]) -> None:
 
 # What is said, the setup, and the beginning of what is wrong with it.
 BAD: list[tuple[dict[str, Any], str, str]] = [
+    *(
+        ({"maintenance": {"allow": [address]}}, "typical", "django_apps.blog.maintenance.allow[0]: must be an address or a network, such as")
+        for address in ("", "office", "10.0.0", "300.1.1.1", "10.0.0.0/33", "10.0.0.1-9", "fe80::1%eth0", "example.org", "1.2.3.4;")
+    ),
+    ({"maintenance": {"allow": ["10.0.0.1/8"]}}, "typical", "django_apps.blog.maintenance.allow[0]: is neither an address nor the first address of a network"),
+    ({"maintenance": {"allow": ["10.0.0.1", "10.0.0.1"]}}, "typical", "django_apps.blog.maintenance.allow[1]: is there twice"),
+    ({"maintenance": {"retry_after": 0}}, "typical", "django_apps.blog.maintenance.retry_after: must be from 1 to 604800"),
+    ({"maintenance": {"pages": "x"}}, "typical", "django_apps.blog.maintenance.pages: is not a field here (did you mean 'page'?)"),
+    ({"maintenance": True}, "typical", "django_apps.blog.maintenance: must be a dictionary"),
     ({"databse": "postgres"}, "typical", "django_apps.blog.databse: is not a field here (did you mean 'database'?)"),
     ({"database": "postgers"}, "typical", "django_apps.blog.database.engine: must be one of postgres, sqlite, none (did you mean 'postgres'?)"),
     ({"database": "postgres"}, "simple", "django_apps.blog.database: postgres is not part of the simple setup; it has sqlite, none"),

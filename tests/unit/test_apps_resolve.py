@@ -253,6 +253,8 @@ def test_workers(host: dict[str, int], workers: int) -> None:
         ({"overlay": True}, "typical", ["gunicorn", "psycopg[binary]"]),
         ({"overlay": True, "database": "sqlite"}, "typical", ["gunicorn"]),
         ({"overlay": True}, "simple", ["gunicorn", "whitenoise[brotli]"]),
+        ({}, "simple", ["gunicorn", "whitenoise"]),
+        ({"static": "whitenoise"}, "typical", ["gunicorn", "whitenoise"]),
         ({"overlay": True, "static": "none"}, "simple", ["gunicorn"]),
     ],
 )

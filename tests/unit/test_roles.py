@@ -174,7 +174,7 @@ def test_a_service_role_knows_no_topology(role: Path) -> None:
 
 def test_templates_mirror_where_they_go(role: Path) -> None:
     """A file's place in the role is its place on the host, so that one finds it."""
-    tops = {"etc", "usr", "opt", "var", "config"}  # config: in the folder of an app
+    tops = {"etc", "usr", "opt", "var", "config", "maintenance"}  # the last two: in the folder of an app
     for folder in ("files", "templates"):
         for path in (role / folder).rglob("*"):
             if path.is_file():

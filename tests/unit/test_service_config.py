@@ -87,6 +87,7 @@ class Set:
         }
         self.host.params = {
             "name": "web",
+            "partial": False,
             "files": [{**defaults, **entry, "path": str(self.path(entry["path"]))} for entry in files],
             "secrets": {str(self.path(name)): text for name, text in options.pop("secrets", {}).items()},
             "validate": [],
@@ -470,3 +471,41 @@ def test_text_of_any_kind(files: Set) -> None:
     files.run({**A, "content": text})
     assert files.path("a.conf").read_bytes() == text.encode()
     assert files.run({**A, "content": text})["changed"] is False
+
+
+def test_a_part_of_a_set_leaves_the_rest_alone(files: Set) -> None:
+    b = {"path": "b.conf", "content": "b\n"}
+    files.run(A, b, units=["x.timer"])
+    result = files.run({**b, "content": "new\n"}, partial=True)
+    assert (result["paths"], result["applied"]) == ([str(files.path("b.conf"))], "reload")
+    assert files.path("a.conf").exists()
+    assert files.host.active == {"web", "x.timer"}
+    assert files.run({**b, "content": "new\n"}, partial=True)["changed"] is False
+    # the whole set knows nothing of the parts, and its own record is whole
+    assert files.run(A, {**b, "content": "new\n"}, units=["x.timer"])["changed"] is False
+    files.run(A, units=["x.timer"])
+    assert not files.path("b.conf").exists()
+
+
+def test_a_part_that_goes_is_forgotten(files: Set) -> None:
+    flag = {"path": "on", "content": "x"}
+    files.run(A, flag, partial=True)
+    assert files.run({**flag, "state": "absent"}, partial=True)["changed"] is True
+    assert not files.path("on").exists()
+    files.path("on").write_text("somebody else's")
+    files.run(A)
+    assert files.path("on").exists()
+
+
+def test_a_part_that_was_cut_off_is_applied_by_the_whole(files: Set) -> None:
+    files.run(A)
+
+    def kill(words: str) -> None:
+        raise Killed
+
+    files.host.on_command = kill
+    files.declare({**A, "content": "new\n"}, partial=True)
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _words: None
+    assert files.run({**A, "content": "new\n"})["applied"] == "reload"

@@ -1,7 +1,9 @@
 # ruff: noqa: E501
 import ast
+import json
 import os
 import random
+import re
 import string
 import subprocess
 from pathlib import Path
@@ -77,6 +79,9 @@ def test_gunicorn_apps(apps: dict[str, Any]) -> None:
     assert found["blog"] == {
         "directory": "/srv/blog/config",
         "group": "blog",
+        "server": "wsgi",
+        "published": "",
+        "maintenance": "",
         "settings": {
             "workers": 2,
             "threads": 4,
@@ -93,6 +98,14 @@ def test_gunicorn_apps(apps: dict[str, Any]) -> None:
     settings = found["shop"]["settings"]
     assert settings["worker_class"] == "asgi"
     assert (settings["workers"], settings["preload_app"], settings["log_level"]) == (3, True, "warning")
+
+
+def test_what_gunicorn_does_where_no_nginx_does(apps: dict[str, Any], simple: dict[str, Any]) -> None:
+    blog, shop = wiring.gunicorn_apps(simple)["blog"], wiring.gunicorn_apps(apps)["shop"]
+    assert (blog["published"], blog["maintenance"]) == ("/srv/blog/static", "/srv/blog/maintenance")
+    assert (shop["published"], shop["maintenance"], shop["server"]) == ("/srv/shop/static", "", "asgi")
+    none = resolve({"blog": app(static="none")}, {}, SECRET, "simple")
+    assert wiring.gunicorn_apps(none)["blog"]["published"] == ""
 
 
 def test_without_a_proxy_gunicorn_believes_nobody_and_logs(simple: dict[str, Any]) -> None:
@@ -177,6 +190,13 @@ def test_nginx_sites(apps: dict[str, Any]) -> None:
         "upstream": "unix:/run/homeport/blog.sock",
         "static": {"url": "/static/", "root": "/srv/blog/static"},
         "media": {"url": "/media/", "root": "/srv/blog/shared/media"},
+        "maintenance": {
+            "folder": "/srv/blog/maintenance",
+            "allow": [],
+            "open": [],
+            "below": ["/static/"],
+            "retry_after": 300,
+        },
         "upload_limit": "20m",
         "timeout": 60,
         "extra": "",
@@ -208,6 +228,70 @@ def test_what_hosts_need(apps: dict[str, Any]) -> None:
         {"name": "blog", "home": "/srv/blog/home"},
         {"name": "shop", "home": "/srv/shop/home"},
     ]
+
+
+def test_who_reaches_a_closed_app() -> None:
+    fields = app(
+        health="/h%C3%A9alth/?full=1",
+        static="none",
+        maintenance={
+            "allow": ["2001:db8::/32", "10.0.0.9", "10.0.0.9/32", "10.0.0.0/255.255.255.0"],
+            "retry_after": 9,
+        },
+    )
+    found = wiring.nginx_sites(resolve({"blog": fields}, {}, SECRET, "typical"))["blog"]["maintenance"]
+    assert found["allow"] == ["10.0.0.0/24", "10.0.0.9/32", "2001:db8::/32"]
+    assert (found["open"], found["below"], found["retry_after"]) == (["/héalth/"], [], 9)
+    rules = wiring.maintenance_files(resolve({"blog": fields}, {}, SECRET, "simple"), "on")[1]
+    assert json.loads(rules["content"]) == {"allow": found["allow"], "open": ["/héalth/"], "retry_after": 9}
+
+
+def test_files_that_close_an_app(apps: dict[str, Any], simple: dict[str, Any]) -> None:
+    closing = {entry["path"]: entry for entry in wiring.maintenance_files(simple, "on", "/inventory")}
+    assert set(closing) == {f"/srv/blog/maintenance/{name}" for name in ("page.html", "rules.json", "on")}
+    opening = {entry["path"]: entry for entry in wiring.maintenance_files(simple, "off", "/inventory")}
+    assert opening.pop("/srv/blog/maintenance/on")["state"] == "absent"
+    del closing["/srv/blog/maintenance/on"]
+    assert opening == closing
+    # what setup playbooks write is the same, and says nothing of whether an app is closed
+    found = entries(simple)
+    assert {path: found[path] for path in closing} == closing
+    assert "/srv/blog/maintenance/on" not in found
+    # behind nginx nobody else asks who is let in
+    assert "/srv/blog/maintenance/rules.json" not in entries(apps)
+    assert all(entry["on_change"] == "none" for entry in closing.values())
+
+
+@pytest.mark.parametrize(
+    ("page", "source"),
+    [
+        ("closed.html", {"src": "/inventory/closed.html"}),
+        ("closed.html.j2", {"template": "/inventory/closed.html.j2"}),
+        ("/abs/closed.html", {"src": "/abs/closed.html"}),
+        ("~/closed.html", {"src": os.path.expanduser("~/closed.html")}),
+        (None, {"template": "maintenance/page.html.j2"}),
+    ],
+)
+def test_the_page_of_a_closed_app(page: str | None, source: dict[str, str]) -> None:
+    fields = app(maintenance=page) if page else app()
+    found = wiring.maintenance_files(resolve({"blog": fields}, {}, SECRET, "typical"), "on", "/inventory")[0]
+    assert {key: found[key] for key in ("src", "template") if key in found} == source
+    assert found["mode"] == "0644"
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [("blog", ["blog"]), ("blog, shop", ["blog", "shop"]), (["shop"], ["shop"]), ("all", ["blog", "shop"]), ("x", []), ([], [])],
+)  # fmt: skip
+def test_chosen_apps(named: Any, found: list[str], apps: dict[str, Any]) -> None:
+    assert list(wiring.chosen_apps(apps, named)) == found
+
+
+def test_no_two_sites_have_the_same_variables() -> None:
+    names = ["a", "a-b", "a_b", "a__b", "a_2d_b", "a-2d-b", "a.b", "a_-b", "a-_b"]
+    found = [wiring.nginx_name(name) for name in names]
+    assert len(set(found)) == len(names)
+    assert all(re.fullmatch("[a-z0-9_]+", name) for name in found)
 
 
 def entries(apps: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,55 @@
+"""simple: what the operator does while visitors are there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.acceptance import operations
+from tests.acceptance.album import Album
+from tests.acceptance.operator import ROOT, Operator
+
+APPS = yaml.safe_load((ROOT / "inventories/simple/group_vars/all/apps.yml").read_text())["django_apps"]
+
+
+@pytest.fixture
+def album(host: Any) -> Album:
+    return Album(host.ansible.get_variables()["ansible_host"], "memories.example")
+
+
+@pytest.fixture
+def operator(host: Any, tmp_path: Path) -> Operator:
+    return Operator(host.backend.ansible_runner.inventory_file, tmp_path, APPS["memories"])
+
+
+@pytest.fixture(autouse=True)
+def opened(host: Any) -> Iterator[None]:
+    """A test that fails while the app is closed does not take the others along."""
+    yield
+    host.check_output(f"rm -f {operations.FLAG}")
+
+
+def test_maintenance(album: Album, operator: Operator, host: Any) -> None:
+    operations.check_maintenance(album, operator, host)
+
+
+def test_maintenance_outlives_deploys(album: Album, operator: Operator, host: Any) -> None:
+    operations.check_maintenance_outlives_deploys(album, operator, host, "simple")
+
+
+def test_who_is_let_in_during_maintenance(album: Album, operator: Operator, host: Any) -> None:
+    operations.check_who_is_let_in(album, operator, host, "simple")
+
+
+def test_requests_under_way_finish(album: Album, operator: Operator) -> None:
+    operations.check_requests_under_way_finish(album, operator)
+
+
+def test_wrong_commands_change_nothing(album: Album, operator: Operator, host: Any) -> None:
+    operations.check_wrong_commands(album, operator, host)
+
+
+def test_static_files_of_all_kept_releases(album: Album, operator: Operator, host: Any) -> None:
+    operations.check_generations(album, operator, host)
