@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.apps import SETUPS, check
@@ -21,7 +22,7 @@ except ImportError:
 
 
 class ActionModule(ActionBase):
-    """Arguments: setup and base. Everything else is read from the variables of the inventory."""
+    """Arguments: setup, base and deploys. Everything else is read from the variables of the inventory."""
 
     _requires_connection = False
 
@@ -49,9 +50,10 @@ class ActionModule(ActionBase):
         else:
             problems += check(apps, vault, secret, setup)
             problems += topology(apps, vault, task_vars.get("groups", {}), setup)
+        deploys = boolean(self._task.args.get("deploys", True))
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
-        problems += local_sources(apps, str(base))
-        chosen = task_vars.get("app")
+        problems += local_sources(apps, str(base)) if deploys else []
+        chosen = task_vars.get("app") if deploys else None
         if chosen is not None and isinstance(apps, Mapping) and chosen not in apps:
             problems.append(
                 f"app: there is no {printable(chosen)} in django_apps{closest(chosen, [str(name) for name in apps])}"
