@@ -43,7 +43,9 @@ class ActionModule(ActionBase):
             go = self._ask(app, declared, {**arguments, "stamp": stamp})
             return {**result, "changed": False, "go": go, "stamp": stamp}
         if phase == "report":
-            told = closing(app, arguments["found"], place(f"django_apps.{app}", task_vars) if app in declared else None)
+            told = closing(
+                app, arguments["found"], place(f"django_apps.{app}", task_vars) if app in declared else None
+            )
             display.display("\n".join(told))
             return {**result, "changed": False}
         sent = {**arguments, "holder": operator()}
@@ -71,7 +73,9 @@ def checked(app: Any, declared: list[str]) -> str:
     if not name:
         raise AnsibleActionFail(f"Say which app: -e app=NAME, one of {', '.join(declared) or 'none'}")
     if not re.fullmatch(APP_NAME, name) or name in RESERVED_NAMES:
-        raise AnsibleActionFail(f"app: {printable(name)} cannot be the name of an app{closest(name, declared)}")
+        raise AnsibleActionFail(
+            f"app: {printable(name)} cannot be the name of an app{closest(name, declared)}"
+        )
     return name
 
 
@@ -114,12 +118,15 @@ def described(app: str, found: Found, missing: list[str], dump: str) -> list[str
         lines.append(f"{host}: all of this is removed")
         rows = {
             "site": entry["domains"],
-            "processes": entry["programs"] or ([f"{entry['processes']} running"] if entry["processes"] else []),
+            "processes": entry["programs"]
+            or ([f"{entry['processes']} running"] if entry["processes"] else []),
             "timers": entry["timers"],
             "folders": [f"{path['path']} ({human(path['bytes'])})" for path in entry["paths"]],
             "files": entry["files"],
             "user": [entry["user"]] if entry["user"] else [],
-            "database": [f"{database['name']} ({human(database['bytes'])})" for database in entry["databases"]],
+            "database": [
+                f"{database['name']} ({human(database['bytes'])})" for database in entry["databases"]
+            ],
             "database role": [app] if entry["role"] else [],
         }
         for title, values in rows.items():
@@ -135,7 +142,11 @@ def described(app: str, found: Found, missing: list[str], dump: str) -> list[str
 
 def earlier(entry: Mapping[str, Any]) -> str:
     removed = entry.get("removed") or {}
-    return f" (removed {removed.get('time')} by {removed.get('by')}, {removed.get('message')})" if removed else ""
+    return (
+        f" (removed {removed.get('time')} by {removed.get('by')}, {removed.get('message')})"
+        if removed
+        else ""
+    )
 
 
 def left_alone(app: str, found: Found) -> list[str]:
@@ -147,7 +158,9 @@ def left_alone(app: str, found: Found) -> list[str]:
         name = database.get("name", "")
         if not database or name in dropped or name.startswith(f"/srv/{app}/"):
             continue
-        text = f"the {database['engine']} database {name}{' at ' + database['host'] if database['host'] else ''}"
+        text = (
+            f"the {database['engine']} database {name}{' at ' + database['host'] if database['host'] else ''}"
+        )
         if name not in entry["kept"]:
             result.append(text)
     return list(dict.fromkeys(result))

@@ -102,7 +102,9 @@ class ActionModule(ActionBase):
             fields = json.loads(str(found.get("stdout", "")).rstrip().rpartition("\n")[2])
         except ValueError as error:
             reason = found.get("stderr") or found.get("module_stderr") or found.get("msg") or error
-            raise AnsibleActionFail(f"the project does not say what its users are made of: {reason}") from error
+            raise AnsibleActionFail(
+                f"the project does not say what its users are made of: {reason}"
+            ) from error
         return [str(field) for field in fields]
 
     def _told(
@@ -213,7 +215,7 @@ def words(command: Any) -> list[str]:
 def variables(environment: Any) -> dict[str, str]:
     """Environment variables as text. Messages name a variable and never quote its value."""
     if not isinstance(environment, Mapping):
-        raise AnsibleActionFail("env: must be a dictionary, such as -e '{\"env\": {\"NAME\": \"value\"}}'")
+        raise AnsibleActionFail('env: must be a dictionary, such as -e \'{"env": {"NAME": "value"}}\'')
     result = {}
     for name, value in environment.items():
         if not re.fullmatch(ENV_NAME, str(name)):
@@ -247,7 +249,9 @@ def superuser(
 ) -> dict[str, str]:
     """What createsuperuser has to be told and is told neither by ``command`` nor by ``environment``."""
     told = {word.partition("=")[0] for word in command}
-    missing = [name for name in fields if f"--{name}" not in told and f"{SUPERUSER}{name.upper()}" not in environment]
+    missing = [
+        name for name in fields if f"--{name}" not in told and f"{SUPERUSER}{name.upper()}" not in environment
+    ]
     result = {}
     try:
         for name in missing:

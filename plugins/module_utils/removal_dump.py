@@ -86,7 +86,9 @@ class Dump:
         wanted += [f"{current}/config", f"{current}/release.json"] if current else []
         paths = [path for path in wanted if os.path.lexists(path)]
         if paths:
-            self.tar("config.tar.gz", "/", [path.lstrip("/") for path in paths], "configuration, with secrets")
+            self.tar(
+                "config.tar.gz", "/", [path.lstrip("/") for path in paths], "configuration, with secrets"
+            )
 
     def sqlite(self) -> list[str]:
         """Copies the app's SQLite database; returns the files that are in the copy."""
@@ -106,7 +108,9 @@ class Dump:
             )
         check_sqlite(target)
         self.add(os.path.basename(path), "the SQLite database")
-        self.steps.append(f"  install -o {self.app.name} -g {self.app.name} -m 0640 {os.path.basename(path)} {path}")
+        self.steps.append(
+            f"  install -o {self.app.name} -g {self.app.name} -m 0640 {os.path.basename(path)} {path}"
+        )
         return [f"{path}{side}" for side in SQLITE_SIDES]
 
     def data(self, without: list[str]) -> None:
@@ -118,7 +122,9 @@ class Dump:
         self.tar("data.tar.gz", self.app.home, paths, "media and data", excluded)
         self.steps.append(f"  tar --extract --gzip --file=data.tar.gz --directory={self.app.home}")
 
-    def tar(self, name: str, base: str, paths: list[str], what: str, excluded: list[str] | None = None) -> None:
+    def tar(
+        self, name: str, base: str, paths: list[str], what: str, excluded: list[str] | None = None
+    ) -> None:
         """GNU tar opens each folder relative to the one above and follows no link, also not one made meanwhile."""
         words = ["tar", "--create", "--gzip", "--anchored", "--no-wildcards", f"--directory={base}"]
         with create(f"{self.work}/{name}") as stream:
@@ -130,7 +136,12 @@ class Dump:
         name = f"{database}.pgdump"
         within = ["runuser", "-u", "postgres", "--"]
         with create(f"{self.work}/{name}") as stream:
-            call([*within, "pg_dump", "--format=custom", f"--dbname={database}"], "pg_dump", stdout=stream, cwd="/")
+            call(
+                [*within, "pg_dump", "--format=custom", f"--dbname={database}"],
+                "pg_dump",
+                stdout=stream,
+                cwd="/",
+            )
         with open(f"{self.work}/{name}", "rb") as stream:
             listed = call([*within, "pg_restore", "--list"], f"reading {name} again", stdin=stream, cwd="/")
         with open(f"{self.work}/{name}", "rb") as stream:

@@ -193,15 +193,14 @@ def programs(app: App) -> list[str]:
 def refuse_during_deploy(app: App) -> None:
     """Stops where a deploy is under way; writes nothing, so that check mode can ask, too."""
     try:
-        stream = open(f"{app.home}/deploy.lock", encoding="utf-8")
+        with open(f"{app.home}/deploy.lock", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = stream.read().strip() or "another run"
+                raise DeployError(f"{app.name} is being deployed by {holder}; wait for it to end") from None
     except FileNotFoundError:
         return
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = stream.read().strip() or "another run"
-            raise DeployError(f"{app.name} is being deployed by {holder}; wait for it to end") from None
 
 
 def databases(psql: Psql, app: App, keep: Iterable[str]) -> dict[str, Any]:

@@ -33,7 +33,10 @@ def stop(app: App) -> None:
     """Nothing of the app runs after this; its programs and timers are still declared."""
     timers = app.timers()
     if timers:
-        call(["systemctl", "stop", *timers, *(unit.replace(".timer", ".service") for unit in timers)], "systemctl")
+        call(
+            ["systemctl", "stop", *timers, *(unit.replace(".timer", ".service") for unit in timers)],
+            "systemctl",
+        )
     names = programs(app)
     if names:
         Supervisor().stop(names, patience(app))
@@ -43,7 +46,10 @@ def stop(app: App) -> None:
 def patience(app: App) -> float:
     """As long as supervisord itself is patient with the app's most patient process."""
     found = Supervisor().api.getAllConfigInfo()
-    return max((info["stopwaitsecs"] for info in found if info["group"].startswith(f"{app.name}.")), default=0) + 5
+    return (
+        max((info["stopwaitsecs"] for info in found if info["group"].startswith(f"{app.name}.")), default=0)
+        + 5
+    )
 
 
 def end_processes(app: App) -> None:
@@ -115,7 +121,9 @@ def remove_user(app: App) -> list[str]:
     if not account:
         return []
     call(["userdel", app.name], "userdel")
-    if has_group(app.name, account.pw_gid):  # it goes with the user unless the host's login.defs says otherwise
+    if has_group(
+        app.name, account.pw_gid
+    ):  # it goes with the user unless the host's login.defs says otherwise
         call(["groupdel", app.name], "groupdel")
     return [f"user {app.name}"]
 

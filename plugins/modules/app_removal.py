@@ -189,13 +189,19 @@ class Removal:
         return {"changed": True, "removed": removed + remove_user(self.app)}
 
     def message(self) -> str:
-        return f"dump in {BACKUPS}/{self.app.name}-{self.params['stamp']}" if self.params["dump"] else "no dump"
+        return (
+            f"dump in {BACKUPS}/{self.app.name}-{self.params['stamp']}" if self.params["dump"] else "no dump"
+        )
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "phase": {"type": "str", "choices": ["look", "stop", "start", "dump", "remove"], "required": True},
+            "phase": {
+                "type": "str",
+                "choices": ["look", "stop", "start", "dump", "remove"],
+                "required": True,
+            },
             "app": {"type": "str", "required": True},
             "database": {"type": "bool", "default": False},
             "keep_databases": {"type": "list", "elements": "str", "default": []},

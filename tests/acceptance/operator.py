@@ -34,13 +34,16 @@ class Operator:
         self.source = folder / "source"
         self.variables = folder / "variables.json"
         self.app = app
+        self.others: dict[str, dict[str, Any]] = {}  # apps of the same code beside it
         shutil.copytree(
             ROOT / "examples" / "memories", self.source, ignore=shutil.ignore_patterns("__pycache__")
         )
 
     def write(self, changes: dict[str, Any] | None = None) -> None:
-        app = {**self.app, "source": {"path": str(self.source)}, **(changes or {})}
-        self.variables.write_text(json.dumps({"django_apps": {"memories": app}}))
+        source = {"source": {"path": str(self.source)}}
+        apps = {"memories": {**self.app, **source, **(changes or {})}}
+        apps |= {name: {**other, **source} for name, other in self.others.items()}
+        self.variables.write_text(json.dumps({"django_apps": apps}))
 
     def start(
         self, playbook: str, *options: str, changes: dict[str, Any] | None = None

@@ -1,10 +1,7 @@
 """What an operator fears: broken releases, killed processes, cancelled runs. The site stays up."""
 
-import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +9,9 @@ import pytest
 import requests
 import yaml
 
-from bench.load import Load
 from tests.acceptance import checks
 from tests.acceptance.album import Album
+from tests.acceptance.load import load, lost
 from tests.acceptance.operator import ROOT, Operator
 
 APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
@@ -30,25 +27,6 @@ def album(host: Any) -> Album:
 @pytest.fixture
 def operator(host: Any, tmp_path: Path) -> Operator:
     return Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
-
-
-@contextmanager
-def load(album: Album, rate: float = 200, path: str = "/version/") -> Iterator[Load]:
-    """A load in the background, for as long as the block takes."""
-    running = Load(album.base + path, album.domain, rate)
-    thread = threading.Thread(target=lambda: asyncio.run(running.run(600)))
-    thread.start()
-    try:
-        time.sleep(1)
-        yield running
-        time.sleep(1)
-    finally:
-        running.stopping.set()
-        thread.join()
-
-
-def lost(running: Load) -> Any:
-    return running.summary()["lost"]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> float:
