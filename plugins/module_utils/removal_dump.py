@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -37,7 +38,7 @@ README = """The last copy of {name} of {host}, made when the app was removed.
 manifest.json says what each file is. Everything here can be read by root alone, and holds secrets.
 
 To bring the app back: put it into django_apps again and run the setup playbook; it comes up empty.
-Stop it (supervisorctl stop '{name}.web:*', and its other processes), then as root:
+Stop it on its app servers (supervisorctl stop '{name}.web:*', and its other processes), then in this folder, as root:
 {steps}
 and start it again (supervisorctl start '{name}.web:*').
 """
@@ -59,8 +60,11 @@ class Dump:
         try:
             self.begin()
             if os.path.isdir(self.app.home):
+                sqlite = sqlite_path(self.app)
                 self.configuration()
-                self.data(self.sqlite())
+                self.data([f"{sqlite}{side}" for side in SQLITE_SIDES] if sqlite else [])
+                if sqlite:
+                    self.sqlite(sqlite)
             for entry in databases(psql, self.app, keep)["databases"] if psql else []:
                 self.postgres(entry["name"])
             if not self.contents:
@@ -75,7 +79,7 @@ class Dump:
     def begin(self) -> None:
         os.makedirs(BACKUPS, mode=0o700, exist_ok=True)
         for name in os.listdir(BACKUPS):  # of a run that was cut off
-            if name.startswith(f"{self.app.name}-") and name.endswith(PARTIAL):
+            if re.fullmatch(rf"{self.app.name}-[0-9T]+\{PARTIAL}", name):
                 shutil.rmtree(f"{BACKUPS}/{name}")
         os.mkdir(self.work, 0o700)
 
@@ -90,11 +94,8 @@ class Dump:
                 "config.tar.gz", "/", [path.lstrip("/") for path in paths], "configuration, with secrets"
             )
 
-    def sqlite(self) -> list[str]:
-        """Copies the app's SQLite database; returns the files that are in the copy."""
-        path = sqlite_path(self.app)
-        if not path:
-            return []
+    def sqlite(self, path: str) -> None:
+        """Copies the app's SQLite database."""
         target = f"{self.work}/{os.path.basename(path)}"
         runner = Runner(self.app.layout)
         with create(target) as stream:
@@ -108,10 +109,11 @@ class Dump:
             )
         check_sqlite(target)
         self.add(os.path.basename(path), "the SQLite database")
+        sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES[1:])
+        self.steps.append(f"  rm -f {sides}")
         self.steps.append(
             f"  install -o {self.app.name} -g {self.app.name} -m 0640 {os.path.basename(path)} {path}"
         )
-        return [f"{path}{side}" for side in SQLITE_SIDES]
 
     def data(self, without: list[str]) -> None:
         """Media and data, which survive releases, and what the app keeps in its user's home."""

@@ -279,10 +279,12 @@ def test_a_dump_that_fails_leaves_nothing(
 
 def test_what_an_earlier_run_left_half_done_goes(app: HereApp) -> None:
     backups = Path(removal_dump.BACKUPS)
-    for name in ("blog-1.partial", "blog2-1.partial", "blog-1"):
+    for name in ("blog-1.partial", "blog2-1.partial", "blog-two-1.partial", "blog-1"):
         write(backups / name / "x")
     make(app)
-    assert sorted(path.name for path in backups.iterdir()) == ["blog-1", "blog-now", "blog2-1.partial"]
+    assert sorted(path.name for path in backups.iterdir()) == [
+        "blog-1", "blog-now", "blog-two-1.partial", "blog2-1.partial",
+    ]  # fmt: skip
 
 
 def test_a_dump_of_nothing_is_none(app: HereApp, tmp_path: Path) -> None:
