@@ -22,7 +22,7 @@ except ImportError:
 
 
 class ActionModule(ActionBase):
-    """Arguments: setup, base and several_apps. Everything else is read from the variables of the inventory."""
+    """Arguments: setup, base, deploys and several_apps. Everything else is read from the variables of the inventory."""
 
     _requires_connection = False
 
@@ -50,10 +50,12 @@ class ActionModule(ActionBase):
         else:
             problems += check(apps, vault, secret, setup)
             problems += topology(apps, vault, task_vars.get("groups", {}), setup)
+        deploys = boolean(self._task.args.get("deploys", True))
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
-        problems += local_sources(apps, str(base))
-        chosen = plain(self._templar.template(task_vars.get("app")))
-        problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
+        if deploys:
+            problems += local_sources(apps, str(base))
+            chosen = plain(self._templar.template(task_vars.get("app")))
+            problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

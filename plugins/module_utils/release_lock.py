@@ -51,18 +51,18 @@ class Lock:
         try:
             fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            found = self.read()
+            found = found_in(self.stream)
             self.stream.close()
-            raise Locked(f"{self.told(found)}; wait for it to end", found.get("run", "")) from None
-        found = self.read()
+            raise Locked(f"{told(self.name, found)}; wait for it to end", found.get("run", "")) from None
+        found = found_in(self.stream)
         idle = time.time() - os.fstat(self.stream.fileno()).st_mtime
         if found.get("run") == self.run:
             self.started, self.memo = found["started"], found.get("memo", {})
         elif found and not (self.force or found.get("run") in self.take or idle > IDLE):
             self.stream.close()
             raise Locked(
-                f"{self.told(found)}, and that run has not ended; it was last seen {duration(idle)} ago. If it is "
-                "dead, -e unlock=true takes over",
+                f"{told(self.name, found)}, and that run has not ended; it was last seen {duration(idle)} ago. If it "
+                "is dead, -e unlock=true takes over",
                 found.get("run", ""),
             )
         self.keep()
@@ -82,14 +82,6 @@ class Lock:
         """Frees the app for other runs when this step ends."""
         self.finished = True
 
-    def read(self) -> dict[str, Any]:
-        self.stream.seek(0)
-        try:
-            found = json.loads(self.stream.read() or "{}")
-        except ValueError:  # the step died while it wrote
-            return {}
-        return found if isinstance(found, dict) and "started" in found else {}
-
     def write(self, value: dict[str, Any] | None) -> None:
         self.stream.seek(0)
         self.stream.truncate()
@@ -97,11 +89,23 @@ class Lock:
             self.stream.write(json.dumps(value) + "\n")
         self.stream.flush()
 
-    def told(self, found: dict[str, Any]) -> str:
-        since = found.get("started", time.time())
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since))
-        who = found.get("holder") or "another run"
-        return f"{self.name} is being deployed by {who} since {stamp} ({duration(time.time() - since)} ago)"
+
+def found_in(stream: Any) -> dict[str, Any]:
+    """What a lock's file says; nothing when no run has the app."""
+    stream.seek(0)
+    try:
+        found = json.loads(stream.read() or "{}")
+    except ValueError:  # the step died while it wrote
+        return {}
+    return found if isinstance(found, dict) and "started" in found else {}
+
+
+def told(name: str, found: dict[str, Any]) -> str:
+    """Who has the app ``name``, and since when."""
+    since = found.get("started", time.time())
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since))
+    who = found.get("holder") or "another run"
+    return f"{name} is being deployed by {who} since {stamp} ({duration(time.time() - since)} ago)"
 
 
 def duration(seconds: float) -> str:

@@ -64,6 +64,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_name, quote_text
 
 STATE = """
 SELECT json_build_object(
@@ -76,14 +77,6 @@ SELECT json_build_object(
     FROM pg_database))
 """
 ITERATIONS = 4096
-
-
-def quote_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def scram_verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> str:
@@ -148,32 +141,6 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str,
                 (f"close database {spec['name']} to others", f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
             )
     return steps
-
-
-class Psql:
-    """The local cluster, as its superuser."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self.module = module
-        self.words = [
-            "runuser",
-            "-u",
-            "postgres",
-            "--",
-            "psql",
-            "--no-psqlrc",
-            "-qAtX",
-            "-v",
-            "ON_ERROR_STOP=1",
-        ]
-
-    def run(self, statements: str, database: str = "postgres") -> tuple[int, str, str]:
-        # by standard input: what is on a command line can be read by every user of the host
-        words = [*self.words, "-d", database]
-        found: tuple[int, str, str] = self.module.run_command(
-            words, data=statements, binary_data=False, cwd="/"
-        )
-        return found
 
 
 def main() -> None:

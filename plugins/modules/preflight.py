@@ -21,6 +21,11 @@ options:
   base:
     description: Folder on the controller that relative paths start from. By default the inventory's.
     type: str
+  deploys:
+    description: Whether apps are going to be put live. If so, the sources on the controller must be there, and
+      the app that the variable C(app) names must be one of C(django_apps).
+    type: bool
+    default: true
 author: [Homeport contributors (@homeport)]
 """
 

@@ -384,6 +384,8 @@ def apply_units(services: Services, record: Record, units: list[str]) -> list[st
     for unit in record.units:
         if unit not in units:
             services.call("disable", "--now", unit)
+            # a timer whose file goes while it waits has failed in systemd's eyes, and the host with it
+            services.call("reset-failed", unit)
             changed.append(unit)
     for unit in units:
         if not services.in_order(unit):

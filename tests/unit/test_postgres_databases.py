@@ -2,12 +2,12 @@ import base64
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils import psql as local
+from ansible_collections.homeport.django.plugins.module_utils.psql import quote_name, quote_text
 from ansible_collections.homeport.django.plugins.modules import postgres_databases
 from ansible_collections.homeport.django.plugins.modules.postgres_databases import (
     password_matches,
     plan,
-    quote_name,
-    quote_text,
     scram_verifier,
 )
 
@@ -125,7 +125,7 @@ def test_names_are_quoted() -> None:
     assert '"c-d"' in statements
 
 
-class Psql(postgres_databases.Psql):
+class Psql(local.Psql):
     """Answers with what is installed."""
 
     def __init__(self, installed: str) -> None:

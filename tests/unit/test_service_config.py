@@ -291,7 +291,7 @@ def test_units_come_and_go(files: Set) -> None:
     assert {"one.timer", "two.timer"} <= files.host.active
     assert files.run(A, units=["one.timer", "two.timer"])["changed"] is False
     assert files.run(A, units=["two.timer"])["changed"]
-    assert files.host.commands == ["systemctl disable --now one.timer"]
+    assert files.host.commands == ["systemctl disable --now one.timer", "systemctl reset-failed one.timer"]
     assert "one.timer" not in files.host.active
 
 

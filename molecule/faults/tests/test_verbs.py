@@ -1,0 +1,258 @@
+"""What an operator does besides deploying: management commands, and removing an app."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests.acceptance.album import Album
+from tests.acceptance.operator import ROOT, Operator, Run
+from tests.acceptance.under_load import load, lost
+
+APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
+    "memories"
+]
+GUESTS = {
+    "domains": ["guests.example"],
+    "health": "/health/",
+    "processes": {"tick": "manage.py shell -c 'import time; time.sleep(1000000)'"},
+    "schedules": {"digest": {"command": "manage.py send_digest", "calendar": "daily"}},
+}
+CANARY = "c4n4ry-of-the-superuser"
+
+
+@pytest.fixture
+def album(host: Any) -> Album:
+    return Album(host.ansible.get_variables()["ansible_host"], "memories.example")
+
+
+@pytest.fixture
+def operator(host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    for name in [name for name in os.environ if name.startswith("DJANGO_SUPERUSER_")]:
+        monkeypatch.delenv(name)
+    return Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+
+
+def manage(operator: Operator, command: str, *options: str, app: str = "memories") -> Run:
+    return operator.run("manage", "-e", f"app={app}", "-e", f"command={command}", *options)
+
+
+def test_a_command_and_what_it_prints(operator: Operator) -> None:
+    done = manage(operator, "showmigrations --plan album")
+    assert done.status == 0, done.output
+    assert "[X]  album.0001_initial\n" in done.output
+    assert manage(operator, "manage.py check").status == 0
+
+
+def test_a_command_that_fails(operator: Operator) -> None:
+    done = manage(operator, "migrate no_such_app")
+    assert done.status != 0
+    assert "No installed app with label 'no_such_app'" in done.output, done.output
+    assert "manage.py migrate no_such_app ended with exit status 1" in done.output
+
+
+def test_input_and_variables(operator: Operator, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import os; print('motto:', os.environ['MOTTO'], os.getuid() > 0)\n")
+    done = manage(operator, "shell", "-e", f"input={script}", "-e", '{"env": {"MOTTO": "it\'s $HOME"}}')
+    assert "motto: it's $HOME True\n" in done.output, done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["-e", '{"command": "shell -c \'x"}'], "No closing quotation"),
+        (["-e", "command=check seconds=3"], "need an option of its own"),
+        (["-e", "command=check", "-e", "input=/no/such/file"], "there is no file /no/such/file"),
+        (["-e", "command=check", "-e", "app=memorys"], "did you mean 'memories'?"),
+        (["-e", "command=createsuperuser"], "there is no terminal to ask at"),
+        ([], "Say which command"),
+    ],
+)
+def test_what_is_refused(options: list[str], expected: str, operator: Operator) -> None:
+    done = operator.run("manage", "-e", "app=memories", *options)
+    assert done.status != 0
+    assert expected in done.output, done.output
+
+
+def test_check_mode_runs_nothing(operator: Operator, host: Any) -> None:
+    done = manage(operator, 'shell -c \'open("/tmp/ran", "w")\'', "--check")
+    assert done.status == 0, done.output
+    assert "Would run on" in done.output
+    assert not host.file("/tmp/ran").exists
+
+
+def test_a_superuser_whose_password_is_seen_nowhere(
+    operator: Operator, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"root{time.time_ns()}"
+    monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", name)
+    monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "root@example.org")
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", CANARY)
+    began = host.check_output("date +%s")
+    done = manage(operator, "createsuperuser", "-vvv", "--diff")
+    assert done.status == 0, done.output
+    assert "Superuser created successfully." in done.output
+    assert CANARY not in done.output
+    assert CANARY not in host.check_output(f"journalctl --no-pager --since @{began}")
+    assert host.run(f"grep -rl {CANARY} /root /home /tmp /var/tmp /var/log /srv/memories").stdout == ""
+    script = (
+        f'from django.contrib.auth import authenticate as a; print(a(username="{name}", password="{CANARY}"))'
+    )
+    done = manage(operator, f"shell -c '{script}'")
+    assert f"\n{name}\n" in done.output, done.output
+
+
+def test_a_command_ends_with_the_controller(operator: Operator, host: Any) -> None:
+    code = 'import subprocess, time; subprocess.Popen(["sleep", "54321"]); time.sleep(54321)'
+    running = operator.start("manage", "-e", "app=memories", "-e", f"command=shell -c '{code}'")
+    wait_for(lambda: host.run("pgrep -u memories -x sleep -f 54321").rc == 0, 60)
+    os.killpg(running.pid, signal.SIGKILL)
+    wait_for(lambda: host.run("pgrep -u memories -f 54321").rc != 0, 30)
+    running.communicate()
+
+
+def test_a_command_whose_time_is_over(operator: Operator, host: Any) -> None:
+    done = manage(operator, "shell -c 'import time; time.sleep(54322)'", "-e", "seconds=3")
+    assert done.status != 0
+    assert "was ended after 3 s" in done.output, done.output
+    assert host.run("pgrep -u memories -f 54322").rc != 0
+
+
+def wait_for(condition: Any, seconds: float) -> None:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def status(album: Album, domain: str) -> int:
+    return album.get("/health/", host=domain).status_code
+
+
+def counted(host: Any, database: str) -> str:
+    """Rows of every table."""
+    query = (
+        "select table_name, (xpath('/row/c/text()', query_to_xml(format("
+        "'select count(*) as c from %I', table_name), false, true, '')))[1] "
+        "from information_schema.tables where table_schema = 'public' order by 1"
+    )
+    return str(host.check_output(f'runuser -u postgres -- psql -qAt -d {database} -c "{query}"'))
+
+
+def processes(host: Any) -> str:
+    return str(host.check_output("pgrep -u memories | sort"))
+
+
+def test_an_app_is_removed_and_the_other_one_notices_nothing(
+    album: Album, operator: Operator, host: Any
+) -> None:
+    operator.others = {"guests": GUESTS}
+    done = operator.run("typical")
+    assert done.status == 0, done.output
+    assert manage(operator, "seed_demo", app="guests").status == 0
+    assert status(album, "guests.example") == 200
+    host.check_output("runuser -u guests -- ln -s /etc/shadow /srv/guests/shared/media/shadow")
+    host.check_output("runuser -u guests -- ln -s /srv/memories /srv/guests/shared/data/memories")
+    host.check_output("runuser -u guests -- touch /tmp/of-guests")
+    rows, before = counted(host, "guests"), processes(host)
+    assert "album_photo|8" in rows
+    files = host.check_output("find /srv/memories | sort | sha256sum")
+
+    # nobody says yes
+    done = operator.run("remove_app", "-e", "app=guests")
+    assert done.status != 0
+    assert "-e confirm=guests" in done.output, done.output
+    assert "/srv/guests (" in done.output
+    assert operator.run("remove_app", "-e", "app=guests", "-e", "confirm=yes").status != 0
+    assert status(album, "guests.example") == 200
+
+    # no dump, no removal
+    host.check_output(
+        "mkdir -p /var/backups/homeport && mount -t tmpfs -o size=64k tmpfs /var/backups/homeport"
+    )
+    try:
+        done = operator.run("remove_app", "-e", "app=guests", "-e", "confirm=guests")
+        assert host.check_output("ls -A /var/backups/homeport") == ""
+    finally:
+        host.check_output("umount /var/backups/homeport")
+    assert done.status != 0
+    assert "No space left on device" in done.output, done.output
+    assert "Nothing was removed" in done.output
+    wait_for(lambda: status(album, "guests.example") == 200, 30)
+
+    with load(album) as running:
+        done = operator.run("remove_app", "-e", "app=guests", "-e", "confirm=guests")
+    assert done.status == 0, done.output
+    assert "Now take guests out of" in done.output
+    assert lost(running) == 0, running.summary()
+    assert processes(host) == before
+    assert host.check_output("find /srv/memories | sort | sha256sum") == files
+    check_nothing_is_left(album, host)
+    check_the_dump(host, rows)
+
+    # there is nothing left to remove, whether it is still declared or not, and nothing comes back
+    again = operator.run("remove_app", "-e", "app=guests", "-e", "confirm=guests")
+    assert (again.status, again.changed) == (0, 0), again.output
+    operator.others = {}
+    again = operator.run("remove_app", "-e", "app=guests")
+    assert (again.status, again.changed) == (0, 0), again.output
+    assert "nothing of guests (removed " in again.output
+    assert operator.run("typical").changed == 0
+    unknown = operator.run("remove_app", "-e", "app=ghosts", "-e", "confirm=ghosts")
+    assert unknown.status != 0
+    assert "there is no ghosts in django_apps, and nothing of it on" in unknown.output
+
+
+def check_nothing_is_left(album: Album, host: Any) -> None:
+    with pytest.raises(requests.ConnectionError):
+        album.get("/", host="guests.example")
+    assert host.run("getent passwd guests").rc != 0
+    assert host.run("getent group guests").rc != 0
+    assert "guests" not in host.check_output("runuser -u postgres -- psql -lqAt")
+    roles = "select count(*) from pg_roles where rolname = 'guests'"
+    assert host.check_output(f'runuser -u postgres -- psql -qAt -c "{roles}"') == "0"
+    kept = "-path '/var/backups/*' -o -path '/proc/*' -o -path '/sys/*' -o -path /var/lib/homeport/deploys/guests.jsonl"
+    # guests.example and the like of the operator's are not on the server
+    found = host.check_output(
+        f"find / \\( {kept} \\) -prune -o \\( -name '*guests*' -o -nouser -o -nogroup \\) -print"
+    )
+    assert found == ""
+    assert (
+        host.run("grep -rl guests /etc/nginx /etc/supervisor /etc/systemd /etc/tmpfiles.d /etc/postgresql").rc
+        == 1
+    )
+    assert host.check_output("systemctl --failed --no-legend") == ""
+    line = host.check_output("tail -n 1 /var/lib/homeport/deploys/guests.jsonl")
+    assert yaml.safe_load(line)["verb"] == "remove"
+    assert host.file("/var/lib/homeport/deploys/guests.jsonl").mode == 0o600
+
+
+def check_the_dump(host: Any, rows: str) -> None:
+    folder = host.check_output("ls -d /var/backups/homeport/guests-*")
+    assert host.file(folder).mode == 0o700
+    assert host.run(f"runuser -u memories -- ls {folder}").rc != 0
+    manifest = yaml.safe_load(host.file(f"{folder}/manifest.json").content_string)
+    assert {entry["file"] for entry in manifest["contents"]} == {
+        "config.tar.gz", "data.tar.gz", "guests.pgdump",
+    }  # fmt: skip
+    for entry in manifest["contents"]:
+        assert host.file(f"{folder}/{entry['file']}").sha256sum == entry["sha256"]
+    data = host.check_output(f"tar -tvzf {folder}/data.tar.gz")
+    assert "shared/media/shadow -> /etc/shadow" in data
+    assert "shared/data/memories -> /srv/memories" in data
+    assert "releases" not in data
+    assert "srv/guests/config/env" in host.check_output(f"tar -tzf {folder}/config.tar.gz")
+    host.check_output("runuser -u postgres -- createdb scratch")
+    try:
+        host.check_output(
+            f"runuser -u postgres -- pg_restore --no-owner --dbname=scratch < {folder}/guests.pgdump"
+        )
+        assert counted(host, "scratch") == rows
+    finally:
+        host.check_output("runuser -u postgres -- dropdb --if-exists scratch")

@@ -1,0 +1,276 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Reads the operator's command, asks what it would ask, and shows what it prints."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, ENV_NAME
+from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+
+MODULE = "homeport.django.manage"
+SUPERUSER = "DJANGO_SUPERUSER_"
+# Which fields createsuperuser asks for is the project's to say.
+SUPERUSER_FIELDS = (
+    "import json; from django.contrib.auth import get_user_model; model = get_user_model(); "
+    "print('\\n' + json.dumps([model.USERNAME_FIELD, *model.REQUIRED_FIELDS]))"
+)
+
+# The other variables of the playbook
+OTHERS = ("app=", "servers=", "seconds=", "input=", "env=")
+
+display = Display()
+Asker = Callable[[str, bool], str]
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False  # only with an input
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        threading.Thread(target=end_without, args=[os.getppid()], daemon=True).start()
+        app = named_app(self._task.args.get("app"), self._known_apps(task_vars))
+        given = plain(self._task.args.get("command"))
+        if self._task.args.get("typed", False):
+            given = typed(given, context.CLIARGS.get("extra_vars") or ())
+        command = words(given)
+        environment = variables(plain(self._task.args.get("environment") or {}))
+        source = given_file(self._task.args.get("input"))
+        arguments = {"app": app, "seconds": self._task.args.get("seconds", 0)}
+        try:
+            if command[0] == "createsuperuser" and not self._task.check_mode:
+                own = {key: value for key, value in os.environ.items() if key.startswith(SUPERUSER)}
+                environment = {**own, **environment}
+                if not {"--noinput", "--no-input"} & set(command):
+                    fields = self._superuser_fields(arguments, task_vars)
+                    environment.update(superuser(fields, command, environment, ask))
+                    command.append("--noinput")
+            if source and not self._task.check_mode:
+                self._make_tmp_path()
+                arguments["input"] = self._transfer_file(
+                    source, self._connection._shell.join_path(self._connection._shell.tmpdir, "input")
+                )
+            found = self._ask_host({**arguments, "command": command}, environment, task_vars)
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        return {**result, **self._told(app, command, found, task_vars)}
+
+    def _known_apps(self, task_vars: Mapping[str, Any]) -> list[str]:
+        apps = self._templar.template(task_vars["django_apps"]) if "django_apps" in task_vars else {}
+        return [str(name) for name in apps] if isinstance(apps, Mapping) else []
+
+    def _ask_host(
+        self, arguments: dict[str, Any], environment: dict[str, str], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        if environment:
+            # without pipelining, the arguments of a module are in a file on the server for as long as it runs
+            if self._connection.has_pipelining:
+                self._connection.set_option("pipelining", True)
+            if not self._is_pipelining_enabled("new"):
+                raise AnsibleActionFail(
+                    "environment variables cannot be handed to the server without writing them into a file "
+                    "there: use sudo to become root, and no ANSIBLE_KEEP_REMOTE_FILES"
+                )
+        found: dict[str, Any] = self._execute_module(
+            module_name=MODULE,
+            module_args={**arguments, "environment": json.dumps(environment)},
+            task_vars=task_vars,
+        )
+        return found
+
+    def _superuser_fields(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
+        asked = {**arguments, "command": ["shell", "-c", SUPERUSER_FIELDS]}
+        found = self._ask_host(asked, {}, task_vars)
+        try:
+            fields = json.loads(str(found.get("stdout", "")).rstrip().rpartition("\n")[2])
+        except ValueError as error:
+            reason = found.get("stderr") or found.get("module_stderr") or found.get("msg") or error
+            raise AnsibleActionFail(
+                f"the project does not say what its users are made of: {reason}"
+            ) from error
+        return [str(field) for field in fields]
+
+    def _told(
+        self, app: str, command: list[str], found: dict[str, Any], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Shows what the command printed; the rest is the task's result."""
+        kept = ("changed", "failed", "unreachable", "skipped", "msg", "exception", "module_stderr", "warnings",
+                "release", "rc", "seconds", "deprecations")  # fmt: skip
+        result = {key: found[key] for key in kept if key in found}
+        where = f"{task_vars.get('inventory_hostname')}, {app} {found.get('release')}"
+        line = shlex.join(["manage.py", *command])
+        if self._task.check_mode and not found.get("failed"):
+            display.display(f"Would run on {where}: {line}")
+        if "stopped" not in found:
+            return result
+        if self._task.args.get("show", True):
+            show(f"On {where}: {line}", str(found["stdout"]), str(found["stderr"]))
+        else:
+            result.update(stdout=found["stdout"], stderr=found["stderr"])
+        status = int(found["rc"])
+        if found["stopped"]:
+            result.update(failed=True, msg=f"{line} was ended after {self._task.args.get('seconds')} s")
+        elif status:
+            result.update(failed=True, msg=f"{line} ended with {meaning(status)}")
+        return result
+
+
+def end_without(parent: int) -> None:
+    """Ends this worker when the controller has been killed: it would go on waiting for the host.
+
+    What the host runs ends as soon as nobody reads its output.
+    """
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def show(title: str, stdout: str, stderr: str) -> None:
+    display.display(title)
+    if stdout:
+        display.display(stdout.rstrip("\n"))
+    if stderr:
+        display.display(stderr.rstrip("\n"), stderr=True)
+
+
+def meaning(status: int) -> str:
+    """An exit status in words."""
+    return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+
+
+def operator() -> str:
+    """Who is at the controller."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def named_app(app: Any, known: list[str]) -> str:
+    if not app:
+        raise AnsibleActionFail(f"Say which app: -e app=NAME, one of {', '.join(known) or 'django_apps'}")
+    name = str(app)
+    if not re.fullmatch(APP_NAME, name) or name not in known:
+        raise AnsibleActionFail(
+            f"app: there is no {printable(name)} in django_apps{closest(name, known)}; nothing was run"
+        )
+    return name
+
+
+def typed(command: Any, options: Iterable[str]) -> Any:
+    """The command as it was typed after ``-e command=``, where Ansible keeps the first word alone."""
+    lost = "each need an option of its own: -e app=NAME -e command='WORD WORD...'; nothing was run"
+    for option in options:
+        start, sign, text = option.strip().partition("=")
+        if option.strip().startswith(("@", "{", "[")) or not sign:
+            continue
+        if start != "command":
+            if re.search(r"\scommand=", text):
+                raise AnsibleActionFail(f"the command and what else is set {lost}")
+            continue
+        try:
+            found = shlex.split(text)
+        except ValueError:
+            return text  # which is for words() to say
+        if any(word.startswith(OTHERS) for word in found):
+            raise AnsibleActionFail(f"the command and what else is set {lost}")
+        command = found[0] if len(found) == 1 else found  # in quotes of its own it is one word
+    return command
+
+
+def words(command: Any) -> list[str]:
+    """The arguments for manage.py."""
+    if isinstance(command, str):
+        try:
+            found = shlex.split(command)
+        except ValueError as error:
+            raise AnsibleActionFail(
+                f"command: is not what a shell would read: {error}; nothing was run"
+            ) from error
+    elif isinstance(command, list) and all(isinstance(word, (str, int, float)) for word in command):
+        found = [str(word) for word in command]
+    else:
+        found = []
+    if found and os.path.basename(found[0]) == "manage.py":
+        found = found[1:]
+    if not found:
+        raise AnsibleActionFail("Say which command: -e command='showmigrations --plan'; nothing was run")
+    return found
+
+
+def variables(environment: Any) -> dict[str, str]:
+    """Environment variables as text. Messages name a variable and never quote its value."""
+    if not isinstance(environment, Mapping):
+        raise AnsibleActionFail('env: must be a dictionary, such as -e \'{"env": {"NAME": "value"}}\'')
+    result = {}
+    for name, value in environment.items():
+        if not re.fullmatch(ENV_NAME, str(name)):
+            raise AnsibleActionFail(f"env: {printable(name)} cannot name an environment variable")
+        if not isinstance(value, (str, int, float)) or "\0" in str(value):
+            raise AnsibleActionFail(f"env.{name}: must be a text or a number")
+        result[str(name)] = str(int(value)) if isinstance(value, bool) else str(value)
+    return result
+
+
+def given_file(path: Any) -> str:
+    """A file of the controller, relative to where the operator is."""
+    if not path:
+        return ""
+    found = os.path.abspath(os.path.expanduser(str(path)))
+    if not os.path.isfile(found):
+        raise AnsibleActionFail(f"input: there is no file {found} on this machine; nothing was run")
+    return found
+
+
+def ask(question: str, hidden: bool) -> str:
+    """What the operator answers."""
+    try:
+        return str(display.prompt_until(f"{question}:", private=hidden).decode().strip("\r\n"))
+    except AnsiblePromptInterrupt as error:
+        raise AnsibleActionFail("interrupted; nothing was run") from error
+
+
+def superuser(
+    fields: list[str], command: list[str], environment: Mapping[str, str], asker: Asker
+) -> dict[str, str]:
+    """What createsuperuser has to be told and is told neither by ``command`` nor by ``environment``."""
+    told = {word.partition("=")[0] for word in command}
+    missing = [
+        name for name in fields if f"--{name}" not in told and f"{SUPERUSER}{name.upper()}" not in environment
+    ]
+    result = {}
+    try:
+        for name in missing:
+            result[f"{SUPERUSER}{name.upper()}"] = answered(name, asker, False)
+        if f"{SUPERUSER}PASSWORD" not in environment:
+            result[f"{SUPERUSER}PASSWORD"] = answered("password", asker, True)
+            if asker("The same password again", True) != result[f"{SUPERUSER}PASSWORD"]:
+                raise AnsibleActionFail("the two passwords are not the same; nothing was run")
+    except AnsiblePromptNoninteractive as error:
+        names = ", ".join(f"{SUPERUSER}{name.upper()}" for name in [*fields, "password"])
+        raise AnsibleActionFail(
+            f"createsuperuser has questions, and there is no terminal to ask at; set {names} in the environment "
+            "of this command, or run it at a terminal"
+        ) from error
+    return result
+
+
+def answered(name: str, asker: Asker, hidden: bool) -> str:
+    text = asker(name.replace("_", " ").capitalize(), hidden)
+    if not text:
+        raise AnsibleActionFail(f"the {name} of a superuser cannot be empty; nothing was run")
+    return text

@@ -1,0 +1,231 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The last copy of an app's data: written, read back, and only then given its name."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.homeport.django.plugins.module_utils.psql import Psql
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Runner, tail
+from ansible_collections.homeport.django.plugins.module_utils.removal_look import App, database_of, databases
+
+BACKUPS = "/var/backups/homeport"
+PARTIAL = ".partial"
+SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
+# SQLite writes beside a database that it reads: this runs as the app's user, and hands the copy over as a stream.
+SQLITE_COPY = """
+import os, shutil, sqlite3, sys, tempfile
+path = sys.argv[1]
+with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
+    source, copy = sqlite3.connect(path, timeout=20), sqlite3.connect(folder + "/copy")
+    source.backup(copy)
+    copy.close()
+    with open(folder + "/copy", "rb") as stream:
+        shutil.copyfileobj(stream, sys.stdout.buffer)
+"""
+README = """The last copy of {name} of {host}, made when the app was removed.
+
+manifest.json says what each file is. Everything here can be read by root alone, and holds secrets.
+
+To bring the app back: put it into django_apps again and run the setup playbook; it comes up empty.
+Stop it on its app servers (supervisorctl stop '{name}.web:*', and its other processes), then in this folder, as root:
+{steps}
+and start it again (supervisorctl start '{name}.web:*').
+"""
+
+
+class Dump:
+    """A folder under /var/backups/homeport that only root can enter."""
+
+    def __init__(self, app: App, stamp: str) -> None:
+        self.app = app
+        self.name = f"{app.name}-{stamp}"
+        self.folder = f"{BACKUPS}/{self.name}"
+        self.work = f"{self.folder}{PARTIAL}"
+        self.contents: list[dict[str, Any]] = []
+        self.steps: list[str] = []
+
+    def make(self, psql: Psql | None, keep: list[str], facts: dict[str, Any]) -> list[dict[str, Any]]:
+        """Everything of the app that is on this host; raises, and leaves nothing, when a part of it fails."""
+        try:
+            self.begin()
+            if os.path.isdir(self.app.home):
+                sqlite = sqlite_path(self.app)
+                self.configuration()
+                self.data([f"{sqlite}{side}" for side in SQLITE_SIDES] if sqlite else [])
+                if sqlite:
+                    self.sqlite(sqlite)
+            for entry in databases(psql, self.app, keep)["databases"] if psql else []:
+                self.postgres(entry["name"])
+            if not self.contents:
+                shutil.rmtree(self.work)
+                return []
+            self.finish(facts)
+        except BaseException:
+            shutil.rmtree(self.work, ignore_errors=True)
+            raise
+        return self.contents
+
+    def begin(self) -> None:
+        os.makedirs(BACKUPS, mode=0o700, exist_ok=True)
+        for name in os.listdir(BACKUPS):  # of a run that was cut off
+            if re.fullmatch(rf"{self.app.name}-[0-9T]+\{PARTIAL}", name):
+                shutil.rmtree(f"{BACKUPS}/{name}")
+        os.mkdir(self.work, 0o700)
+
+    def configuration(self) -> None:
+        """What the roles wrote for the app, and how its live release was made."""
+        current = self.app.layout.current
+        wanted = [f"{self.app.home}/config", *self.app.files_of_roles(), self.app.record]
+        wanted += [f"{current}/config", f"{current}/release.json"] if current else []
+        paths = [path for path in wanted if os.path.lexists(path)]
+        if paths:
+            self.tar(
+                "config.tar.gz", "/", [path.lstrip("/") for path in paths], "configuration, with secrets"
+            )
+
+    def sqlite(self, path: str) -> None:
+        """Copies the app's SQLite database."""
+        target = f"{self.work}/{os.path.basename(path)}"
+        runner = Runner(self.app.layout)
+        with create(target) as stream:
+            call(
+                ["/usr/bin/python3", "-c", SQLITE_COPY, path],
+                f"copying {path}",
+                stdout=stream,
+                cwd="/",
+                env=runner.base,
+                **runner.identity(),
+            )
+        check_sqlite(target)
+        self.add(os.path.basename(path), "the SQLite database")
+        sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES[1:])
+        self.steps.append(f"  rm -f {sides}")
+        self.steps.append(
+            f"  install -o {self.app.name} -g {self.app.name} -m 0640 {os.path.basename(path)} {path}"
+        )
+
+    def data(self, without: list[str]) -> None:
+        """Media and data, which survive releases, and what the app keeps in its user's home."""
+        paths = [name for name in ("shared", "home") if os.path.isdir(f"{self.app.home}/{name}")]
+        if not paths:
+            return
+        excluded = [f"--exclude={os.path.relpath(path, self.app.home)}" for path in without]
+        self.tar("data.tar.gz", self.app.home, paths, "media and data", excluded)
+        self.steps.append(f"  tar --extract --gzip --file=data.tar.gz --directory={self.app.home}")
+
+    def tar(
+        self, name: str, base: str, paths: list[str], what: str, excluded: list[str] | None = None
+    ) -> None:
+        """GNU tar opens each folder relative to the one above and follows no link, also not one made meanwhile."""
+        words = ["tar", "--create", "--gzip", "--anchored", "--no-wildcards", f"--directory={base}"]
+        with create(f"{self.work}/{name}") as stream:
+            call([*words, *(excluded or []), "--", *paths], f"packing {what}", stdout=stream)
+        listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"reading {name} again")
+        self.add(name, what, entries=len(listed.splitlines()))
+
+    def postgres(self, database: str) -> None:
+        name = f"{database}.pgdump"
+        within = ["runuser", "-u", "postgres", "--"]
+        with create(f"{self.work}/{name}") as stream:
+            call(
+                [*within, "pg_dump", "--format=custom", f"--dbname={database}"],
+                "pg_dump",
+                stdout=stream,
+                cwd="/",
+            )
+        with open(f"{self.work}/{name}", "rb") as stream:
+            listed = call([*within, "pg_restore", "--list"], f"reading {name} again", stdin=stream, cwd="/")
+        with open(f"{self.work}/{name}", "rb") as stream:
+            # the list is only the beginning of the file; this reads all of it
+            words = [*within, "pg_restore", "--file=/dev/null"]
+            call(words, f"reading {name} again", stdin=stream, cwd="/")
+        tables = sum(" TABLE DATA " in line for line in listed.splitlines())
+        self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)
+        self.steps.append(
+            "  runuser -u postgres -- pg_restore --clean --if-exists --no-owner "
+            f"--role={self.app.name} --dbname={database} < {name}"
+        )
+
+    def add(self, name: str, what: str, **more: Any) -> None:
+        path = f"{self.work}/{name}"
+        self.contents.append(
+            {"file": name, "what": what, "bytes": os.path.getsize(path), "sha256": digest(path), **more}
+        )
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Writes down what is in it, and gives the folder its name once everything is on the disk."""
+        manifest = {"app": self.app.name, **facts, "contents": self.contents}
+        host = os.uname().nodename
+        with create(f"{self.work}/manifest.json") as stream:
+            stream.write(f"{json.dumps({**manifest, 'host': host}, indent=1)}\n".encode())
+        with create(f"{self.work}/README.txt") as stream:
+            steps = "\n".join(self.steps)
+            stream.write(README.format(name=self.app.name, host=host, steps=steps).encode())
+        for name in os.listdir(self.work):
+            synced(f"{self.work}/{name}")
+        synced(self.work)
+        os.rename(self.work, self.folder)
+        synced(BACKUPS)
+
+
+def sqlite_path(app: App) -> str:
+    """The app's SQLite database in its own folder, when it has one and a user who can read it."""
+    found = database_of(app.environment())
+    path = os.path.normpath(found.get("name", "")) if found.get("engine") == "sqlite" else ""
+    inside = path.startswith(f"{app.home}/") and os.path.isfile(path) and not os.path.islink(path)
+    return path if inside and app.account() else ""
+
+
+def check_sqlite(path: str) -> None:
+    try:
+        address = f"file:{quote(path)}?mode=ro&immutable=1"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    except sqlite3.Error as error:
+        answer = str(error)
+    if answer != "ok":
+        raise DeployError(f"the copy of the SQLite database is damaged: {answer}")
+
+
+def create(path: str) -> Any:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def call(argv: list[str], what: str, stdout: Any = subprocess.PIPE, **options: Any) -> str:
+    """What a command prints; raises DeployError when it fails."""
+    try:
+        done = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, check=False, **options)
+    except OSError as error:
+        raise DeployError(f"{what} could not be started: {error}") from error
+    if done.returncode:
+        raise DeployError(
+            f"{what} failed (exit status {done.returncode}):\n{tail(done.stderr.decode(errors='replace'))}"
+        )
+    return (done.stdout or b"").decode(errors="replace")
+
+
+def digest(path: str) -> str:
+    found = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            found.update(block)
+    return found.hexdigest()
+
+
+def synced(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,258 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What there is of an app on a host. It is read from the host alone: the app may be declared no more."""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import json
+import os
+import pwd
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.apps import parse_database_url
+from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_text
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    RUNTIME,
+    DeployError,
+    Layout,
+)
+from ansible_collections.homeport.django.plugins.module_utils.release_lock import found_in, told
+from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
+
+STATE_FOLDER = "/var/lib/homeport"
+DEPLOYS = f"{STATE_FOLDER}/deploys"
+MOUNTS = "/proc/self/mountinfo"
+# Of pg_shdepend, what the role has outside its own databases would keep it from being dropped.
+DATABASES = """
+WITH role AS (SELECT oid FROM pg_roles WHERE rolname = {name} AND NOT rolsuper)
+SELECT json_build_object(
+  'role', EXISTS (SELECT FROM role),
+  'databases', (SELECT coalesce(json_agg(json_build_object('name', datname, 'bytes', pg_database_size(oid))
+                                         ORDER BY datname), '[]')
+                FROM pg_database WHERE datdba IN (SELECT oid FROM role)),
+  'elsewhere', (SELECT coalesce(json_agg(DISTINCT coalesce(datname, 'the whole cluster')), '[]')
+                FROM pg_shdepend LEFT JOIN pg_database AS place
+                  ON place.oid = CASE WHEN classid = 'pg_database'::regclass THEN objid ELSE dbid END
+                WHERE refclassid = 'pg_authid'::regclass AND refobjid IN (SELECT oid FROM role)
+                  AND (datdba IS NULL OR datdba NOT IN (SELECT oid FROM role))))
+"""
+
+
+class App:
+    """Where an app's things are. Every name is exactly the app's: ``blog`` has nothing of ``blog2``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.layout = Layout({"name": name, "user": name, "home": f"/srv/{name}"})
+        self.home = self.layout.home
+        self.logs = f"/var/log/homeport/{name}"
+        self.record = f"{DEPLOYS}/{name}.jsonl"
+
+    def account(self) -> pwd.struct_passwd | None:
+        """The app's user, unless the name is that of somebody else."""
+        try:
+            found = pwd.getpwnam(self.name)
+        except KeyError:
+            return None
+        return found if found.pw_dir == f"{self.home}/home" else None
+
+    def is_ours(self) -> bool:
+        """Whether Homeport made the folder in /srv: others keep theirs there, too."""
+        parts = ("releases", "shared", "slots")
+        return self.account() is not None or all(os.path.isdir(f"{self.home}/{part}") for part in parts)
+
+    def leftovers(self) -> list[str]:
+        """Folders and files that no role removes, since others than the role have written into them."""
+        found = [f"{RUNTIME}/{self.name}", f"{RUNTIME}/{self.name}.sock"]
+        if self.is_ours():
+            for pattern in (
+                f"/var/log/nginx/{self.name}.access.log*",
+                f"/var/log/nginx/{self.name}.error.log*",
+                f"/var/lib/systemd/timers/stamp-{self.name}.*.timer",
+            ):
+                found += sorted(glob.glob(pattern))
+            found.append(self.home)
+        return [path for path in [*found, self.logs] if os.path.lexists(path)]
+
+    def files_of_roles(self) -> list[str]:
+        """Files for the host's services that the roles have written for this app."""
+        found = []
+        for record in sorted(glob.glob(f"{STATE_FOLDER}/*.json")):
+            for path in recorded(record, "paths"):
+                name = os.path.basename(path)
+                if path.startswith("/etc/") and name.startswith(f"{self.name}.") and os.path.exists(path):
+                    found.append(path)
+        return found
+
+    def timers(self) -> list[str]:
+        units = recorded(f"{STATE_FOLDER}/django_app.json", "units")
+        own = [unit for unit in units if unit.startswith(f"{self.name}.")]
+        return [unit for unit in own if os.path.exists(f"/etc/systemd/system/{unit}")]
+
+    def domains(self) -> list[str]:
+        try:
+            with open(f"/etc/nginx/sites-enabled/{self.name}.conf", encoding="utf-8") as stream:
+                lines = re.findall(r"^\s*server_name\s+([^;]+);", stream.read(), re.MULTILINE)
+        except OSError:
+            return []
+        return sorted({name for line in lines for name in line.split()})
+
+    def environment(self) -> dict[str, str]:
+        """The app's environment, as written for its next release or else for the live one."""
+        for folder in (f"{self.home}/config", f"{self.home}/current/config"):
+            try:
+                with open(f"{folder}/env", encoding="utf-8") as stream:
+                    return exported(stream.read())
+            except OSError:
+                continue
+        return {}
+
+    def release(self) -> dict[str, Any]:
+        """What was written down of the live release."""
+        return self.layout.record(self.layout.current)
+
+    def removed(self) -> dict[str, Any]:
+        """What was written down of the app's removal, when that was the last that happened to it."""
+        try:
+            with open(self.record, encoding="utf-8") as stream:
+                last = json.loads(stream.read().rstrip().rpartition("\n")[2])
+        except (OSError, ValueError):
+            return {}
+        return last if isinstance(last, dict) and last.get("verb") == "remove" else {}
+
+
+def recorded(path: str, key: str) -> list[str]:
+    """A list from the record of a set of files (module service_config)."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return list(json.load(stream).get(key, []))
+    except (OSError, ValueError):
+        return []
+
+
+def exported(text: str) -> dict[str, str]:
+    """Reads back what the filter shell_exports has written."""
+    words = shlex.split(text)
+    return dict(word.partition("=")[::2] for word in words if "=" in word)
+
+
+def database_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Kind, name and host of the app's database; never its password."""
+    try:
+        found = parse_database_url(environment.get("DATABASE_URL", ""))
+    except ValueError:
+        return {}
+    return {key: str(found[key]) for key in ("engine", "name", "host")} if found["engine"] else {}
+
+
+def entries(folder: str) -> Iterator[os.stat_result]:
+    """Everything in a folder and the folder itself, without following links."""
+    yield os.lstat(folder)
+    for parent, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            try:
+                yield os.lstat(os.path.join(parent, name))
+            except FileNotFoundError:
+                continue
+
+
+def size(path: str) -> int:
+    """Bytes on the disk; a file with several names counts once."""
+    known = {(found.st_dev, found.st_ino): found.st_blocks * 512 for found in entries(path)}
+    return sum(known.values())
+
+
+def mounted_below(folder: str) -> list[str]:
+    with open(MOUNTS, encoding="utf-8") as stream:
+        points = [line.split()[4].encode().decode("unicode_escape") for line in stream]
+    return sorted({point for point in points if f"{point}/".startswith(f"{folder}/")})
+
+
+def processes_of(uid: int) -> list[int]:
+    """Process ids of everything that a user runs."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.stat(f"/proc/{name}").st_uid == uid:
+                    found.append(int(name))
+            except OSError:
+                continue
+    return found
+
+
+def programs(app: App) -> list[str]:
+    """Names of the app's processes that supervisord knows."""
+    return sorted(Supervisor().processes(f"{app.name}.")) if os.path.exists(SOCKET) else []
+
+
+def refuse_during_deploy(app: App) -> None:
+    """Stops where a deploy is under way; writes nothing, so that check mode can ask, too."""
+    try:
+        with open(f"{app.home}/deploy.lock", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DeployError(f"{told(app.name, found_in(stream))}; wait for it to end") from None
+    except FileNotFoundError:
+        return
+
+
+def databases(psql: Psql, app: App, keep: Iterable[str]) -> dict[str, Any]:
+    """The app's databases in the local cluster: those that belong to the role of its name."""
+    code, out, err = psql.run(DATABASES.format(name=quote_text(app.name)))
+    if code:
+        raise DeployError(f"PostgreSQL does not answer: {err.strip()}")
+    found: dict[str, Any] = json.loads(out)
+    kept = set(keep)
+    found["kept"] = [entry["name"] for entry in found["databases"] if entry["name"] in kept]
+    found["databases"] = [entry for entry in found["databases"] if entry["name"] not in kept]
+    found["role"] = found["role"] and not found["kept"]
+    if found["role"] and found["elsewhere"]:
+        raise DeployError(
+            f"the PostgreSQL role {app.name} owns or may use something outside its own databases "
+            f"({', '.join(found['elsewhere'])}); give that to another role (REASSIGN OWNED, DROP OWNED) first"
+        )
+    return found
+
+
+def look(app: App, psql: Psql | None, keep: Iterable[str] = ()) -> dict[str, Any]:
+    """What there is of the app on this host."""
+    refuse_during_deploy(app)
+    mounts = mounted_below(app.home)
+    if mounts:
+        raise DeployError(
+            f"{', '.join(mounts)}: mounted in the app's folder; unmount it, and it is left as it is"
+        )
+    account = app.account()
+    release = app.release()
+    found: dict[str, Any] = {
+        "paths": [{"path": path, "bytes": size(path)} for path in app.leftovers()],
+        "files": app.files_of_roles(),
+        "timers": app.timers(),
+        "domains": app.domains(),
+        "programs": programs(app),
+        "processes": len(processes_of(account.pw_uid)) if account else 0,
+        "user": app.name if account else "",
+        "release": release.get("id", ""),
+        "revision": release.get("revision", ""),
+        "database": database_of(app.environment()),
+        "databases": [],
+        "kept": [],
+        "role": False,
+        "removed": app.removed(),
+    }
+    if psql:
+        known = databases(psql, app, keep)
+        found.update({key: known[key] for key in ("databases", "kept", "role")})
+    return found
+
+
+def is_there(found: Mapping[str, Any]) -> bool:
+    """Whether anything of the app is on a host that was looked at."""
+    return any(found.get(key) for key in ("paths", "files", "programs", "user", "databases", "role"))

@@ -1,0 +1,150 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""A management command in the live release of an app."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: manage
+short_description: Run a management command in the live release of an app
+description:
+  - Runs C(manage.py) as the app's user, in the environment and the project folder of the release that is
+    live, and shows what it prints as it is.
+  - The task fails when the command ends with another status than 0.
+  - It is always reported as a change, since what a command of the project's own does cannot be known.
+  - A command that waits for an answer gets the end of its input at once. C(createsuperuser) is the exception,
+    for which the action plugin asks on the controller, unless the variables C(DJANGO_SUPERUSER_...) of the
+    operator's own environment answer.
+  - When the controller is interrupted or killed, the command and all it started in its session end within
+    seconds.
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  command:
+    description: The command and its arguments, with or without C(manage.py). The action plugin splits a text
+      like a shell would, and uses no shell.
+    type: list
+    elements: str
+    required: true
+  input:
+    description: File on the controller that the command gets as its standard input.
+    type: path
+  environment:
+    description: Environment variables of the command, over those of the release. Never shown, and on the
+      server nowhere but in the command's environment.
+    type: dict
+    default: {}
+  seconds:
+    description: Seconds after which the command is ended. 0 lets it run for as long as it takes.
+    type: int
+    default: 0
+  typed:
+    description: Read the command as it was typed after C(-e command=), where Ansible itself keeps the first
+      word alone. For the playbook.
+    type: bool
+    default: false
+  show:
+    description: Show what the command prints. It is in the result, too, when this is V(false).
+    type: bool
+    default: true
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Forget sessions that have ended
+  homeport.django.manage:
+    app: blog
+    command: clearsessions
+"""
+
+RETURN = r"""
+rc:
+  description: Exit status of the command.
+  returned: when it was run
+  type: int
+release:
+  description: Release that it ran in.
+  returned: always
+  type: str
+stdout:
+  description: What it printed.
+  returned: when O(show=false)
+  type: str
+stderr:
+  description: What it printed to standard error.
+  returned: when O(show=false)
+  type: str
+seconds:
+  description: How long it took.
+  returned: when it was run
+  type: float
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.management import Gone, in_release
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, Runner
+
+
+def interrupted(number: int, _frame: Any) -> None:
+    raise Gone(signal.strsignal(number))
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "app": {"type": "str", "required": True},
+            "command": {"type": "list", "elements": "str", "required": True},
+            "input": {"type": "path"},
+            # JSON, from the action plugin: as a dictionary, each of its values would be blotted out in the output
+            "environment": {"type": "str", "default": "{}", "no_log": True},
+            "seconds": {"type": "int", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    name = params["app"]
+    layout = Layout({"name": name, "user": name, "home": f"/srv/{name}"})
+    release = layout.current
+    if not release:
+        module.fail_json(msg=f"{name} has no live release here to run it in; deploy the app first")
+    result = {"changed": True, "release": os.path.basename(str(release))}
+    if module.check_mode:
+        module.exit_json(**result)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, interrupted)
+    try:
+        with open(params["input"] or os.devnull, "rb") as stdin:
+            ended = in_release(
+                Runner(layout),
+                str(release),
+                ["manage.py", *params["command"]],
+                json.loads(params["environment"]),
+                stdin=stdin,
+                seconds=params["seconds"],
+            )
+    except Gone:
+        sys.exit(1)  # nobody is there to be told
+    except (OSError, KeyError, subprocess.SubprocessError) as error:
+        module.fail_json(msg=f"the command cannot be started: {error}", **result)
+    module.exit_json(
+        **result,
+        rc=ended.status,
+        stopped=ended.stopped,
+        stdout=ended.stdout,
+        stderr=ended.stderr,
+        seconds=ended.seconds,
+    )
+
+
+if __name__ == "__main__":
+    main()

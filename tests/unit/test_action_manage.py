@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
+from ansible_collections.homeport.django.plugins.action import manage
+from ansible_collections.homeport.django.plugins.action.manage import (
+    given_file,
+    meaning,
+    named_app,
+    superuser,
+    typed,
+    variables,
+    words,
+)
+
+from tests.unit.support import CANARY
+
+P = "DJANGO_SUPERUSER_"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("showmigrations --plan", ["showmigrations", "--plan"]),
+        ("manage.py check", ["check"]),
+        ("./manage.py check", ["check"]),
+        ("shell -c 'print(\"a b\")'", ["shell", "-c", 'print("a b")']),
+        ("dumpdata > x; id", ["dumpdata", ">", "x;", "id"]),
+        (["migrate", "blog", 3], ["migrate", "blog", "3"]),
+        (["shell", "-c", "it's"], ["shell", "-c", "it's"]),
+    ],
+)
+def test_words(command: Any, expected: list[str]) -> None:
+    assert words(command) == expected
+
+
+@pytest.mark.parametrize("command", ["", "  ", None, [], {}, 3, "manage.py", ["x", ["y"]]])
+def test_no_command(command: Any) -> None:
+    with pytest.raises(AnsibleActionFail, match="Say which command"):
+        words(command)
+
+
+@pytest.mark.parametrize("command", ["shell -c 'x", 'a "b', "a \\"])
+def test_quotes_that_are_not_closed(command: str) -> None:
+    with pytest.raises(AnsibleActionFail, match="command: is not what a shell would read"):
+        words(command)
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "expected"),
+    [
+        # what Ansible makes of -e command='showmigrations --plan' is the first word
+        ("showmigrations", ["app=blog", "command=showmigrations --plan"], ["showmigrations", "--plan"]),
+        ("migrate", ["command=migrate --database=other"], ["migrate", "--database=other"]),
+        ("check", ["command=check"], "check"),
+        ("shell -c 1", ["command='shell -c 1'"], "shell -c 1"),
+        ("shell -c 1", ["app=blog", "@vars.yml"], "shell -c 1"),
+        (["a", "b"], ['{"command": ["a", "b"]}'], ["a", "b"]),
+        ("a b", ["{command: a b}"], "a b"),
+        ("second", ["command=first word", "command=second word"], ["second", "word"]),
+    ],
+)
+def test_the_command_as_it_was_typed(value: Any, options: list[str], expected: Any) -> None:
+    assert typed(value, options) == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["app=blog command=migrate shop"], ["command=check app=blog"], ["command=check seconds=3 --deploy"]],
+)
+def test_what_else_stands_beside_the_command_is_refused(options: list[str]) -> None:
+    with pytest.raises(AnsibleActionFail, match="need an option of its own"):
+        typed("x", options)
+
+
+def test_the_app() -> None:
+    assert named_app("blog", ["blog", "shop"]) == "blog"
+    with pytest.raises(AnsibleActionFail, match="one of blog, shop"):
+        named_app("", ["blog", "shop"])
+    with pytest.raises(AnsibleActionFail, match="did you mean 'blog'"):
+        named_app("blogg", ["blog", "shop"])
+    with pytest.raises(AnsibleActionFail, match="there is no"):
+        named_app("../blog", ["../blog"])
+
+
+def test_variables() -> None:
+    given = {"A": "x", "B": 3, "C": True, "_d": ""}
+    assert variables(given) == {"A": "x", "B": "3", "C": "1", "_d": ""}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"A B": CANARY},
+        {"A": [CANARY]},
+        {"A": {"x": CANARY}},
+        CANARY,
+        [CANARY],
+        {"A": f"{CANARY}\0"},
+        {"A": None},
+    ],
+)
+def test_bad_variables_are_named_and_not_quoted(given: Any) -> None:
+    with pytest.raises(AnsibleActionFail, match=r"^env") as raised:
+        variables(given)
+    assert CANARY not in str(raised.value)
+
+
+def test_a_file_of_the_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.json").write_text("[]")
+    monkeypatch.chdir(tmp_path)
+    assert given_file("x.json") == str(tmp_path / "x.json")
+    assert given_file("") == ""
+    with pytest.raises(AnsibleActionFail, match="there is no file"):
+        given_file("y.json")
+
+
+def test_statuses() -> None:
+    assert meaning(3) == "exit status 3"
+    assert meaning(-9) == "signal SIGKILL"
+
+
+class Operator:
+    """Answers questions, and remembers what was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, bool]] = []
+
+    def __call__(self, question: str, hidden: bool) -> str:
+        self.asked.append((question, hidden))
+        return self.answers.pop(0)
+
+
+def test_a_superuser_is_asked_for() -> None:
+    operator = Operator("anna", "anna@example.org", CANARY, CANARY)
+    found = superuser(["username", "email"], ["createsuperuser"], {}, operator)
+    assert found == {f"{P}USERNAME": "anna", f"{P}EMAIL": "anna@example.org", f"{P}PASSWORD": CANARY}
+    assert [hidden for _question, hidden in operator.asked] == [False, False, True, True]
+
+
+def test_what_is_known_is_not_asked_for() -> None:
+    operator = Operator("x", "x")
+    command = ["createsuperuser", "--email=a@b.c"]
+    found = superuser(["username", "email"], command, {f"{P}USERNAME": "anna"}, operator)
+    assert found == {f"{P}PASSWORD": "x"}
+    everything = {f"{P}USERNAME": "a", f"{P}EMAIL": "b", f"{P}PASSWORD": "c"}
+    assert superuser(["username", "email"], ["createsuperuser"], everything, Operator()) == {}
+
+
+def test_other_fields_of_the_projects_own() -> None:
+    found = superuser(
+        ["email", "birth_date"], ["createsuperuser"], {}, Operator("a@b.c", "2001-01-01", "x", "x")
+    )
+    assert set(found) == {f"{P}EMAIL", f"{P}BIRTH_DATE", f"{P}PASSWORD"}
+
+
+@pytest.mark.parametrize("answers", [("",), ("anna", ""), ("anna", "x", "y")])
+def test_answers_that_are_no_good(answers: tuple[str, ...]) -> None:
+    with pytest.raises(AnsibleActionFail, match="nothing was run"):
+        superuser(["username"], ["createsuperuser"], {}, Operator(*answers))
+
+
+def test_nobody_to_ask() -> None:
+    def nobody(_question: str, _hidden: bool) -> str:
+        raise AnsiblePromptNoninteractive("no")
+
+    with pytest.raises(AnsibleActionFail, match=f"no terminal.*{P}EMAIL, {P}PASSWORD"):
+        superuser(["email"], ["createsuperuser"], {}, nobody)
+
+
+def test_output_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    class Display:
+        def display(self, text: str, stderr: bool = False) -> None:
+            seen.append((text, stderr))
+
+    monkeypatch.setattr(manage, "display", Display())
+    manage.show("title", "a\n\n  b\n", "warning\n")
+    manage.show("title", "", "")
+    assert seen == [("title", False), ("a\n\n  b", False), ("warning", True), ("title", False)]
