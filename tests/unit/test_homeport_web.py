@@ -218,8 +218,7 @@ def test_paths(path: str, is_let_in: bool, closed: Site) -> None:
 def test_addresses(peer: str, forwarded: str, is_let_in: bool, site: Site) -> None:
     site.install(proxies=("10.0.0.0/24", "::1"), maintenance=str(site.folder / "maintenance"))
     (site.folder / "maintenance/on").touch()
-    fields = {"x_forwarded_for": forwarded} if forwarded else {}
-    assert site.ask("/", peer=peer, **fields).is_apps is is_let_in
+    assert site.ask("/", peer=peer, x_forwarded_for=forwarded).is_apps is is_let_in
 
 
 def test_where_everybody_is_trusted_the_last_word_counts(site: Site) -> None:
@@ -301,7 +300,8 @@ def test_what_is_published_later_is_found_and_what_is_withdrawn_is_not(serving: 
     "path",
     [
         "/", "/static/css/own.css", "/static/css/none.css", "/static/css/", "/static/css", "/static/", "/css/plain.css",
-        "/static/../secret", "/static/css/../../secret", "/static//css/plain.css", "/static/\\..\\secret", "/x/static/css/plain.css",
+        "/static/../secret", "/static/css/../../secret", "/static//css/plain.css",
+        "/static/\\..\\secret", "/x/static/css/plain.css",
     ],
 )  # fmt: skip
 def test_everything_else_is_the_apps(path: str, serving: Site) -> None:
