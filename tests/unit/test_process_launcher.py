@@ -45,7 +45,7 @@ def told(number, frame):
 for name in ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2"):
     assert signal.getsignal(signal.Signals["SIG" + name]) != signal.SIG_IGN, name
     signal.signal(signal.Signals["SIG" + name], told)
-child = "import signal, time; signal.signal(signal.SIGTERM, lambda *a: print('child told', flush=True)); time.sleep(300)"
+child = "import signal, time; signal.signal(15, lambda *a: print('child told', flush=True)); time.sleep(300)"
 one = subprocess.Popen([sys.executable, "-c", child])
 two = subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
 print("up", os.getpid(), one.pid, two.pid, flush=True)
