@@ -3,7 +3,7 @@
 """Restarts and kills the workers of task queues under load, and counts what is lost, done twice, or left behind.
 
     make bench-workers                           all queues
-    bench/workers --only django-q2-orm --restarts 100
+    bench/run workers --only django-q2-orm --restarts 100
 
 A restart is a change of the live release and back (`rollback.yml`), as a deploy does it.
 """
@@ -37,24 +37,42 @@ QUEUES: dict[str, dict[str, Any]] = {
     "huey-term": {"queue": "huey", "command": "huey_consumer queues.worker.huey -w 2"},
     "rq": {"queue": "rq", "command": "manage.py rq", "rate": 5},
 }
-# Prints every process of the app, as JSON: the release that it runs, and the process it belongs to.
-PROCESSES = """
-import json, os, pathlib, pwd
+# Prints every process of the app, as JSON, and the live release.
+PROCESSES = """python3 -c '
+import json, os, pathlib
 found = []
 for folder in pathlib.Path("/proc").glob("[0-9]*"):
     try:
         if folder.owner() != "queues":
             continue
-        environ = dict(pair.split("=", 1) for pair in (folder / "environ").read_text().split("\\0") if "=" in pair)
+        environ = (folder / "environ").read_text().split("\\0")
         words = (folder / "cmdline").read_text().replace("\\0", " ")
         parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
     except OSError:
         continue
-    found.append({"pid": int(folder.name), "parent": parent, "words": words,
-                  "release": environ.get("HOMEPORT_RELEASE", ""), "group": environ.get("SUPERVISOR_GROUP_NAME", "")})
-live = os.path.basename(os.path.realpath("/srv/queues/current"))
-print(json.dumps({"live": live, "processes": found}))
-"""
+    release = [pair.partition("=")[2] for pair in environ if pair.startswith("HOMEPORT_RELEASE=")]
+    found.append({"words": words, "parent": parent, "release": release[0] if release else ""})
+print(json.dumps({"live": os.path.basename(os.path.realpath("/srv/queues/current")), "processes": found}))
+'"""
+MANAGE = f"{RUN} $(readlink -e /srv/queues/current) manage.py"
+STOP_PRODUCER = "pkill -TERM -u queues -f 'manage[.]py produce'"
+PRODUCED = "while pgrep -u queues -f 'manage[.]py produce' >/dev/null; do sleep 0.1; done; cat /tmp/produced"
+
+
+def produce(queue: str, rate: float, *words: str) -> str:
+    """The command that starts a producer, of the release that is live now."""
+    return f"{MANAGE} produce {queue} --rate {rate} {' '.join(words)} >/tmp/produced 2>/dev/null </dev/null &"
+
+
+def wrong(seen: str) -> list[str]:
+    """Of what PROCESSES printed: those without a parent, and those that do not run the live release."""
+    found = json.loads(seen)
+    return [
+        f"{process['words']} of {process['release'] or 'no release'}, parent {process['parent']}"
+        for process in found["processes"]
+        if "manage.py produce" not in process["words"]
+        and (process["parent"] == 1 or process["release"] not in (found["live"], ""))
+    ]
 
 
 class Bench:
@@ -99,37 +117,21 @@ class Bench:
     def ssh(self, command: str) -> str:
         return call(str(HOSTS), "ssh", self.server.name, command)
 
-    def manage(self, *words: str) -> str:
-        return self.ssh(f"{RUN} /srv/queues/current manage.py {' '.join(words)} 2>/dev/null")
+    def tally(self, *words: str) -> dict[str, int]:
+        return dict(json.loads(self.ssh(f"{MANAGE} tally {' '.join(words)} 2>/dev/null")))
 
-    def produce(self, spec: dict[str, Any], *words: str) -> None:
-        """Starts a producer on the server, of the release that is live now."""
-        self.ssh(
-            f"{RUN} $(readlink -e /srv/queues/current) manage.py produce {spec['queue']} {' '.join(words)}"
-            " >/tmp/produced 2>/dev/null </dev/null &"
-        )
-
-    def produced(self, stop: bool = True) -> int:
-        """How many tasks the producer has handed in."""
-        kill = "pkill -TERM -u queues -f 'manage[.]py produce';" if stop else ""
-        ended = "while pgrep -u queues -f 'manage[.]py produce' >/dev/null; do sleep 0.1; done"
-        return int(self.ssh(f"{kill} {ended}; cat /tmp/produced"))
+    def produced(self) -> int:
+        """How many tasks the producer has handed in, when it has ended."""
+        return int(self.ssh(PRODUCED))
 
     def wrong(self) -> list[str]:
-        """Processes without a parent, and those that do not run the live release."""
-        seen = json.loads(self.ssh(f"python3 -c '{PROCESSES}'"))
-        return [
-            f"{process['words']} of {process['release'] or 'no release'}, parent {process['parent']}"
-            for process in seen["processes"]
-            if "manage.py produce" not in process["words"]
-            and (process["parent"] == 1 or process["release"] not in (seen["live"], ""))
-        ]
+        return wrong(self.ssh(PROCESSES))
 
     def settle(self, submitted: int, patience: float) -> dict[str, int]:
         """Waits until all was done, or nothing more was for so long."""
         last, since = -1, time.monotonic()
         while True:
-            tally = json.loads(self.manage("tally"))
+            tally = self.tally()
             if tally["done"] != last:
                 last, since = tally["done"], time.monotonic()
             if last >= submitted or time.monotonic() - since > patience:
@@ -138,41 +140,43 @@ class Bench:
 
 
 def restarts(bench: Bench, spec: dict[str, Any], count: int, patience: float) -> dict[str, Any]:
-    bench.manage("tally", "--forget")
-    bench.produce(spec, "--rate", str(spec.get("rate", 30)), "--seconds", "0.02")
-    seconds, wrong = [], []
+    bench.tally("--forget")
+    bench.ssh(produce(spec["queue"], spec.get("rate", 30), "--seconds", "0.02"))
+    seconds, bad = [], []
     for _ in range(count):
         seconds.append(bench.play("rollback", "-e", "app=queues"))
-        wrong += bench.wrong()
+        bad += bench.wrong()
+    bench.ssh(STOP_PRODUCER)
     result: dict[str, Any] = {"times": count, **bench.settle(bench.produced(), patience)}
-    return {**result, "wrong": wrong, "slowest": round(max(seconds), 1)}
+    return {**result, "wrong": bad, "slowest": round(max(seconds), 1)}
 
 
 def kills(bench: Bench, spec: dict[str, Any], count: int, patience: float) -> dict[str, Any]:
     """kill -9 of the command, which is also what happens after stop_timeout; the launcher kills the rest."""
-    bench.manage("tally", "--forget")
-    bench.produce(spec, "--rate", str(spec.get("rate", 30)), "--seconds", "0.02")
-    wrong = []
+    bench.tally("--forget")
+    bench.ssh(produce(spec["queue"], spec.get("rate", 30), "--seconds", "0.02"))
+    bad = []
     for _ in range(count):
         time.sleep(5)
         bench.ssh("kill -KILL $(pgrep -P $(supervisorctl pid queues.queue:0))")
         time.sleep(1)
-        wrong += bench.wrong()
-    return {"times": count, **bench.settle(bench.produced(), patience), "wrong": wrong}
+        bad += bench.wrong()
+    bench.ssh(STOP_PRODUCER)
+    return {"times": count, **bench.settle(bench.produced(), patience), "wrong": bad}
 
 
 def backlogs(bench: Bench, spec: dict[str, Any], count: int, patience: float) -> dict[str, Any]:
     """Stops while the workers drain a backlog of tasks that take no time: seconds each, 30 being the bound."""
-    bench.manage("tally", "--forget")
+    bench.tally("--forget")
     seconds, submitted = [], 0
     for number in range(count):
-        bench.produce(spec, "--rate", "5000", "--count", "1000", "--first", str(number * 1000))
+        bench.ssh(produce(spec["queue"], 5000, "--count", "1000", "--first", str(number * 1000)))
         time.sleep(2.5 + number % 5 / 5)
         started = time.monotonic()
         bench.ssh("supervisorctl stop queues.queue:0")
         seconds.append(round(time.monotonic() - started, 1))
         bench.ssh("supervisorctl start queues.queue:0")
-        submitted += bench.produced(stop=False)
+        submitted += bench.produced()
     hung = sum(taken > 29 for taken in seconds)
     return {"times": count, "hung": hung, "seconds": seconds, **bench.settle(submitted, patience)}
 
