@@ -31,9 +31,11 @@ converge: ; bin/molecule converge -s $(scenario)
 verify: ; bin/molecule verify -s $(scenario)
 destroy: ; bin/molecule destroy -s $(scenario)
 
-.PHONY: bench
+.PHONY: bench bench-workers
 bench: $(BIN)/ansible  ## measure what the project claims
 	bench/run
+bench-workers: $(BIN)/ansible  ## restart and kill the workers of task queues under load
+	bench/run workers
 
 .PHONY: docs
 docs: $(BIN)/ansible  ## write the generated parts of the documentation anew

@@ -44,6 +44,7 @@ from ansible_collections.homeport.django.plugins.module_utils.supervisor_client 
 SLOTS = ("0", "1")
 STOP_WEB = 100  # seconds: a little over supervisord's own patience with a web process
 STRIKES = 3  # answers in a row that are not healthy: one may be a visitor's fault, who uses up the workers
+FAILED = ("(backoff)", "(fatal)", "(exited)")
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
 
 
@@ -84,9 +85,10 @@ class Switch:
         if len(linked) != 1 or self.slot_release(linked[0]) != current:
             return False
         for name, release in self.running().items():
-            expected = live
-            if name.startswith(f"{self.group}:") and not name.endswith(f":{linked[0]}"):
-                expected = ""
+            if name.startswith(f"{self.group}:"):
+                expected = live if name.endswith(f":{linked[0]}") else ""
+            else:
+                expected = self.expected(name, live)
             if release != expected:
                 return False
         return True
@@ -317,28 +319,34 @@ class Switch:
         if self.running().get(f"{self.group}:{slot}") != "":
             self.supervisor.restart([f"{self.group}:{slot}"], STOP_WEB)
 
+    def expected(self, name: str, live: str) -> str:
+        """The release that a worker should run: none where the release knows no such process, and it sleeps."""
+        process = name.removeprefix(f"{self.layout.name}.").rpartition(":")[0]
+        known = os.path.isfile(f"{self.layout.releases}/{live}/config/processes/{process}")
+        return live if known else ""
+
     def renew_workers(self, live: str) -> None:
         """Restarts every worker that does not run the live release."""
-        old = [
-            name
-            for name, release in self.running().items()
-            if not name.startswith(f"{self.group}:") and release != live
-        ]
+        wanted = {
+            name: self.expected(name, live)
+            for name in self.running()
+            if not name.startswith(f"{self.group}:")
+        }
+        old = [name for name, release in self.running().items() if release != wanted.get(name, release)]
         if not old:
             return
         self.supervisor.restart(old, self.layout.spec["stop_timeout"] + 10)
+        ended: list[str] = []
 
         def renewed() -> bool:
-            return all(self.running().get(name) == live for name in old)
+            running = self.running()
+            ended[:] = [name for name in old if running.get(name) in FAILED]
+            return bool(ended) or all(running.get(name) == wanted[name] for name in old)
 
-        if not wait_until(renewed, 10):
-            problems = [
-                f"{name} {self.supervisor.info(name)['description']}"
-                for name in old
-                if self.running().get(name) != live
-            ]
+        if not wait_until(renewed, 10) or ended:
+            left = ended or [name for name in old if self.running().get(name) != wanted[name]]
             raise DeployError(
-                f"the new release serves, but not all of its processes run: {'; '.join(problems)}"
+                f"the new release serves, but not all of its processes run: {', '.join(left)}{self.printed(left[0])}"
             )
 
     def prune(self) -> None:

@@ -15,6 +15,7 @@ SOCKET = "/var/run/supervisor.sock"
 NOT_RUNNING = 70
 NO_FILE = 20
 ALREADY_STARTED = 60
+STOPPED = ("STOPPED", "EXITED", "FATAL")
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -62,23 +63,37 @@ class Supervisor:
             if fault.faultCode != ALREADY_STARTED:
                 raise
 
-    def stop(self, names: list[str], patience: float) -> None:
-        """Asks all of them to stop and waits until each has; supervisord kills the stubborn."""
+    def ask_to_stop(self, names: list[str]) -> None:
         for name in names:
             try:
                 self.api.stopProcess(name, False)
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode != NOT_RUNNING:
                     raise
-        wait_until(
-            lambda: all(self.info(name)["statename"] in ("STOPPED", "EXITED", "FATAL") for name in names),
-            patience,
-        )
+
+    def stop(self, names: list[str], patience: float) -> None:
+        """Stops all of them, and waits until each has; supervisord kills the stubborn."""
+        self.ask_to_stop(names)
+        wait_until(lambda: all(self.info(name)["statename"] in STOPPED for name in names), patience)
 
     def restart(self, names: list[str], patience: float) -> None:
-        self.stop(names, patience)
-        for name in names:
-            self.start(name)
+        """Stops all of them, and starts each as soon as it has stopped; supervisord kills the stubborn.
+
+        One that takes its time to finish keeps only itself waiting.
+        """
+        self.ask_to_stop(names)
+        waiting = list(names)
+
+        def started() -> bool:
+            for name in waiting[:]:
+                state = self.info(name)["statename"]
+                if state in STOPPED:
+                    self.start(name)
+                if state != "STOPPING":  # or supervisord has already started it again: it had ended by itself
+                    waiting.remove(name)
+            return not waiting
+
+        wait_until(started, patience)
 
 
 def wait_until(condition: Callable[[], bool], patience: float, pause: float = 0.02) -> bool:

@@ -144,6 +144,7 @@ def supervisord_programs(apps: Apps) -> dict[str, dict[str, Any]]:
                 "numprocs": process["count"],
                 "startsecs": 1,
                 "startretries": 1000,
+                "autorestart": True,
                 "stopsignal": process["stop_signal"],
                 "stopwaitsecs": process["stop_timeout"],
                 "killasgroup": True,

@@ -18,6 +18,7 @@ import textwrap
 import zipfile
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 Files = dict[str, str]
 
 SETTINGS = """
@@ -531,6 +532,9 @@ def main(target: Path) -> None:
         (target / folder).mkdir(parents=True)
     for name, files in layouts().items():
         write(target / name, files)
+    shutil.copytree(
+        ROOT / "bench" / "queues", target / "queues", ignore=shutil.ignore_patterns("__pycache__")
+    )
     uv(["lock", "--quiet"], target / "locked")
     (target / "poetry" / "poetry.lock").write_text(poetry_lock(target / "poetry"))
     commits = {

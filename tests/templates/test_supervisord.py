@@ -71,6 +71,20 @@ def test_another_process(typical: Files, parse: Any) -> None:
     assert {process.stopsignal.name for process in processes} == {"SIGINT"}
     assert {process.stopwaitsecs for process in processes} == {60}
     assert len({process.stdout_logfile for process in processes}) == 2
+    assert all(process.killasgroup and not process.stopasgroup for process in processes)
+    # what ends by itself, with whatever status, is started again: a long-running command is meant to run
+    assert {process.autorestart.__name__ for process in processes} == {"RestartUnconditionally"}
+
+
+@pytest.mark.parametrize(("stop_timeout", "seconds"), [(10, 120), (600, 625)])
+def test_a_shutdown_of_the_server_waits_for_the_slowest_program(
+    stop_timeout: int, seconds: int, render: Render
+) -> None:
+    apps = resolved()
+    apps["blog"]["processes"]["queue"]["stop_timeout"] = stop_timeout
+    files = render("supervisord", supervisord_app_programs=wiring.supervisord_programs(apps))
+    unit = files["/etc/systemd/system/supervisor.service.d/homeport.conf"]
+    assert f"TimeoutStopSec={seconds}\n" in unit
 
 
 def test_no_program_is_in_the_simple_setup_what_needs_a_proxy(render: Render, parse: Any) -> None:

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """What stands before an app in gunicorn's workers where no nginx does."""
 
 from __future__ import annotations

@@ -233,6 +233,7 @@ UNSETTLED: list[dict[str, str | None]] = [
 def live(found: HereLayout, slots: dict[str, str]) -> None:
     for name in ("1", "2"):
         write(Path(found.releases) / name / "release.json", "{}")
+        write(Path(found.releases) / name / "config/processes/queue")
     found.point(f"{found.home}/current", f"{found.releases}/2")
     for slot, release in slots.items():
         found.point(f"{found.slots}/{slot}", f"{found.releases}/{release}")
@@ -250,6 +251,14 @@ def settled(
 
 def test_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settled(tmp_path, SETTLED, {"0": "2"}, monkeypatch)
+
+
+def test_a_process_that_the_release_does_not_know_sleeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep = {**SETTLED, "newer__0": ""}
+    assert settled(tmp_path / "a", asleep, {"0": "2"}, monkeypatch)
+    assert not settled(tmp_path / "b", {**asleep, "newer__0": "1"}, {"0": "2"}, monkeypatch)
 
 
 @pytest.mark.parametrize("running", UNSETTLED)

@@ -1,0 +1,79 @@
+"""layouts: workers that are restarted and killed while they have work. `make bench-workers` does more of it."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.workers import MANAGE, PROCESSES, PRODUCED, STOP_PRODUCER, produce, wrong
+
+ROOT = Path(__file__).parents[3]
+RESTARTS = 15
+
+
+def play(host: Any, playbook: str, *words: str) -> None:
+    inventory = Path(host.backend.ansible_runner.inventory_file)
+    inventory = inventory if inventory.is_dir() else inventory.parent
+    command = ["ansible-playbook", f"playbooks/{playbook}.yml", "--inventory", str(inventory), *words]
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def tally(host: Any, *words: str) -> dict[str, int]:
+    return dict(json.loads(host.check_output(f"{MANAGE} tally {' '.join(words)} 2>/dev/null")))
+
+
+def within(seconds: float, condition: Any) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.3)
+
+
+def all_done(host: Any, submitted: int, patience: float) -> None:
+    """Everything that was handed in was done; what a killed worker had comes back after 40 seconds."""
+    within(patience, lambda: tally(host)["done"] >= submitted)
+    assert tally(host)["done"] == submitted
+
+
+def test_restarts_under_load_lose_no_task_and_leave_nothing_behind(host: Any) -> None:
+    another = json.dumps({"layouts_broken": {"queues": {"env": {"GENERATION": str(time.time())}}}})
+    play(host, "deploy", "-e", "app=queues", "-e", another)
+    tally(host, "--forget")
+    host.check_output(produce("django-q2", 30, "--seconds", "0.02"))
+    live = set()
+    for _ in range(RESTARTS):
+        play(host, "rollback", "-e", "app=queues")
+        seen = host.check_output(PROCESSES)
+        assert wrong(seen) == []
+        live.add(json.loads(seen)["live"])
+    assert len(live) == 2
+    host.check_output(STOP_PRODUCER)
+    submitted = int(host.check_output(PRODUCED))
+    assert submitted > 30 * RESTARTS
+    all_done(host, submitted, 30)
+    assert tally(host)["twice"] == 0
+
+
+def test_a_killed_worker_leaves_no_process_and_no_task_behind(host: Any) -> None:
+    tally(host, "--forget")
+    host.check_output(produce("django-q2", 100, "--count", "300", "--seconds", "0.02"))
+    time.sleep(2)
+    before = set(host.check_output("pgrep -u queues -f '[q]cluster'").split())
+    assert len(before) >= 6
+    host.check_output("kill -KILL $(pgrep -P $(supervisorctl pid queues.queue:0))")
+    within(5, lambda: not before & set(host.check_output("pgrep -u queues").split()))
+    within(10, lambda: len(host.check_output("pgrep -u queues -f '[q]cluster'").split()) >= 6)
+    assert wrong(host.check_output(PROCESSES)) == []
+    submitted = int(host.check_output(PRODUCED))
+    assert submitted == 300
+    all_done(host, submitted, 75)
+
+
+def test_the_next_run_starts_what_a_killed_deploy_had_stopped(host: Any) -> None:
+    host.check_output("supervisorctl stop 'queues.queue:*'")
+    play(host, "deploy", "-e", "app=queues")
+    assert "RUNNING" in host.check_output("supervisorctl status queues.queue:0")

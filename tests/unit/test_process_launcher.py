@@ -1,0 +1,184 @@
+"""The launcher of processes, started as supervisord starts it: the leader of a group, in supervisord's session."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LAUNCHER = Path(__file__).parents[2] / "roles/django_app/files/usr/local/lib/homeport/process"
+
+# Starts what it is told to in a session of its own, so that no launcher takes something of ours for a leftover.
+SUPERVISORD = """
+import json, os, subprocess, sys
+started = {}
+for line in sys.stdin:
+    order = json.loads(line)
+    if order["do"] == "start":
+        process = subprocess.Popen(
+            order["words"], preexec_fn=os.setpgrp, env={**os.environ, **order["env"]},
+            stdin=subprocess.DEVNULL, stdout=open(order["log"], "ab"), stderr=subprocess.STDOUT,
+        )
+        started[process.pid] = process
+        print(process.pid, flush=True)
+    else:
+        print(started[order["pid"]].wait(), flush=True)
+"""
+
+# Says what reaches it, and has children: in its own group, and in one of their own.
+MAIN = """
+import os, signal, subprocess, sys, time
+def told(number, frame):
+    print("got", signal.Signals(number).name, flush=True)
+    if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        time.sleep(float(os.environ.get("WORK", 0)))
+        sys.exit(7)
+for name in ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2"):
+    assert signal.getsignal(signal.Signals["SIG" + name]) != signal.SIG_IGN, name
+    signal.signal(signal.Signals["SIG" + name], told)
+child = "import signal, time; signal.signal(15, lambda *a: print('child told', flush=True)); time.sleep(300)"
+one = subprocess.Popen([sys.executable, "-c", child])
+two = subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+print("up", os.getpid(), one.pid, two.pid, flush=True)
+while True:
+    time.sleep(300)
+"""
+
+
+class Supervisord:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SUPERVISORD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def order(self, **order: Any) -> int:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def start(self, name: str, code: str = MAIN, **env: str) -> tuple[int, list[int]]:
+        """The launcher's pid, and those of the command and its children."""
+        processes = self.folder / "config" / "processes"
+        processes.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{name}.py").write_text(textwrap.dedent(code))
+        (processes / name).write_text(f"exec {sys.executable} {self.folder}/{name}.py\n")
+        words = ["sh", str(LAUNCHER), "blog", name, str(self.folder)]
+        before = self.log(name).count("up ") if (self.folder / f"{name}.log").exists() else 0
+        log = str(self.folder / f"{name}.log")
+        pid = self.order(do="start", words=words, log=log, env={"SUPERVISOR_PROCESS_NAME": "0", **env})
+        within(lambda: self.log(name).count("up ") > before)
+        line = [line for line in self.log(name).splitlines() if line.startswith("up ")][-1]
+        return pid, [int(word) for word in line.split()[1:]]
+
+    def status(self, pid: int) -> int:
+        return self.order(do="wait", pid=pid)
+
+
+def within(condition: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
+    found = Supervisord(tmp_path)
+    yield found
+    found.process.kill()
+    found.process.communicate()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rsplit(")", 1)[1].split()
+            marked = b"HOMEPORT_PROCESS=blog." in (stat.parent / "environ").read_bytes()
+        except OSError:
+            continue
+        if marked or words[3] == str(found.process.pid):
+            os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "QUIT"])
+def test_a_stop_reaches_the_command_alone_and_nothing_stays(name: str, supervisord: Supervisord) -> None:
+    launcher, (main, *children) = supervisord.start("queue", WORK="0.3")
+    started = time.monotonic()
+    os.kill(launcher, signal.Signals[f"SIG{name}"])
+    assert supervisord.status(launcher) == 7
+    assert time.monotonic() - started >= 0.3  # it was given its time
+    assert not any(runs(pid) for pid in (main, *children))
+    assert f"got SIG{name}" in supervisord.log("queue")
+    assert "child told" not in supervisord.log("queue")
+
+
+def test_other_signals_are_passed_on_and_end_nothing(supervisord: Supervisord) -> None:
+    launcher, (main, *children) = supervisord.start("queue")
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
+        os.kill(launcher, signal.Signals[name])
+        within(lambda name=name: f"got {name}" in supervisord.log("queue"))  # type: ignore[misc]
+    assert all(runs(pid) for pid in (launcher, main, *children))
+
+
+def test_a_killed_command_takes_everything_with_it(supervisord: Supervisord) -> None:
+    launcher, (main, *children) = supervisord.start("queue")
+    os.kill(main, signal.SIGKILL)
+    assert supervisord.status(launcher) == 128 + signal.SIGKILL
+    assert not any(runs(pid) for pid in children)
+    assert "blog.queue:0 left processes behind, which are killed: " in supervisord.log("queue")
+
+
+def test_a_command_that_leaves_nothing_says_nothing(supervisord: Supervisord) -> None:
+    launcher, _ = supervisord.start("short", "import os; print('up', os.getpid(), flush=True)")
+    assert supervisord.status(launcher) == 0
+    assert "left processes behind" not in supervisord.log("short")
+
+
+def test_the_next_launcher_kills_what_a_killed_one_could_not(supervisord: Supervisord) -> None:
+    other, others = supervisord.start("other")
+    launcher, family = supervisord.start("queue")
+    os.kill(launcher, signal.SIGKILL)
+    assert supervisord.status(launcher) == -signal.SIGKILL
+    assert all(runs(pid) for pid in family)
+    again, _ = supervisord.start("queue")
+    assert not any(runs(pid) for pid in family)
+    assert all(runs(pid) for pid in (again, other, *others))  # and nothing else
+
+
+def test_what_an_operator_left_running_is_not_touched(supervisord: Supervisord) -> None:
+    """A group without a leader in another session."""
+    shell = subprocess.Popen(
+        ["sh", "-c", "sleep 300 & echo $!"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert shell.stdout
+    left = int(shell.stdout.readline())
+    shell.wait()
+    try:
+        supervisord.start("queue")
+        assert runs(left)
+    finally:
+        os.kill(left, signal.SIGKILL)
+        shell.stdout.close()
