@@ -1,7 +1,7 @@
 """What a deploy promises beside losing nothing: gates, dumps, going back, hooks, plans, one run at a time."""
 
+import contextlib
 import json
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -250,20 +250,19 @@ def test_a_lock_that_was_left_elsewhere_is_told_and_can_be_taken(
     assert host.check_output("cat /srv/memories/deploy.lock") == ""
 
 
-def test_a_host_that_dies_in_mid_deploy(album: Album, operator: Operator, host: Any) -> None:
-    name = host.ansible.get_variables()["ansible_ssh_common_args"].partition("known_hosts.")[2].split()[0]
+def test_a_host_on_which_everything_dies_in_mid_deploy(album: Album, operator: Operator, host: Any) -> None:
     before = album.health()["release"]
     operator.append("album/urls.py", "\n# power cut\n")
     slow = {"build": ["sleep 7"]}
     first = operator.start("deploy", changes=slow)
     wait_for(lambda: host.run("pgrep -f '[s]leep 7'").rc == 0, 60)
-    subprocess.run(["docker", "kill", "--signal", "KILL", name], check=True, capture_output=True)
+    with contextlib.suppress(RuntimeError):  # this connection's own end dies as well
+        host.run("kill -KILL -1")
     output = first.communicate(timeout=120)[0]
     assert first.returncode != 0, output
-    subprocess.run(["docker", "start", name], check=True, capture_output=True)
     wait_for(lambda: serves(album), 60)
     assert album.health()["release"] == before
-    wait_for(lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 30)
+    wait_for(lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 60)
     done = operator.run("deploy", changes=slow)
     assert done.status == 0, done.output
     assert album.health()["release"] != before
@@ -280,22 +279,22 @@ def test_an_app_that_fails_or_is_not_concerned_costs_the_others_nothing(
         "processes": {"queue": "sleep infinity"},
     }
     operator.others = {"guestbook": guestbook}
-    assert operator.run("typical").status == 0
+    done = operator.run("typical")
+    assert done.status == 0, done.output
     pids = "supervisorctl status | awk '/guestbook/ {print $1, $4}'"
     before = host.check_output(pids)
     assert before.count("guestbook") == 3
-    operator.append("album/urls.py", "\n# of one app only\n")
     release = album.health()["release"]
     other = Album(album.base.removeprefix("http://"), "guestbook.example")
     guestbook["build"] = ["echo no ink; exit 4"]
-    done = operator.run("deploy", changes={"env": {"MOTTO": "x"}})
+    done = operator.run("deploy", changes={"env": {"MOTTO": "of one app only"}})
     assert done.status != 0
     assert "no ink" in done.output, done.output
     assert album.health()["release"] != release
     assert host.check_output(pids) == before
     assert other.get("/health/").status_code == 200
     del guestbook["build"]
-    again = operator.run("deploy", changes={"env": {"MOTTO": "x"}})
+    again = operator.run("deploy", changes={"env": {"MOTTO": "of one app only"}})
     assert again.status == 0, again.output
     assert host.check_output(pids) == before
     operator.others = {}
