@@ -21,6 +21,10 @@ options:
   base:
     description: Folder on the controller that relative paths start from. By default the inventory's.
     type: str
+  several_apps:
+    description: The variable C(app) may name several apps, as a list or with commas between them, or C(all).
+    type: bool
+    default: false
 author: [Homeport contributors (@homeport)]
 """
 
