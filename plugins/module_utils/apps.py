@@ -314,9 +314,8 @@ def _server_packages(app: dict[str, Any], static: dict[str, Any], database: dict
     packages = ["gunicorn"]
     if app["overlay"] and database["engine"] == "postgres":
         packages.append("psycopg[binary]")
-    if (
-        static["server"] == "whitenoise"
-    ):  # also where the project serves its own: for its other releases' files
+    if static["server"] == "whitenoise":
+        # also where the project brings other means: for the files of its other releases
         packages.append("whitenoise[brotli]" if app["overlay"] else "whitenoise")
     return packages
 

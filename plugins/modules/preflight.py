@@ -26,6 +26,10 @@ options:
       the app that the variable C(app) names must be one of C(django_apps).
     type: bool
     default: true
+  several_apps:
+    description: The variable C(app) may name several apps, as a list or with commas between them, or C(all).
+    type: bool
+    default: false
 author: [Homeport contributors (@homeport)]
 """
 

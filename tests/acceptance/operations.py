@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.acceptance.album import Album
 from tests.acceptance.operator import Operator, Run
-from tests.acceptance.traffic import is_whole, load, reader
+from tests.acceptance.traffic import is_whole, reader
+from tests.acceptance.under_load import load
 
 FLAG = "/srv/memories/maintenance/on"
 # Asks the host from the host itself: another address than the one that the tests come from.
@@ -39,7 +40,7 @@ def status(album: Album, path: str = "/") -> int:
 def check_maintenance(album: Album, operator: Operator, host: Any) -> None:
     """Closed: visitors get the page, monitoring and static files go on. Nobody gets anything else on the way."""
     style = sheet(album)
-    with load(album, "/version/") as running:
+    with load(album, rate=100) as running:
         maintenance(operator, "on")
         closed = album.get("/")
         assert closed.status_code == 503

@@ -1,6 +1,5 @@
 """Visitors in the background, who look closely at what they get."""
 
-import asyncio
 import hashlib
 import re
 import threading
@@ -10,7 +9,6 @@ from contextlib import contextmanager
 
 import requests
 
-from bench.load import Load
 from tests.acceptance.album import Album
 
 
@@ -67,18 +65,3 @@ def reader(album: Album) -> Iterator[Reader]:
     finally:
         running.stopping.set()
         running.join()
-
-
-@contextmanager
-def load(album: Album, path: str, rate: float = 100) -> Iterator[Load]:
-    """A steady load for as long as the block takes."""
-    running = Load(album.base + path, album.domain, rate)
-    thread = threading.Thread(target=lambda: asyncio.run(running.run(600)))
-    thread.start()
-    try:
-        time.sleep(1)
-        yield running
-        time.sleep(1)
-    finally:
-        running.stopping.set()
-        thread.join()

@@ -11,12 +11,9 @@ import requests
 import yaml
 
 from tests.acceptance.album import Album
-from tests.acceptance.operator import ROOT, Operator, Run
+from tests.acceptance.operator import Operator, Run
 from tests.acceptance.under_load import load, lost
 
-APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
-    "memories"
-]
 GUESTS = {
     "domains": ["guests.example"],
     "health": "/health/",
@@ -24,18 +21,6 @@ GUESTS = {
     "schedules": {"digest": {"command": "manage.py send_digest", "calendar": "daily"}},
 }
 CANARY = "c4n4ry-of-the-superuser"
-
-
-@pytest.fixture
-def album(host: Any) -> Album:
-    return Album(host.ansible.get_variables()["ansible_host"], "memories.example")
-
-
-@pytest.fixture
-def operator(host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    for name in [name for name in os.environ if name.startswith("DJANGO_SUPERUSER_")]:
-        monkeypatch.delenv(name)
-    return Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
 
 
 def manage(operator: Operator, command: str, *options: str, app: str = "memories") -> Run:
