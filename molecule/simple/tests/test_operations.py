@@ -1,27 +1,13 @@
 """simple: what the operator does while visitors are there."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.acceptance import operations
 from tests.acceptance.album import Album
-from tests.acceptance.operator import ROOT, Operator
-
-APPS = yaml.safe_load((ROOT / "inventories/simple/group_vars/all/apps.yml").read_text())["django_apps"]
-
-
-@pytest.fixture
-def album(host: Any) -> Album:
-    return Album(host.ansible.get_variables()["ansible_host"], "memories.example")
-
-
-@pytest.fixture
-def operator(host: Any, tmp_path: Path) -> Operator:
-    return Operator(host.backend.ansible_runner.inventory_file, tmp_path, APPS["memories"])
+from tests.acceptance.operator import Operator
 
 
 @pytest.fixture(autouse=True)

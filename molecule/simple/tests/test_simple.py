@@ -2,15 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from tests.acceptance import checks
 from tests.acceptance.album import Album
-
-
-@pytest.fixture
-def album(host: Any) -> Album:
-    return Album(host.ansible.get_variables()["ansible_host"], "memories.example")
 
 
 def test_the_app_is_healthy(album: Album, host: Any) -> None:

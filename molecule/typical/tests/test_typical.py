@@ -17,11 +17,6 @@ APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read
 ]
 
 
-@pytest.fixture
-def album(host: Any) -> Album:
-    return Album(host.ansible.get_variables()["ansible_host"], "memories.example")
-
-
 def test_the_app_is_healthy(album: Album, host: Any) -> None:
     found = album.health()
     assert found["status"] == "ok"

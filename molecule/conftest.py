@@ -1,15 +1,12 @@
+"""Who the tests of the scenarios are: a visitor of the demo app, and the operator of its servers."""
+
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.acceptance.album import Album
-from tests.acceptance.operator import ROOT, Operator
-
-APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
-    "memories"
-]
+from tests.acceptance.operator import Operator
 
 
 @pytest.fixture
@@ -19,4 +16,5 @@ def album(host: Any) -> Album:
 
 @pytest.fixture
 def operator(host: Any, tmp_path: Path) -> Operator:
-    return Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+    app = host.ansible.get_variables()["django_apps"]["memories"]
+    return Operator(host.backend.ansible_runner.inventory_file, tmp_path, app)
