@@ -71,7 +71,7 @@ def soak(image: str, cycles: int, switches: int) -> dict[str, dict[str, object]]
         try:
             site = Site(server, Path(folder))
             site.play("typical")
-            for name, rate in LOADS.items():
+            for name, rate in LOADS.items() if cycles else ():
                 before = rows(server)
                 idle = watch(server, rate, lambda: time.sleep(IDLE))
                 run = Cycles(site, cycles)
@@ -85,6 +85,8 @@ def soak(image: str, cycles: int, switches: int) -> dict[str, dict[str, object]]
                     "actions": 2 * cycles,
                 }
                 print(json.dumps({name: result[name]}), flush=True)
+            if not switches:
+                return result
             before = rows(server)
             words = (
                 "ansible-playbook",
@@ -127,8 +129,8 @@ def table(result: dict[str, dict[str, object]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--image", default=os.environ.get("IMAGE") or "debian:13")
-    parser.add_argument("--cycles", type=int, default=20, help="deploys, and rollbacks, at each load")
-    parser.add_argument("--switches", type=int, default=300)
+    parser.add_argument("--cycles", type=int, default=20, help="deploys, and rollbacks, at each load; 0 for none")
+    parser.add_argument("--switches", type=int, default=300, help="0 for none")
     parser.add_argument("--write", type=Path, help="page that the table is written into")
     options = parser.parse_args()
     result = soak(options.image, options.cycles, options.switches)

@@ -156,7 +156,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 
-BACKGROUND = 10  # how nice a build is to what serves
+BACKGROUND = 5  # how nice building and trying are to what serves; a migration holds locks, and hurries
 BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
 
 
@@ -194,7 +194,6 @@ class Step:
             if self.planning:
                 result["plan"] = Plan(layout, revision, mark, upload).show()
             return {**result, "action": "build"}
-        os.setpriority(os.PRIO_PROCESS, 0, BACKGROUND)  # the site comes first
         record = Build(layout, revision, mark, upload).run()
         self.choose(f"{layout.releases}/{record['id']}")
         warnings = told_warnings(record["warnings"], layout.spec["site_url"])
@@ -398,6 +397,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if module.params["phase"] != "migrate":
+        os.setpriority(os.PRIO_PROCESS, 0, BACKGROUND)
     run = Run(module)
     run.run()
     pending = sorted(name for name, found in run.results.items() if found.get("pending"))
