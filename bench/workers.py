@@ -176,14 +176,16 @@ def backlogs(bench: Bench, spec: dict[str, Any], count: int, patience: float) ->
     """Stops while the workers drain a backlog of tasks that take no time: seconds each, 30 being the bound."""
     bench.tally("--forget")
     seconds, submitted = [], 0
+    bench.ssh("supervisorctl stop queues.queue:0")
     for number in range(count):
-        bench.ssh(produce(spec["queue"], 5000, "--count", "3000", "--first", str(number * 3000)))
-        time.sleep(3 + number % 5 / 2)
+        bench.ssh(produce(spec["queue"], 5000, "--count", "4000", "--first", str(number * 4000)))
+        submitted += bench.produced()
+        bench.ssh("supervisorctl start queues.queue:0")
+        time.sleep(2 + number % 5 / 2)
         started = time.monotonic()
         bench.ssh("supervisorctl stop queues.queue:0")
         seconds.append(round(time.monotonic() - started, 1))
-        bench.ssh("supervisorctl start queues.queue:0")
-        submitted += bench.produced()
+    bench.ssh("supervisorctl start queues.queue:0")
     hung = sum(taken > 29 for taken in seconds)
     return {"times": count, "hung": hung, "seconds": seconds, **bench.settle(submitted, patience)}
 

@@ -22,8 +22,8 @@ REDIS = os.environ.get("BROKER_URL", "redis://127.0.0.1:6379/0")
 Q_CLUSTER = {
     "name": "work",
     "workers": 2,
-    "timeout": 30,
-    "retry": 40,  # seconds until the database broker hands out again what was not finished
+    "timeout": 15,
+    "retry": 20,  # seconds until the database broker hands out again what was not finished
     "queue_limit": 50,
     "recycle": int(os.environ.get("Q_RECYCLE", "500")),
     "save_limit": -1,
