@@ -129,7 +129,9 @@ def table(result: dict[str, dict[str, object]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--image", default=os.environ.get("IMAGE") or "debian:13")
-    parser.add_argument("--cycles", type=int, default=20, help="deploys, and rollbacks, at each load; 0 for none")
+    parser.add_argument(
+        "--cycles", type=int, default=20, help="deploys, and rollbacks, at each load; 0 for none"
+    )
     parser.add_argument("--switches", type=int, default=300, help="0 for none")
     parser.add_argument("--write", type=Path, help="page that the table is written into")
     options = parser.parse_args()
