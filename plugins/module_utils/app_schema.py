@@ -296,7 +296,7 @@ HEALTH = Object(
             doc="statuses that count as healthy (default: 200 to 399, 401, 403, 404)",
             default=[],
         ),
-        "timeout": Int("seconds that a new release has to answer", low=1, high=600, default=45),
+        "timeout": Int("seconds that a new release has to answer", low=1, high=600, default=40),
         "watch": Int(
             "seconds that it is watched for once it is live; where it fails, the release before serves again",
             high=600,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import UnixConnection
 
@@ -12,6 +13,11 @@ from ansible_collections.homeport.django.plugins.module_utils.supervisor_client 
 def healthy(status: int, expected: list[int]) -> bool:
     """By default anything that shows a working app: a redirect or a refusal does, a bad request does not."""
     return status in expected if expected else (200 <= status < 400 or status in (401, 403, 404))
+
+
+def refuses_on_purpose(status: int, home: str) -> bool:
+    """Whether the answer is that of an app in ``home`` which its operator has closed, where no nginx says so."""
+    return status == 503 and os.path.exists(f"{home}/maintenance/on")
 
 
 def connect(address: str, timeout: float) -> http.client.HTTPConnection:

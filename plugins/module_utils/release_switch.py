@@ -25,6 +25,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_database i
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
     connect,
     healthy,
+    refuses_on_purpose,
     visitor_headers,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
@@ -210,7 +211,9 @@ class Switch:
             status, _body = self.ask(self.layout.spec["socket"], patience)
         except (OSError, http.client.HTTPException) as error:
             return f"does not answer {health['path']}: {error}"
-        return "" if healthy(status, health["status"]) else f"answers {health['path']} with status {status}"
+        if healthy(status, health["status"]) or refuses_on_purpose(status, self.layout.home):
+            return ""
+        return f"answers {health['path']} with status {status}"
 
     def serves(self, slot: str, release: str) -> bool:
         return self.running().get(f"{self.group}:{slot}") == os.path.basename(release)

@@ -30,6 +30,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
     connect,
     healthy,
+    refuses_on_purpose,
     visitor_headers,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
@@ -472,7 +473,7 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
         spent = time.monotonic() - started
         late = spent >= timeout or isinstance(error, TimeoutError)
         return {**result, "error": f"no answer within {timeout:g} s" if late else f"no answer: {error}"}
-    good = healthy(status, spec["health"]["status"])
+    good = healthy(status, spec["health"]["status"]) or refuses_on_purpose(status, spec["home"])
     result.update(ok=good, status=status, milliseconds=round(1000 * (time.monotonic() - started)))
     if not good:
         result["error"] = f"answers with status {status}" + (f": {detail}" if detail else "")

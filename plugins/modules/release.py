@@ -229,6 +229,8 @@ class Step:
             return {"changed": False, "action": "none"}
         database = Database(self.layout, self.chosen())
         found = database.migrate(self.layout.current or "", self.module.params["allow_unsafe_migrations"])
+        for name, notes in found.get("notes", {}).items():
+            self.module.warn(f"{self.layout.name}: {name}: {'; '.join(notes)}")
         if self.lock:
             self.lock.memo["migrations"] = found["applied"]
         return {"changed": bool(found["applied"]), "action": "migrate", **found}

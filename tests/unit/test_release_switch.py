@@ -215,6 +215,9 @@ def test_a_live_release_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         Public(tmp_path / "c", [200, 500]).watch(1)
     with pytest.raises(DeployError, match=r"is live, but blog.queue ended:\nwhat blog.queue said"):
         Public(tmp_path / "d", [200], web="RUNNING", queue="BACKOFF").watch(0.01)
+    closed = Public(tmp_path / "f", [503])
+    write(Path(closed.layout.home) / "maintenance/on")
+    closed.watch(0.01)  # by the operator, who may deploy all the same
     Public(tmp_path / "e", [200], queue="BACKOFF").watch(0)  # workers of the release before, not renewed yet
 
 

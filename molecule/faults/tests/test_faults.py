@@ -63,6 +63,15 @@ BROKEN: dict[str, tuple[Callable[[Operator], object], dict[str, Any], list[str]]
         {},
         ["out of coffee", "does not start"],
     ),
+    "a system check that fails": (
+        lambda operator: operator.append(
+            "album/models.py",
+            "\nfrom django.core import checks\n\n\n@checks.register\ndef no(app_configs, **_):\n"
+            "    return [checks.Error('the ink is dry', id='album.E001')]\n",
+        ),
+        {},
+        ["album.E001", "the ink is dry"],
+    ),
     "a health page that fails": (
         lambda operator: operator.edit(
             "memories/urls.py", '"health/", health.health', '"health/", lambda request: 1 / 0'
