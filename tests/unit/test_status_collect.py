@@ -65,6 +65,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def asked(address: str, **health_of: Any) -> dict[str, Any]:
     return {
+        "home": "/srv/blog-that-is-not-there",
         "site_url": "https://blog.example.org",
         "socket": address,
         "health": {"path": "/health/", "status": [], **health_of},
@@ -99,6 +100,15 @@ def test_a_plain_answer_says_why(server: str, monkeypatch: pytest.MonkeyPatch) -
     assert not found["ok"]
     assert found["error"].startswith('answers with status 503: {"database": "down"} x')
     assert len(found["error"]) < 250
+
+
+def test_an_app_that_was_closed_is_not_broken(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "status", 503)
+    assert not health({**asked(server), "home": str(tmp_path)}, 5)["ok"]
+    write(tmp_path / "maintenance/on")
+    assert health({**asked(server), "home": str(tmp_path)}, 5)["ok"]
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
