@@ -87,6 +87,7 @@ def soak(image: str, cycles: int, switches: int) -> dict[str, dict[str, object]]
                 print(json.dumps({name: result[name]}), flush=True)
             if not switches:
                 return result
+            Cycles(site, 1)()  # so that there are two releases to switch between
             before = rows(server)
             words = (
                 "ansible-playbook",
