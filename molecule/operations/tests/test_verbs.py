@@ -73,7 +73,7 @@ def test_check_mode_runs_nothing(operator: Operator, host: Any) -> None:
 
 
 def test_a_superuser_whose_password_is_seen_nowhere(
-    operator: Operator, host: Any, monkeypatch: pytest.MonkeyPatch
+    operator: Operator, host: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     name = f"root{time.time_ns()}"
     monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", name)
@@ -88,10 +88,13 @@ def test_a_superuser_whose_password_is_seen_nowhere(
     # sudo writes down what is asked for here, too: that must not be found
     pattern = CANARY.replace("-", "[-]")
     assert host.run(f"grep -rl {pattern} /root /home /tmp /var/tmp /var/log /srv/memories").stdout == ""
-    script = (
-        f'from django.contrib.auth import authenticate as a; print(a(username="{name}", password="{CANARY}"))'
+    # by standard input, since a command is written into the journal: the next run looks there, too
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from django.contrib.auth import authenticate\n"
+        f"print(authenticate(username={name!r}, password={CANARY!r}))\n"
     )
-    done = manage(operator, f"shell -c '{script}'")
+    done = manage(operator, "shell", "-e", f"input={script}")
     assert f"\n{name}\n" in done.output, done.output
 
 
