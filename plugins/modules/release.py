@@ -156,7 +156,6 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 
-BACKGROUND = 5  # how nice building and trying are to what serves; a migration holds locks, and hurries
 BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
 
 
@@ -399,8 +398,6 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if module.params["phase"] != "migrate":
-        os.setpriority(os.PRIO_PROCESS, 0, BACKGROUND)
     run = Run(module)
     run.run()
     pending = sorted(name for name, found in run.results.items() if found.get("pending"))
