@@ -11,6 +11,7 @@ import yaml
 from tests.acceptance import checks
 from tests.acceptance.album import Album
 from tests.acceptance.operator import ROOT, Operator
+from tests.acceptance.under_load import serves, wait_for
 
 APP = yaml.safe_load((ROOT / "inventories/typical/group_vars/all/apps.yml").read_text())["django_apps"][
     "memories"
@@ -136,7 +137,7 @@ def test_status_tells_that_all_is_well(host: Any, tmp_path: Path) -> None:
     assert json.loads(shown)["apps"].keys() == found["apps"].keys()
 
 
-def test_status_tells_what_is_broken(host: Any, tmp_path: Path) -> None:
+def test_status_tells_what_is_broken(album: Album, host: Any, tmp_path: Path) -> None:
     operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
     host.check_output("supervisorctl stop memories.web:0 memories.web:1")
     try:
@@ -153,7 +154,9 @@ def test_status_tells_what_is_broken(host: Any, tmp_path: Path) -> None:
     finally:
         host.check_output("systemctl start supervisor")
         host.run("supervisorctl start memories.web:0 memories.web:1")
-    assert operator.run("status").status == 0
+    wait_for(lambda: serves(album) and host.run("supervisorctl status").stdout.count("RUNNING") == 2, 60)
+    done = operator.run("status")
+    assert done.status == 0, done.output
 
 
 def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
