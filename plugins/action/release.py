@@ -153,12 +153,15 @@ def machine() -> str:
 
 
 def start_of(pid: int) -> str:
-    """When a process was started, as ps tells it on every system; empty when there is none."""
+    """When a process was started; empty when there is none. A minimal Linux has no ps, and macOS no /proc."""
+    if os.path.isdir("/proc/self"):
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        except OSError:
+            return ""
+    words = ["ps", "-o", "lstart=", "-p", str(pid)]
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    done = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, env=environment, check=False
-    )
-    return done.stdout.strip()
+    return subprocess.run(words, capture_output=True, text=True, env=environment, check=False).stdout.strip()
 
 
 def find(path: str, base: str) -> str:
