@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
+from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS, kinds_of, needs_broker
 
 Apps = Mapping[str, Mapping[str, Any]]
 
@@ -48,6 +50,67 @@ def postgres_clients(apps: Apps, addresses: Iterable[str]) -> list[dict[str, Any
         for database in postgres_databases(apps)
         for address in addresses
     ]
+
+
+def redis_instances(apps: Apps, services: Iterable[str], listen: Iterable[str]) -> list[dict[str, Any]]:
+    """One instance for each app and use, on the host that serves them: a cache may forget, a broker must not."""
+    return [
+        {
+            "name": f"{name}-{service}",
+            "server": app[service]["engine"],
+            "port": app[service]["port"],
+            "listen": list(listen),
+            "password": app[service]["password"],
+            "memory": app[service]["memory"],
+            "policy": "allkeys-lru" if service == "cache" else "noeviction",
+            "persistent": service == "broker",
+        }
+        for name, app in apps.items()
+        for service in SERVICES
+        if service in services and app[service]["managed"] and app[service]["engine"] in REDIS
+    ]
+
+
+def memcached_instances(apps: Apps) -> list[dict[str, Any]]:
+    """One instance for each app, which its group alone can reach."""
+    return [
+        {"name": name, "group": app["group"], "memory": app["cache"]["memory"]}
+        for name, app in apps.items()
+        if app["cache"]["managed"] and app["cache"]["engine"] == "memcached"
+    ]
+
+
+def rabbitmq_vhosts(apps: Apps) -> list[dict[str, Any]]:
+    """A virtual host for each app, and a user who can do nothing outside of it."""
+    return [
+        {
+            key: app["broker"][field]
+            for key, field in (("name", "vhost"), ("user", "user"), ("password", "password"))
+        }
+        for app in apps.values()
+        if app["broker"]["managed"] and app["broker"]["engine"] == "rabbitmq"
+    ]
+
+
+def queue_apps(apps: Apps, kind: str) -> dict[str, dict[str, Any]]:
+    """The apps with a queue of some kind whose settings Homeport supplies."""
+    return {
+        name: {
+            "directory": f"{app['home']}/config/overlay.d",
+            "group": app["group"],
+            "broker": app["broker"]["engine"] if needs_broker(kind) else "database",
+            "queues": sorted(
+                {
+                    queue
+                    for process in app["processes"].values()
+                    if process.get("kind") == kind
+                    for queue in process.get("queues", [])
+                }
+            ),
+        }
+        for name, app in apps.items()
+        if app["overlay"] and kind in kinds_of(app["processes"])
+    }
 
 
 def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:

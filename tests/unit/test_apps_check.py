@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import RESERVED_NAMES
-from ansible_collections.homeport.django.plugins.module_utils.apps import SETUPS, check
+from ansible_collections.homeport.django.plugins.module_utils.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 
 from tests.unit.support import CANARY, SECRET, app, problems
 
