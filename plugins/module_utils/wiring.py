@@ -447,7 +447,7 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             entry["content"] = file.get("content", "")
         entries.append(entry)
     if app["overlay"]:
-        for name in ("homeport_settings.py", "homeport_static.py"):
+        for name in ("homeport_settings.py", "homeport_static.py", "homeport_cache.py"):
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
     if app["overlay_settings"]:
         lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())

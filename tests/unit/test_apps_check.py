@@ -117,7 +117,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"web": {"gunicorn": {"Workers": 1}}}, "typical", "django_apps.blog.web.gunicorn: Workers is not a good name here"),
     ({"processes": {"web": "x"}}, "typical", "django_apps.blog.processes: web is not a good name here"),
     ({"processes": {"a b": "x"}}, "typical", "django_apps.blog.processes: 'a b' is not a good name here"),
-    ({"processes": {"queue": {}}}, "typical", "django_apps.blog.processes.queue.command: is required"),
+    ({"processes": {"queue": {}}}, "typical", "django_apps.blog.processes.queue: needs exactly one of command, kind (found none)"),
     ({"processes": {"queue": "a && b"}}, "typical", "django_apps.blog.processes.queue.command: must be one command"),
     ({"processes": {"queue": "a;b"}}, "typical", "django_apps.blog.processes.queue.command: must be one command"),
     ({"processes": {"queue": "a >/dev/null"}}, "typical", "django_apps.blog.processes.queue.command: must be one command"),
