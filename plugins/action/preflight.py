@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
 from ansible_collections.homeport.django.plugins.module_utils.apps import check
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
 
 try:  # where a value stands: ansible-core 2.19 and later know
     from ansible._internal._datatag._tags import Origin
@@ -51,7 +53,9 @@ class ActionModule(ActionBase):
             problems += check(apps, vault, secret, "site")
         else:
             problems += check(apps, vault, secret, setup)
-            problems += topology(apps, vault, task_vars.get("groups", {}), setup)
+            groups = task_vars.get("groups", {})
+            problems += topology(apps, vault, groups, setup)
+            problems += exposed(groups, task_vars.get("hostvars", {}))
         deploys = boolean(self._task.args.get("deploys", True))
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         if deploys:
@@ -105,6 +109,27 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
                     "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
                 )
     return problems
+
+
+def exposed(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
+    """Caches and brokers that other hosts reach under a public address: what passes there is not encrypted."""
+    problems = []
+    for group in ("cache_servers", "broker_servers"):
+        for host in list(groups.get(group) or [])[:1]:
+            address = host_address(hosts.get(host) or {"inventory_hostname": host})
+            if [other for other in groups.get("app_servers") or [] if other != host] and _is_public(address):
+                problems.append(
+                    f"inventory: {host} of the group {group} is known to the app servers by a public address; set "
+                    "its homeport_address to one in a private network, or put it on the apps' own host"
+                )
+    return problems
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
 
 
 def _long(value: Any) -> Mapping[str, Any]:
