@@ -52,7 +52,7 @@ def postgres_clients(apps: Apps, addresses: Iterable[str]) -> list[dict[str, Any
     ]
 
 
-def redis_instances(apps: Apps, services: Iterable[str], listen: Iterable[str]) -> list[dict[str, Any]]:
+def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[str]) -> list[dict[str, Any]]:
     """One instance for each app and use, on the host that serves them: a cache may forget, a broker must not."""
     return [
         {
@@ -71,7 +71,7 @@ def redis_instances(apps: Apps, services: Iterable[str], listen: Iterable[str]) 
     ]
 
 
-def memcached_instances(apps: Apps) -> list[dict[str, Any]]:
+def memcached_app_instances(apps: Apps) -> list[dict[str, Any]]:
     """One instance for each app, which its group alone can reach."""
     return [
         {"name": name, "group": app["group"], "memory": app["cache"]["memory"]}
@@ -80,7 +80,7 @@ def memcached_instances(apps: Apps) -> list[dict[str, Any]]:
     ]
 
 
-def rabbitmq_vhosts(apps: Apps) -> list[dict[str, Any]]:
+def rabbitmq_app_vhosts(apps: Apps) -> list[dict[str, Any]]:
     """A virtual host for each app, and a user who can do nothing outside of it."""
     return [
         {

@@ -40,12 +40,12 @@ def test_an_instance_of_its_own_for_each_use(engine: str) -> None:
         == broker["url"]
     )
     assert environment["REDIS_PORT"] == str(broker["port"])
-    instances = wiring.redis_instances({"blog": found}, ["cache", "broker"], ["127.0.0.1"])
+    instances = wiring.redis_app_instances({"blog": found}, ["cache", "broker"], ["127.0.0.1"])
     assert [(one["name"], one["server"], one["policy"], one["persistent"]) for one in instances] == [
         ("blog-cache", engine, "allkeys-lru", False),
         ("blog-broker", engine, "noeviction", True),
     ]
-    assert wiring.redis_instances({"blog": found}, ["cache"], [])[0]["name"] == "blog-cache"
+    assert wiring.redis_app_instances({"blog": found}, ["cache"], [])[0]["name"] == "blog-cache"
 
 
 def test_another_host() -> None:
@@ -62,7 +62,7 @@ def test_rabbitmq() -> None:
     for name in ("BROKER_URL", "CELERY_BROKER_URL", "AMQP_URL", "RABBITMQ_URL"):
         assert environment[name] == broker["url"]
     assert "REDIS_URL" not in environment
-    assert wiring.rabbitmq_vhosts({"blog": found}) == [
+    assert wiring.rabbitmq_app_vhosts({"blog": found}) == [
         {"name": "blog", "user": "blog", "password": broker["password"]}
     ]
 
@@ -70,7 +70,7 @@ def test_rabbitmq() -> None:
 def test_memcached_is_reached_by_a_socket() -> None:
     found = resolved(setup="cache", cache={"engine": "memcached", "memory": 128})
     assert found["cache"]["url"] == "pymemcache:///run/memcached-blog/memcached.sock"
-    assert wiring.memcached_instances({"blog": found}) == [{"name": "blog", "group": "blog", "memory": 128}]
+    assert wiring.memcached_app_instances({"blog": found}) == [{"name": "blog", "group": "blog", "memory": 128}]
 
 
 def test_one_that_exists_already_is_not_made() -> None:
@@ -78,7 +78,7 @@ def test_one_that_exists_already_is_not_made() -> None:
     found = resolved({"cache_url": url}, setup="typical")
     assert found["environment"]["CACHE_URL"] == found["environment"]["REDIS_URL"] == url
     assert not found["cache"]["managed"]
-    assert not wiring.redis_instances({"blog": found}, ["cache", "broker"], [])
+    assert not wiring.redis_app_instances({"blog": found}, ["cache", "broker"], [])
 
 
 def test_passwords_can_be_chosen() -> None:
