@@ -65,9 +65,7 @@ class Fleet(Site):
 
     def add(self, name: str, **fields: object) -> None:
         source = self.folder / name
-        shutil.copytree(
-            ROOT / "examples" / "memories", source, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(ROOT / "examples" / "memories", source, ignore=shutil.ignore_patterns("__pycache__"))
         self.apps[name] = {
             "domains": [f"{name}.example"],
             "source": {"path": str(source)},
@@ -83,7 +81,7 @@ class Fleet(Site):
         """One request to each app, so that it has loaded what it needs and has its connection."""
         for name in self.apps:
             self.server.ssh(
-                f"python3 -c 'import urllib.request as r; r.urlopen(r.Request(\"http://127.0.0.1/health/\", "
+                f'python3 -c \'import urllib.request as r; r.urlopen(r.Request("http://127.0.0.1/health/", '
                 f'headers={{"Host": "{name}.example"}}), timeout=30)\''
             )
 

@@ -490,7 +490,9 @@ LIMITS = Object(
             high=100000,
             default=512,
         ),
-        "memory": Int("MiB that any one of its processes may allocate (default: no limit)", low=64, high=1 << 22),
+        "memory": Int(
+            "MiB that any one of its processes may allocate (default: no limit)", low=64, high=1 << 22
+        ),
         "database_connections": Int(
             "connections that the app may have to its database, from all hosts together",
             low=4,

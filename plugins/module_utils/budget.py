@@ -63,9 +63,7 @@ class Budget:
         return "".join(f"{what:<{width}} {mib:>7,} MiB\n" for what, mib in lines)
 
 
-def budget(
-    apps: Mapping[str, Mapping[str, Any]], memory_mb: int, services: Collection[str] = ()
-) -> Budget:
+def budget(apps: Mapping[str, Mapping[str, Any]], memory_mb: int, services: Collection[str] = ()) -> Budget:
     """What ``apps``, resolved, and ``services`` need on one host.
 
     ``services`` are those of the boxes that are on it: ``apps``, ``postgres``, ``nginx``, ``cache``, ``broker``.

@@ -69,7 +69,9 @@ def files(attacker: Attacker) -> Found:
         f"-not -path '{home}/cache/*'"
     ).split("\n")
     assert f"{home}/config/env" in listed
-    code = "import os, sys; print(*(path for path in sys.stdin.read().split('\\n') if os.access(path, os.R_OK)))"
+    code = (
+        "import os, sys; print(*(path for path in sys.stdin.read().split('\\n') if os.access(path, os.R_OK)))"
+    )
     done = attacker.run(f"echo {shlex.quote(chr(10).join(listed))} | {sh_python(code)}")
     assert done.rc == 0, done.stderr
     return found + [f"reads {path}" for path in done.stdout.split()]
@@ -87,7 +89,9 @@ def writing(attacker: Attacker) -> Found:
     places += [f"/srv/{attacker.app}", f"/srv/{attacker.app}/config", f"/srv/{attacker.app}/config/env"]
     own = (f"/run/homeport/{attacker.app}", f"/run/homeport/{attacker.app}.sock")
     assert home in places
-    code = "import os, sys; print(*(path for path in sys.stdin.read().split('\\n') if os.access(path, os.W_OK)))"
+    code = (
+        "import os, sys; print(*(path for path in sys.stdin.read().split('\\n') if os.access(path, os.W_OK)))"
+    )
     done = attacker.run(f"echo {shlex.quote(chr(10).join(places))} | {sh_python(code)}")
     assert done.rc == 0, done.stderr
     return [
@@ -150,9 +154,9 @@ def database(attacker: Attacker) -> Found:
             "reads passwords": f"psql -X -d {app} -c 'select rolpassword from pg_authid'",
             "reads files of the server": f"psql -X -d {app} -c \"select pg_read_file('PG_VERSION')\"",
             "runs programs as postgres": f"psql -X -d {app} -c \"copy (select 1) to program 'cat'\"",
-            "ends connections of others": f"psql -X -d {app} -c \"select 1 / (count(*) filter (where "
+            "ends connections of others": f'psql -X -d {app} -c "select 1 / (count(*) filter (where '
             f"pg_terminate_backend(pid)))::int from pg_stat_activity where datname = '{victim}'\"",
-            f"reads queries of {victim}": f"test -n \"$(psql -X -At -d {app} -c \"select query from "
+            f"reads queries of {victim}": f'test -n "$(psql -X -At -d {app} -c "select query from '
             f"pg_stat_activity where datname = '{victim}' and query not like '<insufficient%' and query <> ''\")\"",
             "makes a role": f"psql -X -d {app} -c 'create role intruder'",
             "makes a database": f"psql -X -d {app} -c 'create database intruder'",
@@ -164,7 +168,9 @@ def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
     """Looks for what is secret in all that anybody may read of the host's configuration, records and journal."""
     assert secrets
     # by standard input: a pattern on a command line would itself be what is found
-    places = "/etc /var/lib/homeport /var/log /run /usr/local /tmp /var/tmp /dev/shm /var/backups /var/spool /opt"
+    places = (
+        "/etc /var/lib/homeport /var/log /run /usr/local /tmp /var/tmp /dev/shm /var/backups /var/spool /opt"
+    )
     patterns = shlex.quote("\n".join(secrets))
     done = attacker.run(f"printf '%s\\n' {patterns} | timeout 120 grep -rIlsF -f - {places}; true")
     found = [f"finds a secret in {path}" for path in done.stdout.split()]
@@ -173,7 +179,7 @@ def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
             "reads records of deploys": "ls /var/lib/homeport/. || ls /var/lib/homeport/deploys/.",
             "reads backups of removed apps": "ls /var/backups/homeport/.",
             "reads supervisord's log": "cat /var/log/supervisor/supervisord.log",
-            "reads the journal of others": f"journalctl -q -n 1 _SYSTEMD_UNIT=supervisor.service | grep -q .",
+            "reads the journal of others": "journalctl -q -n 1 _SYSTEMD_UNIT=supervisor.service | grep -q .",
             "reads nginx's logs": "cat /var/log/nginx/access.log || ls /var/log/nginx/.",
             "reads PostgreSQL's logs": "cat /var/log/postgresql/*",
             "reads root's home": "ls /root/.",
@@ -182,7 +188,8 @@ def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
     )
     units = attacker.run(
         f"systemctl cat supervisor.service nginx.service '{attacker.victim}.*' 2>/dev/null; "
-        "systemctl show --property=Environment,ExecStart supervisor.service nginx.service; cat /etc/crontab /etc/cron.*/*"
+        "systemctl show --property=Environment,ExecStart supervisor.service nginx.service; "
+        "cat /etc/crontab /etc/cron.*/*"
     ).stdout
     return found + ["finds a secret in what systemd tells" for secret in secrets if secret in units]
 
@@ -216,7 +223,7 @@ def check_the_attacker_is_able(host: Any, app: str) -> None:
 
 def secrets_of(host: Any, app: str) -> tuple[str, ...]:
     """Values of the app's environment that nobody else may know."""
-    text = host.check_output(f". /srv/{app}/config/env && printf '%s\\n' \"$SECRET_KEY\" \"${{PGPASSWORD:-}}\"")
+    text = host.check_output(f'. /srv/{app}/config/env && printf \'%s\\n\' "$SECRET_KEY" "${{PGPASSWORD:-}}"')
     return tuple(line for line in text.split("\n") if len(line) >= 8)
 
 

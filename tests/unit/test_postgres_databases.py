@@ -47,7 +47,14 @@ def test_quotes() -> None:
 
 
 def wanted(**fields: Any) -> dict[str, Any]:
-    return {"name": "blog", "owner": "blog", "password": "", "connection_limit": -1, "extensions": [], **fields}
+    return {
+        "name": "blog",
+        "owner": "blog",
+        "password": "",
+        "connection_limit": -1,
+        "extensions": [],
+        **fields,
+    }
 
 
 def role(**fields: Any) -> dict[str, Any]:

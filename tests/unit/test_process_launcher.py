@@ -198,7 +198,9 @@ def test_one_that_has_grown_too_large_is_asked_to_stop(supervisord: Supervisord)
     launcher, family = supervisord.start("queue", GROWS)
     assert supervisord.status(launcher) == 0
     log = supervisord.log("queue")
-    assert re.search(r"homeport: blog.queue:0 uses \d+ MiB, more than its 50: it is asked to stop \(INT\)\n", log)
+    assert re.search(
+        r"homeport: blog.queue:0 uses \d+ MiB, more than its 50: it is asked to stop \(INT\)\n", log
+    )
     assert "got SIGINT" in log
     assert "killed: " in log  # the child that it did not end itself, and nothing of the launcher's own
     assert log.split("killed: ")[1].split() == [str(family[1])]
