@@ -319,6 +319,11 @@ WEB = Object(
             "seconds that requests under way may take after a switch", low=1, high=80, default=30
         ),
         "max_requests": Int("requests after which a worker is replaced; 0 is never", high=10**9, default=0),
+        "memory": Int(
+            "MiB of memory from which on a worker is replaced once it has answered (default: never)",
+            low=64,
+            high=1 << 22,
+        ),
         "port": Int("TCP port where no nginx stands in front", low=1, high=65535, default=80),
         "gunicorn": Map(
             Scalar(),
@@ -484,6 +489,12 @@ PROCESS = Object(
             low=1,
             high=86400,
         ),
+        "memory": Int(
+            "MiB that it and its children may use together; above, it is asked to stop and started again "
+            "(default: no limit)",
+            low=32,
+            high=1 << 22,
+        ),
     },
     short="command",
     rule=_process_rule,
@@ -531,6 +542,28 @@ PROXY = Object(
         "extra": Str("further nginx directives for the app's server block", multiline=True, default=""),
     },
     doc="how nginx stands in front of the app",
+    default={},
+)
+
+LIMITS = Object(
+    {
+        "processes": Int(
+            "processes and threads that the app's user may have at a time on each host",
+            low=32,
+            high=100000,
+            default=512,
+        ),
+        "memory": Int(
+            "MiB that any one of its processes may allocate (default: no limit)", low=64, high=1 << 22
+        ),
+        "database_connections": Int(
+            "connections that the app may have to its database, from all hosts together",
+            low=4,
+            high=10000,
+            default=100,
+        ),
+    },
+    doc="what one app may take, so that the others still get theirs",
     default={},
 )
 
@@ -603,6 +636,7 @@ APP = Object(
         "health": HEALTH,
         "maintenance": MAINTENANCE,
         "proxy": PROXY,
+        "limits": LIMITS,
         "processes": Map(
             PROCESS, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="long-running commands", default={}
         ),

@@ -303,8 +303,11 @@ def _resolve_one(
 
 
 def _workers(host: Mapping[str, Any]) -> int:
-    """Two workers where there are two cores and memory for them, else one: threads do the waiting."""
-    return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 900 else 1
+    """Two workers where there are two cores and memory for them, else one: threads do the waiting.
+
+    By the host alone: an app more or less on it may not restart the others.
+    """
+    return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 1900 else 1
 
 
 def _site_url(app: dict[str, Any], shape: Setup) -> str:

@@ -37,6 +37,7 @@ def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
             "name": app["database"]["name"],
             "owner": app["database"]["user"],
             "password": app["database"]["password"],
+            "connection_limit": app["limits"]["database_connections"],
         }
         for app in apps.values()
         if app["database"]["engine"] == "postgres" and app["database"]["managed"]
@@ -136,6 +137,7 @@ def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
             "group": app["group"],
             "server": web["server"],
             "settings": settings,
+            "memory": web.get("memory", 0),
             "published": app["static"]["root"] if app["static"]["server"] == "whitenoise" else "",
             # behind nginx it is nginx that keeps visitors out, whether the app runs or not
             "maintenance": "" if app["proxied"] else maintenance_folder(app),
@@ -415,6 +417,8 @@ def _folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
         folders[app["media"]["root"]] = web
     if app["overlay"]:
         folders[f"{home}/config/overlay.d"] = {**root, "mode": "0750"}
+    if any("memory" in process for process in app["processes"].values()):
+        folders[f"{home}/config/memory"] = {**root, "mode": "0750"}
     if app["files"]:
         folders[f"{home}/config/files"] = {**root, "mode": "0750"}
     return [
@@ -427,11 +431,16 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
     config = f"{app['home']}/config"
     common = {"group": app["group"], "mode": "0640", "on_change": "none"}
     entries: list[dict[str, Any]] = [
-        {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common}
+        {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common},
+        {"path": f"{config}/limits", "content": limits(app["limits"]), **common},
     ]
     for name, process in app["processes"].items():
         command = process["command"]
         entries.append({"path": f"{config}/processes/{name}", "content": f"exec {command}\n", **common})
+        if "memory" in process:
+            # the launcher itself asks for the stop, so it needs to know how
+            watch = f"{process['memory']} {process['stop_signal']} {process['stop_timeout']}\n"
+            entries.append({"path": f"{config}/memory/{name}", "content": watch, **common})
     for name, schedule in app["schedules"].items():
         entries.append(
             {"path": f"{config}/processes/{name}", "content": f"{schedule['command']}\n", **common}
@@ -455,6 +464,14 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             {"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common}
         )
     return entries
+
+
+def limits(given: Mapping[str, Any]) -> str:
+    """What a process of the app may take, for dash to read. Where the host allows less, that is the limit."""
+    lines = ["# Written by Homeport (role django_app).", f"ulimit -p {given['processes']} 2>/dev/null || :"]
+    if "memory" in given:
+        lines.append(f"ulimit -d {given['memory'] << 10} 2>/dev/null || :")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
