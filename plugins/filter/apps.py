@@ -11,6 +11,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
+from ansible_collections.homeport.django.plugins.module_utils.budget import budget
 
 
 def plain(value: Any) -> Any:
@@ -37,6 +38,12 @@ def resolve(
 def without(mapping: Any, *keys: str) -> dict[str, Any]:
     """A dictionary without some of its keys."""
     return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def memory_budget(apps: Any, memory_mb: Any, services: Any) -> dict[str, Any]:
+    """Whether what a host is to run has room in its memory: verdict (ok, tight or over) and a table."""
+    found = budget(apps, int(memory_mb), services)
+    return {"verdict": found.verdict, "table": found.table()}
 
 
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
@@ -72,6 +79,7 @@ class FilterModule:
             "nginx_name": wiring.nginx_name,
             "without": without,
             "failed_apps": failed_apps,
+            "memory_budget": memory_budget,
             "notifications": wiring.notifications,
             "local_apps": wiring.local_apps,
             "release_specs": wiring.release_specs,

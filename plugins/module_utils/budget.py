@@ -12,11 +12,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.queues import QUEUES
+
 # MiB
 MASTER = 20  # gunicorn's arbiter and the shell and sleep of the slot that waits
 WORKER = 38  # one gunicorn worker with Django loaded, idle or after some load
-PROCESS = 40  # the main process of a queue or any other command that loads Django
-CHILD = 37  # each further process that a queue starts
+PROCESS = 40  # a command that loads Django
 CONNECTION = 3  # a backend of PostgreSQL that has answered queries; each web thread keeps one
 SUPERVISORD = 19
 POSTGRES = 24
@@ -26,16 +27,16 @@ RABBITMQ = 130
 SYSTEM = 90  # kernel, systemd, journald, sshd, and a login with a run of Ansible in it
 BUILD = 150  # a release that is built or tried beside those that serve
 
-TIGHT = 0.8  # of the memory: the rest is the cache of files, which databases and static files live from
 VERDICTS = ("ok", "tight", "over")
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that needs memory."""
+    """Something that needs memory: MiB while nothing happens, and at most."""
 
     what: str
-    mib: int
+    idle: int
+    most: int
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,31 @@ class Budget:
     memory_mb: int
 
     @property
-    def total(self) -> int:
-        return sum(item.mib for item in self.items)
+    def idle(self) -> int:
+        return sum(item.idle for item in self.items)
+
+    @property
+    def most(self) -> int:
+        return sum(item.most for item in self.items)
 
     @property
     def verdict(self) -> str:
-        if self.total > self.memory_mb:
+        """``over`` where not even idle apps have room, ``tight`` where busy ones have not."""
+        if self.idle > self.memory_mb:
             return "over"
-        return "tight" if self.total > self.memory_mb * TIGHT else "ok"
+        return "tight" if self.most > self.memory_mb else "ok"
 
-    def table(self) -> str:
+    def table(self) -> list[str]:
         """The items, largest first, with their sum."""
-        lines = [(item.what, item.mib) for item in sorted(self.items, key=lambda item: -item.mib)]
-        lines += [("together", self.total), ("memory of the host", self.memory_mb)]
-        width = max(len(what) for what, _mib in lines)
-        return "".join(f"{what:<{width}} {mib:>7,} MiB\n" for what, mib in lines)
+        ordered = sorted(self.items, key=lambda item: (-item.most, item.what))
+        rows = [(item.what, item.idle, item.most) for item in ordered if item.most]
+        width = max(len(what) for what, *_ in [*rows, ("memory of the host", 0, 0)])
+        return [
+            f"{'':<{width}} MiB: idle  at most",
+            *(f"{what:<{width}} {idle:>9,} {most:>8,}" for what, idle, most in rows),
+            f"{'together':<{width}} {self.idle:>9,} {self.most:>8,}",
+            f"{'memory of the host':<{width}} {self.memory_mb:>9,} {self.memory_mb:>8,}",
+        ]
 
 
 def budget(apps: Mapping[str, Mapping[str, Any]], memory_mb: int, services: Collection[str] = ()) -> Budget:
@@ -69,38 +80,41 @@ def budget(apps: Mapping[str, Mapping[str, Any]], memory_mb: int, services: Coll
     ``services`` are those of the boxes that are on it: ``apps``, ``postgres``, ``nginx``, ``cache``, ``broker``.
     Databases count where PostgreSQL is, wherever their apps run.
     """
-    items = [Item("system", SYSTEM)]
+    items = [Item("system", SYSTEM, SYSTEM)]
     if "postgres" in services:
         connections = sum(_connections(app) for app in apps.values() if app["database"]["managed"])
-        items.append(Item("PostgreSQL", POSTGRES + CONNECTION * connections))
+        items.append(Item("PostgreSQL", POSTGRES, POSTGRES + CONNECTION * connections))
     if "nginx" in services:
-        items.append(Item("nginx", NGINX))
+        items.append(Item("nginx", NGINX, NGINX))
     for kind in ("cache", "broker"):
         if kind in services:
             items += _stores(apps, kind)
     if "apps" in services and apps:
-        items.append(Item("supervisord", SUPERVISORD))
-        items.append(Item("a deploy", BUILD))
+        items.append(Item("supervisord", SUPERVISORD, SUPERVISORD))
+        items.append(Item("a deploy", 0, BUILD))
         for name, app in apps.items():
-            items.append(Item(f"{name}, web", _web(app)))
+            items.append(_web(name, app))
             items += [
-                Item(f"{name}, {process}", _process(options))
+                _process(f"{name}, {process}", options)
                 for process, options in app["processes"].items()
                 if options["count"]
             ]
     return Budget(tuple(items), memory_mb)
 
 
-def _web(app: Mapping[str, Any]) -> int:
-    """The master and its workers; a worker that may grow is counted with half of what it may grow to."""
-    worker = max(WORKER, int(app["web"].get("memory", 0)) // 2)
-    return MASTER + int(app["web"]["workers"]) * worker
+def _web(name: str, app: Mapping[str, Any]) -> Item:
+    """The master and its workers."""
+    workers, memory = int(app["web"]["workers"]), int(app["web"].get("memory", 0))
+    return Item(f"{name}, web", MASTER + workers * WORKER, MASTER + workers * max(WORKER, memory))
 
 
-def _process(options: Mapping[str, Any]) -> int:
+def _process(what: str, options: Mapping[str, Any]) -> Item:
     """All of one command that run at a time, each with the children that its concurrency stands for."""
-    one = PROCESS + CHILD * int(options.get("concurrency") or 0)
-    return int(options["count"]) * max(one, int(options.get("memory", 0)) // 2)
+    queue = QUEUES.get(options.get("kind", ""))
+    more = int(options.get("concurrency") or 1) - 1
+    one = queue.memory + queue.memory_each * more if queue else PROCESS
+    count = int(options["count"])
+    return Item(what, count * one, count * max(one, int(options.get("memory", 0))))
 
 
 def _connections(app: Mapping[str, Any]) -> int:
@@ -125,5 +139,5 @@ def _stores(apps: Mapping[str, Mapping[str, Any]], kind: str) -> list[Item]:
         if store["engine"] == "rabbitmq":
             rabbitmq = True  # one for all apps
         elif store["engine"] in ("redis", "valkey", "memcached"):
-            items.append(Item(f"{name}, {kind}", INSTANCE + int(store.get("memory") or 0)))
-    return [*items, Item("RabbitMQ", RABBITMQ)] if rabbitmq else items
+            items.append(Item(f"{name}, {kind}", INSTANCE, INSTANCE + int(store["memory"])))
+    return [*items, Item("RabbitMQ", RABBITMQ, RABBITMQ)] if rabbitmq else items

@@ -32,7 +32,7 @@ class Queue:
     fields: tuple[str, ...] = ()
     # the most processes that there may be of it, on all hosts together; 0 is no limit
     most: int = 0
-    # memory of an idle one, and of each task that it does at the same time, in MiB
+    # MiB of an idle one, and for each further task that it does at the same time
     memory: int = 80
     memory_each: int = 0
     # packages that an app needs whose settings Homeport supplies, by broker

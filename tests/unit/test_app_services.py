@@ -70,7 +70,9 @@ def test_rabbitmq() -> None:
 def test_memcached_is_reached_by_a_socket() -> None:
     found = resolved(setup="cache", cache={"engine": "memcached", "memory": 128})
     assert found["cache"]["url"] == "pymemcache:///run/memcached-blog/memcached.sock"
-    assert wiring.memcached_app_instances({"blog": found}) == [{"name": "blog", "group": "blog", "memory": 128}]
+    assert wiring.memcached_app_instances({"blog": found}) == [
+        {"name": "blog", "group": "blog", "memory": 128}
+    ]
 
 
 def test_one_that_exists_already_is_not_made() -> None:
