@@ -383,7 +383,7 @@ def removals(record: Record, entries: list[Entry]) -> list[Entry]:
         if not going.issuperset(os.path.join(path, name) for name in names):
             continue  # something else is in it
         going.add(path)
-        spec = {
+        spec: dict[str, Any] = {
             "path": path,
             "owner": "root",
             "group": "root",

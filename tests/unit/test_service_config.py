@@ -83,7 +83,7 @@ class Set:
         return self.folder / name
 
     def declare(self, *files: dict[str, Any], **options: Any) -> None:
-        defaults = {
+        defaults: dict[str, Any] = {
             "state": "file",
             "content": None,
             "target": None,
