@@ -611,6 +611,19 @@ def test_the_state_is_for_root_alone(files: Set) -> None:
     assert (files.folder.parent / "state").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_group_that_does_not_exist(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.run(A)
+
+    def missing(_entry: Any) -> tuple[int, int]:
+        raise KeyError("getgrnam(): name not found: 'blog'")
+
+    monkeypatch.setattr(service_config.Entry, "ids", missing)
+    ended = files.end(A, {"path": "b.conf", "content": "b\n"})
+    assert "A user or a group does not exist: getgrnam(): name not found: 'blog'" in str(ended)
+    assert files.path("a.conf").read_text() == "a\n"
+    assert leftovers(files) == []
+
+
 def test_an_account_that_check_mode_has_not_made(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     files.run(A)
 
