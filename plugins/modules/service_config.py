@@ -206,6 +206,7 @@ class Entry:
             return
         if os.path.isdir(self.path) and not os.path.islink(self.path):
             raise IsADirectoryError(f"{self.path} is a folder; move it away")
+        owner, group = self.ids()
         beside = tempfile.mktemp(prefix=".homeport-", dir=os.path.dirname(self.path))
         if self.state == "link":
             os.symlink(self.target, beside)
@@ -213,7 +214,7 @@ class Entry:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(self.data)
-                os.fchown(stream.fileno(), *self.ids())
+                os.fchown(stream.fileno(), owner, group)
                 os.fchmod(stream.fileno(), self.mode)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -561,8 +562,10 @@ def run(module: AnsibleModule) -> None:
             problem = apply_masks(services, unmasked)
         if not problem:
             problem = apply_units(module, earlier.units, units, restarts, done)
-    except (OSError, KeyError) as error:
+    except OSError as error:
         problem = f"{type(error).__name__}: {error}"
+    except KeyError as error:
+        problem = f"A user or a group does not exist: {error.args[0]}"
     if problem:
         backup.restore()
         record.units, record.pending, record.restarts = earlier.units, earlier.pending, earlier.restarts

@@ -83,7 +83,7 @@ class Set:
         return self.folder / name
 
     def declare(self, *files: dict[str, Any], **options: Any) -> None:
-        defaults = {
+        defaults: dict[str, Any] = {
             "state": "file",
             "content": None,
             "target": None,
@@ -609,6 +609,19 @@ def test_a_damaged_record_is_like_none(files: Set) -> None:
 def test_the_state_is_for_root_alone(files: Set) -> None:
     files.run(A)
     assert (files.folder.parent / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_group_that_does_not_exist(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.run(A)
+
+    def missing(_entry: Any) -> tuple[int, int]:
+        raise KeyError("getgrnam(): name not found: 'blog'")
+
+    monkeypatch.setattr(service_config.Entry, "ids", missing)
+    ended = files.end(A, {"path": "b.conf", "content": "b\n"})
+    assert "A user or a group does not exist: getgrnam(): name not found: 'blog'" in str(ended)
+    assert files.path("a.conf").read_text() == "a\n"
+    assert leftovers(files) == []
 
 
 def test_an_account_that_check_mode_has_not_made(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
