@@ -3,6 +3,7 @@
 #
 #   testhosts/browser.sh up NAME [ADDRESS]   start it and wait until it answers; prints its URL. With the address
 #                                            of a test host it is put into that host's network
+#   testhosts/browser.sh put NAME FILE       keep what comes by standard input as FILE, to be uploaded; prints its path
 #   testhosts/browser.sh down NAME...        remove
 #   testhosts/browser.sh image               build the image if need be; prints its tag
 #
@@ -36,17 +37,16 @@ network_of() {
     mapfile -t names < <(docker ps --quiet --filter label=homeport=1)
     [ ${#names[@]} -eq 0 ] || docker inspect --format \
         '{{range $name, $it := .NetworkSettings.Networks}}{{$it.IPAddress}} {{$name}}{{"\n"}}{{end}}' "${names[@]}" |
-        awk -v address="$address" '$1 == address { print $2; exit }'
+        awk -v address="$address" '$1 == address { print $2 }'
 }
 
-answers() {
-    local line
-    { exec 3<>"/dev/tcp/$1/$port"; } 2>/dev/null || return 1
-    printf 'GET /status HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&3
-    read -r -t 5 line <&3 || line=''
-    exec 3>&-
+# In a shell of its own: a connection that is closed meanwhile ends it.
+answers() (
+    exec 2>/dev/null 3<>"/dev/tcp/$1/$port" || return 1
+    printf 'GET /status HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$1:$port" >&3
+    read -r -t 5 line <&3 || return 1
     [[ $line == *" 200 "* ]]
-}
+)
 
 up() {
     local name=$1 network gateway address
@@ -80,6 +80,11 @@ command=${1:---help}
 [ $# -eq 0 ] || shift
 case $command in
     up) [ $# -ge 1 ] || die "which NAME?"; up "$@" ;;
+    put)
+        [ $# -eq 2 ] || die "which NAME, which FILE?"
+        # shellcheck disable=SC2016  # expanded in the container
+        docker exec --interactive "$1" sh -ec 'cat >"$1"; echo "$PWD/$1"' sh "$(basename "$2")"
+        ;;
     down) "$HOMEPORT/testhosts/host.sh" down "$@" ;;
     image) "$HOMEPORT/testhosts/engine.sh" up; with_lock image-browser build ;;
     -h | --help | help) usage "$0" ;;

@@ -120,13 +120,17 @@ def objections(wanted: list[dict[str, Any]]) -> list[str]:
         if not spec["user"]:
             found.append(f"{where}.user is empty; give the name of a user")
         if spec["user"] == "guest":
-            found.append(f"{where}.user is guest, which is deleted because everybody knows its password; take another")
+            found.append(
+                f"{where}.user is guest, which is deleted because everybody knows its password; take another"
+            )
         if spec["state"] == "present" and not spec["password"]:
             found.append(f"{where}.password is missing: RabbitMQ lets nobody in without one")
         for field in ("name", "user"):
             first = next(index for index, other in enumerate(wanted) if other[field] == spec[field])
             if first != number:
-                found.append(f"{where}.{field} is that of vhosts[{first}], too; each virtual host has a user of its own")
+                found.append(
+                    f"{where}.{field} is that of vhosts[{first}], too; each virtual host has a user of its own"
+                )
     return found
 
 
@@ -225,7 +229,9 @@ class Node:
 
     def ask(self, expressions: str) -> Any:
         """The value that the expressions print, or an explanation for whoever runs the playbook."""
-        code, out, err = self.module.run_command(self.words, data=f"{expressions}.\n", binary_data=False, cwd="/")
+        code, out, err = self.module.run_command(
+            self.words, data=f"{expressions}.\n", binary_data=False, cwd="/"
+        )
         line = next((line for line in out.splitlines() if line.startswith(MARK)), "")
         if code or not line:
             self.module.fail_json(msg=f"RabbitMQ does not do what it is told: {(err or out).strip()[:2000]}")

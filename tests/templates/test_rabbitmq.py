@@ -15,7 +15,7 @@ def settings(files: Files) -> dict[str, str]:
     lines = [line for line in files[CONF].splitlines() if line and not line.startswith("#")]
     pairs = [line.split(" = ", 1) for line in lines]
     assert len({name for name, _value in pairs}) == len(pairs)
-    return {name: value for name, value in pairs}
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 def test_it_is_closed_by_default(render: Render) -> None:
@@ -24,7 +24,10 @@ def test_it_is_closed_by_default(render: Render) -> None:
     assert {name: value for name, value in found.items() if name.startswith("listeners")} == {
         "listeners.tcp.1": "127.0.0.1:5672"
     }
-    assert {value for name, value in found.items() if name.startswith("auth_mechanisms")} == {"PLAIN", "AMQPLAIN"}
+    assert {value for name, value in found.items() if name.startswith("auth_mechanisms")} == {
+        "PLAIN",
+        "AMQPLAIN",
+    }
     assert found["default_user_tags.administrator"] == "false"
     assert found["default_permissions.read"] == "^$"
     assert files["/etc/rabbitmq/enabled_plugins"] == "[].\n"

@@ -67,7 +67,12 @@ def allowed(user: str = "blog", vhost: str = "blog", **fields: Any) -> dict[str,
 
 
 def state(**fields: Any) -> dict[str, Any]:
-    return {"users": [user()], "vhosts": [{"name": "/"}, {"name": "blog"}], "permissions": [allowed()], **fields}
+    return {
+        "users": [user()],
+        "vhosts": [{"name": "/"}, {"name": "blog"}],
+        "permissions": [allowed()],
+        **fields,
+    }
 
 
 EMPTY: dict[str, Any] = {"users": [], "vhosts": [], "permissions": []}
