@@ -181,12 +181,15 @@ def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
             "reads backups of removed apps": "ls /var/backups/homeport/.",
             "reads supervisord's log": "cat /var/log/supervisor/supervisord.log",
             "reads the journal of others": "journalctl -q -n 1 _SYSTEMD_UNIT=supervisor.service | grep -q .",
-            "reads nginx's logs": "cat /var/log/nginx/*.log",
-            "reads PostgreSQL's logs": "cat /var/log/postgresql/*",
             "reads root's home": "ls /root/.",
             "becomes root": "sudo -n true",
         }
     )
+    # each by its name: nginx writes one for each site, and its folder may forbid nothing but to be listed
+    logs = attacker.host.check_output(
+        "find /var/log/nginx /var/log/postgresql /var/log/supervisor -type f"
+    ).split()
+    found += [f"reads {path}" for path in usable(attacker, logs, "R")]
     units = attacker.run(
         f"systemctl cat supervisor.service nginx.service '{attacker.victim}.*' 2>/dev/null; "
         "systemctl show --property=Environment,ExecStart supervisor.service nginx.service; "
