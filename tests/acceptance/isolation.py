@@ -44,6 +44,17 @@ def reach(path: str) -> str:
     return sh_python("import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])", path)
 
 
+def usable(attacker: Attacker, paths: list[str], how: str) -> Found:
+    """Those of ``paths`` that the attacker may read (R) or write (W)."""
+    code = (
+        "import os, sys; "
+        f"print(*(path for path in sys.stdin.read().split('\\n') if path and os.access(path, os.{how}_OK)))"
+    )
+    done = attacker.run(f"printf '%s\\n' {shlex.quote(chr(10).join(paths))} | {sh_python(code)}")
+    assert done.rc == 0, done.stderr
+    return str(done.stdout).split()
+
+
 def files(attacker: Attacker) -> Found:
     """Reads and lists everything of the other app's."""
     host, victim = attacker.host, attacker.victim
@@ -69,12 +80,7 @@ def files(attacker: Attacker) -> Found:
         f"-not -path '{home}/cache/*'"
     ).split("\n")
     assert f"{home}/config/env" in listed
-    code = (
-        "import os, sys; print(*(path for path in sys.stdin.read().split('\\n') if os.access(path, os.R_OK)))"
-    )
-    done = attacker.run(f"echo {shlex.quote(chr(10).join(listed))} | {sh_python(code)}")
-    assert done.rc == 0, done.stderr
-    return found + [f"reads {path}" for path in done.stdout.split()]
+    return found + [f"reads {path}" for path in usable(attacker, listed, "R")]
 
 
 def writing(attacker: Attacker) -> Found:
@@ -89,14 +95,9 @@ def writing(attacker: Attacker) -> Found:
     places += [f"/srv/{attacker.app}", f"/srv/{attacker.app}/config", f"/srv/{attacker.app}/config/env"]
     own = (f"/run/homeport/{attacker.app}", f"/run/homeport/{attacker.app}.sock")
     assert home in places
-    code = (
-        "import os, sys; print(*(path for path in sys.stdin.read().split('\\n') if os.access(path, os.W_OK)))"
-    )
-    done = attacker.run(f"echo {shlex.quote(chr(10).join(places))} | {sh_python(code)}")
-    assert done.rc == 0, done.stderr
     return [
         f"writes to {path}"
-        for path in done.stdout.split()
+        for path in usable(attacker, places, "W")
         if path not in own and not path.startswith(f"{own[0]}/")
     ]
 
@@ -180,12 +181,15 @@ def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
             "reads backups of removed apps": "ls /var/backups/homeport/.",
             "reads supervisord's log": "cat /var/log/supervisor/supervisord.log",
             "reads the journal of others": "journalctl -q -n 1 _SYSTEMD_UNIT=supervisor.service | grep -q .",
-            "reads nginx's logs": "cat /var/log/nginx/access.log || ls /var/log/nginx/.",
-            "reads PostgreSQL's logs": "cat /var/log/postgresql/*",
             "reads root's home": "ls /root/.",
             "becomes root": "sudo -n true",
         }
     )
+    # each by its name: nginx writes one for each site, and its folder may forbid nothing but to be listed
+    logs = attacker.host.check_output(
+        "find /var/log/nginx /var/log/postgresql /var/log/supervisor -type f"
+    ).split()
+    found += [f"reads {path}" for path in usable(attacker, logs, "R")]
     units = attacker.run(
         f"systemctl cat supervisor.service nginx.service '{attacker.victim}.*' 2>/dev/null; "
         "systemctl show --property=Environment,ExecStart supervisor.service nginx.service; "
@@ -199,7 +203,7 @@ def leftovers(attacker: Attacker) -> Found:
     listed = attacker.host.check_output(
         f"find /tmp /var/tmp /dev/shm -xdev -mindepth 1 -user {attacker.victim} || true"
     ).split()
-    return [f"reads {path}" for path in listed if attacker.run(f"test -r {shlex.quote(path)}").rc == 0]
+    return [f"reads {path}" for path in usable(attacker, listed, "R")]
 
 
 # Further things that a host may have for each app (a cache, a broker) add their attempts here.
