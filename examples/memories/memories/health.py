@@ -50,7 +50,7 @@ def outcome(check):
         check()
     except Exception as error:
         # The page is public, so what exactly is wrong goes to the log alone.
-        logger.error("%s: %r", check.__name__, error)
+        logger.error("%s: %s: %s", check.__name__, type(error).__name__, error)
         return "error"
     return "ok"
 
