@@ -87,7 +87,7 @@ def hand_over(task, *args):
         QUEUES[settings.TASK_QUEUE](task, *args)
     except Exception as error:
         # Better a visitor who waits than a photo that nobody works on.
-        logger.error("%s does not take %s%r: %r", settings.TASK_QUEUE, task.__name__, args, error)
+        logger.error("%s does not take %s%r: %s", settings.TASK_QUEUE, task.__name__, args, error)
         run_now(task, *args)
 
 

@@ -19,7 +19,7 @@ def forgiving(name, missing):
                 return getattr(super(Forgiving, self), name)(*args, **kwargs)
             except self.troubles() as error:
                 Forgiving.rests_until = time.monotonic() + REST
-                logger.warning("going on without the cache for %s seconds: %r", REST, error)
+                logger.warning("going on without the cache for %s seconds: %s", REST, error)
         return missing(*args, **kwargs)
 
     return method

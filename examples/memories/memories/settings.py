@@ -179,6 +179,7 @@ elif TASK_QUEUE == "celery":
         CELERY_BROKER_TRANSPORT_OPTIONS = {
             "visibility_timeout": TASK_SECONDS + 60,
             "socket_connect_timeout": 2,
+            "socket_timeout": 5,
         }
     if DIGEST_SCHEDULE:
         from celery.schedules import crontab
