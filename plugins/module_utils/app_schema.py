@@ -111,6 +111,8 @@ def _process_rule(process: dict[str, Any], path: str, problems: Problems) -> Non
         if field in process and field not in known and (queue or "command" in process):
             does = ", ".join(name for name, other in QUEUES.items() if field in (*other.fields, "options"))
             problems.add(f"{path}.{field}", f"goes with the kinds {does} only")
+    if kind == "rq_cron" and "application" not in process:
+        problems.add(f"{path}.application", "is required: the module that registers RQ's schedule")
     if kind == "django_q" and len(process.get("queues", [])) > 1:
         problems.add(
             f"{path}.queues", "must be one: a cluster of Django-Q2 works on one queue; add a process"
@@ -475,7 +477,7 @@ PROCESS = Object(
         ),
         "concurrency": Int("tasks that one does at the same time (default: 1)", low=1, high=256),
         "application": Str(
-            "Celery's application (default: the package of the settings)",
+            "Celery's application (default: the package of the settings), or the module with RQ's schedule",
             pattern=rf"{MODULE}(:{MODULE})?",
             hint="must be a module, or module:name",
         ),

@@ -100,9 +100,14 @@ def _rq(process: Mapping[str, Any], context: Context) -> str:
     return _words("manage.py rqworker", queues, "--with-scheduler", _options(process))
 
 
+def _rq_cron(process: Mapping[str, Any], context: Context) -> str:
+    return _words("manage.py rqcron", shlex.quote(process.get("application", "")), _options(process))
+
+
 def _django_tasks(process: Mapping[str, Any], context: Context) -> str:
     queues = f"--queue-name {_quoted(process['queues'])}" if process.get("queues") else ""
-    return _words("manage.py db_worker", queues, _options(process))
+    # by itself it looks once a second
+    return _words("manage.py db_worker --interval 0.2", queues, _options(process))
 
 
 QUEUES = {
@@ -146,7 +151,7 @@ QUEUES = {
         fields=("concurrency",),
         memory=60,
         memory_each=2,
-        packages={"redis": "huey[redis]", "valkey": "huey[redis]", "database": "huey[peewee]"},
+        packages={"redis": "huey[redis]", "valkey": "huey[redis]", "database": "huey>=3.5"},
         killed="lost",
     ),
     "rq": Queue(
@@ -157,6 +162,15 @@ QUEUES = {
         memory=90,
         packages={"redis": "django-rq", "valkey": "django-rq"},
         killed="not run again: it is among the failed ones",
+    ),
+    "rq_cron": Queue(
+        "RQ's scheduler",
+        brokers=REDIS,
+        command=_rq_cron,
+        stop_timeout=20,
+        fields=("application",),
+        most=1,
+        memory=60,
     ),
     "django_tasks": Queue(
         "Django's tasks",

@@ -31,7 +31,8 @@ COMMANDS: list[tuple[dict[str, Any], bool, str]] = [
     ({"kind": "huey"}, False, "manage.py run_huey --workers 1 --no-periodic"),
     ({"kind": "rq", "queues": ["high", "low"]}, True, "manage.py rqworker high low --with-scheduler"),
     ({"kind": "rq"}, False, "manage.py rqworker default --with-scheduler"),
-    ({"kind": "django_tasks", "queues": ["a"], "options": "--interval 0.2"}, True, "manage.py db_worker --queue-name a --interval 0.2"),
+    ({"kind": "django_tasks", "queues": ["a"], "options": "--interval 1"}, True, "manage.py db_worker --interval 0.2 --queue-name a --interval 1"),
+    ({"kind": "rq_cron", "application": "blog.schedule"}, True, "manage.py rqcron blog.schedule"),
 ]  # fmt: skip
 
 
@@ -90,7 +91,8 @@ PAIRS = [(kind, broker) for kind in QUEUES for broker in (*BROKERS, "none")]
 
 @pytest.mark.parametrize(("kind", "broker"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def test_every_pair_is_taken_or_refused(kind: str, broker: str) -> None:
-    found = problems(app(broker=broker, processes={"queue": {"kind": kind}}), setup="worker")
+    process = {"kind": kind, **({"application": "blog.schedule"} if kind == "rq_cron" else {})}
+    found = problems(app(broker=broker, processes={"queue": process}), setup="worker")
     if broker in QUEUES[kind].brokers or not needs_broker(kind):
         assert found == []
     else:
@@ -109,6 +111,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"processes": {"q": {"kind": "django_q", "queues": ["a", "b"]}}}, "worker", "django_apps.blog.processes.q.queues: must be one"),
     ({"processes": {"q": {"kind": "celery", "queues": ["a; b"]}}}, "worker", "django_apps.blog.processes.q.queues[0]: must be the name of a queue"),
     ({"processes": {"q": {"kind": "celery", "options": "a; b"}}}, "worker", "django_apps.blog.processes.q.options: must be one command"),
+    ({"processes": {"q": {"kind": "rq_cron"}}}, "worker", "django_apps.blog.processes.q.application: is required"),
     ({"processes": {"q": {"kind": "celery_beat", "count": 2}}}, "worker", "django_apps.blog.processes.q.count: must be at most 1"),
     ({"processes": {"q": {"kind": "celery"}}}, "typical", "django_apps.blog.processes.q.kind: celery works with redis, valkey, rabbitmq; the app has no broker, and the typical setup has none of them: use worker or site"),
     ({"processes": {"q": {"kind": "django_tasks"}}, "database": "none"}, "worker", "django_apps.blog.processes.q.kind: django_tasks keeps its tasks in the database, and the app has none"),
