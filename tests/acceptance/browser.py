@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -178,9 +178,16 @@ def complaints(driver: Remote) -> list[str]:
     return [entry["message"] for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
 
 
-def check_upload(browser: Browser, album: Album, folder: Path, patience: float = 10) -> dict[str, Any]:
+def check_upload(
+    browser: Browser,
+    album: Album,
+    folder: Path,
+    patience: float = 10,
+    uploaded: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """A visitor makes an album and uploads a photo through the form, and waits for its thumbnail without reloading.
-    Returns whether the page said that it was still being worked on, and the seconds until it was seen."""
+    Returns whether the page said that it was still being worked on, and the seconds until it was seen. ``uploaded``
+    is called in between."""
     address = album.base.removeprefix("http://")
     file = folder / "sunset.png"
     file.write_bytes(picture())
@@ -198,6 +205,7 @@ def check_upload(browser: Browser, album: Album, folder: Path, patience: float =
         page.until(lambda it: re.search(r"/albums/\d+/$", it.current_url))
         states = driver.find_elements(By.CSS_SELECTOR, ".photos .state")
         processing = any("processing" in (state.get_attribute("class") or "") for state in states)
+        uploaded()
         WebDriverWait(driver, patience, poll_frequency=0.05).until(
             lambda it: it.execute_script(
                 "const image = document.querySelector('.photos img');"

@@ -181,6 +181,9 @@ elif TASK_QUEUE == "celery":
             "socket_connect_timeout": 2,
             "socket_timeout": 5,
         }
+    else:
+        # A task is handed over once the broker has it on its disk.
+        CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
     if DIGEST_SCHEDULE:
         from celery.schedules import crontab
 
