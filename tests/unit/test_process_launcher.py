@@ -254,7 +254,7 @@ def test_what_is_scheduled_does_not_wait_for_a_release() -> None:
     """A timer may be due before the first release is there; while it waited, it would miss all that follow."""
     environment = {key: value for key, value in os.environ.items() if key != "SUPERVISOR_GROUP_NAME"}
     done = subprocess.run(
-        [str(LAUNCHER), "no-such-app", "digest"],
+        ["sh", str(LAUNCHER), "no-such-app", "digest"],
         env=environment,
         capture_output=True,
         text=True,
