@@ -16,7 +16,8 @@ from ansible_collections.homeport.django.plugins.action.app_removal import (
 )
 
 NOTHING: dict[str, Any] = {
-    "paths": [], "files": [], "timers": [], "domains": [], "programs": [], "stores": [], "vhost": "", "processes": 0, "user": "", "release": "",
+    "paths": [], "files": [], "timers": [], "domains": [], "programs": [], "stores": [], "vhost": "", "processes": 0,
+    "user": "", "release": "",
     "revision": "", "database": {}, "databases": [], "kept": [], "role": False, "removed": {},
 }  # fmt: skip
 WEB = {

@@ -416,7 +416,7 @@ def test_nothing_is_removed_while_its_cache_is_declared(
 ) -> None:
     monkeypatch.setattr(removal_steps, "programs", lambda _app: [])
     monkeypatch.setattr(app, "stores", lambda: ["redis-server@blog-cache.service"])
-    with pytest.raises(DeployError, match="redis-server@blog-cache.service is still declared"):
+    with pytest.raises(DeployError, match=r"redis-server@blog-cache\.service is still declared"):
         removal_steps.remove(app, None, [])
     assert os.path.isdir(app.home)
 
