@@ -94,11 +94,11 @@ def rabbitmq(port, user, vhost):
             send((10, 11), able + short("PLAIN") + struct.pack(">I", len(login)) + login + short("en_US"))
             if frame(stream) != (10, 30):
                 continue
-            send((10, 31), struct.pack(">HIH", 0, 131072, 0))
+            send((10, 31), struct.pack(">HIH", 1, 131072, 0))
             send((10, 40), short(vhost) + short("") + b"\\0")
             if frame(stream) == (10, 41):
                 return True
-        except struct.error:  # it hung up
+        except (OSError, struct.error):  # it hung up
             continue
     return False
 
