@@ -307,10 +307,27 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
             "media": app["media"]["root"] if app["media"]["kind"] == "local" else "",
             "database": {key: app["database"].get(key, "") for key in ("engine", "name", "host", "managed")},
             "processes": {name: process["count"] for name, process in app["processes"].items()},
+            "kinds": {name: process.get("kind", "") for name, process in app["processes"].items()},
+            **{service: status_service(name, service, app[service]) for service in SERVICES},
             "schedules": {name: schedule["calendar"] for name, schedule in app["schedules"].items()},
         }
-        for app in apps.values()
+        for name, app in apps.items()
     ]
+
+
+def status_service(name: str, service: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """An app's cache or broker for status: which it is, and by which unit it runs where it is Homeport's."""
+    units = {
+        **{engine: f"{engine}-server@{name}-{service}" for engine in REDIS},
+        "memcached": f"memcached@{name}",
+        "rabbitmq": "rabbitmq-server",
+    }
+    return {
+        "engine": found["engine"],
+        "managed": found["managed"],
+        "host": "" if found["managed"] else found["host"],
+        "unit": units[found["engine"]] if found["managed"] else "",
+    }
 
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")

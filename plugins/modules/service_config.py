@@ -446,8 +446,11 @@ def apply_units(
         if unit not in units:
             done.append(unit)
             services.call("disable", "--now", unit)
-            # a timer whose file goes while it waits has failed in systemd's eyes, and the host with it
-            services.call("reset-failed", unit)
+            # a timer whose file goes while it waits has failed in systemd's eyes, and the host with it; what a timer
+            # starts is known to systemd for as long as its last run counts as failed
+            started = [f"{unit[: -len('.timer')]}.service"] if unit.endswith(".timer") else []
+            for gone in (unit, *started):
+                services.call("reset-failed", gone)
     for unit in units:
         found = services.states([unit]).get(unit, {})
         enabled, active = read_state(unit, found)

@@ -7,8 +7,12 @@ commands succeed for the app's own things where that can be tried (``check_the_a
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 Found = list[str]
 
@@ -31,8 +35,76 @@ class Attacker:
         return path
 
     def succeed(self, attempts: dict[str, str]) -> Found:
-        """Those of ``attempts`` (what it would mean: command) that work."""
-        return [what for what, command in attempts.items() if self.run(command).rc == 0]
+        """Those of ``attempts`` (what it would mean: command) that work; each in a shell of its own, at one go."""
+        lines = [
+            f"sh -c {shlex.quote(command)} >/dev/null 2>&1 </dev/null && echo {number}"
+            for number, command in enumerate(attempts.values())
+        ]
+        done = self.run("\n".join([*lines, "echo end"]))
+        *numbers, end = done.stdout.split()
+        assert end == "end", done.stderr
+        return [what for number, what in enumerate(attempts) if str(number) in numbers]
+
+
+# What a client of Redis or RabbitMQ without any library says. The passwords are those that the user who runs it
+# knows: none is in the arguments of a process, which others may see and the journal keeps.
+CLIENT = """
+import os, socket, struct, sys
+from urllib.parse import unquote, urlsplit
+
+def known():
+    addresses = [urlsplit(value) for name, value in os.environ.items() if name.endswith("_URL")]
+    found = [unquote(address.password) for address in addresses if address.password]
+    return ["", *dict.fromkeys([*found, os.environ["SECRET_KEY"]])]
+
+def redis(port, *words):
+    for password in known():
+        stream = socket.create_connection(("127.0.0.1", port), 5).makefile("rwb")
+        for line in (["AUTH", password], list(words)) if password else (list(words),):
+            stream.write(b"*%d\\r\\n" % len(line) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(w), w.encode()) for w in line))
+            stream.flush()
+            answer = stream.readline()
+        if answer and not answer.startswith(b"-"):
+            return True
+    return False
+
+def frame(stream):
+    kind, _channel, size = struct.unpack(">BHI", stream.read(7))
+    payload = stream.read(size + 1)
+    return struct.unpack(">HH", payload[:4]) if kind == 1 else (0, 0)
+
+def rabbitmq(port, user, vhost):
+    for password in [*known()[1:], "guest"]:
+        stream = socket.create_connection(("127.0.0.1", port), 5).makefile("rwb")
+        def send(numbers, payload):
+            payload = struct.pack(">HH", *numbers) + payload
+            stream.write(struct.pack(">BHI", 1, 0, len(payload)) + payload + b"\\xce")
+            stream.flush()
+        def short(text):
+            return bytes([len(text)]) + text.encode()
+        try:
+            stream.write(b"AMQP\\0\\0\\x09\\x01")
+            stream.flush()
+            assert frame(stream) == (10, 10)
+            login = f"\\0{user}\\0{password}".encode()
+            # else it keeps silent for three seconds before it hangs up
+            able = short("authentication_failure_close") + b"t\\x01"
+            able = short("capabilities") + b"F" + struct.pack(">I", len(able)) + able
+            able = struct.pack(">I", len(able)) + able
+            send((10, 11), able + short("PLAIN") + struct.pack(">I", len(login)) + login + short("en_US"))
+            if frame(stream) != (10, 30):
+                continue
+            send((10, 31), struct.pack(">HIH", 1, 131072, 0))
+            send((10, 40), short(vhost) + short("") + b"\\0")
+            if frame(stream) == (10, 41):
+                return True
+        except (OSError, struct.error):  # it hung up
+            continue
+    return False
+
+kind, port, *words = sys.argv[1:]
+sys.exit(0 if {"redis": redis, "rabbitmq": rabbitmq}[kind](int(port), *words) else 1)
+"""
 
 
 def sh_python(code: str, *arguments: str) -> str:
@@ -42,6 +114,11 @@ def sh_python(code: str, *arguments: str) -> str:
 def reach(path: str) -> str:
     """Connects to a unix socket."""
     return sh_python("import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])", path)
+
+
+def client(app: str, *words: str) -> str:
+    """A command to a server, with the passwords in the environment of ``app``."""
+    return f". /srv/{app}/config/env && {sh_python(CLIENT, *words)}"
 
 
 def usable(attacker: Attacker, paths: list[str], how: str) -> Found:
@@ -107,6 +184,8 @@ def sockets(attacker: Attacker) -> Found:
     listed = attacker.host.check_output("find /run -type s").split()
     known = {
         attacker.there(f"/run/homeport/{attacker.victim}.sock"),
+        # on which a new release is tried; it may last for a moment only (``tried``)
+        attacker.there(f"/run/homeport/{attacker.victim}/try.sock"),
         attacker.there("/run/supervisor.sock"),
         *(path for path in listed if path.startswith(f"/run/homeport/{attacker.victim}")),
     }
@@ -117,6 +196,110 @@ def sockets(attacker: Attacker) -> Found:
     )
 
 
+def listening(attacker: Attacker) -> Found:
+    """Finds the other app's processes listening where no folder keeps anybody out, as gunicorn's control socket
+    would in the home of a user."""
+    seen = attacker.host.check_output(f"runuser -u {attacker.victim} -- ss -Hxtlp").split("\n")
+    mine = [words for line in seen if "users:" in line for words in [line.split()] if words[1] == "LISTEN"]
+    public = f"/run/homeport/{attacker.victim}"
+    paths = {words[4] for words in mine}
+    assert f"{public}.sock" in paths, paths
+    return [
+        f"may find {path}, on which {attacker.victim} listens"
+        for path in sorted(paths)
+        if path != f"{public}.sock" and not path.startswith(f"{public}/")
+    ]
+
+
+def address(host: Any, app: str, name: str) -> Any:
+    """The parts of an address in an app's environment."""
+    return urlsplit(host.check_output(f'. /srv/{app}/config/env && printf %s "${{{name}:-}}"'))
+
+
+def services(attacker: Attacker) -> Found:
+    """Gets at the other app's cache and broker: by the network, by their sockets, by what is written of them."""
+    host, victim = attacker.host, attacker.victim
+    found: Found = []
+    for service in ("cache", "broker"):
+        where = address(host, victim, f"{service.upper()}_URL")
+        if where.scheme == "redis":
+            found += redis(attacker, service, str(where.port))
+        elif where.scheme == "amqp":
+            found += rabbitmq(attacker, str(where.port))
+        elif where.scheme == "pymemcache":
+            socket = attacker.there(where.path)
+            assert Attacker(host, victim, victim).run(reach(socket)).rc == 0, (
+                f"{victim} cannot reach {socket}"
+            )
+            found += attacker.succeed({f"connects to {socket}": reach(socket)})
+    return found
+
+
+def redis(attacker: Attacker, service: str, port: str) -> Found:
+    """Talks to the other app's instance without a password and with all that it knows itself."""
+    host, victim = attacker.host, attacker.victim
+    assert Attacker(host, victim, victim).run(client(victim, "redis", port, "PING")).rc == 0, f"no {service}"
+    found = attacker.succeed(
+        {
+            f"says {words} to the {service}": client(attacker.app, "redis", port, *words.split())
+            for words in (
+                "PING",
+                "KEYS *",
+                "INFO",
+                "SET intruder 1",
+                "CLIENT LIST",
+                "CONFIG GET *",
+                "FLUSHALL",
+            )
+        }
+    )
+    # nobody does, whose it may be: it is asked last, and as its owner
+    for who in (attacker, Attacker(host, victim, victim)):
+        found += who.succeed(
+            {f"{who.app} ends the {service}": client(who.app, "redis", port, "SHUTDOWN", "NOSAVE")}
+        )
+    name = f"{victim}-{service}"
+    server = "valkey" if host.file(f"/etc/valkey/valkey-{name}.conf").exists else "redis"
+    unit = f"{server}-server@{name}"
+    attacker.there(f"/etc/{server}/{server}-{name}.conf")
+    files = host.check_output(
+        f"find /etc/{server} /var/lib/{server}/{name} /run/{server}-{name} -name '*{name}*' -o -path '*{name}/*'"
+    ).split()
+    pid = host.check_output(f"systemctl show --value --property=MainPID {unit}")
+    assert int(pid) > 0
+    found += [
+        f"{what} {path}"
+        for how, what in (("R", "reads"), ("W", "writes"))
+        for path in usable(attacker, files, how)
+    ]
+    return found + attacker.succeed(
+        {
+            **{
+                f"{what} of {unit}": f"cat /proc/{pid}/{what} >/dev/null"
+                for what in ("environ", "cmdline", "status")
+            },
+            f"signals {unit}": f"kill -0 {pid}",
+            f"stops {unit}": f"systemctl --no-ask-password stop {unit}",
+        }
+    )
+
+
+def rabbitmq(attacker: Attacker, port: str) -> Found:
+    """Goes into the other app's virtual host, as itself, as that app, and as everybody."""
+    host, app, victim = attacker.host, attacker.app, attacker.victim
+    own = Attacker(host, victim, victim)
+    assert own.run(client(victim, "rabbitmq", port, victim, victim)).rc == 0, f"{victim} cannot log in"
+    cookie = attacker.there("/var/lib/rabbitmq/.erlang.cookie")
+    found = attacker.succeed(
+        {
+            f"opens {vhost} of RabbitMQ as {user}": client(app, "rabbitmq", port, user, vhost)
+            for user in (app, victim, "guest")
+            for vhost in (victim, "/")
+        }
+    )
+    return found + [f"reads {path}" for path in usable(attacker, [cookie], "R")]
+
+
 def processes(attacker: Attacker) -> Found:
     """Sees, reads and signals the other app's processes."""
     host = attacker.host
@@ -125,26 +308,28 @@ def processes(attacker: Attacker) -> Found:
     users = attacker.run("ps -eo user:32=").stdout.split()
     assert attacker.app in users
     found = [f"sees processes of {user}" for user in sorted(set(users) - {attacker.app})]
+    attempts = {}
     for pid in pids:
-        found += attacker.succeed(
-            {
-                f"{what} of process {pid}": f"cat /proc/{pid}/{what} >/dev/null"
-                for what in ("environ", "cmdline", "maps", "status", "mem")
-            }
-        )
-        found += attacker.succeed(
-            {
-                f"signals process {pid}": f"kill -0 {pid}",
-                f"is in /proc: {pid}": f"test -d /proc/{pid}",
-                f"changes the limits of {pid}": f"prlimit --pid {pid} --nofile=99:99",
-            }
-        )
-    return found
+        for what in ("environ", "cmdline", "maps", "status", "mem"):
+            attempts[f"{what} of process {pid}"] = f"cat /proc/{pid}/{what}"
+        attempts[f"signals process {pid}"] = f"kill -0 {pid}"
+        attempts[f"is in /proc: {pid}"] = f"test -d /proc/{pid}"
+        attempts[f"changes the limits of {pid}"] = f"prlimit --pid {pid} --nofile=99:99"
+    return found + attacker.succeed(attempts)
+
+
+def has_database(host: Any, app: str) -> bool:
+    """Whether an app's database is in the host's PostgreSQL."""
+    return bool(address(host, app, "DATABASE_URL").scheme == "postgres")
 
 
 def database(attacker: Attacker) -> Found:
     """Becomes the other app's role, or goes into its database as its own."""
     app, victim = attacker.app, attacker.victim
+    if not has_database(attacker.host, victim):
+        return []  # a file, which is among its files
+    own = Attacker(attacker.host, victim, victim).run(f"psql -X -d {victim} -c 'select 1'")
+    assert own.rc == 0, own.stderr
     return attacker.succeed(
         {
             f"connects to the database {victim} as {app}": f"psql -X -d {victim} -c 'select 1'",
@@ -191,8 +376,9 @@ def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
     ).split()
     found += [f"reads {path}" for path in usable(attacker, logs, "R")]
     units = attacker.run(
-        f"systemctl cat supervisor.service nginx.service '{attacker.victim}.*' 2>/dev/null; "
-        "systemctl show --property=Environment,ExecStart supervisor.service nginx.service; "
+        f"systemctl cat supervisor.service nginx.service '{attacker.victim}.*' '*@{attacker.victim}*' 2>/dev/null; "
+        "systemctl show --property=Environment,ExecStart supervisor.service nginx.service "
+        f"'*@{attacker.victim}*' rabbitmq-server.service; "
         "cat /etc/crontab /etc/cron.*/*"
     ).stdout
     return found + ["finds a secret in what systemd tells" for secret in secrets if secret in units]
@@ -206,8 +392,27 @@ def leftovers(attacker: Attacker) -> Found:
     return [f"reads {path}" for path in usable(attacker, listed, "R")]
 
 
-# Further things that a host may have for each app (a cache, a broker) add their attempts here.
-ATTEMPTS = (files, writing, sockets, processes, database, leftovers)
+# Further things that a host may have for each app add their attempts here.
+ATTEMPTS = (files, writing, sockets, listening, services, processes, database, leftovers)
+
+
+@contextmanager
+def tried(host: Any, apps: list[str]) -> Iterator[None]:
+    """Each app's live release as if it were a new one that is being tried."""
+    for app in apps:
+        host.check_output(
+            f"systemd-run --quiet --collect --unit=homeport-try-{app} -p User={app} -p Group={app} "
+            f"/usr/local/lib/homeport/gunicorn-try $(readlink -f /srv/{app}/current) /run/homeport/{app}/try.sock"
+        )
+    try:
+        for app in apps:
+            host.check_output(
+                f"for _ in $(seq 100); do [ -S /run/homeport/{app}/try.sock ] && exit 0; sleep 0.1; done; exit 1"
+            )
+        yield
+    finally:
+        for app in apps:
+            host.run(f"systemctl stop homeport-try-{app}")
 
 
 def check_the_attacker_is_able(host: Any, app: str) -> None:
@@ -217,9 +422,10 @@ def check_the_attacker_is_able(host: Any, app: str) -> None:
         f"cat /srv/{app}/config/env /srv/{app}/current/config/env",
         f"ls /srv/{app}/current/src/. /srv/{app}/shared/data/.",
         reach(f"/run/homeport/{app}.sock"),
+        reach(f"/run/homeport/{app}/try.sock"),
         f"cat /proc/$(pgrep -u {app} -o)/environ",
         f"kill -0 $(pgrep -u {app} -o)",
-        f"psql -X -d {app} -c 'select 1'",
+        *([f"psql -X -d {app} -c 'select 1'"] if has_database(host, app) else []),
     ):
         done = own.run(command)
         assert done.rc == 0, (command, done.stderr)
@@ -227,18 +433,26 @@ def check_the_attacker_is_able(host: Any, app: str) -> None:
 
 def secrets_of(host: Any, app: str) -> tuple[str, ...]:
     """Values of the app's environment that nobody else may know."""
-    text = host.check_output(f'. /srv/{app}/config/env && printf \'%s\\n\' "$SECRET_KEY" "${{PGPASSWORD:-}}"')
-    return tuple(line for line in text.split("\n") if len(line) >= 8)
+    script = "import json, os; print(json.dumps(dict(os.environ)))"
+    environment = json.loads(host.check_output(f"set -a; . /srv/{app}/config/env; {sh_python(script)}"))
+    urls = [urlsplit(value).password for name, value in environment.items() if name.endswith("_URL")]
+    found = [
+        environment["SECRET_KEY"],
+        environment.get("PGPASSWORD", ""),
+        *(unquote(url or "") for url in urls),
+    ]
+    return tuple(dict.fromkeys(value for value in found if len(value) >= 8))
 
 
 def check_isolation(host: Any, apps: list[str]) -> None:
     """Each app tries everything on each other one."""
-    for app in apps:
-        check_the_attacker_is_able(host, app)
-        for victim in apps:
-            if victim == app:
-                continue
-            attacker = Attacker(host, app, victim)
-            found = [text for attempt in ATTEMPTS for text in attempt(attacker)]
-            found += settings(attacker, secrets_of(host, victim))
-            assert not found, f"{app} against {victim}: {'; '.join(found)}"
+    with tried(host, apps):
+        for app in apps:
+            check_the_attacker_is_able(host, app)
+            for victim in apps:
+                if victim == app:
+                    continue
+                attacker = Attacker(host, app, victim)
+                found = [text for attempt in ATTEMPTS for text in attempt(attacker)]
+                found += settings(attacker, secrets_of(host, victim))
+                assert not found, f"{app} against {victim}: {'; '.join(found)}"

@@ -301,7 +301,11 @@ def test_units_come_and_go(files: Set) -> None:
     assert {"one.timer", "two.timer"} <= files.host.active
     assert files.run(A, units=["one.timer", "two.timer"])["changed"] is False
     assert files.run(A, units=["two.timer"])["changed"]
-    assert files.host.commands == ["systemctl disable --now one.timer", "systemctl reset-failed one.timer"]
+    assert files.host.commands == [
+        "systemctl disable --now one.timer",
+        "systemctl reset-failed one.timer",
+        "systemctl reset-failed one.service",
+    ]
     assert "one.timer" not in files.host.active
 
 
