@@ -7,10 +7,10 @@ from tests.acceptance.album import Album, picture
 from tests.acceptance.under_load import wait_for
 
 
-def upload(album: Album) -> str:
+def upload(album: Album, image: bytes = b"") -> str:
     """Sends a photo; the address that tells how far it is."""
     path = album.new_album("For a worker")
-    album.upload(path, picture(300, 200))
+    album.upload(path, image or picture(300, 200))
     page = album.get(path).text
     photo = re.search(r'"(/photos/\d+/)"', page)
     assert photo, page
