@@ -167,7 +167,7 @@ class SettingsTests(SimpleTestCase):
             got["CELERY_BROKER_TRANSPORT_OPTIONS"]["visibility_timeout"], got["CELERY_TASK_TIME_LIMIT"]
         )
         got = settings(TASK_QUEUE="celery", BROKER_URL="amqp://h")
-        self.assertNotIn("CELERY_BROKER_TRANSPORT_OPTIONS", got)
+        self.assertEqual(got["CELERY_BROKER_TRANSPORT_OPTIONS"], {"confirm_publish": True})
 
     def test_files_and_the_rest(self):
         got = settings(
