@@ -71,7 +71,8 @@ class App:
 
     def leftovers(self) -> list[str]:
         """Folders and files that no role removes, since others than the role have written into them."""
-        found = [f"{RUNTIME}/{self.name}", f"{RUNTIME}/{self.name}.sock"]
+        # systemd itself leaves Memcached's folder when the unit's file goes together with the last instance
+        found = [f"{RUNTIME}/{self.name}", f"{RUNTIME}/{self.name}.sock", f"/run/memcached-{self.name}"]
         if self.is_ours():
             for pattern in (
                 f"/var/log/nginx/{self.name}.access.log*",

@@ -19,7 +19,7 @@ CACHE = "redis-server@counter-cache"
 # A copy of notes that has everything that an app can have of its own, and a schedule that fails.
 DIARY = {
     "domains": ["diary.example"],
-    "cache": "redis",
+    "cache": "memcached",
     "broker": "redis",
     "schedules": {"fails": {"command": "sh -c 'exit 3'", "calendar": "yearly"}},
 }
@@ -132,16 +132,16 @@ def test_an_app_comes_changes_and_goes_and_the_others_notice_nothing(
     assert done.status == 0, done.output
     assert running(host) == before
     assert status(album, "diary.example") == 200
-    brokers = ["redis-server@diary-broker", "redis-server@diary-cache"]
-    pids = {unit: main_pid(host, unit) for unit in brokers}
+    own = {unit: main_pid(host, unit) for unit in ("redis-server@diary-broker", "memcached@diary")}
+    assert all(pid.strip("0") for pid in own.values()), own
     check_isolation(host, ["diary", "counter"])
 
-    # another domain, and a setting: the cache itself stays
+    # another domain, and a setting: its own cache and broker go on, too
     changed = {**diary, "domains": ["journal.example"], "env": {"MOTTO": "something else"}}
     done = operator.run("multi_app", apps={**apps, "diary": changed})
     assert done.status == 0, done.output
     assert running(host) == before
-    assert {unit: main_pid(host, unit) for unit in brokers} == pids
+    assert {unit: main_pid(host, unit) for unit in own} == own
     assert status(album, "journal.example") == 200
     check_refused(album, "diary.example")
 
@@ -155,7 +155,7 @@ def test_an_app_comes_changes_and_goes_and_the_others_notice_nothing(
     done = operator.run("remove_app", *options, apps={**apps, "diary": changed})
     assert done.status == 0, done.output
     assert running(host) == before
-    assert "redis-server@diary-broker" in done.output
+    assert "redis-server@diary-broker, memcached@diary" in done.output
     check_refused(album, "journal.example")
     # sudo remembers for a while whom it has turned away
     kept = "-path '/var/backups/*' -o -path /var/lib/homeport/deploys/diary.jsonl -o -path /run/sudo"
