@@ -9,6 +9,9 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.app_services import (
+    unavailable as unavailable_services,
+)
 from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
 from ansible_collections.homeport.django.plugins.module_utils.budget import budget
@@ -46,6 +49,11 @@ def memory_budget(apps: Any, memory_mb: Any, services: Any) -> dict[str, Any]:
     return {"verdict": found.verdict, "table": found.table()}
 
 
+def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
+    """What a host is to serve that its distribution does not have."""
+    return unavailable_services(apps, services, facts)
+
+
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them."""
     found: dict[str, str] = {}
@@ -79,6 +87,7 @@ class FilterModule:
             "nginx_name": wiring.nginx_name,
             "without": without,
             "failed_apps": failed_apps,
+            "unavailable": unavailable,
             "memory_budget": memory_budget,
             "notifications": wiring.notifications,
             "local_apps": wiring.local_apps,

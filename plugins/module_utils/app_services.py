@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -211,3 +211,35 @@ def services_environment(name: str, services: Mapping[str, Values]) -> dict[str,
             result["REDIS_URL"] = service["url"]
             result.update({key: str(service[field]) for key, field in names.items() if service[field]})
     return result
+
+
+# First versions of the distributions that have a server, and a Redis that Celery can use (6.2).
+FIRST = {
+    "valkey": {"debian": (13,), "ubuntu": (24, 4)},
+    "celery": {"debian": (12,), "ubuntu": (24, 4)},
+}
+
+
+def unavailable(apps: Mapping[str, Values], services: Iterable[str], facts: Values) -> list[str]:
+    """What a host is to serve that its distribution does not have."""
+    version = tuple(int(part) for part in re.findall(r"\d+", str(facts.get("version", ""))))
+    system = f"{facts.get('distribution', '')} {facts.get('version', '')}".strip()
+
+    def missing(what: str) -> bool:
+        return version < FIRST[what].get(str(facts.get("distribution", "")), (0,))
+
+    problems = []
+    for name, app in apps.items():
+        for service in SERVICES:
+            if service not in services or not app[service]["managed"]:
+                continue
+            engine = app[service]["engine"]
+            if engine == "valkey" and missing("valkey"):
+                problems.append(f"django_apps.{name}.{service}: {system} has no Valkey; use redis")
+            elif service == "broker" and engine == "redis" and missing("celery"):
+                if "celery" in kinds_of(app["processes"]):
+                    problems.append(
+                        f"django_apps.{name}.broker: Celery needs Redis 6.2 or newer, which {system} does not have; "
+                        "use rabbitmq"
+                    )
+    return problems

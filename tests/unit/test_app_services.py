@@ -5,7 +5,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import wiring
-from ansible_collections.homeport.django.plugins.module_utils.app_services import engine_of, service_port
+from ansible_collections.homeport.django.plugins.module_utils.app_services import (
+    engine_of,
+    service_port,
+    unavailable,
+)
 from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
 
 from tests.unit.support import CANARY, SECRET, app, resolved
@@ -135,3 +139,26 @@ def test_packages_of_an_overlay() -> None:
     assert wiring.queue_apps({"blog": found}, "celery")["blog"]["broker"] == "rabbitmq"
     assert wiring.queue_apps({"blog": found}, "django_tasks")["blog"]["broker"] == "database"
     assert not wiring.queue_apps({"blog": resolved(setup="site", processes=processes)}, "celery")
+
+
+@pytest.mark.parametrize(
+    ("fields", "distribution", "version", "found"),
+    [
+        ({"cache": "valkey"}, "debian", "12", 1),
+        ({"cache": "valkey"}, "debian", "13", 0),
+        ({"cache": "valkey", "broker": "valkey"}, "ubuntu", "22.04", 2),
+        ({"cache": "valkey"}, "ubuntu", "24.04", 0),
+        ({"processes": {"q": {"kind": "celery"}}}, "ubuntu", "22.04", 1),
+        ({"processes": {"q": {"kind": "celery"}}, "broker": "rabbitmq"}, "ubuntu", "22.04", 0),
+        ({"processes": {"q": {"kind": "rq"}}}, "ubuntu", "22.04", 0),
+        ({"processes": {"q": {"kind": "celery"}}}, "debian", "12", 0),
+        ({"cache": {"url": "redis://h"}}, "ubuntu", "22.04", 0),
+    ],
+)
+def test_what_a_distribution_does_not_have(
+    fields: dict[str, Any], distribution: str, version: str, found: int
+) -> None:
+    apps = {"blog": resolved(setup="site", **fields)}
+    facts = {"distribution": distribution, "version": version}
+    assert len(unavailable(apps, ["cache", "broker"], facts)) == found
+    assert unavailable(apps, [], facts) == []
