@@ -230,16 +230,14 @@ def unavailable(apps: Mapping[str, Values], services: Iterable[str], facts: Valu
 
     problems = []
     for name, app in apps.items():
-        for service in SERVICES:
-            if service not in services or not app[service]["managed"]:
-                continue
+        for service in [found for found in SERVICES if found in services and app[found]["managed"]]:
             engine = app[service]["engine"]
+            celery = service == "broker" and engine == "redis" and "celery" in kinds_of(app["processes"])
             if engine == "valkey" and missing("valkey"):
                 problems.append(f"django_apps.{name}.{service}: {system} has no Valkey; use redis")
-            elif service == "broker" and engine == "redis" and missing("celery"):
-                if "celery" in kinds_of(app["processes"]):
-                    problems.append(
-                        f"django_apps.{name}.broker: Celery needs Redis 6.2 or newer, which {system} does not have; "
-                        "use rabbitmq"
-                    )
+            elif celery and missing("celery"):
+                problems.append(
+                    f"django_apps.{name}.broker: Celery needs Redis 6.2 or newer, which {system} does not have; "
+                    "use rabbitmq"
+                )
     return problems
