@@ -110,9 +110,10 @@ def test_no_app_gets_at_another(host: Any) -> None:
 
 def test_more_than_the_host_holds_is_refused(operator: Operator, host: Any, apps: dict[str, Any]) -> None:
     before = running(host)
-    done = operator.run(
-        "multi_app", apps={name: {**app, "web": {"workers": 256}} for name, app in apps.items()}
-    )
+    # more than any machine has that this may run on
+    crowd = {f"more{number}": {"command": "sleep 9", "count": 100} for number in range(100)}
+    greedy = {"web": {"workers": 256}, "processes": crowd}
+    done = operator.run("multi_app", apps={name: {**app, **greedy} for name, app in apps.items()})
     assert done.status != 0
     assert done.changed == 0, done.output
     text = " ".join(done.output.split())
