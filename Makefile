@@ -49,10 +49,14 @@ format: $(BIN)/ansible  ## let ruff format the Python
 # No address of a package index gets into the pins.
 COMPILE := UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header
+# Those that others must agree with come first.
+DEMO_PINS := requirements requirements-rq $(addprefix requirements-,django_q celery huey django_tasks redis memcached test)
 .PHONY: lock
-lock: $(BIN)/ansible  ## take newer versions into requirements/*.txt (upgrade=--upgrade)
+lock: $(BIN)/ansible  ## take newer versions into the pins, the demo's too (upgrade=--upgrade)
 	cd requirements && for name in run dev; do \
 		$(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) $$name.in --output-file $$name.txt; done
+	cd examples/memories && for name in $(DEMO_PINS); do \
+		$(subst $(BIN),../../$(BIN),$(COMPILE)) $(upgrade) $$name.in --output-file $$name.txt || exit; done
 
 .PHONY: clean
 clean:  ## remove servers, images, .venv and .cache

@@ -19,7 +19,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".collections"))
 
-from ansible_collections.homeport.django.plugins.module_utils import app_schema, apps, schema  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils import app_schema, queues, schema, setups  # noqa: E402
 
 Row = tuple[str, str, str, str]
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -115,12 +115,36 @@ def meaning(field: schema.Field) -> str:
     return field.doc or (field.item.doc if isinstance(field, schema.List) else "")
 
 
-def setups() -> str:
+def table_of_setups() -> str:
     """What each setup gives an app that does not say."""
-    lines = ["| setup | nginx in front | database | static files |", "|---|---|---|---|"]
-    for name, setup in apps.SETUPS.items():
-        choices = [", ".join([f"**{found[0]}**", *found[1:]]) for found in (setup.databases, setup.static)]
-        lines.append(f"| {name} | {'yes' if setup.proxy else 'no'} | {choices[0]} | {choices[1]} |")
+    lines = [
+        "| setup | nginx in front | database | static files | cache | broker |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, setup in setups.SETUPS.items():
+        found = (setup.databases, setup.static, setup.caches)
+        choices = [", ".join([f"**{first}**", *rest]) for first, *rest in found]
+        cells = ["yes" if setup.proxy else "no", *choices, ", ".join(setup.brokers)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_queues() -> str:
+    """What goes with what, and what a stop and a kill mean."""
+    lines = [
+        "| `kind` | queue | brokers | `stop_signal` | `stop_timeout` | fields | a task whose worker is killed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, queue in queues.QUEUES.items():
+        fields = ", ".join(code(field) for field in (*queue.fields, "options"))
+        cells = [
+            code(name),
+            queue.title,
+            ", ".join(queue.brokers),
+            queue.stop_signal,
+            f"{queue.stop_timeout} s",
+        ]
+        lines.append(f"| {' | '.join([*cells, fields, queue.killed])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -130,13 +154,14 @@ def rendered(path: Path) -> str:
         "variables": lambda: variables(path.parent),
         "app": lambda: fields(app_schema.APP),
         "vault": lambda: fields(app_schema.SECRETS),
-        "setups": setups,
+        "setups": table_of_setups,
+        "queues": table_of_queues,
     }
     return PART.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", path.read_text())
 
 
 def pages() -> list[Path]:
-    return [*sorted(ROOT.glob("roles/*/README.md")), ROOT / "docs/apps.md"]
+    return [*sorted(ROOT.glob("roles/*/README.md")), ROOT / "docs/apps.md", ROOT / "docs/workers.md"]
 
 
 def main() -> None:

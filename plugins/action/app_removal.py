@@ -86,7 +86,7 @@ def checked(app: Any, declared: list[str]) -> str:
 
 def known(found: Found) -> bool:
     """Whether a host has something that Homeport made for the app, or had it. A database alone is not enough."""
-    keys = ("paths", "files", "programs", "user", "removed")
+    keys = ("paths", "files", "programs", "stores", "user", "removed")
     return any(entry.get(key) for entry in found.values() for key in keys)
 
 
@@ -126,6 +126,8 @@ def described(app: str, found: Found, missing: list[str], dump: str) -> list[str
             "processes": entry["programs"]
             or ([f"{entry['processes']} running"] if entry["processes"] else []),
             "timers": entry["timers"],
+            "cache, broker": [unit.removesuffix(".service") for unit in entry["stores"]],
+            "RabbitMQ": [f"the virtual host and the user {entry['vhost']}"] if entry["vhost"] else [],
             "folders": [f"{path['path']} ({human(path['bytes'])})" for path in entry["paths"]],
             "files": entry["files"],
             "user": [entry["user"]] if entry["user"] else [],

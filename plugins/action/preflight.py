@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -12,8 +13,11 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.apps import SETUPS, check
+from ansible_collections.homeport.django.plugins.module_utils.app_services import broker_engine, cache_engine
+from ansible_collections.homeport.django.plugins.module_utils.apps import check
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
 
 try:  # where a value stands: ansible-core 2.19 and later know
     from ansible._internal._datatag._tags import Origin
@@ -49,7 +53,9 @@ class ActionModule(ActionBase):
             problems += check(apps, vault, secret, "site")
         else:
             problems += check(apps, vault, secret, setup)
-            problems += topology(apps, vault, task_vars.get("groups", {}), setup)
+            groups = task_vars.get("groups", {})
+            problems += topology(apps, vault, groups, setup)
+            problems += exposed(groups, task_vars.get("hostvars", {}))
         deploys = boolean(self._task.args.get("deploys", True))
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         if deploys:
@@ -71,26 +77,64 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
         problems.append(
             "inventory: the group app_servers has no host; name there the hosts that run the apps"
         )
-    if setup not in SETUPS or groups.get("database_servers") or not isinstance(apps, Mapping):
+    if setup not in SETUPS or not isinstance(apps, Mapping):
         return problems
-    default = SETUPS[setup].databases[0]
+    shape = SETUPS[setup]
     for name, app in apps.items():
         if not isinstance(app, Mapping):
             continue
-        database = app.get("database") or {}
-        if not isinstance(database, (str, Mapping)):
-            continue
-        engine = database if isinstance(database, str) else database.get("engine")
         secrets = vault.get(name) if isinstance(vault, Mapping) else None
-        elsewhere = (isinstance(database, Mapping) and database.get("url")) or "database_url" in (
-            secrets or {}
-        )
-        if not elsewhere and (engine or default) == "postgres":
-            problems.append(
-                f"django_apps.{name}.database: is postgres, but the inventory's group database_servers has "
-                "no host; name one there (it may be the app's own), or set the app's database.url"
-            )
+        plain_app = {key: _long(app.get(key)) for key in ("database", "cache", "broker")}
+        processes = app.get("processes")
+        plain_app["processes"] = processes if isinstance(processes, Mapping) else {}
+        known = secrets if isinstance(secrets, Mapping) else {}
+        database = plain_app["database"].get("engine", shape.databases[0])
+        elsewhere = "url" in plain_app["database"] or "database_url" in known
+        wanted = {
+            "database": ("database_servers", "" if elsewhere or database != "postgres" else database),
+            "cache": ("cache_servers", cache_engine(plain_app, known, shape)),
+            "broker": ("broker_servers", broker_engine(plain_app, known, shape)),
+        }
+        for service, (group, engine) in wanted.items():
+            if "url" in plain_app[service] or f"{service}_url" in known or engine in ("", "none", "database"):
+                continue
+            if not groups.get(group):
+                problems.append(
+                    f"django_apps.{name}.{service}: is {engine}, but the inventory's group {group} has no host; "
+                    f"name one there (it may be the app's own), or set the app's {service}.url"
+                )
+            elif engine == "memcached" and groups.get("app_servers") != groups[group][:1]:
+                problems.append(
+                    f"django_apps.{name}.cache: memcached is reached through a socket on the host that the app runs "
+                    "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
+                )
     return problems
+
+
+def exposed(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
+    """Caches and brokers that other hosts reach under a public address: what passes there is not encrypted."""
+    problems = []
+    for group in ("cache_servers", "broker_servers"):
+        for host in list(groups.get(group) or [])[:1]:
+            address = host_address(hosts.get(host) or {"inventory_hostname": host})
+            if [other for other in groups.get("app_servers") or [] if other != host] and _is_public(address):
+                problems.append(
+                    f"inventory: {host} of the group {group} is known to the app servers by a public address; set "
+                    "its homeport_address to one in a private network, or put it on the apps' own host"
+                )
+    return problems
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
+
+
+def _long(value: Any) -> Mapping[str, Any]:
+    """A service that may be given by its engine alone."""
+    return value if isinstance(value, Mapping) else {"engine": value} if isinstance(value, str) else {}
 
 
 def absolute(base: str, path: str) -> str:

@@ -9,8 +9,12 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.app_services import (
+    unavailable as unavailable_services,
+)
 from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
+from ansible_collections.homeport.django.plugins.module_utils.budget import budget
 
 
 def plain(value: Any) -> Any:
@@ -39,6 +43,17 @@ def without(mapping: Any, *keys: str) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if key not in keys}
 
 
+def memory_budget(apps: Any, memory_mb: Any, services: Any) -> dict[str, Any]:
+    """Whether what a host is to run has room in its memory: verdict (ok, tight or over) and a table."""
+    found = budget(apps, int(memory_mb), services)
+    return {"verdict": found.verdict, "table": found.table()}
+
+
+def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
+    """What a host is to serve that its distribution does not have."""
+    return unavailable_services(apps, services, facts)
+
+
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them."""
     found: dict[str, str] = {}
@@ -60,6 +75,10 @@ class FilterModule:
             "shell_exports": wiring.shell_exports,
             "postgres_databases": wiring.postgres_databases,
             "postgres_clients": wiring.postgres_clients,
+            "redis_app_instances": wiring.redis_app_instances,
+            "memcached_app_instances": wiring.memcached_app_instances,
+            "rabbitmq_app_vhosts": wiring.rabbitmq_app_vhosts,
+            "queue_apps": wiring.queue_apps,
             "python_literal": wiring.python_literal,
             "gunicorn_apps": wiring.gunicorn_apps,
             "whitenoise_apps": wiring.whitenoise_apps,
@@ -68,6 +87,8 @@ class FilterModule:
             "nginx_name": wiring.nginx_name,
             "without": without,
             "failed_apps": failed_apps,
+            "unavailable": unavailable,
+            "memory_budget": memory_budget,
             "notifications": wiring.notifications,
             "local_apps": wiring.local_apps,
             "release_specs": wiring.release_specs,

@@ -9,6 +9,7 @@ import re
 import shlex
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.queues import QUEUES
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Bool,
     Choice,
@@ -97,6 +98,27 @@ def check_argv(command: object, path: str, problems: Problems) -> None:
 
 def _process_rule(process: dict[str, Any], path: str, problems: Problems) -> None:
     check_argv(process.get("command"), f"{path}.command", problems)
+    if "options" in process:
+        check_argv(process["options"], f"{path}.options", problems)
+    if ("kind" in process) == ("command" in process):
+        found = "not both" if "kind" in process else "found none"
+        problems.add(path, f"needs exactly one of command, kind ({found})")
+        return
+    kind = process.get("kind")
+    queue = QUEUES.get(kind) if isinstance(kind, str) else None
+    known = ("options", *queue.fields) if queue else ()
+    for field in ("options", *QUEUE_FIELDS):
+        if field in process and field not in known and (queue or "command" in process):
+            does = ", ".join(name for name, other in QUEUES.items() if field in (*other.fields, "options"))
+            problems.add(f"{path}.{field}", f"goes with the kinds {does} only")
+    if kind == "rq_cron" and "application" not in process:
+        problems.add(f"{path}.application", "is required: the module that registers RQ's schedule")
+    if kind == "django_q" and len(process.get("queues", [])) > 1:
+        problems.add(
+            f"{path}.queues", "must be one: a cluster of Django-Q2 works on one queue; add a process"
+        )
+    if queue and queue.most and isinstance(process.get("count"), int) and process["count"] > queue.most:
+        problems.add(f"{path}.count", f"must be at most {queue.most}: there is one on all hosts together")
 
 
 def _env_source_rule(value: dict[str, Any], path: str, problems: Problems) -> None:
@@ -207,19 +229,48 @@ DATABASE = Object(
 )
 
 
-def _service(doc: str) -> Object:
-    return Object(
-        {
-            "engine": Choice(["none"], doc="no such service"),
-            "url": Str(
-                "address of a service that exists already; with a password it belongs in vault_django_apps"
-            ),
-        },
-        short="engine",
-        doc=doc,
-        rule=_engine_or_url,
-        default={},
-    )
+CACHE = Object(
+    {
+        "engine": Choice(
+            ["redis", "valkey", "memcached", "none"], doc="what keeps it (default: what the setup has)"
+        ),
+        "url": Str(
+            "address of a cache that exists already; with a password it goes to the vault's cache_url"
+        ),
+        "memory": Int(
+            "MiB after which it drops what was used least recently", low=8, high=1 << 20, default=64
+        ),
+        "port": Int(
+            "TCP port of a Redis or Valkey (default: made from the app's name)", low=1024, high=65535
+        ),
+    },
+    short="engine",
+    doc="the app's cache, which no other app can reach",
+    rule=_engine_or_url,
+    default={},
+)
+
+BROKER = Object(
+    {
+        "engine": Choice(
+            ["redis", "valkey", "rabbitmq", "database", "none"],
+            doc="what hands out the tasks (default: what the app's processes and the setup have)",
+        ),
+        "url": Str(
+            "address of a broker that exists already; with a password it goes to the vault's broker_url"
+        ),
+        "memory": Int(
+            "MiB after which Redis or Valkey takes no more tasks", low=8, high=1 << 20, default=128
+        ),
+        "port": Int(
+            "TCP port of a Redis or Valkey (default: made from the app's name)", low=1024, high=65535
+        ),
+    },
+    short="engine",
+    doc="the broker of the app's task queues, which no other app can reach",
+    rule=_engine_or_url,
+    default={},
+)
 
 
 STATIC = Object(
@@ -270,6 +321,11 @@ WEB = Object(
             "seconds that requests under way may take after a switch", low=1, high=80, default=30
         ),
         "max_requests": Int("requests after which a worker is replaced; 0 is never", high=10**9, default=0),
+        "memory": Int(
+            "MiB of memory from which on a worker is replaced once it has answered (default: never)",
+            low=64,
+            high=1 << 22,
+        ),
         "port": Int("TCP port where no nginx stands in front", low=1, high=65535, default=80),
         "gunicorn": Map(
             Scalar(),
@@ -404,22 +460,42 @@ MAINTENANCE = Object(
     default={},
 )
 
+QUEUE_FIELDS = tuple(dict.fromkeys(field for queue in QUEUES.values() for field in queue.fields))
 PROCESS_NAME = r"(?!web$)[a-z][a-z0-9_-]{0,30}"
 PROCESS_NAME_HINT = f"{APP_NAME_HINT}; web is the app itself"
 
 PROCESS = Object(
     {
-        "command": Str(
-            "the command, run in the project with the virtual environment first on the path", required=True
-        ),
+        "command": Str("the command, run in the project with the virtual environment first on the path"),
+        "kind": Choice(list(QUEUES), doc="instead of a command: a worker or scheduler of this task queue"),
         "count": Int("how many run on each host", low=0, high=100, default=1),
+        "queues": List(
+            Str("a queue", pattern=r"[A-Za-z0-9][\w.:-]{0,100}", hint="must be the name of a queue"),
+            doc="names of the queues it works on (default: the queue's own default)",
+            unique=True,
+            least=1,
+        ),
+        "concurrency": Int("tasks that one does at the same time (default: 1)", low=1, high=256),
+        "application": Str(
+            "Celery's application (default: the package of the settings), or the module with RQ's schedule",
+            pattern=rf"{MODULE}(:{MODULE})?",
+            hint="must be a module, or module:name",
+        ),
+        "options": Str("further arguments for the queue's own command"),
         "stop_signal": Choice(
             ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"],
-            doc="signal that asks it to finish",
-            default="TERM",
+            doc="signal that asks it to finish (default: TERM, or what the kind needs)",
         ),
         "stop_timeout": Int(
-            "seconds it may take to finish before it is killed", low=1, high=86400, default=60
+            "seconds it may take to finish before it is killed (default: 60, or what the kind needs)",
+            low=1,
+            high=86400,
+        ),
+        "memory": Int(
+            "MiB that it and its children may use together; above, it is asked to stop and started again "
+            "(default: no limit)",
+            low=32,
+            high=1 << 22,
         ),
     },
     short="command",
@@ -468,6 +544,28 @@ PROXY = Object(
         "extra": Str("further nginx directives for the app's server block", multiline=True, default=""),
     },
     doc="how nginx stands in front of the app",
+    default={},
+)
+
+LIMITS = Object(
+    {
+        "processes": Int(
+            "processes and threads that the app's user may have at a time on each host",
+            low=32,
+            high=100000,
+            default=512,
+        ),
+        "memory": Int(
+            "MiB that any one of its processes may allocate (default: no limit)", low=64, high=1 << 22
+        ),
+        "database_connections": Int(
+            "connections that the app may have to its database, from all hosts together",
+            low=4,
+            high=10000,
+            default=100,
+        ),
+    },
+    doc="what one app may take, so that the others still get theirs",
     default={},
 )
 
@@ -527,8 +625,8 @@ APP = Object(
         "hooks": HOOKS,
         "notify": NOTIFY,
         "database": DATABASE,
-        "cache": _service("the cache"),
-        "broker": _service("the broker of the task queues"),
+        "cache": CACHE,
+        "broker": BROKER,
         "static": STATIC,
         "media": MEDIA,
         "shared": List(
@@ -540,6 +638,7 @@ APP = Object(
         "health": HEALTH,
         "maintenance": MAINTENANCE,
         "proxy": PROXY,
+        "limits": LIMITS,
         "processes": Map(
             PROCESS, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="long-running commands", default={}
         ),
@@ -580,6 +679,14 @@ SECRETS = Object(
         "database_url": Str("address of a database that exists already"),
         "cache_url": Str("address of a cache that exists already"),
         "broker_url": Str("address of a broker that exists already"),
+        **{
+            f"{service}_password": Str(
+                f"password of the app's own {service} (default: derived)",
+                pattern=r"[\x21-\x7e]{16,}",
+                hint="must be at least 16 printable characters",
+            )
+            for service in ("cache", "broker")
+        },
         "notify_url": Str(
             "address that the outcome of a deploy is posted to",
             pattern=r"https?://[^\s]+",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -22,10 +21,24 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
     RESERVED_NAMES,
     SECRETS,
 )
+from ansible_collections.homeport.django.plugins.module_utils.app_services import (
+    check_ports,
+    check_services,
+    in_url,
+    resolve_services,
+    services_environment,
+)
 from ansible_collections.homeport.django.plugins.module_utils.derive import (
     SHORTEST_SECRET,
     derive,
     derive_long,
+)
+from ansible_collections.homeport.django.plugins.module_utils.queues import (
+    QUEUES,
+    REDIS,
+    kinds_of,
+    needs_broker,
+    worker,
 )
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Problems,
@@ -33,6 +46,7 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     printable,
     type_name,
 )
+from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup
 
 APPS_HOME = "/srv"
 SOCKETS = "/run/homeport"
@@ -40,26 +54,6 @@ LOGS = "/var/log/homeport"
 POSTGRES_SOCKET = "/var/run/postgresql"
 POSTGRES_PORT = 5432
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a setup of the article has, and so what an app gets when it does not say."""
-
-    proxy: bool
-    databases: tuple[str, ...]
-    static: tuple[str, ...]
-
-
-SETUPS = {
-    "simple": Setup(proxy=False, databases=("sqlite", "none"), static=("whitenoise", "none")),
-    "typical": Setup(
-        proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")
-    ),
-    "site": Setup(
-        proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none")
-    ),
-}
 
 
 class AppsError(ValueError):
@@ -80,13 +74,14 @@ def resolve(
 ) -> dict[str, dict[str, Any]]:
     """Every app with every default filled in, by name.
 
-    ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb`` and
-    ``database_host`` (empty when PostgreSQL runs beside the apps). Raises ``AppsError``.
+    ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb``, ``database_host``,
+    ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), and ``scheduler`` (whether it
+    is the one of several that starts what is scheduled). Raises ``AppsError``.
     """
     parsed, secret_sets, problems = _parse(apps, secrets, homeport_secret, setup)
     if problems:
         raise AppsError(problems)
-    facts = {"cores": 1, "memory_mb": 1024, "database_host": "", **(host or {})}
+    facts = {"cores": 1, "memory_mb": 1024, "scheduler": True, **(host or {})}
     return {
         name: _resolve_one(
             name, app, secret_sets.get(name, SECRETS.blank()), str(homeport_secret), setup, facts
@@ -112,7 +107,7 @@ def _parse(
             )
     for name, app in parsed.items():
         _check_app(name, app, secret_sets.get(name, SECRETS.blank()), SETUPS[setup], setup, problems)
-    _check_together(parsed, SETUPS[setup], problems)
+    _check_together(parsed, secret_sets, SETUPS[setup], problems)
     return parsed, secret_sets, problems
 
 
@@ -150,6 +145,7 @@ def _check_app(
             f"{path}.database",
             f"{engine} is not part of the {setup_name} setup; it has {', '.join(setup.databases)}",
         )
+    check_services(path, name, app, secrets, setup_name, problems)
     server = app.get("static", {}).get("server")
     if server in ("nginx", "whitenoise", "none") and server not in setup.static:
         problems.add(
@@ -220,8 +216,11 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _check_together(apps: dict[str, dict[str, Any]], setup: Setup, problems: Problems) -> None:
+def _check_together(
+    apps: dict[str, dict[str, Any]], secrets: dict[str, Any], setup: Setup, problems: Problems
+) -> None:
     owners: dict[str, str] = {}
+    instances: dict[int, str] = {}
     ports: dict[int, str] = {}
     databases: dict[str, str] = {}
     for name, app in apps.items():
@@ -239,6 +238,7 @@ def _check_together(apps: dict[str, dict[str, Any]], setup: Setup, problems: Pro
                 f"django_apps.{name}.web.port",
                 f"{port} is used by the app {ports[port]}; without nginx each app needs its own port",
             )
+        check_ports(name, app, secrets.get(name, {}), setup, instances, problems)
         database = app.get("database", {}).get("name", name)
         if _is_text(database) and databases.setdefault(database, name) != name:
             problems.add(
@@ -269,6 +269,11 @@ def _resolve_one(
     plain = _base_environment(name, app, secrets, homeport_secret, setup, host)
     environment, release_environment = _environment(plain, app["env"], secrets.get("env", {}))
     database = _database(name, app, secrets, homeport_secret, shape, host)
+    services = resolve_services(name, app, secrets, homeport_secret, shape, host)
+    processes = {
+        process: worker(process, options, home, host["scheduler"])
+        for process, options in app["processes"].items()
+    }
     web = {**app["web"]}
     web.setdefault("workers", _workers(host))
     return {
@@ -283,10 +288,13 @@ def _resolve_one(
         "site_url": _site_url(app, shape),
         "proxied": shape.proxy,
         "database": database,
+        **services,
+        "processes": processes,
+        "schedules": app["schedules"] if host["scheduler"] else {},
         "static": {**static, "root": f"{home}/static"},
         "media": {**app["media"], "root": f"{home}/shared/media"},
         "web": {**web, "socket": _web_socket(name, app, shape)},
-        "server_packages": _server_packages(app, static, database),
+        "server_packages": _server_packages(app, static, database, services),
         "environment": environment,
         "release_environment": release_environment,
         "notify": {**app["notify"], **({"url": secrets["notify_url"]} if "notify_url" in secrets else {})},
@@ -295,8 +303,11 @@ def _resolve_one(
 
 
 def _workers(host: Mapping[str, Any]) -> int:
-    """Two workers where there are two cores and memory for them, else one: threads do the waiting."""
-    return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 900 else 1
+    """Two workers where there are two cores and memory for them, else one: threads do the waiting.
+
+    By the host alone: an app more or less on it may not restart the others.
+    """
+    return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 1900 else 1
 
 
 def _site_url(app: dict[str, Any], shape: Setup) -> str:
@@ -309,7 +320,12 @@ def _web_socket(name: str, app: dict[str, Any], shape: Setup) -> str:
     return f"unix://{SOCKETS}/{name}.sock" if shape.proxy else f"tcp://0.0.0.0:{app['web']['port']}"
 
 
-def _server_packages(app: dict[str, Any], static: dict[str, Any], database: dict[str, Any]) -> list[str]:
+def _server_packages(
+    app: dict[str, Any],
+    static: dict[str, Any],
+    database: dict[str, Any],
+    services: dict[str, dict[str, Any]],
+) -> list[str]:
     """What Homeport needs in the virtual environment; a version that the project brings is kept."""
     packages = ["gunicorn"]
     if app["overlay"] and database["engine"] == "postgres":
@@ -317,6 +333,12 @@ def _server_packages(app: dict[str, Any], static: dict[str, Any], database: dict
     if static["server"] == "whitenoise":
         # also where the project brings other means: for the files of its other releases
         packages.append("whitenoise[brotli]" if app["overlay"] else "whitenoise")
+    if app["overlay"]:
+        engine = services["cache"]["engine"]
+        packages += ["pymemcache"] if engine == "memcached" else ["redis"] if engine in REDIS else []
+        for kind in kinds_of(app["processes"]):
+            broker = services["broker"]["engine"] if needs_broker(kind) else "database"
+            packages += [QUEUES[kind].packages[broker]] if broker in QUEUES[kind].packages else []
     return packages
 
 
@@ -352,9 +374,8 @@ def _database(
         result.update({"managed": True, "user": name, "port": POSTGRES_PORT})
         if server:
             result.update({"host": server, "password": password, "sslmode": "require"})
-            address = f"[{server}]" if ":" in server else server
             result["url"] = (
-                f"postgres://{name}:{quote(password, safe='')}@{address}:{POSTGRES_PORT}"
+                f"postgres://{name}:{quote(password, safe='')}@{in_url(server)}:{POSTGRES_PORT}"
                 f"/{result['name']}?sslmode=require"
             )
         else:
@@ -427,12 +448,8 @@ def _base_environment(
     if not shape.proxy:
         result["SERVE_MEDIA"] = "1"
     result.update(_database_environment(database))
-    for kind, names in (("cache", ("CACHE_URL",)), ("broker", ("BROKER_URL", "CELERY_BROKER_URL"))):
-        url = app[kind].get("url") or secrets.get(f"{kind}_url")
-        if url:
-            result.update(dict.fromkeys(names, url))
-            if urlsplit(url).scheme in ("redis", "rediss", "unix"):
-                result.setdefault("REDIS_URL", url)
+    services = resolve_services(name, app, secrets, homeport_secret, shape, host)
+    result.update(services_environment(name, services))
     return result
 
 

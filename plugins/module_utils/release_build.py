@@ -273,6 +273,7 @@ class Build:
         values.update(
             HOMEPORT_APP=self.layout.name,
             HOMEPORT_PROJECT=project,
+            HOMEPORT_PACKAGE=settings.partition(".")[0],
             VIRTUAL_ENV=f"{self.folder}/venv",
             DJANGO_SETTINGS_MODULE="homeport_settings" if self.spec["overlay"] else settings,
         )

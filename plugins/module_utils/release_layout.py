@@ -8,6 +8,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import subprocess
 from typing import IO, Any
 
@@ -163,8 +164,9 @@ class Runner:
         except OSError as error:
             raise DeployError(f"{what} could not be started: {error}") from error
         if done.returncode:
+            told = tail(done.stdout + done.stderr)
             raise DeployError(
-                f"{what} failed (exit status {done.returncode}):\n{tail(done.stdout + done.stderr)}"
+                f"{what} failed (exit status {done.returncode}):\n{told}{limit_met(argv, told)}"
             )
         return done.stdout
 
@@ -189,6 +191,27 @@ class Runner:
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
         """The same within a release: its environment, its virtual environment, its project folder."""
         return self.run([f"{LIBRARY}/run", release, *argv], what, **options)
+
+
+# What programs say that were refused memory, or another process or thread.
+NO_MEMORY = r"MemoryError|[Cc]annot allocate memory|[Oo]ut of memory|std::bad_alloc"
+NO_PROCESS = r"can't start new thread|BlockingIOError|[Rr]esource temporarily unavailable|[Cc]annot fork"
+
+
+def limit_met(argv: list[str], told: str) -> str:
+    """Which limit of the app's may have ended a command of a release; one without memory often says nothing."""
+    if argv[0] != f"{LIBRARY}/run":
+        return ""
+    try:
+        with open(f"{argv[1]}/config/limits", encoding="utf-8") as stream:
+            limits = stream.read()
+    except OSError:
+        return ""
+    if "ulimit -d" in limits and (not told.strip() or re.search(NO_MEMORY, told)):
+        return "\nlimits.memory: it may need more than the app is allowed, which holds for builds, too"
+    if re.search(NO_PROCESS, told):
+        return "\nlimits.processes: it may need more than the app is allowed, which holds for builds, too"
+    return ""
 
 
 def tail(text: str, lines: int = 25, width: int = 400) -> str:

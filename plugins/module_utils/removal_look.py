@@ -14,8 +14,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.apps import parse_database_url
 from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_text
+from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     RUNTIME,
     DeployError,
@@ -26,6 +28,7 @@ from ansible_collections.homeport.django.plugins.module_utils.supervisor_client 
 
 STATE_FOLDER = "/var/lib/homeport"
 DEPLOYS = f"{STATE_FOLDER}/deploys"
+STORES = "/var/lib"
 MOUNTS = "/proc/self/mountinfo"
 # Of pg_shdepend, what the role has outside its own databases would keep it from being dropped.
 DATABASES = """
@@ -68,7 +71,8 @@ class App:
 
     def leftovers(self) -> list[str]:
         """Folders and files that no role removes, since others than the role have written into them."""
-        found = [f"{RUNTIME}/{self.name}", f"{RUNTIME}/{self.name}.sock"]
+        # systemd itself leaves Memcached's folder when the unit's file goes together with the last instance
+        found = [f"{RUNTIME}/{self.name}", f"{RUNTIME}/{self.name}.sock", f"/run/memcached-{self.name}"]
         if self.is_ours():
             for pattern in (
                 f"/var/log/nginx/{self.name}.access.log*",
@@ -77,6 +81,7 @@ class App:
             ):
                 found += sorted(glob.glob(pattern))
             found.append(self.home)
+        found += [f"{STORES}/{server}/{self.name}-{service}" for server in REDIS for service in SERVICES]
         return [path for path in [*found, self.logs] if os.path.lexists(path)]
 
     def files_of_roles(self) -> list[str]:
@@ -84,10 +89,29 @@ class App:
         found = []
         for record in sorted(glob.glob(f"{STATE_FOLDER}/*.json")):
             for path in recorded(record, "paths"):
-                name = os.path.basename(path)
-                if path.startswith("/etc/") and name.startswith(f"{self.name}.") and os.path.exists(path):
+                if path.startswith("/etc/") and self.is_named_in(path) and os.path.exists(path):
                     found.append(path)
         return found
+
+    def is_named_in(self, path: str) -> bool:
+        """Whether a file is this app's by its name."""
+        folder, name = os.path.split(path)
+        return (
+            name.startswith(f"{self.name}.")
+            or name in [f"{server}-{self.name}-{service}.conf" for server in REDIS for service in SERVICES]
+            or os.path.basename(folder) == f"memcached@{self.name}.service.d"
+        )
+
+    def stores(self) -> list[str]:
+        """The units of the app's own cache and broker."""
+        mine = {f"{server}-server@{self.name}-{service}.service" for server in REDIS for service in SERVICES}
+        mine.add(f"memcached@{self.name}.service")
+        units = [
+            unit
+            for name in ("redis", "memcached")
+            for unit in recorded(f"{STATE_FOLDER}/{name}.json", "units")
+        ]
+        return [unit for unit in units if unit in mine]
 
     def timers(self) -> list[str]:
         units = recorded(f"{STATE_FOLDER}/django_app.json", "units")
@@ -221,8 +245,8 @@ def databases(psql: Psql, app: App, keep: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def look(app: App, psql: Psql | None, keep: Iterable[str] = ()) -> dict[str, Any]:
-    """What there is of the app on this host."""
+def look(app: App, psql: Psql | None, keep: Iterable[str] = (), vhost: bool = False) -> dict[str, Any]:
+    """What there is of the app on this host; whether RabbitMQ has something of it is asked elsewhere."""
     refuse_during_deploy(app)
     mounts = mounted_below(app.home)
     if mounts:
@@ -237,6 +261,8 @@ def look(app: App, psql: Psql | None, keep: Iterable[str] = ()) -> dict[str, Any
         "timers": app.timers(),
         "domains": app.domains(),
         "programs": programs(app),
+        "stores": app.stores(),
+        "vhost": app.name if vhost else "",
         "processes": len(processes_of(account.pw_uid)) if account else 0,
         "user": app.name if account else "",
         "release": release.get("id", ""),
@@ -255,4 +281,5 @@ def look(app: App, psql: Psql | None, keep: Iterable[str] = ()) -> dict[str, Any
 
 def is_there(found: Mapping[str, Any]) -> bool:
     """Whether anything of the app is on a host that was looked at."""
-    return any(found.get(key) for key in ("paths", "files", "programs", "user", "databases", "role"))
+    keys = ("paths", "files", "programs", "stores", "vhost", "user", "databases", "role")
+    return any(found.get(key) for key in keys)

@@ -98,6 +98,9 @@ def remove(app: App, psql: Psql | None, keep: list[str]) -> list[str]:
     left = programs(app)
     if left:
         raise DeployError(f"supervisord still knows {', '.join(left)}; nothing was removed")
+    kept = app.stores()
+    if kept:
+        raise DeployError(f"{', '.join(kept)} is still declared on this host; nothing was removed")
     done = drop(psql, app, keep) if psql else []
     end_processes(app)
     paths = app.leftovers()

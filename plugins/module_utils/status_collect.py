@@ -42,9 +42,15 @@ from ansible_collections.homeport.django.plugins.module_utils.supervisor_client 
 
 Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output of a command
 
+# What a package of a cache starts by itself is masked where Homeport runs instances of its own.
 SERVICES = ("nginx", "supervisor", "redis-server", "valkey-server", "memcached", "rabbitmq-server")
+INSTANCES = ("redis", "memcached")  # the records of the roles that run instances
+STORES = r"(redis-server|valkey-server|memcached)(@.+)?|rabbitmq-server"
 CLUSTERS = "postgresql@*.service"  # the unit "postgresql" itself is active whatever its clusters do
-UNIT = "Id LoadState ActiveState Result LastTriggerUSec NextElapseUSecRealtime ExecMainStartTimestamp ExecMainStatus"
+UNIT = (
+    "Id LoadState ActiveState Result MainPID LastTriggerUSec NextElapseUSecRealtime ExecMainStartTimestamp "
+    "ExecMainExitTimestamp ExecMainStatus"
+)
 SIZES = "select datname || '=' || pg_database_size(datname) from pg_database where not datistemplate"
 WALK = 4.0  # seconds that all apps of a host may take to have their folders measured
 TAIL = 1 << 16  # bytes of a record of deploys that are looked at
@@ -57,6 +63,7 @@ class Places:
     apps: str = "/srv"
     deploys: str = "/var/lib/homeport/deploys"
     setup: str = "/var/lib/homeport/setup"
+    records: str = "/var/lib/homeport"
     units: str = "/etc/systemd/system"
     proc: str = "/proc"
     supervisor: str = SOCKET
@@ -75,7 +82,8 @@ def collect(
     declared = {spec["name"]: spec for spec in specs}
     names = [only] if only else sorted({*declared, *present(places)})
     chosen = {name: declared.get(name) or bare(name, places) for name in names}
-    units = show_units(run, [unit for name in names for unit in timers(name, declared.get(name), places)])
+    schedules = [unit for name in names for unit in timers(name, declared.get(name), places)]
+    units = show_units(run, [*instances(places), *schedules])
     supervisor = supervised(places)
     table = process_table(places.proc)
     with ThreadPoolExecutor(max_workers=16) as pool:
@@ -96,6 +104,7 @@ def collect(
         "time": int(time.time()),
         "host": host(places),
         "services": services(units),
+        "stores": stores(units, table, places.proc),
         "supervisor": {"error": supervisor["error"]},
         "databases": databases(run, units),
         "apps": apps,
@@ -173,14 +182,39 @@ def parse_units(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def instances(places: Places) -> list[str]:
+    """The units of caches and brokers that the roles run here, also such as do not run now."""
+    found: list[str] = []
+    for name in INSTANCES:
+        with contextlib.suppress(ValueError):
+            found += json.loads(read(f"{places.records}/{name}.json")).get("units", [])
+    return found
+
+
 def services(units: dict[str, dict[str, str]]) -> dict[str, str]:
-    """The state of each service that the host has."""
-    found = {name: units[f"{name}.service"]["ActiveState"] for name in SERVICES if f"{name}.service" in units}
+    """The state of each service that the host has; a masked one is there for nobody."""
+    found = {
+        name[: -len(".service")]: unit["ActiveState"]
+        for name, unit in units.items()
+        if name[: -len(".service")] in SERVICES or re.fullmatch(rf"({STORES})\.service", name)
+        if unit.get("LoadState") != "masked"
+    }
     clusters = [unit["ActiveState"] for name, unit in units.items() if name.startswith("postgresql@")]
     if clusters or glob.glob("/etc/postgresql/*/*/postgresql.conf"):
         # of several clusters one that runs will do: an old one may be kept, stopped, after an upgrade
         found["postgresql"] = "active" if "active" in clusters else next(iter(clusters), "inactive")
     return found
+
+
+def stores(
+    units: dict[str, dict[str, str]], table: dict[int, Process], proc: str = "/proc"
+) -> dict[str, int]:
+    """Bytes of memory of each cache and broker that runs on this host."""
+    return {
+        name[: -len(".service")]: memory(descendants(int(unit["MainPID"]), table), table, proc)["bytes"]
+        for name, unit in units.items()
+        if re.fullmatch(rf"({STORES})\.service", name) and unit.get("MainPID", "0").strip("0")
+    }
 
 
 def databases(run: Run, units: dict[str, dict[str, str]]) -> dict[str, int]:
@@ -272,6 +306,7 @@ def processes(
         result.append(
             {
                 "name": name,
+                "kind": spec.get("kinds", {}).get(name, ""),
                 "declared": wanted.get(name),
                 "running": len(serving),
                 "instances": instances,
@@ -444,6 +479,7 @@ def schedule(name: str, timer: str, spec: dict[str, Any], units: dict[str, dict[
         "last": started or moment(clock.get("LastTriggerUSec", "")),
         "result": result,
         "status": int(status) if status.isdigit() else 0,
+        "ended": None if result == "running" else moment(service.get("ExecMainExitTimestamp", "")),
         "next": moment(clock.get("NextElapseUSecRealtime", "")),
     }
 

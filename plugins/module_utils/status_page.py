@@ -16,6 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.status_report impo
     LITTLE_DISK,
     LITTLE_MEMORY,
     NO_DISK,
+    SERVED,
     UNWANTED,
     Document,
     ago,
@@ -215,13 +216,25 @@ def diagram(document: Document) -> str:
     parts = [f'<div class="box visitors"><b>Visitors</b>{shown}{more}</div>{arrow("")}'] if domains else []
     parts.append(f'<div class="row">{join(fronts)}</div>')
     if backs or away:
-        parts.append(arrow("PostgreSQL over TLS" if backs else "database"))
+        parts.append(arrow(", ".join(words(document)) or "database"))
         parts.append(f'<div class="row">{join(backs)}{away}</div>')
     return section("boxes", "What runs where", f'<div class="diagram">{join(parts)}</div>{LEGEND}')
 
 
 def arrow(label: str) -> str:
     return f'<div class="arrow"><span>{esc(label)}</span></div>' if label else '<div class="arrow"></div>'
+
+
+def words(document: Document) -> list[str]:
+    """What goes from the hosts that have apps to those that have none."""
+    groups = {
+        group
+        for host in document["hosts"].values()
+        if "app_servers" not in host["groups"]
+        for group in host["groups"]
+    }
+    found = ["PostgreSQL over TLS"] if "database_servers" in groups else []
+    return found + [service for service, group in SERVED.items() if group in groups]
 
 
 def remote_databases(document: Document) -> str:
@@ -270,10 +283,26 @@ def host_boxes(name: str, host: Mapping[str, Any], on_it: Mapping[str, Any], doc
         ]
         stores.append(service_box("PostgreSQL", services["postgresql"], ", ".join(held)))
     for service in sorted(set(services) - {"nginx", "supervisor", "postgresql"}):
-        stores.append(service_box(service, services[service], ""))
+        stores.append(service_box(service, services[service], held_for(document, name, service)))
     if stores:
         layers.append(f'<div class="boxes">{join(stores)}</div>')
     return f'<div class="host {host["level"]}">{head}{arrow("").join(layers)}</div>'
+
+
+def held_for(document: Document, host: str, unit: str) -> str:
+    """Whose cache or broker a unit is, and how much memory it takes."""
+    apps: dict[str, list[str]] = {}
+    memory = None
+    for app, entry in document["apps"].items():
+        for found in entry["hosts"].values():
+            for service in SERVED:
+                one = found[service]
+                if one and (one["host"], one["unit"]) == (host, unit):
+                    memory = one["memory"]
+                    if app not in apps.setdefault(service, []):
+                        apps[service].append(app)
+    of = ", ".join(f"{service} of {', '.join(names)}" for service, names in apps.items())
+    return " ".join(filter(None, [of, known_size(memory)]))
 
 
 def known_size(count: int | None) -> str:
@@ -291,8 +320,9 @@ def app_box(name: str, host: str, app: Mapping[str, Any]) -> str:
     found = app["hosts"][host]
     lines = []
     for group in found["processes"]:
-        kind = "gunicorn" if group["name"] == "web" else group["name"]
-        lines.append(f"<span>{esc(kind)} {squares(group, found)}</span>")
+        label = "gunicorn" if group["name"] == "web" else group["name"]
+        kind = f'<span class="muted">{esc(group["kind"])}</span> ' if group["kind"] else ""
+        lines.append(f"<span>{esc(label)} {kind}{squares(group, found)}</span>")
     for schedule in found["schedules"]:
         good = schedule["result"] in ("", "success", "running")
         lines.append(f'<span class="{"" if good else "bad"}">{CLOCK} {esc(schedule["name"])}</span>')
@@ -351,7 +381,7 @@ def on_host(name: str, host: str, found: Mapping[str, Any], app: Mapping[str, An
     )
     if found["state"] == "unknown":
         return f'<div class="on">{head}<p class="muted">The host could not be looked at.</p></div>'
-    left = facts(found, app) + processes(found) + schedules(found)
+    left = facts(found, app, host) + processes(found) + schedules(found)
     right = history(found)
     return (
         f'<div class="on">{head}{notes}<div class="columns{"" if right else " single"}"><div>{left}</div>'
@@ -367,7 +397,15 @@ def doing(found: Mapping[str, Any]) -> str:
     return f'<span class="muted">A deploy by {esc(lock["holder"] or "somebody")} runs{since}.</span>'
 
 
-def facts(found: Mapping[str, Any], app: Mapping[str, Any]) -> str:
+def used_service(one: Mapping[str, Any], host: str) -> str:
+    """The cache or the broker of an app."""
+    where = f" on {one['host']}" if one["host"] not in ("", host) else ""
+    state = "" if one["state"] in (None, "active") else pill("failure", one["state"])
+    held = f" {known_size(one['memory'])}" if one["memory"] is not None else ""
+    return f"{esc(one['engine'])}{held} {state}<small>{esc((one['unit'] + where).strip())}</small>"
+
+
+def facts(found: Mapping[str, Any], app: Mapping[str, Any], host: str) -> str:
     release, health, disk = found["release"], found["health"], found["disk"]
     rows: list[tuple[str, str]] = []
     if health:
@@ -402,6 +440,11 @@ def facts(found: Mapping[str, Any], app: Mapping[str, Any]) -> str:
         held = f" {known_size(bytes_here)}"
         where = f"<small>on {esc(', '.join(database['hosts']))}</small>" if database["hosts"] else ""
         rows.append(("Database", f"{esc(database['engine'])}{held} {where}"))
+    rows += [
+        (service.capitalize(), used_service(one, host))
+        for service, one in ((service, found[service]) for service in SERVED)
+        if one
+    ]
     return (
         f'<dl class="facts">{join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in rows)}</dl>'
     )
@@ -421,7 +464,7 @@ def processes(found: Mapping[str, Any]) -> str:
         ]
         notes += [f"runs {release}, which is not live" for release in wrong]
         workers = sum(one["workers"] for one in serving)
-        what = f"{workers} gunicorn workers" if group["name"] == "web" and workers else ""
+        what = f"{workers} gunicorn workers" if group["name"] == "web" and workers else group["kind"]
         declared = group["declared"]
         count = f"{group['running']} run" if declared is None else f"{group['running']} of {declared} run"
         used = size(sum(one["memory"] for one in group["instances"]))
@@ -442,7 +485,8 @@ def schedules(found: Mapping[str, Any]) -> str:
         last = "has not run yet"
         if schedule["last"]:
             result = {"success": "well", "running": "runs now"}.get(schedule["result"]) or outcome(schedule)
-            last = f"last {when(schedule['last'])}: {esc(result)}"
+            ended = f", ended {when(schedule['ended'])}" if not good and schedule["ended"] else ""
+            last = f"last {when(schedule['last'])}: {esc(result)}{ended}"
         following = f"next {when(schedule['next'])}" if schedule["active"] else "its timer is not active"
         rows.append(
             f"<li>{icon(level)}<b>{esc(schedule['name'])}</b><code>{esc(schedule['calendar'])}</code>"

@@ -17,6 +17,7 @@ LEVELS = ("ok", "warning", "failure")
 UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
 LITTLE_DISK, NO_DISK = 0.10, 0.02  # shares of a disk that are free
 LITTLE_MEMORY = 0.05
+SERVED = {"cache": "cache_servers", "broker": "broker_servers"}  # what apps use, and the group that runs it
 LONG_DEPLOY = 3600  # seconds after which a deploy that still runs is worth a look
 
 Document = dict[str, Any]
@@ -36,13 +37,20 @@ def report(
     database_hosts = groups.get("database_servers", [])
     hosts, apps = {}, {}
     for name, result in results.items():
-        runs_apps, runs_databases = name in app_hosts, name in database_hosts
-        needed = needed_services(specs, runs_apps, runs_databases)
-        hosts[name] = one_host(result, needed, setup, [*groups_of(name, groups)])
+        member_of = groups_of(name, groups)
+        hosts[name] = one_host(result, needed_services(specs, member_of), setup, member_of)
     for app in sorted({*chosen, *(app for result in results.values() for app in found_apps(result))}):
         spec = chosen.get(app)
         on = {
-            name: one_app(found_apps(result).get(app), spec if name in app_hosts else None, result)
+            name: one_app(
+                found_apps(result).get(app),
+                spec if name in app_hosts else None,
+                result,
+                {
+                    service: used(spec if name in app_hosts else None, service, name, results, groups)
+                    for service in SERVED
+                },
+            )
             for name, result in results.items()
             if app in found_apps(result) or (spec and name in app_hosts)
         }
@@ -103,9 +111,15 @@ def groups_of(name: str, groups: Mapping[str, list[str]]) -> list[str]:
 # Hosts
 
 
-def needed_services(specs: list[dict[str, Any]], runs_apps: bool, runs_databases: bool) -> list[str]:
+def needed_services(specs: list[dict[str, Any]], member_of: Iterable[str]) -> list[str]:
     """The services without which a host does not do what it is there for."""
-    needed = []
+    runs_apps, runs_databases = "app_servers" in member_of, "database_servers" in member_of
+    needed = [
+        spec[service]["unit"]
+        for service, group in SERVED.items()
+        for spec in specs
+        if group in member_of and spec[service]["managed"]
+    ]
     if runs_apps and any(spec["proxied"] for spec in specs):
         needed.append("nginx")
     if runs_databases and any(
@@ -114,7 +128,7 @@ def needed_services(specs: list[dict[str, Any]], runs_apps: bool, runs_databases
         needed.append("postgresql")
     if runs_apps and specs:
         needed.append("supervisor")
-    return needed
+    return list(dict.fromkeys(needed))
 
 
 def one_host(
@@ -155,7 +169,7 @@ def host_problems(
     problems = []
     for name, state in entry["services"].items():
         if name in needed and state != "active":
-            problems.append(failure(f"{name} is {'not installed' if state == 'missing' else state}"))
+            problems.append(failure(f"{name} is {there(state)}"))
         elif state == "failed":
             problems.append(warning(f"{name} has failed"))
     if "supervisor" in needed and entry["services"]["supervisor"] == "active" and supervisor_error:
@@ -221,7 +235,10 @@ def whole_app(
 
 
 def one_app(
-    found: Mapping[str, Any] | None, spec: dict[str, Any] | None, result: Mapping[str, Any]
+    found: Mapping[str, Any] | None,
+    spec: dict[str, Any] | None,
+    result: Mapping[str, Any],
+    services: Mapping[str, dict[str, Any] | None],
 ) -> dict[str, Any]:
     """An app on one host; ``found`` is missing where the host could not be looked at."""
     if found is None:
@@ -231,9 +248,12 @@ def one_app(
             "problems": [],  # the host's own says why
             **dict.fromkeys(("release", "previous", "health", "memory", "disk", "lock", "maintenance")),
             **{key: [] for key in ("processes", "schedules", "deploys")},
+            **services,
         }
     now = result["status"]["time"]
     problems = app_problems(found, spec, result["status"])
+    if spec:
+        problems += service_problems(services)
     level = worst(problem["level"] for problem in problems)
     release = found["release"]
     return {
@@ -255,15 +275,51 @@ def one_app(
         "health": found["health"],
         "processes": found["processes"] or [],
         "schedules": [
-            {**schedule, "last": iso(schedule["last"]), "next": iso(schedule["next"])}
+            {**schedule, **{key: iso(schedule[key]) for key in ("last", "ended", "next")}}
             for schedule in found["schedules"]
         ],
         "memory": found["memory"],
         "disk": found["disk"],
         "lock": found["lock"],
         "maintenance": iso(found["maintenance"]),
+        **services,
         "deploys": found["deploys"],
     }
+
+
+def used(
+    spec: dict[str, Any] | None,
+    service: str,
+    name: str,
+    results: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, list[str]],
+) -> dict[str, Any] | None:
+    """The cache or the broker that an app on a host has: its own host's where that runs one, else the first."""
+    if not spec or spec[service]["engine"] == "none":
+        return None
+    found = {**spec[service], "state": None, "memory": None}
+    if not found["managed"]:
+        return found
+    servers = groups.get(SERVED[service], [])
+    found["host"] = name if name in servers else next(iter(servers), "")
+    status = results.get(found["host"], {}).get("status")
+    if status:
+        found["state"] = status["services"].get(found["unit"], "missing")
+        found["memory"] = status["stores"].get(found["unit"])
+    return found
+
+
+def service_problems(services: Mapping[str, dict[str, Any] | None]) -> list[dict[str, str]]:
+    """Caches and brokers that are known not to run."""
+    return [
+        failure(f"its {service} does not run: {found['unit']} on {found['host']} is {there(found['state'])}")
+        for service, found in services.items()
+        if found and found["state"] not in (None, "active")
+    ]
+
+
+def there(state: str) -> str:
+    return "not installed" if state == "missing" else state
 
 
 def state(found: Mapping[str, Any], spec: dict[str, Any] | None, level: str) -> str:
@@ -372,7 +428,8 @@ def schedule_problems(schedule: Mapping[str, Any]) -> list[dict[str, str]]:
     elif not schedule["active"]:
         problems.append(warning(f"{name}: its timer is not active"))
     if schedule["result"] not in ("", "success", "running"):
-        problems.append(warning(f"{name}: the last run ended with {outcome(schedule)}"))
+        when = f" ({at(schedule['ended'])})" if schedule["ended"] else ""
+        problems.append(warning(f"{name}: the last run ended with {outcome(schedule)}{when}"))
     return problems
 
 
@@ -383,7 +440,14 @@ def outcome(schedule: Mapping[str, Any]) -> str:
     """How the last run of a schedule ended."""
     if schedule["result"] == "exit-code":
         return f"exit status {schedule['status']}"
+    if schedule["result"] in ("signal", "core-dump"):
+        return f"signal {schedule['status']}"
     return str(schedule["result"] or "unknown")
+
+
+def at(moment: int) -> str:
+    """A time as it stands in a sentence."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
 
 
 def brief(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.status_report import (
+    SERVED,
     UNWANTED,
     Document,
     ago,
@@ -25,7 +26,7 @@ WIDTH = 118
 NARROWEST = 10  # columns that a cut column keeps
 # What may be cut; what one copies into the next command is not.
 ELASTIC = ("APP", "HOST", "STATE", "REVISION", "PROCESS", "SCHEDULE", "CALENDAR", "BY", "NOTES", "SERVICES",
-           "DISK FREE", "DATABASE")  # fmt: skip
+           "DISK FREE", "DATABASE", "UNIT")  # fmt: skip
 Line = tuple[str, str]  # level and text
 MARKS = {"ok": "", "warning": "warning", "failure": "FAILURE"}
 
@@ -40,7 +41,7 @@ def lines(document: Document) -> list[Line]:
     found: list[Line] = [
         (document["level"], f"Homeport status, {utc(document['time'])}: {summary(document)}")
     ]
-    for part in (hosts, apps, processes, schedules, storage, deploys):
+    for part in (hosts, apps, processes, schedules, services, storage, deploys):
         head, rows = part(document)
         if rows:
             found += [("ok", ""), *table(head, rows)]
@@ -166,6 +167,7 @@ def processes(document: Document) -> tuple[list[str], Rows]:
             wrong = sorted({one["release"] for one in serving} - {live})
             workers = sum(one["workers"] for one in serving)
             notes = [f"{workers} gunicorn workers"] if group["name"] == "web" and workers else []
+            notes += [group["kind"]] if group["kind"] else []
             notes += [f"{one['name']} {one['state']} {one['detail']}".strip() for one in rest]
             notes += [f"runs {release}" for release in wrong]
             declared = group["declared"]
@@ -209,6 +211,31 @@ def schedules(document: Document) -> tuple[list[str], Rows]:
                 )
             )
     return ["APP", "HOST", "SCHEDULE", "LAST RUN", "RESULT", "NEXT RUN", "CALENDAR"], rows
+
+
+def services(document: Document) -> tuple[list[str], Rows]:
+    rows: Rows = []
+    for app, host, found in here(document):
+        for service in SERVED:
+            one = found[service]
+            if not one:
+                continue
+            away = f" on {one['host']}" if one["host"] not in ("", host) else ""
+            rows.append(
+                (
+                    "ok" if one["state"] in (None, "active") else "failure",
+                    [
+                        app,
+                        host,
+                        service,
+                        one["engine"],
+                        (one["unit"] + away).strip() or "-",
+                        one["state"] or "-",
+                        size(one["memory"]),
+                    ],
+                )
+            )
+    return ["APP", "HOST", "USES", "ENGINE", "UNIT", "STATE", "MEMORY"], rows
 
 
 def measured(entry: Mapping[str, Any] | None) -> str:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
+from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS, kinds_of, needs_broker
 
 Apps = Mapping[str, Mapping[str, Any]]
 
@@ -35,6 +37,7 @@ def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
             "name": app["database"]["name"],
             "owner": app["database"]["user"],
             "password": app["database"]["password"],
+            "connection_limit": app["limits"]["database_connections"],
         }
         for app in apps.values()
         if app["database"]["engine"] == "postgres" and app["database"]["managed"]
@@ -48,6 +51,67 @@ def postgres_clients(apps: Apps, addresses: Iterable[str]) -> list[dict[str, Any
         for database in postgres_databases(apps)
         for address in addresses
     ]
+
+
+def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[str]) -> list[dict[str, Any]]:
+    """One instance for each app and use, on the host that serves them: a cache may forget, a broker must not."""
+    return [
+        {
+            "name": f"{name}-{service}",
+            "server": app[service]["engine"],
+            "port": app[service]["port"],
+            "listen": list(listen),
+            "password": app[service]["password"],
+            "memory": app[service]["memory"],
+            "policy": "allkeys-lru" if service == "cache" else "noeviction",
+            "persistent": service == "broker",
+        }
+        for name, app in apps.items()
+        for service in SERVICES
+        if service in services and app[service]["managed"] and app[service]["engine"] in REDIS
+    ]
+
+
+def memcached_app_instances(apps: Apps) -> list[dict[str, Any]]:
+    """One instance for each app, which its group alone can reach."""
+    return [
+        {"name": name, "group": app["group"], "memory": app["cache"]["memory"]}
+        for name, app in apps.items()
+        if app["cache"]["managed"] and app["cache"]["engine"] == "memcached"
+    ]
+
+
+def rabbitmq_app_vhosts(apps: Apps) -> list[dict[str, Any]]:
+    """A virtual host for each app, and a user who can do nothing outside of it."""
+    return [
+        {
+            key: app["broker"][field]
+            for key, field in (("name", "vhost"), ("user", "user"), ("password", "password"))
+        }
+        for app in apps.values()
+        if app["broker"]["managed"] and app["broker"]["engine"] == "rabbitmq"
+    ]
+
+
+def queue_apps(apps: Apps, kind: str) -> dict[str, dict[str, Any]]:
+    """The apps with a queue of some kind whose settings Homeport supplies."""
+    return {
+        name: {
+            "directory": f"{app['home']}/config/overlay.d",
+            "group": app["group"],
+            "broker": app["broker"]["engine"] if needs_broker(kind) else "database",
+            "queues": sorted(
+                {
+                    queue
+                    for process in app["processes"].values()
+                    if process.get("kind") == kind
+                    for queue in process.get("queues", [])
+                }
+            ),
+        }
+        for name, app in apps.items()
+        if app["overlay"] and kind in kinds_of(app["processes"])
+    }
 
 
 def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
@@ -73,6 +137,7 @@ def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
             "group": app["group"],
             "server": web["server"],
             "settings": settings,
+            "memory": web.get("memory", 0),
             "published": app["static"]["root"] if app["static"]["server"] == "whitenoise" else "",
             # behind nginx it is nginx that keeps visitors out, whether the app runs or not
             "maintenance": "" if app["proxied"] else maintenance_folder(app),
@@ -242,10 +307,27 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
             "media": app["media"]["root"] if app["media"]["kind"] == "local" else "",
             "database": {key: app["database"].get(key, "") for key in ("engine", "name", "host", "managed")},
             "processes": {name: process["count"] for name, process in app["processes"].items()},
+            "kinds": {name: process.get("kind", "") for name, process in app["processes"].items()},
+            **{service: status_service(name, service, app[service]) for service in SERVICES},
             "schedules": {name: schedule["calendar"] for name, schedule in app["schedules"].items()},
         }
-        for app in apps.values()
+        for name, app in apps.items()
     ]
+
+
+def status_service(name: str, service: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """An app's cache or broker for status: which it is, and by which unit it runs where it is Homeport's."""
+    units = {
+        **{engine: f"{engine}-server@{name}-{service}" for engine in REDIS},
+        "memcached": f"memcached@{name}",
+        "rabbitmq": "rabbitmq-server",
+    }
+    return {
+        "engine": found["engine"],
+        "managed": found["managed"],
+        "host": "" if found["managed"] else found["host"],
+        "unit": units[found["engine"]] if found["managed"] else "",
+    }
 
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -352,6 +434,8 @@ def _folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
         folders[app["media"]["root"]] = web
     if app["overlay"]:
         folders[f"{home}/config/overlay.d"] = {**root, "mode": "0750"}
+    if any("memory" in process for process in app["processes"].values()):
+        folders[f"{home}/config/memory"] = {**root, "mode": "0750"}
     if app["files"]:
         folders[f"{home}/config/files"] = {**root, "mode": "0750"}
     return [
@@ -364,11 +448,16 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
     config = f"{app['home']}/config"
     common = {"group": app["group"], "mode": "0640", "on_change": "none"}
     entries: list[dict[str, Any]] = [
-        {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common}
+        {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common},
+        {"path": f"{config}/limits", "content": limits(app["limits"]), **common},
     ]
     for name, process in app["processes"].items():
         command = process["command"]
         entries.append({"path": f"{config}/processes/{name}", "content": f"exec {command}\n", **common})
+        if "memory" in process:
+            # the launcher itself asks for the stop, so it needs to know how
+            watch = f"{process['memory']} {process['stop_signal']} {process['stop_timeout']}\n"
+            entries.append({"path": f"{config}/memory/{name}", "content": watch, **common})
     for name, schedule in app["schedules"].items():
         entries.append(
             {"path": f"{config}/processes/{name}", "content": f"{schedule['command']}\n", **common}
@@ -384,7 +473,7 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             entry["content"] = file.get("content", "")
         entries.append(entry)
     if app["overlay"]:
-        for name in ("homeport_settings.py", "homeport_static.py"):
+        for name in ("homeport_settings.py", "homeport_static.py", "homeport_cache.py"):
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
     if app["overlay_settings"]:
         lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())
@@ -392,6 +481,14 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             {"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common}
         )
     return entries
+
+
+def limits(given: Mapping[str, Any]) -> str:
+    """What a process of the app may take, for dash to read. Where the host allows less, that is the limit."""
+    lines = ["# Written by Homeport (role django_app).", f"ulimit -p {given['processes']} 2>/dev/null || :"]
+    if "memory" in given:
+        lines.append(f"ulimit -d {given['memory'] << 10} 2>/dev/null || :")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:

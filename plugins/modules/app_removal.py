@@ -39,6 +39,10 @@ options:
     type: list
     elements: str
     default: []
+  vhost:
+    description: For V(look), whether the host's RabbitMQ has a virtual host or a user of the app's name.
+    type: bool
+    default: false
   stamp:
     description: For V(dump) and V(remove), end of the dump's name, as V(ask) returns it.
     type: str
@@ -147,7 +151,7 @@ class Removal:
         self.params: dict[str, Any] = module.params
         self.app = App(self.params["app"])
         self.psql = Psql(module) if self.params["database"] else None
-        self.found = look(self.app, self.psql, self.params["keep_databases"])
+        self.found = look(self.app, self.psql, self.params["keep_databases"], self.params["vhost"])
 
     def run(self) -> dict[str, Any]:
         phase = self.params["phase"]
@@ -229,6 +233,7 @@ def main() -> None:
             "app": {"type": "str", "required": True},
             "database": {"type": "bool", "default": False},
             "keep_databases": {"type": "list", "elements": "str", "default": []},
+            "vhost": {"type": "bool", "default": False},
             "stamp": {"type": "str", "default": ""},
             "holder": {"type": "str", "default": ""},
             "run": {"type": "str", "default": ""},

@@ -29,9 +29,9 @@ ansible_facts:
       description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
         (the setup playbook that was run, or an empty string),
         C(sets) (the sets of M(homeport.django.service_config) that were put on the host),
-        C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx) and C(postgres) (each the
-        version that is installed, or an empty string), C(nginx_brotli) (whether nginx can serve brotli
-        files) and C(postgres_cluster) (its name).
+        C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx), C(postgres), C(redis) and
+        C(valkey) (each the version that is installed, or an empty string), C(nginx_brotli) (whether nginx can
+        serve brotli files) and C(postgres_cluster) (its name).
       type: dict
 """
 
@@ -78,12 +78,13 @@ def recorded_sets() -> list[str]:
     return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob("/var/lib/homeport/*.json"))
 
 
-def nginx_version(module: AnsibleModule) -> str:
-    path = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -> str:
+    """What a program says of its version, or an empty string where it is not installed."""
+    path = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if not path:
         return ""
-    _code, out, err = module.run_command([path, "-v"])
-    found = re.search(r"nginx/([\d.]+)", out + err)
+    _code, out, err = module.run_command([path, option])
+    found = re.search(pattern, out + err)
     return found[1] if found else ""
 
 
@@ -114,7 +115,9 @@ def main() -> None:
         "memory_mb": memory_mb(),
         "free_mb": shutil.disk_usage("/srv" if os.path.isdir("/srv") else "/").free >> 20,
         "ipv6": os.path.exists("/proc/net/if_inet6"),
-        "nginx": nginx_version(module),
+        "nginx": version_of(module, "nginx", "-v", r"nginx/([\d.]+)"),
+        "redis": version_of(module, "redis-server", "--version", r"\bv=([\d.]+)"),
+        "valkey": version_of(module, "valkey-server", "--version", r"\bv=([\d.]+)"),
         "nginx_brotli": bool(glob.glob("/etc/nginx/modules-enabled/*brotli-static*")),
         "postgres": postgres,
         "postgres_cluster": cluster,

@@ -20,6 +20,12 @@ options:
     type: list
     elements: str
     required: true
+  masked:
+    description: Units that are masked before anything is installed, so that what a package would start by
+      itself, open to every user of the host, never runs.
+    type: list
+    elements: str
+    default: []
   max_age:
     description: Seconds for which the package lists count as fresh.
     type: int
@@ -98,6 +104,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
+            "masked": {"type": "list", "elements": "str", "default": []},
             "max_age": {"type": "int", "default": 21600},
             "lock_timeout": {"type": "int", "default": 300},
         },
@@ -123,6 +130,10 @@ def main() -> None:
         code, out, err = call("update")
         if code:
             module.fail_json(msg=f"apt-get update failed: {err or out}")
+    for unit in module.params["masked"]:
+        code, out, err = module.run_command(["systemctl", "mask", unit])
+        if code:
+            module.fail_json(msg=f"{unit} cannot be masked: {err or out}", missing=missing)
     options = [
         "--no-install-recommends",
         "-o",

@@ -32,6 +32,10 @@ options:
           authentication lets it in.
         type: str
         default: ""
+      connection_limit:
+        description: Connections that the role may have at a time; V(-1) is as many as the cluster takes.
+        type: int
+        default: -1
       extensions:
         description: Extensions that must be there.
         type: list
@@ -69,7 +73,8 @@ from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, 
 STATE = """
 SELECT json_build_object(
   'roles', (SELECT coalesce(json_object_agg(rolname, json_build_object(
-      'login', rolcanlogin, 'super', rolsuper, 'password', rolpassword)), '{}') FROM pg_authid),
+      'login', rolcanlogin, 'super', rolsuper, 'password', rolpassword, 'connections', rolconnlimit)), '{}')
+    FROM pg_authid),
   'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
       'owner', pg_get_userbyid(datdba),
       'public', (SELECT coalesce(string_agg(privilege_type, ','), '')
@@ -111,15 +116,26 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str,
             (spec["password"] for spec in wanted if spec["owner"] == role and spec["password"]), ""
         )
         verifier = quote_text(scram_verifier(password, os.urandom(16))) if password else "NULL"
+        # a role of several databases gets the largest of their limits, and none where one has none
+        limits = [spec["connection_limit"] for spec in wanted if spec["owner"] == role]
+        limit = -1 if -1 in limits else max(limits)
         found = roles.get(role)
         if found is None:
-            steps.append((f"create role {role}", f"CREATE ROLE {quote_name(role)} LOGIN PASSWORD {verifier}"))
+            words = f"CREATE ROLE {quote_name(role)} LOGIN CONNECTION LIMIT {limit} PASSWORD {verifier}"
+            steps.append((f"create role {role}", words))
             continue
         if not found["login"]:
             steps.append((f"let role {role} log in", f"ALTER ROLE {quote_name(role)} LOGIN"))
         if not password_matches(password, found["password"]):
             steps.append(
                 (f"set password of role {role}", f"ALTER ROLE {quote_name(role)} PASSWORD {verifier}")
+            )
+        if found["connections"] != limit:
+            steps.append(
+                (
+                    f"let role {role} have {'any number of' if limit == -1 else limit} connections",
+                    f"ALTER ROLE {quote_name(role)} CONNECTION LIMIT {limit}",
+                )
             )
     for spec in wanted:
         name, owner = quote_name(spec["name"]), quote_name(spec["owner"])
@@ -148,6 +164,7 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "owner": {"type": "str", "required": True},
         "password": {"type": "str", "default": "", "no_log": True},
+        "connection_limit": {"type": "int", "default": -1},
         "extensions": {"type": "list", "elements": "str", "default": []},
     }
     module = AnsibleModule(

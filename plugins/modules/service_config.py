@@ -68,6 +68,12 @@ options:
         type: str
         choices: [reload, restart, none]
         default: reload
+      restarts:
+        description: Those of O(units) that a change of this entry restarts, in place of what it does to
+          O(service). One that was not running is only started.
+        type: list
+        elements: str
+        default: []
   secrets:
     description: Contents of the secret files, by path. The action plugin moves them here, out of
       O(files), so that they are logged nowhere.
@@ -82,8 +88,14 @@ options:
     description: systemd unit that must be enabled and running.
     type: str
   units:
-    description: Further systemd units (timers) that must be enabled and running. Units named by an
-      earlier run and not any more are stopped and disabled.
+    description: Further systemd units (timers, instances of a template) that must be enabled and running.
+      Units named by an earlier run and not any more are stopped and disabled, before others are started.
+    type: list
+    elements: str
+    default: []
+  masked:
+    description: Units that must not run and that nothing may start, like the instance that a package brings.
+      They stay masked when they are not named any more.
     type: list
     elements: str
     default: []
@@ -120,8 +132,14 @@ applied:
   description: What was done to the service (V(start), V(reload), V(restart) or an empty string).
   returned: always
   type: str
+units:
+  description: Which of the further units were stopped, started or restarted, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
 """
 
+import contextlib
 import grp
 import json
 import os
@@ -149,7 +167,8 @@ class Entry:
         self.mode: int = int(spec["mode"], 8) if spec["mode"] else DEFAULT_MODES.get(self.state, 0)
         self.owner, self.group = spec["owner"], spec["group"]
         self.secret = spec["secret"]
-        self.on_change = spec["on_change"]
+        self.restarts: list[str] = spec["restarts"]
+        self.on_change = "none" if self.restarts else spec["on_change"]
 
     def ids(self) -> tuple[int, int]:
         return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
@@ -187,6 +206,7 @@ class Entry:
             return
         if os.path.isdir(self.path) and not os.path.islink(self.path):
             raise IsADirectoryError(f"{self.path} is a folder; move it away")
+        owner, group = self.ids()
         beside = tempfile.mktemp(prefix=".homeport-", dir=os.path.dirname(self.path))
         if self.state == "link":
             os.symlink(self.target, beside)
@@ -194,7 +214,7 @@ class Entry:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(self.data)
-                os.fchown(stream.fileno(), *self.ids())
+                os.fchown(stream.fileno(), owner, group)
                 os.fchmod(stream.fileno(), self.mode)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -226,6 +246,12 @@ def remove(path: str) -> None:
         os.rmdir(path)  # an undeclared folder goes only when nothing else is left in it
 
 
+def same_access(source: str, target: str) -> None:
+    found = os.stat(source)
+    os.chown(target, found.st_uid, found.st_gid)
+    os.chmod(target, stat.S_IMODE(found.st_mode))
+
+
 class Backup:
     """What stood at the changed paths, so that a refused set leaves nothing behind."""
 
@@ -245,19 +271,27 @@ class Backup:
                 found = os.stat(path)
                 os.chown(kept, found.st_uid, found.st_gid)
             self.saved.append((path, kept))
+        elif os.path.isdir(path):
+            os.mkdir(kept)
+            same_access(path, kept)
+            self.saved.append((path, kept))
         else:
             self.saved.append((path, None))
 
     def restore(self) -> None:
         for path, kept in reversed(self.saved):
-            if kept is not None:
+            if kept is not None and os.path.isdir(kept) and not os.path.islink(kept):
+                os.makedirs(path, exist_ok=True)
+                same_access(kept, path)
+            elif kept is not None:
                 remove(path) if os.path.islink(path) or os.path.isfile(path) else None
                 shutil.copy2(kept, path, follow_symlinks=False)
                 if not os.path.islink(kept):
                     found = os.stat(kept)
                     os.chown(path, found.st_uid, found.st_gid)
-            elif os.path.islink(path) or os.path.isfile(path):
-                os.unlink(path)
+            elif os.path.lexists(path):
+                with contextlib.suppress(OSError):  # a new folder in which something has come to be
+                    remove(path)
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -276,12 +310,12 @@ class Record:
         self.paths: list[str] = found.get("paths", [])
         self.units: list[str] = found.get("units", [])
         self.pending: str = found.get("pending", "")
+        self.restarts: list[str] = found.get("restarts", [])
 
     def write(self) -> None:
         os.makedirs(STATE_FOLDER, mode=0o700, exist_ok=True)
-        text = (
-            json.dumps({"paths": self.paths, "units": self.units, "pending": self.pending}, indent=1) + "\n"
-        )
+        found = {"paths": self.paths, "units": self.units, "pending": self.pending, "restarts": self.restarts}
+        text = json.dumps(found, indent=1) + "\n"
         beside = f"{self.path}.new"
         with open(beside, "w", encoding="utf-8") as stream:
             stream.write(text)
@@ -300,19 +334,43 @@ class Services:
         found: tuple[int, str, str] = self.module.run_command(["systemctl", *words], check_rc=False)
         return found
 
+    def states(self, units: list[str]) -> dict[str, dict[str, str]]:
+        """What systemd knows of some units, asked for all at once."""
+        if not units:
+            return {}
+        code, out, _err = self.call("show", "--property=ActiveState,UnitFileState", *units)
+        blocks = out.split("\n\n") if code == 0 else []
+        found = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+        return dict(zip(units, found))
+
     def state(self, unit: str) -> tuple[bool, bool]:
         """Whether systemd will start a unit at boot, and whether it runs."""
-        code, out, _err = self.call("show", "--property=ActiveState,UnitFileState", unit)
-        found = dict(line.split("=", 1) for line in out.splitlines() if "=" in line) if code == 0 else {}
-        # PostgreSQL's clusters are pulled in by a generator: they are neither enabled nor disabled themselves
-        enabled = (
-            found.get("UnitFileState") not in (None, "", "disabled", "masked", "bad", "not-found")
-            or "@" in unit
-        )
-        return enabled, found.get("ActiveState") in ("active", "reloading")
+        return read_state(unit, self.states([unit]).get(unit, {}))
 
     def in_order(self, unit: str) -> bool:
         return all(self.state(unit))
+
+    def out_of_order(self, units: list[str]) -> list[str]:
+        """Those that do not run, or will not at the next boot."""
+        found = self.states(units)
+        return [unit for unit in units if not all(read_state(unit, found.get(unit, {})))]
+
+    def unmasked(self, units: list[str]) -> list[str]:
+        """Those that run, or that something could start."""
+        found = self.states(units)
+        return [
+            unit
+            for unit in units
+            if found.get(unit, {}).get("UnitFileState") != "masked"
+            or found[unit].get("ActiveState") not in ("inactive", "failed")
+        ]
+
+
+def read_state(unit: str, found: dict[str, str]) -> tuple[bool, bool]:
+    off = (None, "", "disabled", "masked", "masked-runtime", "bad", "not-found")
+    # PostgreSQL's clusters are pulled in by a generator: they are neither enabled nor disabled themselves
+    enabled = found.get("UnitFileState") not in off or unit.startswith("postgresql@")
+    return enabled, found.get("ActiveState") in ("active", "reloading")
 
 
 def removals(record: Record, entries: list[Entry]) -> list[Entry]:
@@ -326,12 +384,13 @@ def removals(record: Record, entries: list[Entry]) -> list[Entry]:
         if not going.issuperset(os.path.join(path, name) for name in names):
             continue  # something else is in it
         going.add(path)
-        spec = {
+        spec: dict[str, Any] = {
             "path": path,
             "owner": "root",
             "group": "root",
             "secret": True,
             "on_change": "reload",
+            "restarts": [],
             **blank,
         }
         result.append(Entry(spec))
@@ -378,22 +437,45 @@ def journal(module: AnsibleModule, service: str) -> str:
     return str(module.run_command(words)[1])
 
 
-def apply_units(services: Services, record: Record, units: list[str]) -> list[str]:
-    """Starts the declared units and stops those that an earlier run declared; returns the changed ones."""
-    changed = []
-    for unit in record.units:
+def apply_units(
+    module: AnsibleModule, before: list[str], units: list[str], restarts: list[str], done: list[str]
+) -> str:
+    """Stops the units of before that are not declared, then starts or restarts others; what went wrong."""
+    services = Services(module)
+    for unit in before:
         if unit not in units:
+            done.append(unit)
             services.call("disable", "--now", unit)
-            # a timer whose file goes while it waits has failed in systemd's eyes, and the host with it
-            services.call("reset-failed", unit)
-            changed.append(unit)
+            # a timer whose file goes while it waits has failed in systemd's eyes, and the host with it; what a timer
+            # starts is known to systemd for as long as its last run counts as failed
+            started = [f"{unit[: -len('.timer')]}.service"] if unit.endswith(".timer") else []
+            for gone in (unit, *started):
+                services.call("reset-failed", gone)
     for unit in units:
-        if not services.in_order(unit):
-            code, out, err = services.call("enable", "--now", unit)
+        found = services.states([unit]).get(unit, {})
+        enabled, active = read_state(unit, found)
+        commands = []
+        if unit in restarts and found.get("ActiveState") not in ("inactive", "failed", None):
+            commands = [*([] if enabled else [["enable", unit]]), ["restart", unit]]
+        elif not (enabled and active):
+            commands = [["enable", "--now", unit]]
+        if commands:
+            done.append(unit)
+        for command in commands:
+            code, out, err = services.call(*command)
             if code:
-                raise RuntimeError(f"{unit} does not start: {out}{err}")
-            changed.append(unit)
-    return changed
+                return f"{unit} does not start: {out}{err}\n{journal(module, unit)}"
+    return ""
+
+
+def apply_masks(services: Services, masked: list[str]) -> str:
+    for unit in services.unmasked(masked):
+        code, out, err = services.call("mask", "--now", unit)
+        if code:
+            return f"{unit} cannot be masked: {out}{err}"
+        # one that was failing when it was stopped would leave the host degraded
+        services.call("reset-failed", unit)
+    return ""
 
 
 def main() -> None:
@@ -407,6 +489,7 @@ def main() -> None:
         "mode": {"type": "str"},
         "secret": {"type": "bool", "default": False, "no_log": False},
         "on_change": {"type": "str", "choices": ["reload", "restart", "none"], "default": "reload"},
+        "restarts": {"type": "list", "elements": "str", "default": []},
     }
     commands = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
@@ -418,6 +501,7 @@ def main() -> None:
             "validate": commands,
             "service": {"type": "str"},
             "units": commands,
+            "masked": commands,
             "reload": commands,
             "daemon_reload": {"type": "bool", "default": False},
         },
@@ -440,14 +524,20 @@ def run(module: AnsibleModule) -> None:
         units = [*record.units, *(unit for unit in units if unit not in record.units)]
     else:
         changes += removals(record, entries)
-    units_differ = set(record.units) - set(units) or [u for u in units if not services.in_order(u)]
+    entry_restarts = [unit for entry in changes for unit in entry.restarts]
+    restarts = [unit for unit in units if unit in (*record.restarts, *entry_restarts)]
+    going = [unit for unit in record.units if unit not in units]
+    unmasked = services.unmasked(params["masked"])
+    down = services.out_of_order(units)
+    touched = [*going, *unmasked, *(unit for unit in units if unit in (*down, *restarts))]
     stopped = bool(params["service"]) and not services.in_order(params["service"])
     needed = max([record.pending, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word])
     needed = "" if needed == "none" else needed
     result = {
-        "changed": bool(changes or needed or units_differ or stopped),
+        "changed": bool(changes or needed or touched or stopped),
         "paths": [entry.path for entry in changes],
         "applied": "",
+        "units": touched,
     }
     if module._diff:
         result["diff"] = [entry.difference() for entry in changes]
@@ -457,11 +547,13 @@ def run(module: AnsibleModule) -> None:
     if module.check_mode or not (result["changed"] or not same_record):
         module.exit_json(**result)
 
-    earlier = record.pending
+    earlier = Record(params["name"])
     record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
-    record.pending = needed
+    record.units = [*going, *units]
+    record.pending, record.restarts = needed, restarts
     record.write()
     backup = Backup(STATE_FOLDER, params["name"])
+    done: list[str] = []
     try:
         for entry in changes:
             backup.save(entry.path)
@@ -469,23 +561,28 @@ def run(module: AnsibleModule) -> None:
         problem = checked(module)
         if not problem:
             result["applied"], problem = apply_to_service(module, services, needed, bool(changes))
-    except (OSError, KeyError) as error:
+        if not problem:
+            problem = apply_masks(services, unmasked)
+        if not problem:
+            problem = apply_units(module, earlier.units, units, restarts, done)
+    except OSError as error:
         problem = f"{type(error).__name__}: {error}"
+    except KeyError as error:
+        problem = f"A user or a group does not exist: {error.args[0]}"
     if problem:
         backup.restore()
-        record.pending = earlier
-        if result["applied"]:  # the files are as before: so must the service be
-            _done, still = apply_to_service(module, services, needed, True)
-            record.pending = needed if still else ""
+        record.units, record.pending, record.restarts = earlier.units, earlier.pending, earlier.restarts
+        # the files are as before: so must the service and the units be
+        if result["applied"] or (done and params["daemon_reload"]):
+            still = apply_to_service(module, services, needed if result["applied"] else "", True)[1]
+            record.pending = (needed if still else "") if result["applied"] else record.pending
+        if done and apply_units(module, units, earlier.units, done, []):
+            record.restarts = [unit for unit in earlier.units if unit in done]
         backup.discard()
         record.write()
         module.fail_json(msg=f"{problem}\nEvery file of {params['name']} was put back as it was.", **result)
     backup.discard()
-    try:
-        apply_units(services, record, units)
-    except RuntimeError as error:
-        module.fail_json(msg=str(error), **result)
-    record.paths, record.units, record.pending = recorded, units, ""
+    record.paths, record.units, record.pending, record.restarts = recorded, units, "", []
     record.write()
     module.exit_json(**result)
 

@@ -46,9 +46,17 @@ class Operator:
         self.variables.write_text(json.dumps({"django_apps": apps}))
 
     def start(
-        self, playbook: str, *options: str, changes: dict[str, Any] | None = None
+        self,
+        playbook: str,
+        *options: str,
+        changes: dict[str, Any] | None = None,
+        apps: dict[str, dict[str, Any]] | None = None,
     ) -> "subprocess.Popen[str]":
-        self.write(changes)
+        """Starts a playbook with ``changes`` of the app, or with other ``apps`` altogether."""
+        if apps is None:
+            self.write(changes)
+        else:
+            self.variables.write_text(json.dumps({"django_apps": apps}))
         command = [
             "ansible-playbook",
             f"playbooks/{playbook}.yml",
@@ -68,8 +76,14 @@ class Operator:
             start_new_session=True,
         )
 
-    def run(self, playbook: str, *options: str, changes: dict[str, Any] | None = None) -> Run:
-        process = self.start(playbook, *options, changes=changes)
+    def run(
+        self,
+        playbook: str,
+        *options: str,
+        changes: dict[str, Any] | None = None,
+        apps: dict[str, dict[str, Any]] | None = None,
+    ) -> Run:
+        process = self.start(playbook, *options, changes=changes, apps=apps)
         output = process.communicate(timeout=600)[0]
         return Run(process.returncode, output)
 

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +37,43 @@ def test_gunicorn_gets_its_settings(name: str, typical: Files, tmp_path: Path) -
         assert getattr(module, key) == value
     assert module.control_socket_disable is True
     assert module.bind == []
+
+
+class Worker:
+    """As gunicorn's, in what the hooks look at."""
+
+    pid, age, nr, max_requests = 7, 1, 100, 10**9
+
+    def __init__(self) -> None:
+        self.cfg = SimpleNamespace(workers=2)
+        self.told: list[str] = []
+        self.log = SimpleNamespace(warning=lambda text, *values: self.told.append(text % values))
+
+
+@pytest.mark.parametrize(("memory", "replaced"), [(1, True), (100_000, False)])
+def test_a_worker_that_has_grown_too_large_is_replaced(
+    memory: int, replaced: bool, render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps = {"blog": {**resolved()["blog"], "web": {**resolved()["blog"]["web"], "memory": memory}}}
+    files = render("gunicorn", gunicorn_apps=wiring.gunicorn_apps(apps))
+    write(tmp_path, {"/gunicorn.conf.py": files["/srv/blog/config/gunicorn.conf.py"]})
+    module = load(tmp_path / "gunicorn.conf.py")
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
+    worker = Worker()
+    module.post_worker_init(worker)
+    module.post_request(worker, None, {}, None)
+    assert worker.told == []  # it has only just started
+    clock.now += 31
+    for _ in range(3):
+        module.post_request(worker, None, {}, None)
+        clock.now += 2
+    assert worker.max_requests == (worker.nr + 2 if replaced else 10**9)
+    assert len(worker.told) == int(replaced)
+
+
+def test_workers_may_grow_where_nothing_is_said(typical: Files) -> None:
+    assert "post_request" not in typical["/srv/blog/config/gunicorn.conf.py"]
 
 
 def test_a_worker_tells_when_it_is_ready(

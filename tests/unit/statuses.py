@@ -44,12 +44,13 @@ def instance(name: str = "0", **changes: Any) -> dict[str, Any]:
 
 def web(**changes: Any) -> dict[str, Any]:
     slots = [instance("0", workers=2), instance("1", release="", memory=160 << 10)]
-    return {"name": "web", "declared": 1, "running": 1, "instances": slots, **changes}
+    return {"name": "web", "kind": "", "declared": 1, "running": 1, "instances": slots, **changes}
 
 
 def workers(name: str = "queue", count: int = 2) -> dict[str, Any]:
     return {
         "name": name,
+        "kind": "django_q",
         "declared": count,
         "running": count,
         "instances": [instance(str(number)) for number in range(count)],
@@ -64,6 +65,7 @@ def schedule(name: str = "digest", **changes: Any) -> dict[str, Any]:
         "last": NOW - 63000,
         "result": "success",
         "status": 0,
+        "ended": NOW - 62990,
         "next": NOW + 23400,
         **changes,
     }
@@ -122,6 +124,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "disks": [{"path": "/", "total": 80 * GIB, "free": 52 * GIB}],
         },
         "services": {"nginx": "active", "supervisor": "active"},
+        "stores": {},
         "supervisor": {"error": ""},
         "databases": {},
         "apps": apps or {},
@@ -135,7 +138,7 @@ def specs(**apps: dict[str, Any]) -> list[dict[str, Any]]:
         name: app(**{"domains": [f"{name}.example.org"], "health": "/health/", **fields})
         for name, fields in apps.items()
     }
-    return status_apps(resolve(definitions, {}, SECRET, "typical", {"database_host": "10.0.0.5"}))
+    return status_apps(resolve(definitions, {}, SECRET, "site", {"database_host": "10.0.0.5"}))
 
 
 def document(
@@ -193,6 +196,7 @@ def bad() -> dict[str, Any]:
             web(),
             {
                 "name": "queue",
+                "kind": "celery",
                 "declared": 3,
                 "running": 1,
                 "instances": [
@@ -211,7 +215,7 @@ def bad() -> dict[str, Any]:
         ],
         schedules=[
             schedule(result="exit-code", status=1),
-            schedule("nightly-cleanup", last=None, result="", calendar="daily"),
+            schedule("nightly-cleanup", last=None, ended=None, result="", calendar="daily"),
         ],
         deploys=[
             deploy(
@@ -238,17 +242,23 @@ def bad() -> dict[str, Any]:
     )
     web1["host"]["disks"].append({"path": "/srv", "total": 40 * GIB, "free": int(0.9 * GIB)})
     web1["services"].update({"redis-server": "failed", "valkey-server": "active"})
-    database = status(services={"postgresql": "active"}, databases={"shop": 3 * GIB, "blog": 48 << 20})
+    database = status(
+        services={"postgresql": "active", "redis-server@shop-cache": "failed", "rabbitmq-server": "active"},
+        stores={"rabbitmq-server": 140 << 20},
+        databases={"shop": 3 * GIB, "blog": 48 << 20},
+    )
     unreachable = {
         "unreachable": True,
         "msg": f"Failed to connect to the host via ssh: ssh: connect to host 203.0.113.77 port 22: timed out {HOSTILE}",
     }
     apps = specs(
         shop={
-            "processes": {"queue": {"command": "x", "count": 3}},
+            "processes": {"queue": {"kind": "celery", "count": 3}},
+            "cache": "redis",
+            "broker": "rabbitmq",
             "schedules": {"digest": {"command": "x", "calendar": "*-*-* 06:30"}},
         },
-        blog={},
+        blog={"cache": {"url": f"redis://:{CANARY.replace('!', '')}@cache.hoster.example/0"}},
         wiki={"database": {"url": f"postgres://me:{CANARY.replace('!', '')}@db.hoster.example/wiki"}},
         new={"database": "sqlite"},
         **{
@@ -256,4 +266,5 @@ def bad() -> dict[str, Any]:
         },
     )
     shop["processes"][0]["instances"][0]["release"] = live
-    return document({"web1": web1, "web2": unreachable, "db1": database}, apps)
+    groups = {**GROUPS, "cache_servers": ["db1"], "broker_servers": ["db1"]}
+    return document({"web1": web1, "web2": unreachable, "db1": database}, apps, groups)

@@ -16,7 +16,8 @@ from ansible_collections.homeport.django.plugins.action.app_removal import (
 )
 
 NOTHING: dict[str, Any] = {
-    "paths": [], "files": [], "timers": [], "domains": [], "programs": [], "processes": 0, "user": "", "release": "",
+    "paths": [], "files": [], "timers": [], "domains": [], "programs": [], "stores": [], "vhost": "", "processes": 0,
+    "user": "", "release": "",
     "revision": "", "database": {}, "databases": [], "kept": [], "role": False, "removed": {},
 }  # fmt: skip
 WEB = {
@@ -24,6 +25,8 @@ WEB = {
     "paths": [{"path": "/srv/blog", "bytes": 12_345_678}, {"path": "/var/log/homeport/blog", "bytes": 0}],
     "domains": ["blog.example"],
     "programs": ["blog.web:0"],
+    "stores": ["redis-server@blog-cache.service"],
+    "vhost": "blog",
     "user": "blog",
     "database": {"engine": "postgres", "name": "blog", "host": "10.0.0.2"},
 }
@@ -39,6 +42,8 @@ def test_what_is_shown_before_the_question() -> None:
         "/srv/blog (12 MB)",
         "blog.example",
         "blog.web:0",
+        "cache, broker redis-server@blog-cache\n",
+        "RabbitMQ      the virtual host and the user blog",
         "database      blog (9 MB)",
         "database role blog",
         "Not looked at, since the run is limited: web2",
@@ -76,8 +81,9 @@ def test_nothing_is_left() -> None:
 def test_who_knows_the_app() -> None:
     assert known({"web1": WEB})
     assert known({"web1": {**NOTHING, "removed": {"verb": "remove"}}})
-    # a role and a database of that name may be anybody's
-    assert not known({"web1": NOTHING, "db1": DATABASE})
+    assert known({"web1": {**NOTHING, "stores": ["memcached@blog.service"]}})
+    # a role and a database of that name, or a virtual host, may be anybody's
+    assert not known({"web1": NOTHING, "db1": {**DATABASE, "vhost": "blog"}})
 
 
 def test_names() -> None:

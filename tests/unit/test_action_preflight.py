@@ -7,6 +7,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.homeport.django.plugins.action import preflight
 from ansible_collections.homeport.django.plugins.action.preflight import (
+    exposed,
     local_sources,
     place,
     topology,
@@ -33,6 +34,18 @@ BOTH = {"app_servers": ["a"], "database_servers": ["b"]}
         ({}, {"blog": None}, {"app_servers": ["a"]}, "typical", 1),
         ({}, {}, {"app_servers": ["a"]}, "simple", 0),
         ({}, {}, {}, "simple", 1),
+        ({"cache": "redis"}, {}, BOTH, "site", 1),
+        ({"cache": "redis", "broker": {"engine": "rabbitmq"}}, {}, BOTH, "site", 2),
+        ({"cache": {"url": "redis://h"}}, {"blog": {"broker_url": "amqp://h"}}, BOTH, "site", 0),
+        ({"cache": "redis"}, {}, {**BOTH, "cache_servers": ["c"]}, "site", 0),
+        ({}, {}, BOTH, "cache", 1),
+        ({"processes": {"q": {"kind": "celery"}}}, {}, BOTH, "site", 1),
+        ({"processes": {"q": {"kind": "celery"}}}, {}, {**BOTH, "broker_servers": ["b"]}, "site", 0),
+        ({"processes": {"q": {"kind": "django_q"}}}, {}, BOTH, "typical", 0),
+        ({"cache": "memcached"}, {}, {**BOTH, "cache_servers": ["b"]}, "site", 1),
+        ({"cache": "memcached"}, {}, {**BOTH, "cache_servers": ["a"]}, "site", 0),
+        ({"cache": "memcached"}, {}, {**BOTH, "app_servers": ["a", "c"], "cache_servers": ["a"]}, "site", 1),
+        ({"cache": ["x"], "processes": "x"}, {}, BOTH, "site", None),
         ({}, {}, {"app_servers": []}, "nonsense", 1),
         ({"database": ["x"]}, {}, {"app_servers": ["a"]}, "typical", None),
         ({"database": 3}, {}, {"app_servers": ["a"]}, "typical", None),
@@ -46,6 +59,27 @@ def test_topology(
     problems = topology({"blog": app(**fields)}, vault, groups, setup)
     assert found is None or len(problems) == found
     assert CANARY not in "".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("address", "apps", "found"),
+    [
+        ("203.0.113.7", ["a"], 0),  # for documentation, and so nobody's
+        ("8.8.8.8", ["a"], 1),
+        ("8.8.8.8", ["c"], 0),
+        ("8.8.8.8", ["c", "a"], 1),
+        ("10.0.0.7", ["a"], 0),
+        ("fd00::1", ["a"], 0),
+        ("2606:4700::1", ["a"], 1),
+        ("cache.internal", ["a"], 0),
+    ],
+)
+def test_what_passes_unencrypted_stays_in_private(address: str, apps: list[str], found: int) -> None:
+    groups = {"app_servers": apps, "cache_servers": ["c"]}
+    hosts = {"c": {"inventory_hostname": "c", "ansible_host": address}}
+    assert len(exposed(groups, hosts)) == found
+    hosts["c"]["homeport_address"] = "192.168.0.1"
+    assert exposed(groups, hosts) == []
 
 
 @pytest.mark.parametrize("apps", [None, "x", [], {"blog": None}, {"blog": "x"}, {3: {}}])

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import RESERVED_NAMES
-from ansible_collections.homeport.django.plugins.module_utils.apps import SETUPS, check
+from ansible_collections.homeport.django.plugins.module_utils.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 
 from tests.unit.support import CANARY, SECRET, app, problems
 
@@ -116,7 +117,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"web": {"gunicorn": {"Workers": 1}}}, "typical", "django_apps.blog.web.gunicorn: Workers is not a good name here"),
     ({"processes": {"web": "x"}}, "typical", "django_apps.blog.processes: web is not a good name here"),
     ({"processes": {"a b": "x"}}, "typical", "django_apps.blog.processes: 'a b' is not a good name here"),
-    ({"processes": {"queue": {}}}, "typical", "django_apps.blog.processes.queue.command: is required"),
+    ({"processes": {"queue": {}}}, "typical", "django_apps.blog.processes.queue: needs exactly one of command, kind (found none)"),
     ({"processes": {"queue": "a && b"}}, "typical", "django_apps.blog.processes.queue.command: must be one command"),
     ({"processes": {"queue": "a;b"}}, "typical", "django_apps.blog.processes.queue.command: must be one command"),
     ({"processes": {"queue": "a >/dev/null"}}, "typical", "django_apps.blog.processes.queue.command: must be one command"),

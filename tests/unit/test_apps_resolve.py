@@ -239,7 +239,7 @@ def test_a_broker_that_exists_already() -> None:
 
 @pytest.mark.parametrize(
     ("host", "workers"),
-    [({}, 1), ({"cores": 1, "memory_mb": 8000}, 1), ({"cores": 2, "memory_mb": 512}, 1), ({"cores": 2, "memory_mb": 1024}, 2), ({"cores": 16, "memory_mb": 64000}, 2)],
+    [({}, 1), ({"cores": 1, "memory_mb": 8000}, 1), ({"cores": 2, "memory_mb": 512}, 1), ({"cores": 2, "memory_mb": 1899}, 1), ({"cores": 2, "memory_mb": 1900}, 2), ({"cores": 16, "memory_mb": 64000}, 2)],
 )  # fmt: skip
 def test_workers(host: dict[str, int], workers: int) -> None:
     assert resolved(host=host)["web"]["workers"] == workers

@@ -92,7 +92,7 @@ def definitions() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
 def test_every_example_passes_the_checks() -> None:
     count = 0
     for key, apps, vault in definitions():
-        assert check(apps, vault, SECRET, "typical") == [], (key, apps)
+        assert check(apps, vault, SECRET, "site") == [], (key, apps)
         count += 1
     assert count > 30
 
@@ -108,14 +108,14 @@ def test_every_field_is_explained() -> None:
 
 
 def test_every_variable_of_the_environment_is_in_the_table() -> None:
-    urls: dict[str, Any] = {
-        "cache": {"url": "redis://h"},
-        "broker": {"url": "redis://h"},
-        "settings": "blog.settings",
-    }
+    services: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("simple", {}, {"cache": {"url": "redis://h"}}),
+        ("typical", {"database_host": "db"}, {"broker": {"url": "redis://h"}}),
+        ("site", {}, {"cache": "redis", "broker": "rabbitmq"}),
+    ]
     known: set[str] = set()
-    for setup, host in (("simple", {}), ("typical", {"database_host": "db"})):
-        found = resolved(setup=setup, host=host, **urls)
+    for setup, host, given in services:
+        found = resolved(setup=setup, host=host, settings="blog.settings", **given)
         known |= {*found["environment"], *found["release_environment"]}
     table = APPS.read_text().split("### Environment variables")[1].split("### Files")[0]
     documented = set(re.findall(r"`([A-Z_]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))))

@@ -47,11 +47,18 @@ def test_quotes() -> None:
 
 
 def wanted(**fields: Any) -> dict[str, Any]:
-    return {"name": "blog", "owner": "blog", "password": "", "extensions": [], **fields}
+    return {
+        "name": "blog",
+        "owner": "blog",
+        "password": "",
+        "connection_limit": -1,
+        "extensions": [],
+        **fields,
+    }
 
 
 def role(**fields: Any) -> dict[str, Any]:
-    return {"login": True, "super": False, "password": None, **fields}
+    return {"login": True, "super": False, "password": None, "connections": -1, **fields}
 
 
 EMPTY: dict[str, Any] = {"roles": {}, "databases": {}}
@@ -64,7 +71,7 @@ def described(*arguments: Any) -> list[str]:
 
 def test_everything_is_missing() -> None:
     assert plan([wanted()], EMPTY) == [
-        ("create role blog", 'CREATE ROLE "blog" LOGIN PASSWORD NULL'),
+        ("create role blog", 'CREATE ROLE "blog" LOGIN CONNECTION LIMIT -1 PASSWORD NULL'),
         (
             "create database blog",
             'CREATE DATABASE "blog" OWNER "blog" ENCODING \'UTF8\' TEMPLATE template0'
@@ -90,6 +97,7 @@ def test_nothing_is_ever_dropped() -> None:
         ({"databases": {"blog": {"owner": "postgres", "public": ""}}}, ["give database blog to blog"]),
         ({"databases": {"blog": {"owner": "blog", "public": "CONNECT"}}}, ["close database blog to others"]),
         ({"roles": {"blog": role(password="SCRAM-SHA-256$1:a$b:c")}}, ["set password of role blog"]),
+        ({"roles": {"blog": role(connections=5)}}, ["let role blog have any number of connections"]),
     ],
 )
 def test_what_differs_is_set_right(state: dict[str, Any], steps: list[str]) -> None:
@@ -117,6 +125,22 @@ def test_two_databases_of_one_role() -> None:
         "create database blog_archive",
         "close database blog_archive to others",
     ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "found", "statements"),
+    [
+        ([20], 20, []),
+        ([20], -1, ['ALTER ROLE "blog" CONNECTION LIMIT 20']),
+        ([20, 30], 20, ['ALTER ROLE "blog" CONNECTION LIMIT 30']),  # of several databases, the largest
+        ([20, -1], 20, ['ALTER ROLE "blog" CONNECTION LIMIT -1']),
+    ],
+)
+def test_connections_of_a_role(limits: list[int], found: int, statements: list[str]) -> None:
+    state = {**DONE, "roles": {"blog": role(connections=found)}}
+    specs = [wanted(connection_limit=limit) for limit in limits]
+    assert [statement for _what, statement in plan(specs, state)] == statements
+    assert f"CONNECTION LIMIT {-1 if -1 in limits else max(limits)} " in plan(specs, EMPTY)[0][1]
 
 
 def test_names_are_quoted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,71 @@ def test_the_next_launcher_kills_what_a_killed_one_could_not(supervisord: Superv
     assert all(runs(pid) for pid in (again, other, *others))  # and nothing else
 
 
+# Grows beyond its limit, in a child as much as in itself, and then says how it ends.
+GROWS = """
+import os, signal, subprocess, sys, time
+def told(number, frame):
+    print("got", signal.Signals(number).name, flush=True)
+    if not os.environ.get("DEAF"):
+        sys.exit(0)
+signal.signal(signal.SIGINT, told)
+code = "import time; kept = bytearray(30 << 20); time.sleep(300)"
+child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+kept = bytearray(30 << 20)
+print("up", os.getpid(), child.pid, flush=True)
+while True:
+    time.sleep(300)
+"""
+
+
+def limit(supervisord: Supervisord, memory: str, config: str = "") -> None:
+    folder = supervisord.folder / "config"
+    (folder / "memory").mkdir(parents=True)
+    (folder / "memory/queue").write_text(memory)
+    (folder / "limits").write_text(config)
+
+
+def test_one_that_has_grown_too_large_is_asked_to_stop(supervisord: Supervisord) -> None:
+    limit(supervisord, "50 INT 60\n")
+    launcher, family = supervisord.start("queue", GROWS)
+    assert supervisord.status(launcher) == 0
+    log = supervisord.log("queue")
+    assert re.search(
+        r"homeport: blog.queue:0 uses \d+ MiB, more than its 50: it is asked to stop \(INT\)\n", log
+    )
+    assert "got SIGINT" in log
+    assert "killed: " in log  # the child that it did not end itself, and nothing of the launcher's own
+    assert log.split("killed: ")[1].split() == [str(family[1])]
+    assert not any(runs(pid) for pid in family)
+
+
+def test_one_that_does_not_stop_is_killed(supervisord: Supervisord) -> None:
+    limit(supervisord, "50 INT 1\n")
+    launcher, family = supervisord.start("queue", GROWS, DEAF="1")
+    assert supervisord.status(launcher) == 128 + signal.SIGKILL
+    assert "has not stopped within 1 seconds and is killed" in supervisord.log("queue")
+    assert not any(runs(pid) for pid in family)
+
+
+def test_one_within_its_limit_is_left_alone_and_so_is_its_end(supervisord: Supervisord) -> None:
+    limit(supervisord, "500 INT 60\n")
+    launcher, family = supervisord.start("queue", GROWS)
+    time.sleep(7)
+    assert all(runs(pid) for pid in family)
+    os.kill(family[1], signal.SIGKILL)
+    os.kill(launcher, signal.SIGINT)
+    assert supervisord.status(launcher) == 0
+    assert "homeport:" not in supervisord.log("queue")
+
+
+def test_the_limits_are_those_of_the_command_alone(supervisord: Supervisord) -> None:
+    """The launcher has to start what clears up after a command that has used up all processes of its user."""
+    limit(supervisord, "500 INT 60\n", "ulimit -p 3333\n")
+    launcher, family = supervisord.start("queue")
+    for pid, limited in ((launcher, False), (family[0], True), (family[1], True)):
+        assert ("3333" in Path(f"/proc/{pid}/limits").read_text()) is limited, pid
+
+
 def test_what_an_operator_left_running_is_not_touched(supervisord: Supervisord) -> None:
     """A group without a leader in another session."""
     shell = subprocess.Popen(
@@ -182,3 +248,17 @@ def test_what_an_operator_left_running_is_not_touched(supervisord: Supervisord) 
     finally:
         os.kill(left, signal.SIGKILL)
         shell.stdout.close()
+
+
+def test_what_is_scheduled_does_not_wait_for_a_release() -> None:
+    """A timer may be due before the first release is there; while it waited, it would miss all that follow."""
+    environment = {key: value for key, value in os.environ.items() if key != "SUPERVISOR_GROUP_NAME"}
+    done = subprocess.run(
+        ["sh", str(LAUNCHER), "no-such-app", "digest"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == "homeport: the live release of no-such-app has no digest yet\n"

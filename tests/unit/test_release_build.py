@@ -21,7 +21,11 @@ from ansible_collections.homeport.django.plugins.module_utils.release_build impo
     settings_module,
     withdraw,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    LIBRARY,
+    DeployError,
+    limit_met,
+)
 
 from tests.unit.releases import HereLayout, HereRunner, layout, write
 
@@ -396,3 +400,23 @@ def test_another_subdirectory_is_another_release(tmp_path: Path) -> None:
         found = build(tmp_path, source={"path": "/app", "subdirectory": subdirectory})
         marks.add(fingerprint(found.layout, "sha256:same"))
     assert len(marks) == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "told", "field"),
+    [
+        ("ulimit -p 512\nulimit -d 300\n", "", "limits.memory: "),
+        ("ulimit -p 512\nulimit -d 300\n", "MemoryError", "limits.memory: "),
+        ("ulimit -p 512\n", "MemoryError", ""),
+        ("ulimit -p 512\n", "", ""),
+        ("ulimit -p 512\nulimit -d 300\n", "RuntimeError: can't start new thread", "limits.processes: "),
+        ("ulimit -p 512\nulimit -d 300\n", "SyntaxError", ""),
+    ],
+)
+def test_a_limit_that_ended_a_build_is_named(limits: str, told: str, field: str, tmp_path: Path) -> None:
+    write(tmp_path / "config/limits", limits)
+    found = limit_met([f"{LIBRARY}/run", str(tmp_path), "manage.py", "check"], told)
+    assert found.strip().startswith(field)
+    assert bool(found) is bool(field)
+    assert limit_met(["uv", "pip", "install"], told) == ""
+    assert limit_met([f"{LIBRARY}/run", f"{tmp_path}/none", "true"], told) == ""

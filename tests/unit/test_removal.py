@@ -135,9 +135,22 @@ def test_another_app_with_a_longer_name_is_another_app(
             "/etc/supervisor/conf.d/blog.web.conf",
             "/etc/supervisor/conf.d/blog-two.web.conf",
             "/opt/blog.x",
+            "/etc/redis/redis-blog-cache.conf",
+            "/etc/valkey/valkey-blog-broker.conf",
+            "/etc/redis/redis-blog-cache-cache.conf",
+            "/etc/redis/redis-other-cache.conf",
+            "/etc/systemd/system/memcached@blog.service.d/homeport.conf",
+            "/etc/systemd/system/memcached@blog-two.service.d/homeport.conf",
+            "/etc/systemd/system/memcached@.service",
         ],
         "units": ["blog.digest.timer", "blog2.digest.timer"],
     }
+    units = ["redis-server@blog-cache.service", "redis-server@blog-cache-cache.service",
+             "valkey-server@blog-broker.service", "redis-server@blog2-cache.service"]  # fmt: skip
+    write(tmp_path / "redis.json", json.dumps({"units": units}))
+    write(
+        tmp_path / "memcached.json", json.dumps({"units": ["memcached@blog.service", "memcached@b.service"]})
+    )
     write(tmp_path / "django_app.json", json.dumps(record))
     write(tmp_path / "broken.json", "{")
     monkeypatch.setattr(removal_look, "STATE_FOLDER", str(tmp_path))
@@ -145,8 +158,16 @@ def test_another_app_with_a_longer_name_is_another_app(
     assert App("blog").files_of_roles() == [
         "/etc/nginx/sites-enabled/blog.conf",
         "/etc/supervisor/conf.d/blog.web.conf",
+        "/etc/redis/redis-blog-cache.conf",
+        "/etc/valkey/valkey-blog-broker.conf",
+        "/etc/systemd/system/memcached@blog.service.d/homeport.conf",
     ]
     assert App("blog").timers() == ["blog.digest.timer"]
+    assert App("blog").stores() == [
+        "redis-server@blog-cache.service",
+        "valkey-server@blog-broker.service",
+        "memcached@blog.service",
+    ]
     assert recorded(str(tmp_path / "none.json"), "paths") == []
 
 
@@ -227,6 +248,8 @@ def test_is_there() -> None:
     }
     assert not is_there(empty)
     assert is_there({**empty, "role": True})
+    assert is_there({**empty, "stores": ["memcached@blog.service"]})
+    assert is_there({**empty, "vhost": "blog"})
 
 
 # The dump
@@ -386,6 +409,26 @@ def test_nothing_is_removed_while_supervisord_knows_the_app(
         removal_steps.remove(app, psql, [])  # type: ignore[arg-type]
     assert psql.seen == []
     assert os.path.isdir(app.home)
+
+
+def test_nothing_is_removed_while_its_cache_is_declared(
+    app: HereApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal_steps, "programs", lambda _app: [])
+    monkeypatch.setattr(app, "stores", lambda: ["redis-server@blog-cache.service"])
+    with pytest.raises(DeployError, match=r"redis-server@blog-cache\.service is still declared"):
+        removal_steps.remove(app, None, [])
+    assert os.path.isdir(app.home)
+
+
+def test_the_data_of_its_redis_goes_with_it(app: HereApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(app.home).parent / "lib"
+    write(folder / "redis/blog-broker/appendonlydir/x.aof", "a task")
+    write(folder / "redis/blog-cache-cache/x", "of the app blog-cache")
+    monkeypatch.setattr(removal_look, "STORES", str(folder))
+    assert [path for path in app.leftovers() if path.startswith(str(folder))] == [
+        f"{folder}/redis/blog-broker"
+    ]
 
 
 def test_the_record_outlives_the_app(app: HereApp) -> None:

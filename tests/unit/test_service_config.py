@@ -34,6 +34,7 @@ class Host:
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
         self.active: set[str] = set()
+        self.masked: set[str] = set()
         self.commands: list[str] = []
         self.failing: dict[str, str] = {}
         self.on_command: Callable[[str], None] = lambda _words: None
@@ -41,8 +42,7 @@ class Host:
     def run_command(self, words: list[str], check_rc: bool = False) -> tuple[int, str, str]:
         command = " ".join(words)
         if "show" in words:
-            state = ("active", "enabled") if words[-1] in self.active else ("inactive", "disabled")
-            return 0, f"ActiveState={state[0]}\nUnitFileState={state[1]}\n", ""
+            return 0, "\n".join(self.state(unit) for unit in words[3:]), ""
         if words[0] == "journalctl":
             return 0, "the log", ""
         self.commands.append(command)
@@ -52,9 +52,17 @@ class Host:
                 return 1, "", message
         if "enable" in words:
             self.active.add(words[-1])
-        if "disable" in words:
+        if "disable" in words or "mask" in words:
             self.active.discard(words[-1])
+        if "mask" in words:
+            self.masked.add(words[-1])
         return 0, "", ""
+
+    def state(self, unit: str) -> str:
+        if unit in self.masked:
+            return "ActiveState=inactive\nUnitFileState=masked\n"
+        state = ("active", "enabled") if unit in self.active else ("inactive", "disabled")
+        return f"ActiveState={state[0]}\nUnitFileState={state[1]}\n"
 
     def exit_json(self, **result: Any) -> None:
         raise Ended(False, result)
@@ -75,7 +83,7 @@ class Set:
         return self.folder / name
 
     def declare(self, *files: dict[str, Any], **options: Any) -> None:
-        defaults = {
+        defaults: dict[str, Any] = {
             "state": "file",
             "content": None,
             "target": None,
@@ -84,6 +92,7 @@ class Set:
             "mode": None,
             "secret": False,
             "on_change": "reload",
+            "restarts": [],
         }
         self.host.params = {
             "name": "web",
@@ -93,6 +102,7 @@ class Set:
             "validate": [],
             "service": self.service,
             "units": [],
+            "masked": [],
             "reload": [],
             "daemon_reload": False,
             **options,
@@ -291,7 +301,11 @@ def test_units_come_and_go(files: Set) -> None:
     assert {"one.timer", "two.timer"} <= files.host.active
     assert files.run(A, units=["one.timer", "two.timer"])["changed"] is False
     assert files.run(A, units=["two.timer"])["changed"]
-    assert files.host.commands == ["systemctl disable --now one.timer", "systemctl reset-failed one.timer"]
+    assert files.host.commands == [
+        "systemctl disable --now one.timer",
+        "systemctl reset-failed one.timer",
+        "systemctl reset-failed one.service",
+    ]
     assert "one.timer" not in files.host.active
 
 
@@ -302,6 +316,142 @@ def test_a_unit_that_does_not_start_is_tried_again(files: Set) -> None:
     files.host.failing = {}
     assert files.run(A, units=["one.timer"])["changed"]
     assert "one.timer" in files.host.active
+
+
+def instance(name: str, content: str = "one\n") -> dict[str, Any]:
+    return {"path": f"{name}.conf", "content": content, "restarts": [f"db@{name}"]}
+
+
+def test_a_change_restarts_the_units_of_its_file_alone(files: Set) -> None:
+    units = ["db@a", "db@b"]
+    result = files.run(instance("a"), instance("b"), units=units)
+    assert files.host.commands == ["systemctl enable --now db@a", "systemctl enable --now db@b"]
+    assert result["units"] == units
+    assert files.run(instance("a"), instance("b"), units=units)["changed"] is False
+    result = files.run(instance("a"), instance("b", "two\n"), units=units)
+    assert files.host.commands == ["systemctl restart db@b"]
+    assert (result["changed"], result["applied"], result["units"]) == (True, "", ["db@b"])
+    files.run(instance("a"), instance("b", "two\n"), instance("c"), units=[*units, "db@c"])
+    assert files.host.commands == ["systemctl enable --now db@c"]
+
+
+def test_a_file_of_all_units_restarts_all(files: Set) -> None:
+    units = ["db@a", "db@b"]
+    both = {"path": "all.conf", "content": "x\n", "restarts": units}
+    files.run(both, units=units)
+    files.run({**both, "content": "y\n"}, units=units)
+    assert files.host.commands == ["systemctl restart db@a", "systemctl restart db@b"]
+
+
+def test_a_unit_makes_room_before_another_starts(files: Set) -> None:
+    files.service = None
+    files.run(instance("old"), units=["db@old"])
+    result = files.run(instance("new"), units=["db@new"])
+    assert files.host.commands == [
+        "systemctl disable --now db@old",
+        "systemctl reset-failed db@old",
+        "systemctl enable --now db@new",
+    ]
+    assert result["units"] == ["db@old", "db@new"]
+    assert not files.path("old.conf").exists()
+
+
+def test_a_unit_that_refuses_its_file_gets_the_old_one_back(files: Set) -> None:
+    units = ["db@a", "db@b"]
+    files.run(instance("a"), instance("b"), units=units)
+    seen: list[str] = []
+
+    def restart_once(command: str) -> None:
+        if command == "systemctl restart db@b":
+            seen.append(files.path("b.conf").read_text())
+            files.host.failing = {} if len(seen) > 1 else {"systemctl restart db@b": "bad port"}
+
+    files.host.on_command = restart_once
+    ended = files.end(instance("a"), instance("b", "bad\n"), units=units, daemon_reload=True)
+    assert "db@b does not start: bad port\nthe log" in str(ended)
+    assert seen == ["bad\n", "one\n"]
+    assert files.host.commands == [
+        "systemctl daemon-reload",
+        "systemctl restart db@b",
+        "systemctl daemon-reload",
+        "systemctl restart db@b",
+    ]
+    assert files.run(instance("a"), instance("b"), units=units)["changed"] is False
+
+
+def test_a_new_unit_that_does_not_start_goes_and_one_that_had_to_go_comes_back(files: Set) -> None:
+    files.service = None
+    files.run(instance("a"), instance("old"), units=["db@a", "db@old"])
+    files.host.failing = {"systemctl enable --now db@new": "no"}
+    assert files.end(instance("a"), instance("new"), units=["db@a", "db@new"]).failed
+    assert files.host.commands == [
+        "systemctl disable --now db@old",
+        "systemctl reset-failed db@old",
+        "systemctl enable --now db@new",
+        "systemctl disable --now db@new",
+        "systemctl reset-failed db@new",
+        "systemctl enable --now db@old",
+    ]
+    assert sorted(path.name for path in files.folder.iterdir()) == ["a.conf", "old.conf"]
+    files.host.failing = {}
+    assert files.run(instance("a"), instance("old"), units=["db@a", "db@old"])["changed"] is False
+
+
+def test_a_restart_that_was_cut_off_is_made_up_for(files: Set) -> None:
+    files.run(instance("a"), instance("b"), units=["db@a", "db@b"])
+
+    def kill(_words: str) -> None:
+        raise Killed
+
+    files.host.on_command = kill
+    files.declare(instance("a", "two\n"), instance("b"), units=["db@a", "db@b"])
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _words: None
+    files.run(instance("a", "two\n"), instance("b"), units=["db@a", "db@b"])
+    assert files.host.commands == ["systemctl restart db@a"]
+    assert files.run(instance("a", "two\n"), instance("b"), units=["db@a", "db@b"])["changed"] is False
+
+
+def test_a_unit_that_a_run_was_cut_off_at_is_stopped_when_it_is_not_declared(files: Set) -> None:
+    files.declare(instance("a"), units=["db@a"])
+
+    def kill(_words: str) -> None:
+        files.host.active.add("db@a")
+        raise Killed
+
+    files.host.on_command = kill
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _words: None
+    files.run(A)
+    assert "db@a" not in files.host.active
+
+
+def test_check_mode_says_which_units_would_be_touched(files: Set) -> None:
+    files.run(instance("a"), instance("b"), units=["db@a", "db@b"])
+    files.host.check_mode = True
+    result = files.run(instance("b", "two\n"), instance("c"), units=["db@b", "db@c"])
+    assert result["units"] == ["db@a", "db@b", "db@c"]
+    assert files.host.commands == []
+
+
+def test_what_a_package_starts_is_masked(files: Set) -> None:
+    files.host.active.add("db")
+    result = files.run(instance("a"), units=["db@a"], masked=["db"])
+    assert files.host.commands == [
+        "systemctl mask --now db",
+        "systemctl reset-failed db",
+        "systemctl enable --now db@a",
+    ]
+    assert result["units"] == ["db", "db@a"]
+    assert files.run(instance("a"), units=["db@a"], masked=["db"])["changed"] is False
+
+
+def test_what_cannot_be_masked_stops_the_run(files: Set) -> None:
+    files.host.failing = {"systemctl mask": "file exists"}
+    assert "db cannot be masked: file exists" in str(files.end(A, masked=["db"]))
+    assert not files.path("a.conf").exists()
 
 
 def test_a_refused_configuration_is_put_back(files: Set) -> None:
@@ -318,6 +468,16 @@ def test_a_refused_configuration_is_put_back(files: Set) -> None:
     assert not files.path("b.conf").exists()
     assert files.host.commands == ["check"]
     assert leftovers(files) == []
+
+
+def test_folders_are_put_back_too(files: Set) -> None:
+    files.run({"path": "d", "state": "directory", "mode": "2750"}, {"path": "d/f", "content": "f\n"})
+    files.host.failing = {"check": "no"}
+    new = [{"path": "n", "state": "directory"}, {"path": "n/f", "content": "f\n"}]
+    assert files.end(*new, validate=["check"]).failed
+    assert files.path("d/f").read_text() == "f\n"
+    assert files.path("d").stat().st_mode & 0o7777 == 0o2750
+    assert not files.path("n").exists()
 
 
 def test_after_a_refusal_the_right_configuration_is_applied(files: Set) -> None:
@@ -453,6 +613,19 @@ def test_a_damaged_record_is_like_none(files: Set) -> None:
 def test_the_state_is_for_root_alone(files: Set) -> None:
     files.run(A)
     assert (files.folder.parent / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_group_that_does_not_exist(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.run(A)
+
+    def missing(_entry: Any) -> tuple[int, int]:
+        raise KeyError("getgrnam(): name not found: 'blog'")
+
+    monkeypatch.setattr(service_config.Entry, "ids", missing)
+    ended = files.end(A, {"path": "b.conf", "content": "b\n"})
+    assert "A user or a group does not exist: getgrnam(): name not found: 'blog'" in str(ended)
+    assert files.path("a.conf").read_text() == "a\n"
+    assert leftovers(files) == []
 
 
 def test_an_account_that_check_mode_has_not_made(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
     deploys,
     descendants,
     health,
+    instances,
     lock,
     measure,
     memory,
@@ -31,6 +32,7 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
     processes,
     schedule,
     services,
+    stores,
     timers,
 )
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
@@ -233,6 +235,7 @@ ActiveState=active
 
 Result=exit-code
 ExecMainStartTimestamp=Mon 2026-11-23 06:30:02 UTC
+ExecMainExitTimestamp=Mon 2026-11-23 06:30:10 UTC
 ExecMainStatus=3
 Id=blog.digest.service
 LoadState=loaded
@@ -242,9 +245,23 @@ Id=nginx.service
 LoadState=loaded
 ActiveState=active
 
-Id=redis-server.service
+Id=valkey-server.service
 LoadState=not-found
 ActiveState=inactive
+
+Id=redis-server.service
+LoadState=masked
+ActiveState=failed
+
+Id=redis-server@blog-cache.service
+LoadState=loaded
+ActiveState=active
+MainPID=10
+
+Id=memcached@shop.service
+LoadState=loaded
+ActiveState=failed
+MainPID=0
 
 Id=postgresql@15-main.service
 LoadState=loaded
@@ -258,8 +275,28 @@ ActiveState=active
 
 def test_services() -> None:
     units = parse_units(UNITS)
-    assert services(units) == {"nginx": "active", "postgresql": "active"}
+    assert services(units) == {
+        "nginx": "active",
+        "postgresql": "active",
+        "redis-server@blog-cache": "active",
+        "memcached@shop": "failed",
+    }
     assert services(parse_units("")).keys() <= {"postgresql"}
+
+
+def test_the_memory_of_caches_and_brokers(tmp_path: Path) -> None:
+    table = {10: Process(1, 0, 7 << 20), 11: Process(10, 0, 1 << 20), 12: Process(1, 0, 9 << 20)}
+    for pid in table:
+        write(tmp_path / str(pid) / "smaps_rollup", "Pss:  1024 kB\n")
+    assert stores(parse_units(UNITS), table, str(tmp_path)) == {"redis-server@blog-cache": 2 << 20}
+
+
+def test_instances_are_those_that_the_roles_run(tmp_path: Path) -> None:
+    places = Places(records=str(tmp_path))
+    assert instances(places) == []
+    write(tmp_path / "redis.json", '{"units": ["redis-server@blog-cache.service"]}')
+    write(tmp_path / "memcached.json", '{"units": ["memca')  # torn
+    assert instances(places) == ["redis-server@blog-cache.service"]
 
 
 def test_schedules() -> None:
@@ -272,10 +309,12 @@ def test_schedules() -> None:
         "last": 1795415402,
         "result": "exit-code",
         "status": 3,
+        "ended": 1795415410,
         "next": 1795501800,
     }
     running = parse_units(UNITS.replace("ActiveState=failed", "ActiveState=activating"))
-    assert schedule("digest", "blog.digest.timer", spec, running)["result"] == "running"
+    now = schedule("digest", "blog.digest.timer", spec, running)
+    assert (now["result"], now["ended"]) == ("running", None)
     missing = schedule("digest", "blog.digest.timer", spec, {})
     assert (missing["active"], missing["last"], missing["result"]) == (False, None, "")
     # after a reboot systemd knows when it was started, but not how that ended
@@ -385,6 +424,7 @@ def places(tmp_path: Path) -> Places:
         apps=str(tmp_path / "srv"),
         deploys=str(tmp_path / "deploys"),
         setup=str(tmp_path / "setup"),
+        records=str(tmp_path),
         units=str(tmp_path / "units"),
         supervisor=str(tmp_path / "supervisor.sock"),
     )

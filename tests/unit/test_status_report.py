@@ -37,7 +37,13 @@ LOCK = {"holder": "anna@laptop", "since": "", "run": ""}
 
 
 def queue(declared: int, running: int, *instances: dict[str, Any]) -> dict[str, Any]:
-    return {"name": "queue", "declared": declared, "running": running, "instances": list(instances)}
+    return {
+        "name": "queue",
+        "kind": "",
+        "declared": declared,
+        "running": running,
+        "instances": list(instances),
+    }
 
 
 def texts(document: dict[str, Any], level: str = "failure") -> list[str]:
@@ -69,7 +75,7 @@ KEYS = {
              "memory", "disks", "services"},
     "app": {"declared", "level", "url", "domains", "proxied", "database", "problems", "hosts"},
     "here": {"level", "state", "problems", "release", "previous", "health", "processes", "schedules", "memory", "disk",
-             "lock", "maintenance", "deploys"},
+             "lock", "maintenance", "deploys", "cache", "broker"},
 }  # fmt: skip
 
 
@@ -118,13 +124,20 @@ def test_the_keys_are_the_same_whatever_happened() -> None:
             "warning", [], ["queue: 2 run, and 1 are declared"],
         ),
         (
-            {"processes": [{"name": "old", "declared": None, "running": 1, "instances": [instance()]}]},
+            {"processes": [{"name": "old", "kind": "", "declared": None, "running": 1, "instances": [instance()]}]},
             "warning", [], ["old is among its processes, but not declared"],
         ),
-        ({"schedules": [schedule(result="timeout")]}, "warning", [], ["digest: the last run ended with timeout"]),
+        (
+            {"schedules": [schedule(result="timeout", ended=None)]},
+            "warning", [], ["digest: the last run ended with timeout"],
+        ),
+        (
+            {"schedules": [schedule(result="signal", status=9)]},
+            "warning", [], ["digest: the last run ended with signal 9 (2026-11-23 06:30 UTC)"],
+        ),
         (
             {"schedules": [schedule(result="exit-code", status=3)]},
-            "warning", [], ["digest: the last run ended with exit status 3"],
+            "warning", [], ["digest: the last run ended with exit status 3 (2026-11-23 06:30 UTC)"],
         ),
         ({"schedules": [schedule(active=False)]}, "warning", [], ["digest: its timer is not active"]),
         ({"schedules": [schedule(calendar="")]}, "warning", [], ["digest is among its schedules, but not declared"]),
@@ -181,6 +194,70 @@ def test_services(changes: dict[str, Any], failures: list[str], warnings: list[s
     made = document({"web1": status({"blog": found()}, **changes)}, specs(blog={}))
     assert texts(made) == failures
     assert texts(made, "warning") == warnings
+
+
+REDIS = "redis-server@blog-cache"
+STORES = {"app_servers": ["web1", "web2"], "cache_servers": ["web1", "c1"], "broker_servers": ["c1"]}
+
+
+def stored(**services: str) -> dict[str, Any]:
+    """An app with a cache and a broker: on web1 the cache is its own host's, else both are on c1."""
+    web1, web2 = status({"blog": found()}), status({"blog": found()})
+    web1["services"][REDIS], web1["stores"] = "active", {REDIS: 4 << 20}
+    c1 = status(services={REDIS: "active", "rabbitmq-server": "active", **services}, stores={REDIS: 5 << 20})
+    blog = {"database": "none", "cache": "redis", "broker": "rabbitmq"}
+    return document({"web1": web1, "web2": web2, "c1": c1}, specs(blog=blog), STORES)
+
+
+def test_a_cache_and_a_broker() -> None:
+    made = stored()
+    assert made["problems"] == []
+    here = made["apps"]["blog"]["hosts"]["web1"]
+    cache = {"engine": "redis", "managed": True, "unit": REDIS, "state": "active"}
+    assert here["cache"] == {**cache, "host": "web1", "memory": 4 << 20}
+    assert here["broker"] == {
+        "engine": "rabbitmq", "managed": True, "unit": "rabbitmq-server", "state": "active", "host": "c1",
+        "memory": None,
+    }  # fmt: skip
+    first_of_the_group = made["apps"]["blog"]["hosts"]["web2"]["cache"]
+    assert (first_of_the_group["host"], first_of_the_group["memory"]) == ("web1", 4 << 20)
+
+
+def test_a_broker_that_does_not_run() -> None:
+    made = stored(**{"rabbitmq-server": "failed"})
+    own = "its broker does not run: rabbitmq-server on c1 is failed"
+    assert texts(made) == ["rabbitmq-server is failed", own, own]
+    assert {here["state"] for here in made["apps"]["blog"]["hosts"].values()} == {"unhealthy"}
+
+
+def test_an_instance_that_is_not_there() -> None:
+    here = status({"blog": found()})
+    spec = specs(blog={"database": "none", "cache": {"engine": "memcached"}})
+    made = document({"web1": here}, spec, {"app_servers": ["web1"], "cache_servers": ["web1"]})
+    assert texts(made) == [
+        "memcached@blog is not installed",
+        "its cache does not run: memcached@blog on web1 is not installed",
+    ]
+
+
+def test_a_service_whose_host_is_not_known_is_no_problem_of_the_app() -> None:
+    blog = {"database": "none", "cache": "redis"}
+    groups = {"app_servers": ["web1"], "cache_servers": ["c1"]}
+    left_out = document({"web1": status({"blog": found()})}, specs(blog=blog), groups)
+    assert left_out["problems"] == []
+    assert left_out["apps"]["blog"]["hosts"]["web1"]["cache"]["state"] is None
+    gone = document({"web1": status({"blog": found()}), "c1": {"msg": "no python"}}, specs(blog=blog), groups)
+    assert texts(gone) == ["could not be looked at: no python"]
+    assert gone["hosts"]["c1"]["services"] == {}
+
+
+def test_a_cache_elsewhere_is_told_without_its_password() -> None:
+    blog = statuses.bad()["apps"]["blog"]["hosts"]["web1"]
+    assert blog["cache"] == {
+        "engine": "redis", "managed": False, "unit": "", "host": "cache.hoster.example", "state": None,
+        "memory": None,
+    }  # fmt: skip
+    assert blog["broker"] is None
 
 
 def test_disk_and_memory() -> None:

@@ -55,6 +55,10 @@ def test_the_tables_say_what_there_is() -> None:
         "not declared",
         "postgres 3.0 GiB on db1",
         "has not been deployed yet",
+        "redis-server@shop-cache on db1 failed",
+        "rabbitmq-server on db1 active 140 MiB",
+        "redis on cache.hoster.example",
+        "celery, 2 backoff",
         'column "no_such_column" does not exist',
         "cannot be reached",
     ):
@@ -164,6 +168,9 @@ def test_what_the_page_says() -> None:
     for part in ("5 of 6 apps are unhealthy", "What runs where", "supervisord", "Cannot be reached", "2 earlier",
                  "shop.0040_orders", "db.hoster.example", "1 of 3 run"):  # fmt: skip
         assert part in text, part
+    assert "cache of shop" in text
+    assert "broker of shop 140 MiB" in text
+    assert "PostgreSQL over TLS, cache, broker" in text
     assert "What needs attention" not in page(statuses.good())
 
 

@@ -56,9 +56,10 @@ def test_every_filter_is_there() -> None:
 
 
 def test_postgres_databases(apps: dict[str, Any]) -> None:
-    assert wiring.postgres_databases(apps) == [{"name": "blog", "owner": "blog", "password": ""}]
+    blog = {"name": "blog", "owner": "blog", "connection_limit": 100}
+    assert wiring.postgres_databases(apps) == [{**blog, "password": ""}]
     remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"})
-    assert wiring.postgres_databases(remote) == [{"name": "blog", "owner": "blog", "password": CANARY}]
+    assert wiring.postgres_databases(remote) == [{**blog, "password": CANARY}]
 
 
 def test_a_database_that_exists_already_is_not_created() -> None:
@@ -80,6 +81,7 @@ def test_gunicorn_apps(apps: dict[str, Any]) -> None:
         "directory": "/srv/blog/config",
         "group": "blog",
         "server": "wsgi",
+        "memory": 0,
         "published": "",
         "maintenance": "",
         "settings": {
@@ -331,6 +333,45 @@ def test_processes_and_schedules(apps: dict[str, Any]) -> None:
     assert found["/srv/blog/config/processes/digest"]["content"] == "manage.py digest\n"
     assert "OnCalendar=daily\n" in found["/etc/systemd/system/blog.digest.timer"]["content"]
     assert "TimeoutStartSec=60\n" in found["/etc/systemd/system/blog.digest.service"]["content"]
+
+
+def limited(**fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = resolve({"blog": app(**fields)}, {}, SECRET, "typical")
+    return found, entries(found)
+
+
+def test_limits_are_for_a_shell_to_read() -> None:
+    _apps, found = limited(limits={"processes": 40, "memory": 200})
+    for given, told in ((found, "40 204800"), (limited()[1], "512 unlimited")):
+        script = given["/srv/blog/config/limits"]["content"] + 'echo "$(ulimit -p) $(ulimit -d)"'
+        done = subprocess.run(["dash", "-eu", "-c", script], capture_output=True, text=True, check=True)
+        assert (done.stdout.strip(), done.stderr) == (told, "")
+
+
+def test_where_the_host_allows_less_that_is_the_limit() -> None:
+    script = "ulimit -d 100000\n" + wiring.limits({"processes": 512, "memory": 200}) + "ulimit -d"
+    # root may raise a limit, an app's user may not
+    words = ["setpriv", "--bounding-set=-all", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    done = subprocess.run([*words, "dash", "-eu", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("100000", "")
+
+
+def test_the_memory_of_a_process_changes_its_release_and_not_supervisord() -> None:
+    queue = {"command": "manage.py qcluster", "stop_signal": "INT", "stop_timeout": 90}
+    plain, files = limited(processes={"queue": queue})
+    assert "/srv/blog/config/memory" not in files
+    watched, files = limited(processes={"queue": {**queue, "memory": 300}})
+    assert files["/srv/blog/config/memory"]["state"] == "directory"
+    assert files["/srv/blog/config/memory/queue"]["content"] == "300 INT 90\n"
+    assert wiring.supervisord_programs(watched) == wiring.supervisord_programs(plain)
+
+
+def test_connections_make_no_release() -> None:
+    given, plain = limited(limits={"database_connections": 7}), limited()
+    assert wiring.postgres_databases(given[0])[0]["connection_limit"] == 7
+    assert {path: entry.get("content") for path, entry in given[1].items()} == {
+        path: entry.get("content") for path, entry in plain[1].items()
+    }
 
 
 def test_the_overlay_only_where_it_is_wanted(apps: dict[str, Any]) -> None:

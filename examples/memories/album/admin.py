@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from album import tasks
-from album.models import Album, Digest, Photo
+from album.models import Album, Digest, DigestRun, Photo
 from album.queue import enqueue
 
 
@@ -36,3 +36,14 @@ class PhotoAdmin(admin.ModelAdmin):
 @admin.register(Digest)
 class DigestAdmin(admin.ModelAdmin):
     list_display = ["day", "new_photos", "new_albums"]
+
+
+@admin.register(DigestRun)
+class DigestRunAdmin(admin.ModelAdmin):
+    list_display = ["at", "host", "pid"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False

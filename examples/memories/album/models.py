@@ -100,3 +100,17 @@ class Digest(models.Model):
 
     def __str__(self):
         return f"{self.day:%Y-%m-%d}: {self.text}"
+
+
+class DigestRun(models.Model):
+    """One for each time that a digest was made: shows a schedule that runs twice, or never."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self):
+        return f"{self.at:%Y-%m-%d %H:%M:%S} on {self.host}, process {self.pid}"

@@ -52,7 +52,10 @@ def album(request, pk):
     def page(request):
         made.append(True)
         photos = Paginator(shown.photos.all(), PHOTOS_PER_PAGE).get_page(request.GET.get("page"))
-        return render(request, "album/album.html", {"album": shown, "photos": photos})
+        processing = any(photo.status == Photo.Status.PROCESSING for photo in photos)
+        return render(
+            request, "album/album.html", {"album": shown, "photos": photos, "processing": processing}
+        )
 
     version = f"album.{shown.pk}.{shown.changed_at:%Y%m%d%H%M%S%f}"
     response = cache_page(CACHE_SECONDS, key_prefix=version)(page)(request)

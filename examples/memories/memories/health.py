@@ -31,12 +31,27 @@ def check_cache():
     cache.delete(key)
 
 
+def check_broker():
+    url, patience = settings.BROKER_URL, 0.5
+    if settings.BROKER == "redis":
+        from redis import Redis
+
+        with Redis.from_url(url, socket_timeout=patience, socket_connect_timeout=patience) as broker:
+            broker.ping()
+    else:
+        from kombu import Connection
+
+        # Not by connect(), which tries again after two seconds.
+        transport = Connection(url, connect_timeout=patience).transport
+        transport.close_connection(transport.establish_connection())
+
+
 def outcome(check):
     try:
         check()
-    except Exception:
+    except Exception as error:
         # The page is public, so what exactly is wrong goes to the log alone.
-        logger.exception("%s failed", check.__name__)
+        logger.error("%s: %s: %s", check.__name__, type(error).__name__, error)
         return "error"
     return "ok"
 
@@ -45,15 +60,23 @@ def outcome(check):
 @require_safe
 def health(request):
     checks = {"database": outcome(check_database), "cache": outcome(check_cache)}
+    if settings.TASK_QUEUE != "none" and settings.BROKER != "database":
+        checks["broker"] = outcome(check_broker)
     if checks["database"] != "ok":
         status = "error"
     elif "error" in checks.values():
-        # Taking every server out of service would not bring the cache back.
+        # Taking every server out of service would bring neither cache nor broker back.
         status = "degraded"
     else:
         status = "ok"
     return JsonResponse(
-        {"status": status, "checks": checks, "version": __version__, "release": settings.RELEASE},
+        {
+            "status": status,
+            "checks": checks,
+            "queue": settings.TASK_QUEUE,
+            "version": __version__,
+            "release": settings.RELEASE,
+        },
         status=503 if status == "error" else 200,
     )
 

@@ -10,8 +10,12 @@ SECURE_SSL_REDIRECT         true with an https:// SITE_URL
 CSRF_TRUSTED_ORIGINS        further origins that may post forms
 DATABASE_URL                an SQLite file beside manage.py
 CONN_MAX_AGE                seconds that a database connection is kept: 0
-CACHE_URL                   locmem://
-TASK_QUEUE                  none: tasks run in the request
+CACHE_URL                   locmem://, or redis://, rediss://, unix:// or pymemcache://
+CACHE_PREFIX                begins every key in the cache: memories
+TASK_QUEUE                  none: tasks run in the request; or django_q, celery, huey, rq, django_tasks
+TASK_WORKERS                how many tasks a qcluster or run_huey does at a time: 1
+BROKER_URL                  redis://, rediss://, amqp:// or amqps://; empty: the database
+DIGEST_SCHEDULE             when the queue makes the digest, in cron's five fields; empty: never
 STATIC_ROOT, STATIC_URL     staticfiles beside manage.py, /static/
 MEDIA_ROOT, MEDIA_URL       media beside manage.py, /media/
 SERVE_MEDIA                 true where no web server does it
@@ -28,6 +32,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
+from django import VERSION
 from django.core.exceptions import ImproperlyConfigured
 
 from memories import env
@@ -125,8 +130,92 @@ elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
     # The health page must answer soon even when the database's server does not.
     _options.setdefault("connect_timeout", 5)
 
-CACHES = {"default": env.cache("CACHE_URL")}
+CACHES = {"default": env.cache("CACHE_URL", env.text("CACHE_PREFIX", "memories"))}
+
+# Tasks: album/queue.py hands them over. What each queue is told here lets it lose none when
+# its workers are stopped, and none or few when they are killed.
+
 TASK_QUEUE = env.text("TASK_QUEUE", "none")
+TASK_WORKERS = env.number("TASK_WORKERS", 1)
+TASK_SECONDS = 120  # more than any task takes
+BROKER, BROKER_URL = env.broker("BROKER_URL")
+DIGEST_SCHEDULE = env.cron("DIGEST_SCHEDULE")
+
+if TASK_QUEUE == "django_q":
+    env.installed("django_q", "TASK_QUEUE=django_q", "requirements-django_q.txt")
+    INSTALLED_APPS.append("django_q")
+    Q_CLUSTER = {
+        "name": "memories",
+        "workers": TASK_WORKERS,
+        "timeout": TASK_SECONDS,
+        # Handed out again after that many seconds, if the database is the broker.
+        "retry": TASK_SECONDS + 60,
+        "max_attempts": 3,
+        # What is taken from the broker is lost with the cluster, if Redis is the broker.
+        "queue_limit": 2 * TASK_WORKERS,
+        # Workers that are replaced while the cluster stops can make it hang.
+        "recycle": 0,
+        # Photos tell themselves how they fared; only failures are kept.
+        "save_limit": -1,
+        "catch_up": False,
+        **({"redis": BROKER_URL} if BROKER == "redis" else {"orm": "default", "poll": 0.2}),
+    }
+elif TASK_QUEUE == "celery":
+    env.installed("celery", "TASK_QUEUE=celery", "requirements-celery.txt")
+    CELERY_BROKER_URL = BROKER_URL
+    CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+    CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+    # A visitor waits no longer than this for a broker that is down.
+    CELERY_BROKER_CONNECTION_TIMEOUT = 2
+    CELERY_TASK_PUBLISH_RETRY = False
+    CELERY_TASK_IGNORE_RESULT = True
+    # A task is done when it has been done, not when a worker has heard of it.
+    CELERY_TASK_ACKS_LATE = True
+    CELERY_TASK_REJECT_ON_WORKER_LOST = True
+    CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+    CELERY_TASK_TIME_LIMIT = TASK_SECONDS
+    CELERY_TIMEZONE = env.text("TIME_ZONE", "UTC")
+    if BROKER == "redis":
+        CELERY_BROKER_TRANSPORT_OPTIONS = {
+            "visibility_timeout": TASK_SECONDS + 60,
+            "socket_connect_timeout": 2,
+            "socket_timeout": 5,
+        }
+    else:
+        # A task is handed over once the broker has it on its disk.
+        CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
+    if DIGEST_SCHEDULE:
+        from celery.schedules import crontab
+
+        CELERY_BEAT_SCHEDULE = {
+            "digest": {
+                "task": "album.run",
+                "args": ["send_digest"],
+                "schedule": crontab.from_string(DIGEST_SCHEDULE),
+            }
+        }
+elif TASK_QUEUE == "huey":
+    env.installed("huey", "TASK_QUEUE=huey", "requirements-huey.txt")
+    INSTALLED_APPS.append("huey.contrib.djhuey")
+    HUEY = {
+        "name": "memories",
+        "immediate": False,
+        "results": False,
+        # The digest's schedule is meant in the site's own time.
+        "utc": False,
+        # For a database that must be asked whether there is work.
+        "consumer": {"workers": TASK_WORKERS, "max_delay": 0.5},
+        **env.huey(BROKER, BROKER_URL, DATABASES["default"]),
+    }
+elif TASK_QUEUE == "rq":
+    env.installed("django_rq", "TASK_QUEUE=rq", "requirements-rq.txt")
+    INSTALLED_APPS.append("django_rq")
+    RQ_QUEUES = {"default": {"URL": BROKER_URL, "DEFAULT_TIMEOUT": TASK_SECONDS}}
+elif TASK_QUEUE == "django_tasks":
+    env.installed("django_tasks_db", "TASK_QUEUE=django_tasks", "requirements-django_tasks.txt")
+    # Part of Django from version 6 on.
+    INSTALLED_APPS += ["django_tasks_db"] if VERSION >= (6, 0) else ["django_tasks", "django_tasks_db"]
+    TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 # Files
 

@@ -1,13 +1,17 @@
 """typical: what the operator does while visitors are there."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.status_page import page
 
 from tests.acceptance import operations
 from tests.acceptance.album import Album
+from tests.acceptance.browser import Browser, check_page_fits
 from tests.acceptance.operator import Operator
+from tests.unit import statuses
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +43,12 @@ def test_wrong_commands_change_nothing(album: Album, operator: Operator, host: A
 
 def test_static_files_of_all_kept_releases(album: Album, operator: Operator, host: Any) -> None:
     operations.check_generations(album, operator, host)
+
+
+def test_the_page_of_status_in_a_browser(operator: Operator, browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "status.html"
+    run = operator.run("status", "-e", f"html={file}", "-e", "fail=false")
+    assert run.status == 0, run.output
+    check_page_fits(browser, "status", file.read_text(), least=40)
+    # What this server does not show: every kind of problem, and texts that are too long.
+    check_page_fits(browser, "status of a bad day", page(statuses.bad()), least=100)

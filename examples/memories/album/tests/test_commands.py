@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django.test import TestCase, override_settings
 
 from album import tasks
-from album.models import Album, Digest, Photo
+from album.models import Album, Digest, DigestRun, Photo
 
 NOW = datetime(2026, 5, 20, 23, 30, tzinfo=timezone.utc)
 
@@ -36,6 +36,7 @@ class DigestTests(TestCase):
         self.assertEqual(Digest.objects.get().new_photos, 1)
         tasks.send_digest(NOW + timedelta(days=1))
         self.assertEqual(Digest.objects.count(), 2)
+        self.assertEqual(DigestRun.objects.count(), 3)
 
     @override_settings(TIME_ZONE="Europe/Vienna")
     def test_the_day_is_the_sites_own(self):

@@ -1,11 +1,15 @@
+from importlib.util import find_spec
 from unittest import mock
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.test import TestCase, override_settings
 from memories import __version__
 
 
+# The tests' own broker is none: see memories/testing.py.
+@override_settings(BROKER="database")
 class HealthTests(TestCase):
     @override_settings(RELEASE="20260520-1200")
     def test_all_is_well(self):
@@ -17,6 +21,7 @@ class HealthTests(TestCase):
             {
                 "status": "ok",
                 "checks": {"database": "ok", "cache": "ok"},
+                "queue": settings.TASK_QUEUE,
                 "version": __version__,
                 "release": "20260520-1200",
             },
@@ -45,6 +50,25 @@ class HealthTests(TestCase):
             self.assertEqual(response.status_code, 200)
             self.assertEqual(response.json()["status"], "degraded")
             self.assertEqual(response.json()["checks"]["cache"], "error")
+
+    @override_settings(TASK_QUEUE="rq", BROKER="redis", BROKER_URL="redis://:secret@127.0.0.1:1/0")
+    def test_broker_down_is_told_but_takes_nobody_out_of_service(self):
+        if not find_spec("redis"):
+            self.skipTest("redis is not installed")
+        with self.assertLogs("memories.health", "ERROR") as logs:
+            response = self.client.get("/health/")
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(response.json()["status"], "degraded")
+        self.assertEqual(response.json()["checks"], {"database": "ok", "cache": "ok", "broker": "error"})
+        self.assertNotIn("secret", str(logs.output))
+
+    @override_settings(TASK_QUEUE="celery", BROKER="rabbitmq", BROKER_URL="amqp://me:secret@127.0.0.1:1/x")
+    def test_rabbitmq_down(self):
+        if not find_spec("celery"):
+            self.skipTest("celery is not installed")
+        with self.assertLogs("memories.health", "ERROR") as logs:
+            self.assertEqual(self.client.get("/health/").json()["status"], "degraded")
+        self.assertNotIn("secret", str(logs.output))
 
     @override_settings(SECURE_SSL_REDIRECT=True)
     def test_answers_without_https(self):

@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.test import TestCase, override_settings
 from django.urls import reverse
 
-from album.models import Album, Digest, Photo
+from album.models import Album, Digest, DigestRun, Photo
 from album.tests.pictures import picture
 from album.tests.test_upload import UploadCase
 
@@ -120,7 +120,10 @@ class StatusTests(UploadCase):
         photo = self.album.photos.get()
         page = photo.get_absolute_url()
         self.assertEqual(self.status(photo), {"id": photo.pk, "status": "processing", "page": page})
-        self.assertContains(self.client.get(page), reverse("photo_status", args=[photo.pk]))
+        for shown in (page, self.album.get_absolute_url()):
+            response = self.client.get(shown)
+            self.assertContains(response, reverse("photo_status", args=[photo.pk]))
+            self.assertContains(response, '<noscript><meta http-equiv="refresh" content="5"></noscript>')
         task, *args = enqueue.call_args.args
         task(*args)
         photo.refresh_from_db()
@@ -134,6 +137,8 @@ class StatusTests(UploadCase):
                 "thumbnail": photo.thumbnail.url,
             },
         )
+        for shown in (page, self.album.get_absolute_url()):
+            self.assertNotContains(self.client.get(shown), "refresh")
 
     def test_failed(self):
         photo = Photo.objects.create(album=self.album, original="original/x.jpg", status="failed")
@@ -179,7 +184,8 @@ class AdminTests(TestCase):
         photo = Photo.objects.create(album=album, original="original/x.jpg")
         Digest.objects.create(day="2026-01-02", new_photos=1, new_albums=1, text="One")
         self.client.force_login(User.objects.create_superuser("root"))
-        for model in ("album", "photo", "digest"):
+        DigestRun.objects.create(host="web1", pid=7)
+        for model in ("album", "photo", "digest", "digestrun"):
             url = reverse(f"admin:album_{model}_changelist")
             self.assertEqual(self.client.get(url).status_code, 200)
         url = reverse("admin:album_photo_change", args=[photo.pk])

@@ -83,10 +83,91 @@ class SettingsTests(SimpleTestCase):
 
     def test_cache(self):
         self.assertIn("LocMem", settings()["CACHES"]["default"]["BACKEND"])
+        self.assertEqual(settings(CACHE_PREFIX="x")["CACHES"]["default"]["KEY_PREFIX"], "x")
         with self.assertRaises(ImproperlyConfigured) as caught:
             settings(CACHE_URL="pigeon://user:secret@host/1")
         self.assertIn("pigeon", str(caught.exception))
         self.assertNotIn("secret", str(caught.exception))
+
+    def test_caches_that_are_servers(self):
+        self.enterContext(mock.patch("memories.env.find_spec"))
+        for url in ("redis://:p%40ss@10.0.0.7:6380/0", "rediss://h/1", "unix:///run/redis.sock?db=1"):
+            cache = settings(CACHE_URL=url)["CACHES"]["default"]
+            self.assertEqual((cache["LOCATION"], cache["KEY_PREFIX"]), (url, "memories"))
+            self.assertEqual(cache["OPTIONS"]["socket_connect_timeout"], 0.5)
+        for url, place in (
+            (
+                "pymemcache:///run/memcached-memories/memcached.sock",
+                "unix:/run/memcached-memories/memcached.sock",
+            ),
+            ("pymemcache://10.0.0.7:11211", "10.0.0.7:11211"),
+        ):
+            self.assertEqual(settings(CACHE_URL=url)["CACHES"]["default"]["LOCATION"], place)
+
+    def test_libraries_that_are_not_installed_are_named_by_file(self):
+        self.enterContext(mock.patch("memories.env.find_spec", return_value=None))
+        self.refuse("requirements-redis.txt", CACHE_URL="redis://h")
+        self.refuse("requirements-memcached.txt", CACHE_URL="pymemcache://h")
+        for queue in ("django_q", "celery", "huey", "rq", "django_tasks"):
+            self.refuse(f"TASK_QUEUE={queue} needs what requirements-{queue}.txt", TASK_QUEUE=queue)
+            self.assertTrue((SETTINGS.parents[1] / f"requirements-{queue}.txt").is_file())
+
+    def test_brokers(self):
+        for url, kind in (
+            ("", "database"),
+            ("redis://:p@h:6379/0", "redis"),
+            ("rediss://h", "redis"),
+            ("amqp://u:p@h:5672/v", "rabbitmq"),
+            ("amqps://h", "rabbitmq"),
+        ):
+            self.assertEqual(settings(BROKER_URL=url)["BROKER"], kind)
+        with self.assertRaises(ImproperlyConfigured) as caught:
+            settings(BROKER_URL="pigeon://user:secret@host/1")
+        self.assertIn("pigeon", str(caught.exception))
+        self.assertNotIn("secret", str(caught.exception))
+
+    def test_schedules(self):
+        for value in ("", "* * * * *", "0 6 * * 1-5", "*/5,7 0-12/2 1 1 0"):
+            self.assertEqual(settings(DIGEST_SCHEDULE=value)["DIGEST_SCHEDULE"], value)
+        self.refuse("five fields", DIGEST_SCHEDULE="@daily")
+        self.refuse("'60' is no minute; use numbers from 0 to 59", DIGEST_SCHEDULE="60 6 * * *")
+        self.refuse("'mon' is no weekday", DIGEST_SCHEDULE="0 6 * * mon")
+        self.refuse("no hour", DIGEST_SCHEDULE="0 */0 * * *")
+
+    def test_nothing_of_a_queue_that_is_not_chosen(self):
+        got = settings(TASK_QUEUE="none", BROKER_URL="redis://h")
+        names = {name for name in got if name.startswith(("Q_", "CELERY", "HUEY", "RQ", "TASKS"))}
+        self.assertEqual(names, set())
+        self.assertEqual(len(got["INSTALLED_APPS"]), 7)
+
+    def test_django_q(self):
+        self.enterContext(mock.patch("memories.env.find_spec"))
+        got = settings(TASK_QUEUE="django_q", TASK_WORKERS="3")["Q_CLUSTER"]
+        self.assertEqual((got["orm"], got["workers"], got["recycle"]), ("default", 3, 0))
+        self.assertGreater(got["retry"], got["timeout"])
+        got = settings(TASK_QUEUE="django_q", BROKER_URL="redis://h:1")["Q_CLUSTER"]
+        self.assertEqual(got["redis"], "redis://h:1")
+        self.assertNotIn("orm", got)
+
+    def test_huey(self):
+        self.enterContext(mock.patch("memories.env.find_spec"))
+        got = settings(TASK_QUEUE="huey", BROKER_URL="redis://h:1")["HUEY"]
+        self.assertEqual((got["url"], got["immediate"]), ("redis://h:1", False))
+        got = settings(TASK_QUEUE="huey", DATABASE_URL="sqlite:////srv/data/site.sqlite3")["HUEY"]
+        self.assertEqual(got["filename"], "/srv/data/site.huey.sqlite3")
+        got = settings(TASK_QUEUE="huey", DATABASE_URL="postgres://ada@%2Frun%2Fpg/album")["HUEY"]
+        self.assertEqual(got["huey_class"], "huey.PostgresHuey")
+        self.assertEqual((got["dbname"], got["user"], got["host"]), ("album", "ada", "/run/pg"))
+
+    def test_celery(self):
+        self.enterContext(mock.patch("memories.env.find_spec"))
+        got = settings(TASK_QUEUE="celery", BROKER_URL="redis://h:1")
+        self.assertEqual(got["CELERY_BROKER_URL"], "redis://h:1")
+        self.assertGreater(
+            got["CELERY_BROKER_TRANSPORT_OPTIONS"]["visibility_timeout"], got["CELERY_TASK_TIME_LIMIT"]
+        )
+        got = settings(TASK_QUEUE="celery", BROKER_URL="amqp://h")
+        self.assertEqual(got["CELERY_BROKER_TRANSPORT_OPTIONS"], {"confirm_publish": True})
 
     def test_files_and_the_rest(self):
         got = settings(

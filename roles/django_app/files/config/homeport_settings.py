@@ -51,6 +51,22 @@ def _database(url):
     }
 
 
+def _cache(url):
+    parts = urlsplit(url)
+    prefix = {"KEY_PREFIX": _environment.get("CACHE_PREFIX", "")}
+    if parts.scheme in ("redis", "rediss", "unix"):
+        return {"BACKEND": "homeport_cache.RedisCache", "LOCATION": url, **prefix}
+    if parts.scheme in ("memcache", "memcached", "pymemcache"):
+        return {
+            "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+            "LOCATION": parts.netloc or f"unix:{parts.path}",
+            # the site stays up while the cache is down
+            "OPTIONS": {"ignore_exc": True, "connect_timeout": 0.5, "timeout": 2, "dead_timeout": 2},
+            **prefix,
+        }
+    raise RuntimeError(f"CACHE_URL: the overlay does not know {parts.scheme}://; use overlay_settings")
+
+
 DEBUG = False
 SECRET_KEY = _environment["SECRET_KEY"]
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS")
@@ -58,6 +74,9 @@ CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
 
 if _environment.get("DATABASE_URL"):
     DATABASES = {**globals().get("DATABASES", {}), "default": _database(_environment["DATABASE_URL"])}
+
+if _environment.get("CACHE_URL"):
+    CACHES = {**globals().get("CACHES", {}), "default": _cache(_environment["CACHE_URL"])}
 
 STATIC_URL = _environment["STATIC_URL"]
 STATIC_ROOT = _environment["STATIC_ROOT"]

@@ -15,15 +15,21 @@ for (const element of document.querySelectorAll("[data-status]")) {
     if (answer.status === "done") {
       show(element, answer);
     } else if (answer.status === "failed") {
-      const state = element.matches(".state") ? element : element.querySelector(".state");
-      state.className = "state failed";
-      state.textContent = "This photo could not be read";
+      tell(element, "state failed", "This photo could not be read. Please upload it again, or try another one.");
     } else if (wait < 60000) {
       wait *= 1.4;
       setTimeout(look, wait);
+    } else {
+      tell(element, "state", "This takes longer than usual. Please look again later.");
     }
   };
   setTimeout(look, wait);
+}
+
+function tell(element, kind, text) {
+  const state = element.matches(".state") ? element : element.querySelector(".state");
+  state.className = kind;
+  state.textContent = text;
 }
 
 function show(element, answer) {
@@ -43,7 +49,7 @@ const drop = document.querySelector(".drop");
 if (drop) {
   const input = drop.querySelector("input[type=file]");
   const list = drop.querySelector(".chosen");
-  const tell = () => {
+  const listFiles = () => {
     const names = Array.from(input.files, (file) => file.name);
     const more = names.length - 5;
     const lines = more > 0 ? [...names.slice(0, 5), `and ${more} more`] : names;
@@ -55,7 +61,7 @@ if (drop) {
       }),
     );
   };
-  input.addEventListener("change", tell);
+  input.addEventListener("change", listFiles);
   for (const type of ["dragenter", "dragover"]) drop.addEventListener(type, () => drop.classList.add("over"));
   for (const type of ["dragleave", "drop"]) drop.addEventListener(type, () => drop.classList.remove("over"));
 
@@ -69,7 +75,7 @@ if (drop) {
   window.addEventListener("pageshow", () => {
     button.disabled = false;
     button.textContent = "Upload";
-    tell();
+    listFiles();
   });
 }
 

@@ -1,0 +1,126 @@
+"""Each task queue on each broker: real tasks through real brokers, and what happens when one of them dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import checks, services
+from tests.acceptance.album import Album
+from tests.acceptance.browser import Browser, check_upload
+from tests.acceptance.tasks import Worker, state, upload, wait_until_done
+from tests.acceptance.under_load import wait_for
+
+testinfra_hosts = ["ansible://web1"]
+
+# What to kill, by app: the unit that its tasks are kept in.
+DATABASE = "postgresql@17-main.service"
+BROKERS = {
+    "memories": "redis-server@memories-broker.service",
+    "django-q-database": DATABASE,
+    "celery-rabbitmq": "rabbitmq-server.service",
+    "celery-valkey": "valkey-server@celery-valkey-broker.service",
+    "huey-redis": "redis-server@huey-redis-broker.service",
+    "huey-database": DATABASE,
+    "rq-redis": "redis-server@rq-redis-broker.service",
+    "tasks-database": DATABASE,
+}
+
+
+def site(host: Any, app: str) -> Album:
+    return Album(host.ansible.get_variables()["ansible_host"], f"{app}.example")
+
+
+def password_of(host: Any, app: str) -> tuple[int, str]:
+    """Port and password of an app's broker."""
+    variables = host.check_output(f'. /srv/{app}/config/env && echo "$REDIS_PORT $REDIS_PASSWORD"').split()
+    return int(variables[0]), variables[1]
+
+
+def test_every_pair_is_there(host: Any) -> None:
+    assert set(host.ansible.get_variables()["django_apps"]) == set(BROKERS)
+
+
+def test_brokers_are_not_open(host: Any) -> None:
+    """Nobody gets in without the password, nor from outside, and no packaged instance runs."""
+    assert checks.outside(host) <= {22, 80}
+    services.check_no_packaged_instance(host)
+    found = {app: password_of(host, app) for app in ("memories", "celery-valkey")}
+    # before the journal hears of it from what is tried next
+    for _port, password in found.values():
+        services.check_password_is_nowhere(host, password)
+    for port, password in found.values():
+        services.check_redis_refuses(host, port, password)
+        services.check_redis_serves(host, port, password)
+    users = host.check_output("rabbitmqctl --quiet list_users --no-table-headers")
+    assert users.split() == ["celery-rabbitmq", "[]"]
+
+
+@pytest.mark.parametrize("app", BROKERS)
+def test_a_task_outlives_its_broker(host: Any, app: str) -> None:
+    """A photo waits for its worker, also when the broker is killed meanwhile, and then gets its images."""
+    album, worker = site(host, app), Worker(host, app)
+    health = album.health()
+    assert health["queue"] == host.ansible.get_variables()["django_apps"][app]["env"]["TASK_QUEUE"]
+    assert health["checks"].get("broker", "ok") == "ok"
+    worker.supervisor("stop")
+    try:
+        photo = upload(album)
+        assert state(album, photo) == "processing"
+        unit = BROKERS[app]
+        before = host.check_output(f"systemctl show --value --property=MainPID {unit}")
+        host.check_output(f"systemctl kill --kill-whom=main --signal=KILL {unit}")
+        wait_for(
+            lambda: (
+                host.check_output(f"systemctl show --value --property=MainPID {unit}") not in (before, "0")
+            ),
+            20,
+        )
+        wait_for(lambda: album.get("/health/").status_code == 200, 30)
+        assert state(album, photo) == "processing"
+    finally:
+        worker.supervisor("start")
+    wait_until_done(album, photo, 60)
+
+
+@pytest.mark.parametrize("app", BROKERS)
+def test_a_worker_that_is_killed_is_back(host: Any, app: str) -> None:
+    album = site(host, app)
+
+    def done_by_the_web() -> int:
+        """Tasks that the queue did not take, which the album then does itself."""
+        return int(
+            host.check_output(f"cat /var/log/homeport/{app}/web-*.log | grep -c 'does not take' || true")
+        )
+
+    # the first one may find out that the broker was restarted since
+    wait_until_done(album, upload(album), 60)
+    before = done_by_the_web()
+    Worker(host, app).kill()
+    wait_until_done(album, upload(album), 60)
+    assert done_by_the_web() == before
+
+
+def test_a_visitor_sees_it_happen(host: Any, browser: Browser, tmp_path: Path) -> None:
+    """Upload through the form, "processing", then the thumbnail, without reloading."""
+    worker = Worker(host, "memories")
+    worker.supervisor("stop")
+    try:
+        found = check_upload(
+            browser, site(host, "memories"), tmp_path, 30, lambda: worker.supervisor("start")
+        )
+    finally:
+        worker.supervisor("start")
+    assert found["processing"]
+
+
+def test_what_a_broker_confirmed_it_keeps(host: Any) -> None:
+    port, password = password_of(host, "memories")
+    services.check_acknowledged_writes_survive(host, BROKERS["memories"], port, password)
+
+
+def test_there_is_one_scheduler(host: Any) -> None:
+    status = host.check_output("supervisorctl status celery-rabbitmq.beat:* || true").splitlines()
+    assert [line.split()[1] for line in status] == ["RUNNING"]

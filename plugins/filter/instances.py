@@ -1,0 +1,43 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The filters by which the roles redis and memcached read their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.homeport.django.plugins.module_utils import instances
+
+
+def plain(value: Any) -> Any:
+    """Ansible's lazy containers and tagged values, as ordinary ones."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def redis_instances(declared: Any, facts: Any) -> list[instances.Instance]:
+    try:
+        return instances.redis_instances(
+            plain(declared), {name: facts.get(name, "") for name in ("redis", "valkey")}
+        )
+    except instances.InstancesError as error:
+        raise AnsibleFilterError(f"redis_instances is not good:\n{error}") from error
+
+
+def memcached_instances(declared: Any) -> list[instances.Instance]:
+    try:
+        return instances.memcached_instances(plain(declared))
+    except instances.InstancesError as error:
+        raise AnsibleFilterError(f"memcached_instances is not good:\n{error}") from error
+
+
+class FilterModule:
+    """Instances with all their defaults, or a list of what is wrong with them."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"redis_instances": redis_instances, "memcached_instances": memcached_instances}

@@ -1,0 +1,243 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The cache and the broker of an app: which they are, whether they fit its queues, and where they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from ansible_collections.homeport.django.plugins.module_utils.derive import derive
+from ansible_collections.homeport.django.plugins.module_utils.queues import (
+    QUEUES,
+    REDIS,
+    default_broker,
+    kinds_of,
+    needs_broker,
+)
+from ansible_collections.homeport.django.plugins.module_utils.schema import Problems
+from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup
+
+Values = Mapping[str, Any]
+
+RABBITMQ_PORT = 5672
+# Where the ports of the apps' own Redis or Valkey instances are: below those that the kernel hands out.
+FIRST_PORT, PORTS = 20000, 12000
+SERVICES = ("cache", "broker")
+# Every cache and broker has these keys.
+NOTHING: dict[str, Any] = {
+    "engine": "none",
+    "managed": False,
+    "url": "",
+    "host": "",
+    "port": "",
+    "user": "",
+    "password": "",
+    "vhost": "",
+    "socket": "",
+    "memory": 0,
+}
+
+
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def service_port(name: str, service: str) -> int:
+    """The port of an app's own instance: the same whatever other apps there are."""
+    return FIRST_PORT + int(hashlib.sha256(f"{name}/{service}".encode()).hexdigest()[:8], 16) % PORTS
+
+
+def engine_of(url: str) -> str:
+    """The kind of service that an address leads to; `other` where it is not known."""
+    scheme = url.partition("://")[0].partition("+")[0]
+    return {
+        "redis": "redis", "rediss": "redis", "unix": "redis", "valkey": "valkey", "valkeys": "valkey",
+        "amqp": "rabbitmq", "amqps": "rabbitmq", "pyamqp": "rabbitmq",
+        "memcache": "memcached", "pymemcache": "memcached", "memcached": "memcached",
+    }.get(scheme, "other")  # fmt: skip
+
+
+def cache_engine(app: Values, secrets: Values, setup: Setup) -> str:
+    """The kind of cache that an app has."""
+    url = app.get("cache", {}).get("url") or secrets.get("cache_url")
+    return engine_of(url) if isinstance(url, str) else app.get("cache", {}).get("engine", setup.caches[0])
+
+
+def broker_engine(app: Values, secrets: Values, setup: Setup) -> str:
+    """The kind of broker that an app has: what it says, else what all of its queues can use."""
+    given = app.get("broker", {})
+    url = given.get("url") or secrets.get("broker_url")
+    if isinstance(url, str):
+        return engine_of(url)
+    if isinstance(given.get("engine"), str):
+        return str(given["engine"])
+    return default_broker(kinds_of(app.get("processes", {})), setup.brokers)
+
+
+# What is wrong
+
+
+def check_services(
+    path: str, name: str, app: Values, secrets: Values, setup_name: str, problems: Problems
+) -> None:
+    """Services that the setup does not have, and queues that cannot use the app's broker."""
+    setup = SETUPS[setup_name]
+    for service, choices in (("cache", setup.caches), ("broker", setup.brokers)):
+        given = app.get(service, {})
+        known = {choice for other in SETUPS.values() for choice in (*other.caches, *other.brokers)}
+        if given.get("engine") in known and given["engine"] not in choices:
+            problems.add(
+                f"{path}.{service}",
+                f"{given['engine']} is not part of the {setup_name} setup; it has {', '.join(choices)}",
+            )
+        if "port" in given and given.get("engine") not in (None, *REDIS):
+            problems.add(f"{path}.{service}.port", "goes with redis and valkey only")
+        vault = f"vault_django_apps.{name}.{service}_url"
+        for place, url in (
+            (f"{path}.{service}.url", given.get("url")),
+            (vault, secrets.get(f"{service}_url")),
+        ):
+            if isinstance(url, str) and not re.match(r"[a-z][a-z0-9+]*://", url):
+                problems.add(place, "must be a URL such as redis://host:6379/0")
+        if "url" in given and f"{service}_url" in secrets:
+            problems.add(f"{path}.{service}.url", f"is also in {vault}; keep one")
+    _check_queues(path, app, secrets, setup_name, problems)
+
+
+def _check_queues(path: str, app: Values, secrets: Values, setup_name: str, problems: Problems) -> None:
+    setup = SETUPS[setup_name]
+    database = app.get("database", {})
+    has_database = (
+        "url" in database or "database_url" in secrets or database.get("engine", setup.databases[0]) != "none"
+    )
+    engine = broker_engine(app, secrets, setup)
+    for process, options in app.get("processes", {}).items():
+        kind = options.get("kind")
+        if kind not in QUEUES:
+            continue
+        place, takes = f"{path}.processes.{process}.kind", QUEUES[kind].brokers
+        if needs_broker(kind) and engine not in (*takes, "other"):
+            here = [broker for broker in setup.brokers if broker in takes]
+            has = f"the app's broker is {engine}" if engine != "none" else "the app has no broker"
+            advice = (
+                f": set broker to {' or '.join(here)}"
+                if here
+                else f", and the {setup_name} setup has none of them: use worker or site"
+            )
+            problems.add(place, f"{kind} works with {', '.join(takes)}; {has}{advice}")
+        elif "database" in (engine if needs_broker(kind) else "database",) and not has_database:
+            problems.add(place, f"{kind} keeps its tasks in the database, and the app has none")
+
+
+def check_ports(
+    name: str, app: Values, secrets: Values, setup: Setup, taken: dict[int, str], problems: Problems
+) -> None:
+    """Instances of two apps on one port; ``taken`` is what is taken already."""
+    engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
+    for service, engine in engines.items():
+        given = app.get(service, {})
+        if engine not in REDIS or "url" in given or f"{service}_url" in secrets:
+            continue
+        port, owner = given.get("port", service_port(name, service)), f"the {service} of {name}"
+        if isinstance(port, int) and taken.setdefault(port, owner) != owner:
+            problems.add(
+                f"django_apps.{name}.{service}.port", f"{port} is taken by {taken[port]}; choose another"
+            )
+
+
+# Where they are
+
+
+def resolve_services(
+    name: str, app: Values, secrets: Values, homeport_secret: str, setup: Setup, host: Values
+) -> dict[str, dict[str, Any]]:
+    """Cache and broker as the app sees them: engine, url, host, port, user, password, vhost, socket, memory (MiB),
+    and whether they are Homeport's (managed)."""
+    engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
+    found = {}
+    for service, engine in engines.items():
+        url = app[service].get("url") or secrets.get(f"{service}_url")
+        if url:
+            found[service] = _by_address(engine, url)
+            continue
+        found[service] = {**NOTHING, "engine": engine, "memory": app[service]["memory"]}
+        password = secrets.get(f"{service}_password") or derive(homeport_secret, name, f"{service}_password")
+        server = str(host.get(f"{service}_host") or "127.0.0.1")
+        place = f":{quote(password, safe='')}@{in_url(server)}"
+        if engine in REDIS:
+            port = app[service].get("port", service_port(name, service))
+            found[service].update(
+                managed=True, host=server, port=port, password=password, url=f"redis://{place}:{port}/0"
+            )
+        elif engine == "memcached":
+            socket = f"/run/memcached-{name}/memcached.sock"
+            found[service].update(managed=True, socket=socket, url=f"pymemcache://{socket}")
+        elif engine == "rabbitmq":
+            found[service].update(
+                managed=True,
+                host=server,
+                port=RABBITMQ_PORT,
+                user=name,
+                password=password,
+                vhost=name,
+                url=f"amqp://{name}{place}:{RABBITMQ_PORT}/{name}",
+            )
+    return found
+
+
+def _by_address(engine: str, url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    found = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}
+    return {**NOTHING, "engine": engine, "url": url, **{key: value or "" for key, value in found.items()}}
+
+
+def services_environment(name: str, services: Mapping[str, Values]) -> dict[str, str]:
+    """Where cache and broker are. What is just called Redis is the broker: it forgets nothing."""
+    cache, broker = services["cache"], services["broker"]
+    result: dict[str, str] = {}
+    if cache["url"]:
+        result.update(CACHE_URL=cache["url"], CACHE_PREFIX=name)
+    if broker["url"]:
+        result.update(BROKER_URL=broker["url"], CELERY_BROKER_URL=broker["url"])
+    if broker["engine"] == "rabbitmq":
+        result.update(AMQP_URL=broker["url"], RABBITMQ_URL=broker["url"])
+    for service in (broker, cache):
+        if service["engine"] in REDIS and "REDIS_URL" not in result:
+            names = {"REDIS_HOST": "host", "REDIS_PORT": "port", "REDIS_PASSWORD": "password"}
+            result["REDIS_URL"] = service["url"]
+            result.update({key: str(service[field]) for key, field in names.items() if service[field]})
+    return result
+
+
+# First versions of the distributions that have a server, and a Redis that Celery can use (6.2).
+FIRST = {
+    "valkey": {"debian": (13,), "ubuntu": (24, 4)},
+    "celery": {"debian": (12,), "ubuntu": (24, 4)},
+}
+
+
+def unavailable(apps: Mapping[str, Values], services: Iterable[str], facts: Values) -> list[str]:
+    """What a host is to serve that its distribution does not have."""
+    version = tuple(int(part) for part in re.findall(r"\d+", str(facts.get("version", ""))))
+    system = f"{facts.get('distribution', '')} {facts.get('version', '')}".strip()
+
+    def missing(what: str) -> bool:
+        return version < FIRST[what].get(str(facts.get("distribution", "")), (0,))
+
+    problems = []
+    for name, app in apps.items():
+        for service in [found for found in SERVICES if found in services and app[found]["managed"]]:
+            engine = app[service]["engine"]
+            celery = service == "broker" and engine == "redis" and "celery" in kinds_of(app["processes"])
+            if engine == "valkey" and missing("valkey"):
+                problems.append(f"django_apps.{name}.{service}: {system} has no Valkey; use redis")
+            elif celery and missing("celery"):
+                problems.append(
+                    f"django_apps.{name}.broker: Celery needs Redis 6.2 or newer, which {system} does not have; "
+                    "use rabbitmq"
+                )
+    return problems

@@ -1,0 +1,201 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Instances of Redis, Valkey and Memcached: what is wrong with them, and what the roles make of them."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+
+Instance = dict[str, Any]
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+LOOPBACK = ["127.0.0.1", "::1"]
+# Who can reach the port can try a million passwords a second.
+SHORTEST_PASSWORD = 16
+# MiB; an empty Redis counts one to itself
+DEFAULT_MEMORY = 64
+LEAST_MEMORY = 8
+POLICIES = (
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+)
+# Dangerous where many share a server; an instance has one app. Caches (FLUSHDB, KEYS), Celery (INFO), RQ
+# (CLIENT LIST, INFO, SORT), django-q2 and Huey (INFO) use them, and clients announce themselves by CLIENT.
+ALLOWED = ("client", "flushall", "flushdb", "info", "keys", "role", "sort")
+# Knows rules for channels, which let in nobody by default, and addresses that may be missing.
+SINCE_6_2 = (6, 2)
+
+
+class InstancesError(ValueError):
+    """What is wrong with the instances, as ``path: message`` strings that quote no secret."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(f"- {line}" for line in problems))
+        self.problems = problems
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def access(password: str, installed: str) -> str:
+    """The rules of the only user, who is the default one: clients know no other name."""
+    # before the package is there, check mode looks at a version that is new enough
+    channels = ["&*"] if not installed or version(installed) >= SINCE_6_2 else []
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    words = ["on", f"#{digest}", "~*", *channels, "+@all", "-@admin", "-@dangerous"]
+    return " ".join([*words, *(f"+{name}" for name in ALLOWED)])
+
+
+def bind(addresses: list[str], installed: str) -> list[str]:
+    """What follows ``bind``: a host without IPv6 has no ::1, and does without."""
+    # before 6.2 every address may be missing, and there is no way of saying so
+    optional = "-" if not installed or version(installed) >= SINCE_6_2 else ""
+    return [f"{optional}::1" if address == "::1" else address for address in addresses]
+
+
+def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[Instance]:
+    """The instances with every default filled in, and the hash of the password in its place."""
+    problems = [*names_taken(declared), *ports_taken(declared)]
+    result = []
+    for number, given in enumerate(declared):
+        path = where(given, number)
+        server = given.get("server", "redis")
+        listen = given.get("listen") or LOOPBACK
+        policy = str(given.get("policy", "noeviction"))
+        persistent = boolean(given.get("persistent", False), strict=False)
+        problems += [
+            *check_name(path, given),
+            *check_memory(path, given),
+            *check_listen(path, listen),
+            *check_port(path, given.get("port")),
+        ]
+        if server not in ("redis", "valkey"):
+            problems.append(f"{path}.server: must be redis or valkey")
+        if policy not in POLICIES:
+            problems.append(f"{path}.policy: must be one of {', '.join(POLICIES)}")
+        if persistent and policy.startswith("allkeys-"):
+            problems.append(
+                f"{path}.policy: a persistent instance must not throw away what it holds; say noeviction, "
+                "or volatile-lru to throw away what has a time to live"
+            )
+        if len(str(given.get("password") or "")) < SHORTEST_PASSWORD:
+            problems.append(f"{path}.password: must have {SHORTEST_PASSWORD} characters or more")
+        installed = versions.get(str(server), "")
+        result.append(
+            {
+                "name": given.get("name"),
+                "server": server,
+                "unit": f"{server}-server@{given.get('name')}.service",
+                "port": whole(given.get("port")),
+                "bind": bind([str(address) for address in listen], installed),
+                "access": access(str(given.get("password") or ""), installed),
+                "memory": whole(given.get("memory", DEFAULT_MEMORY)),
+                "policy": policy,
+                "persistent": persistent,
+            }
+        )
+    if problems:
+        raise InstancesError(problems)
+    return result
+
+
+def memcached_instances(declared: list[Any]) -> list[Instance]:
+    """The instances with every default filled in."""
+    problems = names_taken(declared)
+    result = []
+    for number, given in enumerate(declared):
+        path = where(given, number)
+        problems += [*check_name(path, given), *check_memory(path, given)]
+        group = str(given.get("group", ""))
+        if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", group) or group == "root":
+            problems.append(f"{path}.group: must be the name of a group of the host, and not root")
+        result.append(
+            {
+                "name": given.get("name"),
+                "unit": f"memcached@{given.get('name')}.service",
+                "group": group,
+                "memory": whole(given.get("memory", DEFAULT_MEMORY)),
+            }
+        )
+    if problems:
+        raise InstancesError(problems)
+    return result
+
+
+def where(given: Mapping[str, Any], number: int) -> str:
+    return str(given.get("name") or f"[{number}]")
+
+
+def names_taken(declared: list[Any]) -> list[str]:
+    names = [given.get("name") for given in declared]
+    return [
+        f"{name}: declared {names.count(name)} times; each instance needs a name of its own"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
+def ports_taken(declared: list[Any]) -> list[str]:
+    """Instances on one port: whatever they listen on, a client tells them apart by the port alone."""
+    by_port: dict[Any, list[str]] = {}
+    for number, given in enumerate(declared):
+        by_port.setdefault(whole(given.get("port")), []).append(where(given, number))
+    return [
+        f"{', '.join(names)}: want the same port {port}; each instance needs one of its own"
+        for port, names in by_port.items()
+        if len(names) > 1 and port is not None
+    ]
+
+
+def check_name(path: str, given: Mapping[str, Any]) -> list[str]:
+    if NAME.fullmatch(str(given.get("name") or "")):
+        return []
+    return [f"{path}.name: must be small letters, digits, - and _, a letter first, 63 at most"]
+
+
+def whole(value: Any) -> int | None:
+    """A number, also as the text that a template makes of it."""
+    return int(value) if re.fullmatch(r"\d{1,9}", str(value)) else None
+
+
+def check_memory(path: str, given: Mapping[str, Any]) -> list[str]:
+    memory = whole(given.get("memory", DEFAULT_MEMORY))
+    if memory is not None and memory >= LEAST_MEMORY:
+        return []
+    return [f"{path}.memory: must be a number of MiB, {LEAST_MEMORY} or more"]
+
+
+def check_port(path: str, given: Any) -> list[str]:
+    port = whole(given)
+    return [] if port and 1024 <= port <= 65535 else [f"{path}.port: must be a number from 1024 to 65535"]
+
+
+def check_listen(path: str, listen: Any) -> list[str]:
+    if not isinstance(listen, list):
+        return [f"{path}.listen: must be a list of IP addresses"]
+    problems = []
+    for address in listen:
+        try:
+            found = ipaddress.ip_address(str(address))
+        except ValueError:
+            problems.append(f"{path}.listen: {address} is not an IP address")
+            continue
+        if found.is_unspecified or found.is_multicast or found.is_global:
+            problems.append(
+                f"{path}.listen: {address} is not a loopback or private address; what goes over the network "
+                "is not encrypted"
+            )
+    return problems

@@ -1,0 +1,56 @@
+"""RabbitMQ's files: what is closed, what is bounded, and that what a user sets wins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.templates.conftest import Files, Render
+
+CONF = "/etc/rabbitmq/conf.d/homeport.conf"
+
+
+def settings(files: Files) -> dict[str, str]:
+    lines = [line for line in files[CONF].splitlines() if line and not line.startswith("#")]
+    pairs = [line.split(" = ", 1) for line in lines]
+    assert len({name for name, _value in pairs}) == len(pairs)
+    return {pair[0]: pair[1] for pair in pairs}
+
+
+def test_it_is_closed_by_default(render: Render) -> None:
+    files = render("rabbitmq")
+    found = settings(files)
+    assert {name: value for name, value in found.items() if name.startswith("listeners")} == {
+        "listeners.tcp.1": "127.0.0.1:5672"
+    }
+    assert {value for name, value in found.items() if name.startswith("auth_mechanisms")} == {
+        "PLAIN",
+        "AMQPLAIN",
+    }
+    assert found["default_user_tags.administrator"] == "false"
+    assert found["default_permissions.read"] == "^$"
+    assert files["/etc/rabbitmq/enabled_plugins"] == "[].\n"
+    environment = files["/etc/rabbitmq/rabbitmq-env.conf"]
+    assert "inet_dist_use_interface {127,0,0,1}" in environment
+    assert "export ERL_EPMD_ADDRESS=127.0.0.1\n" in environment
+
+
+def test_addresses_of_both_kinds(render: Render) -> None:
+    found = settings(render("rabbitmq", rabbitmq_listen=["127.0.0.1", "fd00::3"]))
+    assert found["listeners.tcp.1"] == "127.0.0.1:5672"
+    assert found["listeners.tcp.2"] == "[fd00::3]:5672"
+
+
+@pytest.mark.parametrize(("memory", "mark"), [(512, "256MiB"), (4000, "1000MiB"), (1_000_000, "4096MiB")])
+def test_memory_stays_within_reason(render: Render, memory: int, mark: str) -> None:
+    found = settings(render("rabbitmq", {"memory_mb": memory}))
+    assert found["vm_memory_high_watermark.absolute"] == mark
+
+
+def test_the_users_settings_win(render: Render) -> None:
+    given: dict[str, Any] = {"consumer_timeout": 60000, "disk_free_limit.absolute": "2GB", "mirroring": True}
+    found = settings(render("rabbitmq", rabbitmq_settings=given))
+    assert found["consumer_timeout"] == "60000"
+    assert found["disk_free_limit.absolute"] == "2GB"
+    assert found["mirroring"] == "true"

@@ -1,0 +1,172 @@
+"""Instances of Redis, Valkey and Memcached: defaults, access rules, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.homeport.django.plugins.filter import instances as filters
+from ansible_collections.homeport.django.plugins.module_utils.instances import (
+    InstancesError,
+    memcached_instances,
+    redis_instances,
+)
+
+from tests.unit.support import CANARY
+
+PASSWORD = f"{CANARY}-long-enough"
+NEW = {"redis": "8.0.2", "valkey": "8.1.1"}
+
+
+def redis(**fields: Any) -> dict[str, Any]:
+    return {"name": "blog-cache", "port": 6380, "password": PASSWORD, **fields}
+
+
+def one(**fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = redis_instances([redis(**fields)], NEW)[0]
+    return found
+
+
+def problems(*declared: dict[str, Any]) -> list[str]:
+    with pytest.raises(InstancesError) as caught:
+        redis_instances(list(declared), NEW)
+    assert CANARY not in str(caught.value)
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    found = one()
+    assert found.pop("access").startswith("on #")
+    assert found == {
+        "name": "blog-cache",
+        "server": "redis",
+        "unit": "redis-server@blog-cache.service",
+        "port": 6380,
+        "bind": ["127.0.0.1", "-::1"],
+        "memory": 64,
+        "policy": "noeviction",
+        "persistent": False,
+    }
+
+
+def test_the_password_is_there_as_its_hash_alone() -> None:
+    found = one()
+    assert f"#{hashlib.sha256(PASSWORD.encode()).hexdigest()}" in found["access"].split()
+    assert CANARY not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("server", "installed", "channels"),
+    [
+        ("redis", "6.0.16", False),
+        ("redis", "6.2.0", True),
+        ("redis", "7.0.15", True),
+        ("redis", "10.0.1", True),
+        ("valkey", "8.1.1", True),
+        ("redis", "", True),
+    ],
+)
+def test_rules_for_channels_where_the_server_knows_them(server: str, installed: str, channels: bool) -> None:
+    found = redis_instances([redis(server=server)], {server: installed})[0]
+    assert ("&*" in found["access"].split()) is channels
+    assert ("-::1" in found["bind"]) is channels
+
+
+def test_administrative_commands_stay_out() -> None:
+    words = one()["access"].split()
+    assert (
+        words.index("+@all") < words.index("-@admin") < words.index("-@dangerous") < words.index("+flushdb")
+    )
+    assert not {"+config", "+debug", "+shutdown", "+module", "+acl", "+restore", "+replicaof"} & set(words)
+
+
+def test_numbers_and_booleans_that_a_template_made_texts_of() -> None:
+    found = one(port="6380", memory="128", persistent="true")
+    assert (found["port"], found["memory"], found["persistent"]) == (6380, 128, True)
+    assert one(persistent="false")["persistent"] is False
+
+
+def test_valkey_has_a_unit_of_its_own() -> None:
+    assert one(server="valkey")["unit"] == "valkey-server@blog-cache.service"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.5", "192.168.1.2", "fd00::5", "100.64.0.9"])
+def test_private_addresses(address: str) -> None:
+    assert one(listen=[address])["bind"] == [address]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "Blog"}, "Blog.name: must be small letters"),
+        ({"name": "../x"}, "../x.name: must be small letters"),
+        ({"name": "a" * 64}, "63 at most"),
+        ({"name": "a\nb"}, "small letters"),
+        ({"port": 80}, "blog-cache.port: must be a number from 1024 to 65535"),
+        ({"port": 70000}, "blog-cache.port: must be"),
+        ({"port": None}, "blog-cache.port: must be"),
+        ({"port": True}, "blog-cache.port: must be"),
+        ({"memory": 1}, "blog-cache.memory: must be a number of MiB, 8 or more"),
+        ({"memory": "64mb"}, "blog-cache.memory: must be"),
+        ({"password": PASSWORD[:15]}, "blog-cache.password: must have 16 characters or more"),
+        ({"password": ""}, "blog-cache.password: must have"),
+        ({"password": None}, "blog-cache.password: must have"),
+        ({"server": "keydb"}, "blog-cache.server: must be redis or valkey"),
+        ({"policy": "lru"}, "blog-cache.policy: must be one of noeviction, allkeys-lru"),
+        ({"policy": "allkeys-lru", "persistent": True}, "blog-cache.policy: a persistent instance"),
+        ({"listen": "127.0.0.1"}, "blog-cache.listen: must be a list"),
+        ({"listen": ["localhost"]}, "blog-cache.listen: localhost is not an IP address"),
+        ({"listen": ["0.0.0.0"]}, "blog-cache.listen: 0.0.0.0 is not a loopback or private address"),
+        ({"listen": ["::"]}, "blog-cache.listen: :: is not a loopback or private address"),
+        ({"listen": ["10.0.0.5", "8.8.8.8"]}, "blog-cache.listen: 8.8.8.8 is not a loopback"),
+        ({"listen": ["224.0.0.1"]}, "blog-cache.listen: 224.0.0.1 is not a loopback"),
+    ],
+)
+def test_refused(fields: dict[str, Any], message: str) -> None:
+    (found,) = problems(redis(**fields))
+    assert message in found
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert len(problems(redis(port=1, memory=1), redis(name="b", password="x"))) == 3
+
+
+def test_names_and_ports_are_taken_once() -> None:
+    assert problems(redis(), redis(port=6381)) == [
+        "blog-cache: declared 2 times; each instance needs a name of its own"
+    ]
+    assert problems(redis(), redis(name="b", server="valkey", port="6380")) == [
+        "blog-cache, b: want the same port 6380; each instance needs one of its own"
+    ]
+
+
+def test_memcached() -> None:
+    assert memcached_instances([{"name": "blog-cache", "group": "blog"}]) == [
+        {"name": "blog-cache", "unit": "memcached@blog-cache.service", "group": "blog", "memory": 64}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "a b"}, "a b.name: must be small letters"),
+        ({"group": ""}, "c.group: must be the name of a group"),
+        ({"group": "root"}, "c.group: must be the name of a group of the host, and not root"),
+        ({"group": "blog\nUser=root"}, "c.group: must be the name of a group"),
+        ({"memory": 0}, "c.memory: must be a number of MiB"),
+    ],
+)
+def test_memcached_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InstancesError) as caught:
+        memcached_instances([{"name": "c", "group": "blog", **fields}])
+    assert [line for line in caught.value.problems if message in line] == caught.value.problems
+
+
+def test_filters_say_what_is_wrong() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"redis_instances is not good:\n- b\.port: must be"):
+        filters.redis_instances([{"name": "b", "port": 1, "password": PASSWORD}], {})
+    with pytest.raises(AnsibleFilterError, match=r"memcached_instances is not good:\n- b\.group: must be"):
+        filters.memcached_instances([{"name": "b"}])
+    assert filters.memcached_instances([]) == filters.redis_instances([], {}) == []
