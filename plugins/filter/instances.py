@@ -8,16 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils import instances
-
-
-def plain(value: Any) -> Any:
-    """Ansible's lazy containers and tagged values, as ordinary ones."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def redis_instances(declared: Any, facts: Any) -> list[instances.Instance]:
