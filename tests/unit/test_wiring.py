@@ -202,6 +202,7 @@ def test_nginx_sites(apps: dict[str, Any]) -> None:
         "upload_limit": "20m",
         "timeout": 60,
         "extra": "",
+        "tls": {},
     }
     assert sites["shop"]["static"] == {}
     assert sites["shop"]["media"] == {}
