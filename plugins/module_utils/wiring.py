@@ -328,6 +328,7 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
         {
             **{key: app[key] for key in ("name", "user", "home", "logs", "site_url", "proxied", "health")},
             "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
+            "certificate": app["tls"]["certificate"],
             "version": app["source"].get("version", ""),
             "socket": app["web"]["socket"],
             "static": app["static"]["server"],
