@@ -17,6 +17,7 @@ import json
 import ssl
 import time
 from collections import Counter
+from typing import Any
 from urllib.parse import urlsplit
 
 LIMIT = 30.0  # seconds
@@ -31,7 +32,7 @@ class Load:
         self.port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self.rate = rate
         header = host or parts.netloc
-        self.tls: dict[str, object] = {}
+        self.tls: dict[str, Any] = {}
         if parts.scheme == "https":
             # whether it is served is the question here, not by whom
             context = ssl.create_default_context()

@@ -124,9 +124,7 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
 EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
 
 
-def certificates(
-    apps: Any, settings: Mapping[str, str], groups: Mapping[str, Any], setup: str
-) -> list[str]:
+def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, Any], setup: str) -> list[str]:
     """What stands in the way of certificates from an authority."""
     problems = []
     email = settings["certificates_email"]

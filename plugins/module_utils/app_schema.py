@@ -530,6 +530,7 @@ FILE = Object(
     rule=_file_rule,
 )
 
+
 def _tls_rule(tls: dict[str, Any], path: str, problems: Problems) -> None:
     kind = tls.get("certificate")
     if kind == "own" and "chain" not in tls:

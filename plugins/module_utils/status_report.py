@@ -340,7 +340,9 @@ def certificate_problems(
     if left < 0:
         return [failure(f"its certificate is over for {ago(-left)}")]
     if found["self_signed"] and spec["certificate"] == "acme":
-        return [failure("no authority has signed its certificate yet; run the setup playbook, which says why")]
+        return [
+            failure("no authority has signed its certificate yet; run the setup playbook, which says why")
+        ]
     problems = []
     if left < min(14 * 86400, (found["until"] - found["from"]) // 6):
         problems.append(failure(f"its certificate is over in {ago(left)}"))

@@ -52,7 +52,9 @@ def warnings(sites: dict[str, dict[str, Any]]) -> list[str]:
         for name, reason in sorted(entry["missing"].items()):
             found.append(f"{site}: the certificate does not have {name}, which {sentence(reason)}")
         if entry["kind"] == "acme" and entry["self_signed"]:
-            found.append(f"{site}: is served with a self-signed certificate until an authority has signed one")
+            found.append(
+                f"{site}: is served with a self-signed certificate until an authority has signed one"
+            )
     return found
 
 

@@ -36,8 +36,9 @@ class Named(HTTPAdapter):
         self.options = {"server_hostname": name, "assert_hostname": name, "ca_certs": roots}
         super().__init__()
 
-    def init_poolmanager(self, *words: Any, **options: Any) -> None:
-        super().init_poolmanager(*words, **options, **self.options)  # type: ignore[no-untyped-call]
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        options.update(self.options)
+        super().init_poolmanager(connections, maxsize, block, **options)
 
 
 class Album:

@@ -119,9 +119,20 @@ def test_what_an_authority_needs(
 def make_certificate(folder: Path, name: str, *domains: str) -> str:
     """Writes a certificate for some domains; returns its key."""
     names = ",".join(f"DNS:{domain}" for domain in domains)
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     command += ["-days", "30", "-subj", "/CN=x", "-addext", f"subjectAltName={names}"]
-    subprocess.run([*command, "-keyout", folder / "key", "-out", folder / name], check=True, capture_output=True)
+    subprocess.run(
+        [*command, "-keyout", folder / "key", "-out", folder / name], check=True, capture_output=True
+    )
     return (folder / "key").read_text()
 
 

@@ -98,9 +98,7 @@ class Host:
         monkeypatch.setattr(
             program.Certbot, "request", lambda certbot, *words: self.authority.request(certbot, *words)
         )
-        monkeypatch.setattr(
-            program.Certbot, "delete", lambda certbot, site: certbot.forget(site)
-        )
+        monkeypatch.setattr(program.Certbot, "delete", lambda certbot, site: certbot.forget(site))
         monkeypatch.setattr(program, "resolve", lambda names: {name: self.dns(name) for name in names})
         self.reloads = folder / "reloads"
 

@@ -205,7 +205,9 @@ def test_what_went_missing_is_asked_for_again(host: Any, address: str, roots: st
     wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 10)
 
 
-def test_an_authority_that_is_away_is_an_error_and_the_rest_goes_on(host: Any, address: str, roots: str) -> None:
+def test_an_authority_that_is_away_is_an_error_and_the_rest_goes_on(
+    host: Any, address: str, roots: str
+) -> None:
     host.check_output("systemctl stop pebble")
     host.check_output("rm -r /etc/homeport/certificates/intranet")
     done = host.run(f"faketime -f +70d {PROGRAM} renew")
