@@ -55,6 +55,8 @@ DEMO_PINS := requirements requirements-rq $(addprefix requirements-,django_q cel
 lock: $(BIN)/ansible  ## take newer versions into the pins, the demo's too (upgrade=--upgrade)
 	cd requirements && for name in run dev; do \
 		$(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) $$name.in --output-file $$name.txt; done
+	cd requirements && $(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) certbot.in \
+		--output-file ../roles/certificates/files/opt/homeport/certbot/requirements.txt
 	cd examples/memories && for name in $(DEMO_PINS); do \
 		$(subst $(BIN),../../$(BIN),$(COMPILE)) $(upgrade) $$name.in --output-file $$name.txt || exit; done
 

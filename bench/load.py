@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 import time
 from collections import Counter
+from typing import Any
 from urllib.parse import urlsplit
 
 LIMIT = 30.0  # seconds
@@ -27,9 +29,15 @@ class Load:
     def __init__(self, url: str, host: str = "", rate: float = 200, address: str = "") -> None:
         parts = urlsplit(url)
         self.server = address or parts.hostname or ""
-        self.port = parts.port or 80
+        self.port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self.rate = rate
         header = host or parts.netloc
+        self.tls: dict[str, Any] = {}
+        if parts.scheme == "https":
+            # whether it is served is the question here, not by whom
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.tls = {"ssl": context, "server_hostname": header}
         self.request = (
             f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {header}\r\n"
             "User-Agent: homeport-load\r\nConnection: close\r\n\r\n"
@@ -44,7 +52,7 @@ class Load:
         outcome, body = "lost: no answer", ""
         try:
             async with asyncio.timeout(LIMIT):
-                reader, writer = await asyncio.open_connection(self.server, self.port)
+                reader, writer = await asyncio.open_connection(self.server, self.port, **self.tls)
                 writer.write(self.request)
                 await writer.drain()
                 answer = await reader.read()

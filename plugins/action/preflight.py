@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import os
 import re
@@ -18,6 +19,9 @@ from ansible_collections.homeport.django.plugins.module_utils.apps import check
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 
 try:  # where a value stands: ansible-core 2.19 and later know
     from ansible._internal._datatag._tags import Origin
@@ -56,10 +60,16 @@ class ActionModule(ActionBase):
             groups = task_vars.get("groups", {})
             problems += topology(apps, vault, groups, setup)
             problems += exposed(groups, task_vars.get("hostvars", {}))
+            settings = {
+                name: str(plain(self._templar.template(task_vars.get(name, ""))) or "")
+                for name in ("certificates_email", "certificates_dns_auth_hook")
+            }
+            problems += certificates(apps, settings, groups, setup)
         deploys = boolean(self._task.args.get("deploys", True))
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         if deploys:
             problems += local_sources(apps, str(base))
+            problems += own_certificates(apps, vault, str(base))
             chosen = plain(self._templar.template(task_vars.get("app")))
             problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
         if problems:
@@ -108,6 +118,106 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
                     f"django_apps.{name}.cache: memcached is reached through a socket on the host that the app runs "
                     "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
                 )
+    return problems
+
+
+EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
+
+
+def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, Any], setup: str) -> list[str]:
+    """What stands in the way of certificates from an authority."""
+    problems = []
+    email = settings["certificates_email"]
+    if email and not re.fullmatch(EMAIL, email):
+        problems.append("certificates_email: must be an address such as admin@example.org")
+    if setup not in SETUPS or not isinstance(apps, Mapping):
+        return problems
+    if not SETUPS[setup].proxy:
+        if email:
+            problems.append(
+                "certificates_email: the simple setup has no nginx and no HTTPS; run typical.yml, or leave this out "
+                "and let something in front of the host speak HTTPS"
+            )
+        return problems
+    for name, app in apps.items():
+        given = app.get("tls", {}) if isinstance(app, Mapping) else {}
+        tls = given if isinstance(given, Mapping) else {"certificate": given}
+        if tls.get("certificate", "acme" if email else "none") != "acme":
+            continue
+        path = f"django_apps.{name}.tls"
+        if not email:
+            problems.append(
+                f"{path}: an authority wants to know whom to tell when something is wrong; set certificates_email"
+            )
+        if tls.get("challenge") == "dns-01":
+            if not settings["certificates_dns_auth_hook"]:
+                problems.append(
+                    f"{path}.challenge: dns-01 needs certificates_dns_auth_hook, a command that sets the TXT record"
+                )
+        elif len(groups.get("app_servers") or []) > 1:
+            problems.append(
+                f"{path}: the authority would ask any one of the {len(groups['app_servers'])} app servers for the "
+                "proof that another one has; use challenge: dns-01 or an own certificate, or none where something in "
+                "front of them speaks HTTPS"
+            )
+    return problems
+
+
+def own_certificates(apps: Any, vault: Any, base: str) -> list[str]:
+    """Own certificates that cannot be read, that do not fit, or that are over."""
+    problems = []
+    for name, app in apps.items() if isinstance(apps, Mapping) else []:
+        tls = app.get("tls") if isinstance(app, Mapping) else None
+        chain = tls.get("chain") if isinstance(tls, Mapping) else None
+        secrets = vault.get(name) if isinstance(vault, Mapping) else None
+        key = secrets.get("tls_key") if isinstance(secrets, Mapping) else None
+        if not isinstance(chain, str):
+            continue
+        path = f"django_apps.{name}.tls.chain"
+        try:
+            with open(absolute(base, chain), "rb") as stream:
+                text = stream.read()
+        except OSError as error:
+            reason = "there is no file" if isinstance(error, FileNotFoundError) else "cannot be read:"
+            problems.append(f"{path}: {reason} {chain} (relative to {base})")
+            continue
+        domains = [*_texts(app.get("domains")), *_texts(app.get("aliases"))]
+        problems += unfit(path, f"vault_django_apps.{name}.tls_key", text, key, domains)
+    return problems
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [str(item) for item in values if isinstance(item, str)]
+
+
+def unfit(path: str, key_path: str, chain: bytes, key: Any, domains: list[str]) -> list[str]:
+    """What is wrong with a certificate (PEM, its chain after it) for some domains, and with its private key."""
+    try:
+        found = x509.load_pem_x509_certificates(chain)[0]
+    except (ValueError, IndexError):
+        return [f"{path}: is not a certificate in PEM"]
+    problems = []
+    if found.not_valid_after_utc < datetime.datetime.now(datetime.timezone.utc):
+        problems.append(f"{path}: the certificate is over since {found.not_valid_after_utc:%Y-%m-%d}")
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        known = set(names.get_values_for_type(x509.DNSName))
+    except x509.ExtensionNotFound:
+        known = set()
+    missing = [
+        domain for domain in domains if domain not in known and f"*.{domain.partition('.')[2]}" not in known
+    ]
+    if missing:
+        problems.append(f"{path}: the certificate is not for {', '.join(missing)}")
+    if isinstance(key, str):
+        try:
+            private = serialization.load_pem_private_key(key.encode(), None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return [*problems, f"{key_path}: is not a private key in PEM, without a passphrase"]
+        shape = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        if private.public_key().public_bytes(*shape) != found.public_key().public_bytes(*shape):
+            problems.append(f"{key_path}: is not the private key of the certificate in {path}")
     return problems
 
 

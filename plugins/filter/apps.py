@@ -85,6 +85,8 @@ class FilterModule:
             "supervisord_programs": wiring.supervisord_programs,
             "nginx_sites": wiring.nginx_sites,
             "nginx_name": wiring.nginx_name,
+            "certificate_sites": wiring.certificate_sites,
+            "certificate_keys": wiring.certificate_keys,
             "without": without,
             "failed_apps": failed_apps,
             "unavailable": unavailable,

@@ -532,6 +532,17 @@ FILE = Object(
     rule=_file_rule,
 )
 
+
+def _tls_rule(tls: dict[str, Any], path: str, problems: Problems) -> None:
+    kind = tls.get("certificate")
+    if kind == "own" and "chain" not in tls:
+        problems.add(f"{path}.chain", "is required with an own certificate: its PEM file on the controller")
+    if "chain" in tls and kind != "own":
+        problems.add(f"{path}.chain", "goes with certificate: own only")
+    if tls.get("challenge") == "dns-01" and kind not in ("acme", None):
+        problems.add(f"{path}.challenge", "goes with certificate: acme only")
+
+
 PROXY = Object(
     {
         "upload_limit": Str(
@@ -544,6 +555,32 @@ PROXY = Object(
         "extra": Str("further nginx directives for the app's server block", multiline=True, default=""),
     },
     doc="how nginx stands in front of the app",
+    default={},
+)
+
+TLS = Object(
+    {
+        "certificate": Choice(
+            ["acme", "own", "selfsigned", "none"],
+            doc="acme: from Let's Encrypt or another ACME authority; own: from tls.chain and the vault's tls_key "
+            "(default: acme where certificates_email is set, else none)",
+        ),
+        "chain": Str(
+            "PEM file on the controller, relative to the inventory: an own certificate, followed by those between "
+            "it and the root"
+        ),
+        "challenge": Choice(
+            ["http-01", "dns-01"], doc="how the authority is shown whose names these are", default="http-01"
+        ),
+        "hsts": Int(
+            "seconds for which browsers are to refuse plain HTTP; 0 leaves that to the app",
+            high=63072000,
+            default=86400,
+        ),
+    },
+    short="certificate",
+    doc="HTTPS, where nginx stands in front",
+    rule=_tls_rule,
     default={},
 )
 
@@ -638,6 +675,7 @@ APP = Object(
         "health": HEALTH,
         "maintenance": MAINTENANCE,
         "proxy": PROXY,
+        "tls": TLS,
         "limits": LIMITS,
         "processes": Map(
             PROCESS, key=PROCESS_NAME, key_hint=PROCESS_NAME_HINT, doc="long-running commands", default={}
@@ -691,6 +729,12 @@ SECRETS = Object(
             "address that the outcome of a deploy is posted to",
             pattern=r"https?://[^\s]+",
             hint="must be an http or https address",
+        ),
+        "tls_key": Str(
+            "private key (PEM) of the app's own certificate",
+            pattern=r"\s*-----BEGIN [A-Z ]*PRIVATE KEY-----[^\0]+-----END [A-Z ]*PRIVATE KEY-----\s*",
+            hint="must be a private key in PEM, without a passphrase",
+            multiline=True,
         ),
         "deploy_key": Str("private SSH key that may read the git repository", multiline=True),
         "git": Str("address of the git repository with a token in it, used instead of source.git"),

@@ -75,8 +75,9 @@ def resolve(
     """Every app with every default filled in, by name.
 
     ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb``, ``database_host``,
-    ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), and ``scheduler`` (whether it
-    is the one of several that starts what is scheduled). Raises ``AppsError``.
+    ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), ``scheduler`` (whether it
+    is the one of several that starts what is scheduled) and ``acme`` (whether apps that do not say get a certificate
+    from an ACME authority). Raises ``AppsError``.
     """
     parsed, secret_sets, problems = _parse(apps, secrets, homeport_secret, setup)
     if problems:
@@ -146,6 +147,7 @@ def _check_app(
             f"{engine} is not part of the {setup_name} setup; it has {', '.join(setup.databases)}",
         )
     check_services(path, name, app, secrets, setup_name, problems)
+    _check_tls(path, name, app, secrets, setup, problems)
     server = app.get("static", {}).get("server")
     if server in ("nginx", "whitenoise", "none") and server not in setup.static:
         problems.add(
@@ -285,7 +287,8 @@ def _resolve_one(
         "logs": f"{LOGS}/{name}",
         "canonical": app["domains"][0],
         "redirects": app["domains"][1:],
-        "site_url": _site_url(app, shape),
+        "site_url": _site_url(app, shape, host),
+        "tls": {**app["tls"], "certificate": certificate_kind(app, shape, host)},
         "proxied": shape.proxy,
         "database": database,
         **services,
@@ -299,6 +302,7 @@ def _resolve_one(
         "release_environment": release_environment,
         "notify": {**app["notify"], **({"url": secrets["notify_url"]} if "notify_url" in secrets else {})},
         "source_secrets": {key: secrets[key] for key in ("deploy_key", "git") if key in secrets},
+        "tls_key": secrets.get("tls_key", ""),
     }
 
 
@@ -310,10 +314,35 @@ def _workers(host: Mapping[str, Any]) -> int:
     return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 1900 else 1
 
 
-def _site_url(app: dict[str, Any], shape: Setup) -> str:
+def certificate_kind(app: Mapping[str, Any], shape: Setup, host: Mapping[str, Any]) -> str:
+    """Where the app's certificate comes from: acme, own, selfsigned or none."""
+    if not shape.proxy:
+        return "none"
+    return str(app["tls"].get("certificate") or ("acme" if host.get("acme") else "none"))
+
+
+def _site_url(app: dict[str, Any], shape: Setup, host: Mapping[str, Any]) -> str:
     port = app["web"]["port"]
     suffix = f":{port}" if not shape.proxy and port != 80 else ""
-    return f"http://{app['domains'][0]}{suffix}"
+    scheme = "http" if certificate_kind(app, shape, host) == "none" else "https"
+    return f"{scheme}://{app['domains'][0]}{suffix}"
+
+
+def _check_tls(
+    path: str, name: str, app: dict[str, Any], secrets: dict[str, Any], setup: Setup, problems: Problems
+) -> None:
+    tls = app.get("tls", {})
+    kind = tls.get("certificate")
+    if not setup.proxy and kind not in (None, "none"):
+        problems.add(
+            f"{path}.tls",
+            "the simple setup has no nginx and no HTTPS; run typical.yml, or let something in front of the host "
+            "speak HTTPS and leave this out",
+        )
+    if kind == "own" and "tls_key" not in secrets:
+        problems.add(f"vault_django_apps.{name}.tls_key", "is required with tls.certificate: own")
+    if "tls_key" in secrets and kind != "own":
+        problems.add(f"vault_django_apps.{name}.tls_key", f"goes with {path}.tls.certificate: own only")
 
 
 def _web_socket(name: str, app: dict[str, Any], shape: Setup) -> str:
@@ -415,8 +444,9 @@ def _base_environment(
     home = f"{APPS_HOME}/{name}"
     hosts = [*app["domains"], *(alias[1:] if alias.startswith("*.") else alias for alias in app["aliases"])]
     secret_key = secrets.get("secret_key") or derive_long(homeport_secret, name, "secret_key")
-    site_url = _site_url(app, shape)
-    scheme, port = site_url.split("://")[0], site_url[len("http://") :].partition(":")[2]
+    site_url = _site_url(app, shape, host)
+    scheme, _colon, address = site_url.partition("://")
+    port = address.partition(":")[2]
     origins = [
         f"{scheme}://{'*' + host if host.startswith('.') else host}{':' + port if port else ''}"
         for host in hosts

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import stat
 import threading
 import time
@@ -67,6 +68,7 @@ class Places:
     units: str = "/etc/systemd/system"
     proc: str = "/proc"
     supervisor: str = SOCKET
+    certificates: str = "/etc/homeport/certificates"
 
 
 def collect(
@@ -97,6 +99,7 @@ def collect(
         for name, spec in chosen.items():
             found = describe(spec, name in declared, supervisor["processes"], units, table, places, history)
             found["disk"] = sizes(spec, end)
+            found["certificate"] = certificate(spec, run, places)
             apps[name] = found
         for name, answer in answers.items():
             apps[name]["health"] = answer.result()
@@ -371,6 +374,24 @@ def describe(
         "maintenance": changed(f"{layout.home}/maintenance/on"),
         "deploys": deploys(f"{places.deploys}/{layout.name}.jsonl", history),
     }
+
+
+def certificate(spec: dict[str, Any], run: Run, places: Places) -> dict[str, Any] | None:
+    """What nginx serves the app with: from when until when it is good (empty where it cannot be read)."""
+    if spec.get("certificate", "none") == "none":
+        return None
+    path = f"{places.certificates}/{spec['name']}/live/fullchain.pem"
+    status, out = run(
+        ["openssl", "x509", "-noout", "-dates", "-issuer", "-subject", "-ext", "subjectAltName", "-in", path]
+    )
+    found = dict(re.findall(r"^(\w+) ?= ?(.+)$", out, re.MULTILINE)) if status == 0 else {}
+    try:
+        start, end = (int(ssl.cert_time_to_seconds(found[key])) for key in ("notBefore", "notAfter"))
+    except (KeyError, ValueError):
+        return {"names": [], "from": None, "until": None, "self_signed": False}
+    names = re.findall(r"DNS:([^\s,]+)", out)
+    self_signed = found.get("issuer") == found.get("subject")
+    return {"names": names, "from": start, "until": end, "self_signed": self_signed}
 
 
 def release(layout: Layout) -> dict[str, Any] | None:

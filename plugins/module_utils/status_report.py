@@ -246,7 +246,9 @@ def one_app(
             "level": "failure",
             "state": "unknown",
             "problems": [],  # the host's own says why
-            **dict.fromkeys(("release", "previous", "health", "memory", "disk", "lock", "maintenance")),
+            **dict.fromkeys(
+                ("release", "previous", "health", "memory", "disk", "lock", "maintenance", "certificate")
+            ),
             **{key: [] for key in ("processes", "schedules", "deploys")},
             **services,
         }
@@ -255,7 +257,7 @@ def one_app(
     if spec:
         problems += service_problems(services)
     level = worst(problem["level"] for problem in problems)
-    release = found["release"]
+    release, certificate = found["release"], found.get("certificate")
     return {
         "level": level,
         "state": state(found, spec, level),
@@ -284,6 +286,12 @@ def one_app(
         "maintenance": iso(found["maintenance"]),
         **services,
         "deploys": found["deploys"],
+        "certificate": certificate
+        and {
+            "names": certificate["names"],
+            "until": iso(certificate["until"]),
+            "self_signed": certificate["self_signed"],
+        },
     }
 
 
@@ -356,6 +364,7 @@ def app_problems(
         found_here = process_problems(found["processes"] or [], release["id"])
         problems += [{**problem, "level": "warning"} if lock else problem for problem in found_here]
         problems += [problem for schedule in found["schedules"] for problem in schedule_problems(schedule)]
+    problems += certificate_problems(found.get("certificate"), spec, now)
     if lock:
         since = epoch(lock["since"])
         if since is not None and now - since > LONG_DEPLOY:
@@ -372,6 +381,30 @@ def app_problems(
         )
     if found["maintenance"] is not None:
         problems.append(warning(f"is in maintenance mode for {ago(max(0, now - found['maintenance']))}"))
+    return problems
+
+
+def certificate_problems(
+    found: Mapping[str, Any] | None, spec: Mapping[str, Any], now: int
+) -> list[dict[str, str]]:
+    """A certificate that is not there, not trusted, or at its end: two weeks, or a sixth of a short one's time."""
+    if not found:
+        return []
+    if found["until"] is None:
+        return [failure("there is no certificate for nginx to serve it with")]
+    left = found["until"] - now
+    if left < 0:
+        return [failure(f"its certificate is over for {ago(-left)}")]
+    if found["self_signed"] and spec["certificate"] == "acme":
+        return [
+            failure("no authority has signed its certificate yet; run the setup playbook, which says why")
+        ]
+    problems = []
+    if left < min(14 * 86400, (found["until"] - found["from"]) // 6):
+        problems.append(failure(f"its certificate is over in {ago(left)}"))
+    missing = [name for name in spec["domains"] if name not in found["names"]]
+    if missing and spec["certificate"] == "acme":
+        problems.append(warning(f"its certificate does not have {', '.join(missing)}"))
     return problems
 
 

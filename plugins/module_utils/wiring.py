@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.queues import REDI
 Apps = Mapping[str, Mapping[str, Any]]
 
 LIBRARY = "/usr/local/lib/homeport"
+CERTIFICATES = "/etc/homeport/certificates"
 # Longer than gunicorn's own graceful_timeout may be, and the same for every app: a changed setting must
 # not change supervisord's configuration, which would restart the app.
 STOP_WEB = 95
@@ -243,9 +244,35 @@ def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
             "upload_limit": app["proxy"]["upload_limit"],
             "timeout": app["proxy"]["timeout"],
             "extra": app["proxy"]["extra"],
+            "tls": {"folder": f"{CERTIFICATES}/{name}/live", "hsts": app["tls"]["hsts"]}
+            if app["tls"]["certificate"] != "none"
+            else {},
         }
         for name, app in apps.items()
     }
+
+
+def certificate_sites(apps: Apps, base: str = "") -> dict[str, dict[str, Any]]:
+    """The certificate of each app that has one: of all its names. ``base`` is what files are relative to."""
+    found = {}
+    for name, app in apps.items():
+        tls = app["tls"]
+        if tls["certificate"] == "none":
+            continue
+        found[name] = {
+            "kind": tls["certificate"],
+            "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
+            "challenge": tls["challenge"],
+        }
+        if "chain" in tls and tls["certificate"] == "own":
+            with open(os.path.join(base, os.path.expanduser(tls["chain"])), encoding="utf-8") as stream:
+                found[name]["chain"] = stream.read()
+    return found
+
+
+def certificate_keys(apps: Apps) -> dict[str, str]:
+    """The private keys of the apps' own certificates."""
+    return {name: app["tls_key"] for name, app in apps.items() if app["tls"]["certificate"] == "own"}
 
 
 def nginx_name(name: str) -> str:
@@ -301,6 +328,7 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
         {
             **{key: app[key] for key in ("name", "user", "home", "logs", "site_url", "proxied", "health")},
             "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
+            "certificate": app["tls"]["certificate"],
             "version": app["source"].get("version", ""),
             "socket": app["web"]["socket"],
             "static": app["static"]["server"],

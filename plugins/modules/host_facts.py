@@ -29,6 +29,7 @@ ansible_facts:
       description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
         (the setup playbook that was run, or an empty string),
         C(sets) (the sets of M(homeport.django.service_config) that were put on the host),
+        C(certificates) (the sites that have one from the role P(homeport.django.certificates#role)),
         C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx), C(postgres), C(redis) and
         C(valkey) (each the version that is installed, or an empty string), C(nginx_brotli) (whether nginx can
         serve brotli files) and C(postgres_cluster) (its name).
@@ -36,6 +37,7 @@ ansible_facts:
 """
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -78,6 +80,15 @@ def recorded_sets() -> list[str]:
     return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob("/var/lib/homeport/*.json"))
 
 
+def certificate_sites() -> list[str]:
+    """The sites that the role certificates has put on the host."""
+    try:
+        with open("/etc/homeport/certificates.json", encoding="utf-8") as stream:
+            return sorted(json.load(stream)["sites"])
+    except (OSError, ValueError, KeyError):
+        return []
+
+
 def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -> str:
     """What a program says of its version, or an empty string where it is not installed."""
     path = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin")
@@ -111,6 +122,7 @@ def main() -> None:
         "systemd": os.path.isdir("/run/systemd/system"),
         "setup": recorded_setup(),
         "sets": recorded_sets(),
+        "certificates": certificate_sites(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": memory_mb(),
         "free_mb": shutil.disk_usage("/srv" if os.path.isdir("/srv") else "/").free >> 20,

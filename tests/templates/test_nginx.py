@@ -39,7 +39,8 @@ def put(folder: Path, files: Files) -> str:
     for path, text in files.items():
         if path.startswith("/etc/nginx/"):
             text = re.sub(r"(/etc/nginx|/run/nginx\.pid|/var/log/nginx)", rf"{folder}\1", text)
-            moved[path] = re.sub(r"listen (\[::\]:)?80\b", r"listen \g<1>18080", text)
+            text = re.sub(r"listen (\[::\]:)?80\b", r"listen \g<1>18080", text)
+            moved[path] = re.sub(r"listen (\[::\]:)?443\b", r"listen \g<1>18443", text)
     write(folder, moved)
     for name in ("var/log/nginx", "run", "etc/nginx/modules-enabled"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -70,6 +71,69 @@ def test_nginx_reads_it(facts: dict[str, Any], render: Render, tmp_path: Path) -
     said = accepts(put(tmp_path, files))
     unexpected = [line for line in said.splitlines() if "[warn]" in line and '"user" directive' not in line]
     assert unexpected == []
+
+
+def secured(folder: Path, render: Render, hsts: int = 31536000, **facts: Any) -> Files:
+    """The sites of apps with certificates, of one without, and of a user's own."""
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    command += ["-subj", "/CN=x", "-keyout", f"{folder}/privkey.pem", "-out", f"{folder}/fullchain.pem"]
+    subprocess.run(command, check=True, capture_output=True)
+    sites = wiring.nginx_sites(resolved())
+    for name in ("blog", "longest-name-that-an-app-can-ha", "shop"):
+        sites[name]["tls"] = {"folder": str(folder), "hsts": 31536000}
+    tls = {"folder": str(folder), "hsts": hsts}
+    own = {"server_names": ["mine.example"], "upstream": "127.0.0.1:8000", "tls": tls}
+    return render("nginx", facts, nginx_app_sites=sites, nginx_sites={"mine": own})
+
+
+def test_nginx_reads_sites_with_certificates(render: Render, tmp_path: Path) -> None:
+    main = put(tmp_path, secured(tmp_path, render))
+    said = accepts(main)
+    unexpected = [line for line in said.splitlines() if "[warn]" in line and '"user" directive' not in line]
+    assert unexpected == []
+    found = findings(main)
+    assert found == [], "\n\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("version", "http2", "refusal"),
+    [
+        ("1.18.0", "listen 443 ssl http2;", "ssl_certificate_key"),
+        ("1.24.0", "listen 443 ssl http2;", "ssl_reject_handshake on;"),
+        ("1.28.0", "http2 on;", "ssl_reject_handshake on;"),
+        ("", "listen 443 ssl http2;", "ssl_certificate_key"),  # in check mode on a bare host
+    ],
+)
+def test_each_nginx_in_its_own_words(
+    version: str, http2: str, refusal: str, render: Render, tmp_path: Path
+) -> None:
+    files = secured(tmp_path, render, nginx=version)
+    assert f"    {http2}\n" in site(files, "blog")
+    assert refusal in files["/etc/nginx/conf.d/homeport.conf"]
+    assert ("http2 on" in site(files, "blog")) == (version == "1.28.0")
+
+
+def test_what_a_site_over_https_says(render: Render, tmp_path: Path) -> None:
+    files = secured(tmp_path, render, hsts=0)
+    text = site(files, "blog")
+    everywhere = text.count('add_header Strict-Transport-Security "max-age=31536000" always;')
+    # the server and each location with headers of its own: they inherit none
+    assert everywhere == text.count("add_header Referrer-Policy") == 5
+    assert "proxy_hide_header Strict-Transport-Security;" in text
+    assert "return 308 https://$host$request_uri;" in text
+    assert "root /var/lib/homeport-acme;" in text
+    assert "Strict-Transport-Security" not in site(files, "mine")
+    assert "443" not in site(files, "plain")
+    assert "https" not in site(files, "plain")
 
 
 def test_without_any_site(render: Render, tmp_path: Path) -> None:

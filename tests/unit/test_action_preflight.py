@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.homeport.django.plugins.action import preflight
 from ansible_collections.homeport.django.plugins.action.preflight import (
+    certificates,
     exposed,
     local_sources,
+    own_certificates,
     place,
     topology,
     unknown_apps,
@@ -80,6 +83,79 @@ def test_what_passes_unencrypted_stays_in_private(address: str, apps: list[str],
     assert len(exposed(groups, hosts)) == found
     hosts["c"]["homeport_address"] = "192.168.0.1"
     assert exposed(groups, hosts) == []
+
+
+ONE, MAIL = {"app_servers": ["a"]}, "me@example.org"
+
+
+@pytest.mark.parametrize(
+    ("tls", "email", "hook", "groups", "setup", "found"),
+    [
+        ("acme", MAIL, "", ONE, "typical", ""),
+        (None, MAIL, "", ONE, "typical", ""),
+        (None, "", "", ONE, "typical", ""),
+        ("acme", "", "", ONE, "typical", "set certificates_email"),
+        (None, "nobody", "", ONE, "typical", "certificates_email: must be an address"),
+        (None, MAIL, "", ONE, "simple", "certificates_email: the simple setup has no nginx and no HTTPS"),
+        (None, "", "", ONE, "simple", ""),
+        ({"certificate": "acme", "challenge": "dns-01"}, MAIL, "", ONE, "site", "certificates_dns_auth_hook"),
+        ({"challenge": "dns-01"}, MAIL, "/bin/hook", {"app_servers": ["a", "b"]}, "site", ""),
+        ({"hsts": 0}, MAIL, "", {"app_servers": ["a", "b"]}, "site", "any one of the 2 app servers"),
+        ("none", MAIL, "", {"app_servers": ["a", "b"]}, "site", ""),
+        (["x"], MAIL, "", ONE, "typical", None),
+        ({"certificate": ["x"]}, MAIL, "", {}, "nonsense", None),
+    ],
+)
+def test_what_an_authority_needs(
+    tls: Any, email: str, hook: str, groups: dict[str, Any], setup: str, found: str | None
+) -> None:
+    settings = {"certificates_email": email, "certificates_dns_auth_hook": hook}
+    problems = certificates({"blog": app(**({} if tls is None else {"tls": tls}))}, settings, groups, setup)
+    if found is not None:
+        assert len(problems) == bool(found)
+        assert found in "".join(problems)
+
+
+def make_certificate(folder: Path, name: str, *domains: str) -> str:
+    """Writes a certificate for some domains; returns its key."""
+    names = ",".join(f"DNS:{domain}" for domain in domains)
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    command += ["-days", "30", "-subj", "/CN=x", "-addext", f"subjectAltName={names}"]
+    subprocess.run(
+        [*command, "-keyout", folder / "key", "-out", folder / name], check=True, capture_output=True
+    )
+    return (folder / "key").read_text()
+
+
+def test_own_certificates(tmp_path: Path) -> None:
+    key = make_certificate(tmp_path, "blog.pem", "blog.example.org", "*.x.example.org")
+    other = make_certificate(tmp_path, "other.pem", "other.example.org")
+    (tmp_path / "wrong.pem").write_text(CANARY)
+
+    def problems(chain: Any, key: Any, *domains: str) -> list[str]:
+        tls = {"certificate": "own", "chain": chain}
+        apps = {"blog": app(domains=["blog.example.org", *domains], tls=tls)}
+        return own_certificates(apps, {"blog": {"tls_key": key}}, str(tmp_path))
+
+    assert problems("blog.pem", key, "a.x.example.org", "*.x.example.org") == []
+    chain, secret = "django_apps.blog.tls.chain", "vault_django_apps.blog.tls_key"
+    assert problems("blog.pem", key, "b.a.x.example.org") == [
+        f"{chain}: the certificate is not for b.a.x.example.org"
+    ]
+    assert problems("blog.pem", other) == [f"{secret}: is not the private key of the certificate in {chain}"]
+    assert problems("blog.pem", CANARY) == [f"{secret}: is not a private key in PEM, without a passphrase"]
+    assert problems("wrong.pem", key) == [f"{chain}: is not a certificate in PEM"]
+    assert problems("none.pem", key) == [f"{chain}: there is no file none.pem (relative to {tmp_path})"]
+    assert problems(3, key) == []
 
 
 @pytest.mark.parametrize("apps", [None, "x", [], {"blog": None}, {"blog": "x"}, {3: {}}])

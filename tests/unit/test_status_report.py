@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils.status_report import (
     ago,
     brief,
+    certificate_problems,
     epoch,
     report,
     short,
@@ -75,7 +76,7 @@ KEYS = {
              "memory", "disks", "services"},
     "app": {"declared", "level", "url", "domains", "proxied", "database", "problems", "hosts"},
     "here": {"level", "state", "problems", "release", "previous", "health", "processes", "schedules", "memory", "disk",
-             "lock", "maintenance", "deploys", "cache", "broker"},
+             "lock", "maintenance", "deploys", "cache", "broker", "certificate"},
 }  # fmt: skip
 
 
@@ -86,6 +87,44 @@ def test_the_keys_are_the_same_whatever_happened() -> None:
         for app in made["apps"].values():
             assert set(app) == KEYS["app"]
             assert all(set(here) == KEYS["here"] for here in app["hosts"].values())
+
+
+DAY = 86400
+
+
+def certificate(left: float, days: float = 90, **changes: Any) -> dict[str, Any]:
+    """A certificate for so many days, with so many left."""
+    until = int(NOW + left * DAY)
+    names = ["blog.example.org"]
+    return {"names": names, "from": until - int(days * DAY), "until": until, "self_signed": False, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "failures", "warnings"),
+    [
+        (certificate(20), "acme", [], []),
+        (certificate(14.1), "acme", [], []),
+        (certificate(13.9), "acme", ["its certificate is over in 13 d 21 h"], []),
+        (certificate(-1), "own", ["its certificate is over for 1 d"], []),
+        # of six days: renewed at half of it
+        (certificate(2, days=6), "acme", [], []),
+        (certificate(0.9, days=6), "acme", ["its certificate is over in 21 h 36 min"], []),
+        (certificate(300, days=397, self_signed=True), "selfsigned", [], []),
+        (certificate(300, self_signed=True), "acme",
+         ["no authority has signed its certificate yet; run the setup playbook, which says why"], []),
+        (certificate(60, names=[]), "acme", [], ["its certificate does not have blog.example.org"]),
+        ({"names": [], "from": None, "until": None, "self_signed": False}, "acme",
+         ["there is no certificate for nginx to serve it with"], []),
+    ],
+)  # fmt: skip
+def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], warnings: list[str]) -> None:
+    here = status({"blog": found(certificate=changes)})
+    made = document({"web1": here}, specs(blog={"tls": "selfsigned"}), {"app_servers": ["web1"]})
+    spec = {"certificate": kind, "domains": ["blog.example.org"]}
+    told = certificate_problems(changes, spec, NOW)
+    assert [one["text"] for one in told if one["level"] == "failure"] == failures
+    assert [one["text"] for one in told if one["level"] == "warning"] == warnings
+    assert made["apps"]["blog"]["hosts"]["web1"]["certificate"]["names"] == changes["names"]
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,7 @@ def test_nginx_sites(apps: dict[str, Any]) -> None:
         "upload_limit": "20m",
         "timeout": 60,
         "extra": "",
+        "tls": {},
     }
     assert sites["shop"]["static"] == {}
     assert sites["shop"]["media"] == {}
@@ -423,3 +424,47 @@ def test_a_real_shell_reads_back_what_was_written(shell: str, tmp_path: Path) ->
     ).stdout
     found = dict(pair.decode().split("=", 1) for pair in out.split(b"\0") if pair.startswith(b"HOSTILE_"))
     assert found == expected
+
+
+def test_certificates() -> None:
+    definitions = {
+        "blog": app(domains=["blog.example.org", "www.blog.example.org"], aliases=["*.blog.example.org"]),
+        "plain": app(domains=["plain.example.org"], tls="none"),
+        "signed": app(domains=["signed.example.org"], tls={"certificate": "selfsigned", "hsts": 0}),
+    }
+    without = resolve(definitions, {}, SECRET, "typical")
+    assert list(wiring.certificate_sites(without)) == ["signed"]
+    assert without["blog"]["site_url"] == "http://blog.example.org"
+    apps = resolve(definitions, {}, SECRET, "typical", {"acme": True})
+    assert wiring.certificate_sites(apps) == {
+        "blog": {
+            "kind": "acme",
+            "domains": ["blog.example.org", "www.blog.example.org", "*.blog.example.org"],
+            "challenge": "http-01",
+        },
+        "signed": {"kind": "selfsigned", "domains": ["signed.example.org"], "challenge": "http-01"},
+    }
+    sites = wiring.nginx_sites(apps)
+    assert sites["blog"]["tls"] == {"folder": "/etc/homeport/certificates/blog/live", "hsts": 86400}
+    assert sites["plain"]["tls"] == {}
+    assert apps["blog"]["environment"]["SITE_URL"] == "https://blog.example.org"
+    assert apps["blog"]["environment"]["CSRF_TRUSTED_ORIGINS"] == (
+        "https://blog.example.org,https://www.blog.example.org,https://*.blog.example.org"
+    )
+    assert apps["plain"]["environment"]["SITE_URL"] == "http://plain.example.org"
+    assert wiring.status_apps(apps)[0]["certificate"] == "acme"
+    # nothing speaks HTTPS in front of a simple server
+    simple = resolve({"blog": definitions["blog"]}, {}, SECRET, "simple", {"acme": True})
+    assert simple["blog"]["site_url"] == "http://blog.example.org"
+
+
+def test_own_certificates(tmp_path: Path) -> None:
+    (tmp_path / "blog.pem").write_text("chain")
+    key = f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"
+    definitions = {"blog": app(tls={"certificate": "own", "chain": "blog.pem"})}
+    apps = resolve(definitions, {"blog": {"tls_key": key}}, SECRET, "typical")
+    found = wiring.certificate_sites(apps, str(tmp_path))
+    assert (found["blog"]["kind"], found["blog"]["chain"]) == ("own", "chain")
+    assert wiring.certificate_keys(apps) == {"blog": key}
+    for told in (found, wiring.nginx_sites(apps), wiring.release_specs(apps), wiring.status_apps(apps)):
+        assert CANARY not in str(told)

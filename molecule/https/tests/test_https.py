@@ -1,0 +1,228 @@
+"""https: certificates from an ACME authority, brought along and self-signed; nginx over TLS."""
+
+import json
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests.acceptance import checks
+from tests.acceptance.album import Album
+from tests.acceptance.operator import ROOT, Operator
+from tests.acceptance.under_load import load, lost, wait_for
+
+APP = yaml.safe_load((ROOT / "molecule/https/inventory/group_vars/all/apps.yml").read_text())["django_apps"][
+    "memories"
+]
+PROGRAM = "/usr/local/lib/homeport/certificates"
+NAME = "memories.example"
+
+
+@pytest.fixture
+def address(host: Any) -> str:
+    found: str = host.ansible.get_variables()["ansible_host"]
+    return found
+
+
+@pytest.fixture
+def roots(host: Any, tmp_path: Path) -> str:
+    """A file with the root certificate of the authority."""
+    path = tmp_path / "roots.pem"
+    path.write_text(host.check_output("curl -fsSk https://localhost:15000/roots/0"))
+    return str(path)
+
+
+@pytest.fixture
+def secure(address: str, roots: str) -> Album:
+    return Album(address, NAME, roots)
+
+
+def shaken(address: str, name: str, roots: str = "", **options: Any) -> tuple[Any, str]:
+    """The certificate that is served for a name, checked against roots where they are given, and the protocol."""
+    context = ssl.create_default_context(cafile=roots or None)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    if not roots:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for option, value in options.items():
+        if option == "ciphers":
+            context.set_ciphers(value)
+        else:
+            setattr(context, option, value)
+    with (
+        socket.create_connection((address, 443), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=name) as wrapped,
+    ):
+        found = wrapped.getpeercert() if roots else wrapped.getpeercert(binary_form=True)
+        return found, wrapped.selected_alpn_protocol() or ""
+
+
+def names(address: str, roots: str) -> list[str]:
+    try:
+        found, _protocol = shaken(address, NAME, roots)
+    except ssl.SSLCertVerificationError:
+        # for a moment after a reload, the workers from before it still answer
+        return []
+    return sorted(value for _kind, value in found["subjectAltName"])
+
+
+def test_the_authority_has_signed_what_has_an_address(address: str, roots: str) -> None:
+    assert names(address, roots) == [NAME, f"www.{NAME}"]
+    found, protocol = shaken(address, f"www.{NAME}", roots)
+    assert "Pebble" in str(found["issuer"])
+    assert protocol == "h2"
+
+
+def test_the_app_works(secure: Album) -> None:
+    checks.check_album_works(secure)
+    checks.check_static_files(secure)
+
+
+def test_the_others_have_theirs(host: Any, address: str) -> None:
+    inventory = Path(host.backend.ansible_runner.inventory_file)
+    text = (inventory.parent / "tls/brought.pem").read_text()
+    assert shaken(address, "brought.example")[0] == ssl.PEM_cert_to_DER_cert(text)
+    assert shaken(address, "intranet.example")[0]
+    key = host.file("/etc/homeport/certificates/brought/live/privkey.pem")
+    assert (key.mode, key.user) == (0o600, "root")
+    assert host.run("runuser -u www-data -- ls /etc/homeport/certificates").rc != 0
+
+
+def test_plain_http_leads_to_https(album: Album) -> None:
+    answer = album.get("/albums/1/?page=2")
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == f"https://{NAME}/albums/1/?page=2"
+    assert album.get("/.well-known/acme-challenge/none").status_code == 404
+
+
+def test_other_names_lead_to_the_canonical_one(address: str, roots: str) -> None:
+    answer = Album(address, f"www.{NAME}", roots).get("/a/")
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == f"https://{NAME}/a/"
+
+
+def test_unknown_names_get_no_certificate(address: str) -> None:
+    with pytest.raises(ssl.SSLError, match="unrecognized name"):
+        shaken(address, "evil.example")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"maximum_version": ssl.TLSVersion.TLSv1_2, "ciphers": "ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0"},
+        {"maximum_version": ssl.TLSVersion.TLSv1_2, "ciphers": "AES128-GCM-SHA256:@SECLEVEL=0"},
+        {"minimum_version": ssl.TLSVersion.TLSv1, "maximum_version": ssl.TLSVersion.TLSv1_1},
+    ],
+    ids=["CBC", "no forward secrecy", "TLS 1.1"],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_old_is_refused(address: str, options: dict[str, Any]) -> None:
+    if "ciphers" not in options:
+        options["ciphers"] = "ALL:@SECLEVEL=0"
+    with pytest.raises(ssl.SSLError):
+        shaken(address, NAME, **options)
+
+
+def test_tls_1_2_is_spoken(address: str) -> None:
+    assert shaken(address, NAME, maximum_version=ssl.TLSVersion.TLSv1_2)[0]
+
+
+def test_each_header_comes_once(secure: Album, host: Any) -> None:
+    def headers(path: str) -> dict[str, list[str]]:
+        raw = secure.session.get(secure.base + path, headers={"Host": NAME}, timeout=30).raw.headers
+        return {name.lower(): raw.getlist(name) for name in raw}
+
+    sheet = next(path for path in secure.addresses("/", "/static/") if path.endswith(".css"))
+    for path in ("/", sheet, "/no-such-page"):
+        found = headers(path)
+        assert found["strict-transport-security"] == ["max-age=86400"], path
+        assert found["x-content-type-options"] == ["nosniff"], path
+        assert len(found["referrer-policy"]) == 1, path
+    assert headers("/")["x-frame-options"] == ["DENY"]
+
+
+def test_the_maintenance_page(secure: Album, album: Album, host: Any) -> None:
+    host.check_output("touch /srv/memories/maintenance/on")
+    try:
+        answer = secure.get("/")
+        assert answer.status_code == 503
+        assert answer.headers["Strict-Transport-Security"] == "max-age=86400"
+        assert album.get("/").status_code == 308
+    finally:
+        host.check_output("rm /srv/memories/maintenance/on")
+
+
+def test_names_come_and_go(host: Any, address: str, roots: str, tmp_path: Path) -> None:
+    others = [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")]
+    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+    # one has an address now; another has one, but not here, as the authority finds out
+    host.check_output(f"echo 127.0.0.1 soon.{NAME} >>/etc/hosts")
+    host.check_output(f"echo 255.255.255.255 elsewhere.{NAME} >>/etc/hosts")
+    changes = {"domains": [NAME, f"soon.{NAME}", f"elsewhere.{NAME}"]}
+    done = operator.run("typical", changes=changes)
+    assert done.status == 0, done.output
+    assert f"memories: the certificate does not have elsewhere.{NAME}, which cannot be had" in done.output
+    wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 10)
+    assert [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")] == others
+    # what has just failed is not asked for at once again, and nothing changes
+    done = operator.run("typical", changes=changes)
+    assert (done.status, done.changed) == (0, 0), done.output
+    assert "asked for again in" in done.output
+
+
+def test_a_renewal_loses_no_request(host: Any, address: str, roots: str, secure: Album) -> None:
+    before = shaken(address, NAME, roots)[0]["serialNumber"]
+    host.check_output(f"{PROGRAM} renew")
+    assert shaken(address, NAME, roots)[0]["serialNumber"] == before, "it was not due"
+    with load(secure, rate=40) as running:
+        host.check_output(f"faketime -f +70d {PROGRAM} renew")
+        wait_for(lambda: shaken(address, NAME, roots)[0]["serialNumber"] != before, 10)
+    assert lost(running) == 0, running.summary()
+    assert len(running.latencies) > 50
+
+
+def test_the_timer_is_set(host: Any) -> None:
+    assert host.service("homeport-certificates.timer").is_running
+    assert host.service("homeport-certificates.timer").is_enabled
+    ran = host.run("systemctl start homeport-certificates.service")
+    assert ran.rc == 0, ran.stderr
+    assert host.check_output("systemctl is-system-running") == "running"
+
+
+def test_nginx_starts_whatever_is_missing(host: Any, address: str, roots: str) -> None:
+    before = shaken(address, NAME, roots)[0]["serialNumber"]
+    host.check_output("rm -r /etc/homeport/certificates/memories /etc/homeport/certificates/intranet")
+    host.check_output("systemctl restart nginx")
+    assert shaken(address, NAME, roots)[0]["serialNumber"] == before
+    host.check_output("rm -r /etc/homeport/certificates/memories /etc/homeport/acme/live/memories")
+    host.check_output("systemctl restart nginx")
+    assert shaken(address, NAME)[0], "a self-signed one stands in"
+
+
+def test_what_went_missing_is_asked_for_again(host: Any, address: str, roots: str) -> None:
+    done = host.run(f"{PROGRAM} apply")
+    assert done.rc == 0, done.stderr
+    assert json.loads(done.stdout)["sites"]["memories"]["missing"].keys() == {f"elsewhere.{NAME}"}
+    wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 10)
+
+
+def test_an_authority_that_is_away_is_an_error_and_the_rest_goes_on(
+    host: Any, address: str, roots: str
+) -> None:
+    host.check_output("systemctl stop pebble")
+    host.check_output("rm -r /etc/homeport/certificates/intranet")
+    done = host.run(f"faketime -f +70d {PROGRAM} renew")
+    assert done.rc == 1
+    assert "memories: https://localhost:14000/dir" in done.stderr
+    assert shaken(address, "intranet.example")[0]
+    assert shaken(address, NAME, roots)[0], "the old one is still good"
+
+
+def test_nobody_else_reads_it(host: Any) -> None:
+    for path in ("/etc/homeport/own", "/etc/homeport/certificates", "/etc/homeport/acme/archive"):
+        assert host.run(f"runuser -u nobody -- ls {path}").rc != 0, path
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"https://{host.ansible.get_variables()['ansible_host']}/", verify=False, timeout=10)

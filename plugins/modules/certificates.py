@@ -1,0 +1,90 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Gets the certificates that a host's sites lack."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificates
+short_description: Get the certificates that are missing
+description:
+  - Has C(/usr/local/lib/homeport/certificates), which the role P(homeport.django.certificates#role) puts on the host,
+    look at the certificate of every site, ask the authority for what is missing, and have the web server read what has
+    changed. The authority is asked for nothing when all is in order.
+  - A name that has no address yet, or that the authority does not believe, is a warning; the others get their
+    certificate. What fails for another reason is an error, once all other sites have been looked after.
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Get the certificates that are missing
+  homeport.django.certificates:
+"""
+
+RETURN = r"""
+sites:
+  description: The certificate of each site, with its C(names), C(until) when it is good, and the names that it is
+    C(missing) with the reason.
+  returned: always
+  type: dict
+changes:
+  description: The sites that got another certificate, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import json
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+PROGRAM = "/usr/local/lib/homeport/certificates"
+CONFIG = "/etc/homeport/certificates.json"
+
+
+def warnings(sites: dict[str, dict[str, Any]]) -> list[str]:
+    """What somebody has to see to, in sentences."""
+    found = []
+    for site, entry in sorted(sites.items()):
+        for name, reason in sorted(entry["missing"].items()):
+            found.append(f"{site}: the certificate does not have {name}, which {sentence(reason)}")
+        if entry["kind"] == "acme" and entry["self_signed"]:
+            found.append(
+                f"{site}: is served with a self-signed certificate until an authority has signed one"
+            )
+    return found
+
+
+def sentence(reason: str) -> str:
+    return reason if reason.startswith("has no") else f"cannot be had: {reason}"
+
+
+def problems(report: dict[str, Any]) -> list[str]:
+    """What went wrong, by site."""
+    found = {site: entry["error"] for site, entry in report["sites"].items() if entry["error"]}
+    return [f"{site}: {text}" for site, text in sorted({**found, **report["errors"]}.items())]
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    if module.check_mode and not (os.path.exists(PROGRAM) and os.path.exists(CONFIG)):
+        module.exit_json(changed=True, sites={}, changes=[])
+    status, out, err = module.run_command([PROGRAM, "plan" if module.check_mode else "apply"])
+    try:
+        report = json.loads(out)
+    except ValueError:
+        module.fail_json(msg=f"{PROGRAM} failed with status {status}: {err.strip() or out.strip()}")
+    for text in warnings(report["sites"]):
+        module.warn(text)
+    found = problems(report)
+    result = {"changed": bool(report["changed"]), "sites": report["sites"], "changes": report["changed"]}
+    if status or found:
+        module.fail_json(msg="Not every certificate could be had:\n" + "\n".join(found or [err]), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
