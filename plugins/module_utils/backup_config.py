@@ -66,6 +66,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(values["keep"]) - set(UNITS))
     if unknown or not all(isinstance(count, int) and count >= 0 for count in values["keep"].values()):
         raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
+    if not 1 <= values["drill_percent"] <= 100:
+        raise BackupError("backup_drill_percent: must be a number from 1 to 100")
     if not any(values["keep"].values()):
         raise BackupError("backup_keep: at least one number must be above 0")
     return found
@@ -81,6 +83,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         "host": host,
         "keep": dict(values["keep"]),
         "bandwidth": values["bandwidth"],
+        "drill_percent": values["drill_percent"],
         "sftp": found.get("sftp"),
         "max_age": {"backup": values["max_age"], "drill": values["drill_max_age"]},
         "apps": [

@@ -30,7 +30,7 @@ def drill(app: App, store: Store) -> dict[str, Any]:
     snapshot = chosen(store.snapshots(app.name), app.name, "latest")
     folder = f"{SCRATCH}/{app.name}"
     try:
-        fetched = Fetched(store, app.name, snapshot["id"], folder)
+        fetched = Fetched(store, app.name, snapshot["id"], folder, everything=True)
         files = fetched.verify()
         fetched_after = round(time.monotonic() - started, 2)
         counted = in_scratch(app, fetched)

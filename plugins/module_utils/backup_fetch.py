@@ -69,11 +69,12 @@ def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
 class Fetched:
     """What was fetched of a backup, in a folder that root alone can enter."""
 
-    def __init__(self, store: Store, source: str, snapshot: str, folder: str) -> None:
+    def __init__(self, store: Store, source: str, snapshot: str, folder: str, everything: bool = False) -> None:
         self.folder = folder
         self.source = source
         self.manifest = manifest_of(store, source, snapshot)
-        paths = [staging_of(source), f"{self.manifest['home']}/shared", f"{self.manifest['home']}/home"]
+        home = self.manifest["home"]
+        paths = self.manifest["paths"] if everything else [staging_of(source), f"{home}/shared", f"{home}/home"]
         self.wanted = store.files(snapshot, paths)
         parent = os.path.dirname(folder)
         os.makedirs(parent, mode=0o700, exist_ok=True)

@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_store impor
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App, clear, take
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
+PARTS = 30  # of the repository, of which each night reads one
 ALL = "@all"  # what concerns the whole repository is kept beside the apps
 
 
@@ -86,7 +87,7 @@ def back_up(apps: list[App], store: Store) -> bool:
     def whole() -> dict[str, Any]:
         started = time.monotonic()
         store.prune()
-        store.check(int(time.time() // 86400))
+        store.check(f"{int(time.time() // 86400) % PARTS + 1}/{PARTS}")
         return {"seconds": round(time.monotonic() - started, 2)}
 
     try:
@@ -97,12 +98,19 @@ def back_up(apps: list[App], store: Store) -> bool:
     return all([*good, attempted(ALL, "backup", whole)])
 
 
-def rehearse(apps: list[App], store: Store) -> bool:
+def rehearse(apps: list[App], store: Store, percent: int) -> bool:
     try:
         store.open(create=False)
     except DeployError as error:
         return refused(apps, "drill", error)
-    return all([attempted(app.name, "drill", lambda app=app: drill(app, store)) for app in apps])  # type: ignore[misc]
+
+    def whole() -> dict[str, Any]:
+        started = time.monotonic()
+        store.check(f"{percent}%")
+        return {"seconds": round(time.monotonic() - started, 2)}
+
+    good = [attempted(app.name, "drill", lambda app=app: drill(app, store)) for app in apps]  # type: ignore[misc]
+    return all([*good, attempted(ALL, "drill", whole)])
 
 
 def refused(apps: list[App], kind: str, error: DeployError) -> bool:
@@ -133,7 +141,11 @@ def main(argv: list[str] | None = None) -> int:
                 print("".join(f"{app.name}  {told(found)}\n" for found in store.snapshots(app.name)), end="")
             return 0
         with alone():
-            return 0 if (back_up if asked.verb == "backup" else rehearse)(apps, store) else 1
+            if asked.verb == "backup":
+                good = back_up(apps, store)
+            else:
+                good = rehearse(apps, store, config["drill_percent"])
+            return 0 if good else 1
     except DeployError as error:
         print(error, file=sys.stderr)
         return 1

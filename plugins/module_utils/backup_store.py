@@ -17,7 +17,6 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 CONFIG = "/etc/homeport/backup"
 CACHE = "/var/cache/homeport-backup"
 TAG = "homeport"
-PARTS = 30  # of the repository, of which each night reads one
 
 
 class WrongKey(DeployError):
@@ -162,9 +161,9 @@ class Store:
     def prune(self) -> None:
         self.run(["prune"], "removing what no backup needs any more")
 
-    def check(self, part: int) -> None:
-        """Whether the repository hangs together, and one part of what is in it is what was stored."""
-        self.run(["check", f"--read-data-subset={part % PARTS + 1}/{PARTS}"], "checking the backup repository")
+    def check(self, part: str) -> None:
+        """Whether the repository hangs together, and a ``part`` of what is in it is what was stored."""
+        self.run(["check", f"--read-data-subset={part}"], "checking the backup repository")
 
 
 def escaped(path: str) -> str:
