@@ -31,7 +31,9 @@ class ActionModule(ActionBase):
         phase = arguments["phase"]
         if phase == "ask":
             into = str(arguments.get("into") or arguments["app"])
-            display.display("\n".join(described(into, arguments["found"], boolean(arguments.get("keep", True)))))
+            display.display(
+                "\n".join(described(into, arguments["found"], boolean(arguments.get("keep", True))))
+            )
             if not self._task.check_mode:
                 confirmed(into, str(arguments.get("confirm") or ""))
             return {**result, "changed": False}

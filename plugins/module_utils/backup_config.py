@@ -31,9 +31,15 @@ def target(repository: str) -> dict[str, Any]:
     if repository.startswith("sftp:"):
         found = re.fullmatch(SFTP, repository)
         if not found:
-            raise BackupError("backup_repository: sftp is written sftp:USER@HOST:PATH, or sftp:USER@HOST:PORT:PATH")
+            raise BackupError(
+                "backup_repository: sftp is written sftp:USER@HOST:PATH, or sftp:USER@HOST:PORT:PATH"
+            )
         parts = {"user": found["user"], "host": found["host"].strip("[]"), "port": int(found["port"] or 22)}
-        return {"kind": "sftp", "sftp": parts, "repository": f"sftp:{found['user']}@{found['host']}:{found['path']}"}
+        return {
+            "kind": "sftp",
+            "sftp": parts,
+            "repository": f"sftp:{found['user']}@{found['host']}:{found['path']}",
+        }
     if repository.startswith("s3:"):
         if not re.fullmatch(r"s3:(https?://)?[\w.:-]+/\S+", repository):
             raise BackupError("backup_repository: S3 is written s3:https://HOST/BUCKET/FOLDER")
@@ -61,7 +67,9 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         raise BackupError(
             "backup_ssh_key and backup_known_hosts: sftp needs a private key and the host's public keys (ssh-keyscan)"
         )
-    if found["kind"] == "s3" and not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(values["credentials"]):
+    if found["kind"] == "s3" and not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(
+        values["credentials"]
+    ):
         raise BackupError("backup_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     unknown = sorted(set(values["keep"]) - set(UNITS))
     if unknown or not all(isinstance(count, int) and count >= 0 for count in values["keep"].values()):
@@ -87,7 +95,12 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         "sftp": found.get("sftp"),
         "max_age": {"backup": values["max_age"], "drill": values["drill_max_age"]},
         "apps": [
-            {"sqlite": "", "database": "", **app, "scratch": values["scratch"].get(app["name"], app.get("scratch", ""))}
+            {
+                "sqlite": "",
+                "database": "",
+                **app,
+                "scratch": values["scratch"].get(app["name"], app.get("scratch", "")),
+            }
             for app in apps
         ],
     }
@@ -102,7 +115,11 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         )
     ]
     files += [
-        {"path": f"{FOLDER}/config.json", "content": f"{json.dumps(config, indent=1, sort_keys=True)}\n", **closed},
+        {
+            "path": f"{FOLDER}/config.json",
+            "content": f"{json.dumps(config, indent=1, sort_keys=True)}\n",
+            **closed,
+        },
         {"path": f"{FOLDER}/password", "content": f"{values['password']}\n", "secret": True, **closed},
     ]
     secrets = {
@@ -117,7 +134,11 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
     ]
     # the programs share what the deploys do with databases: on the host it is found as in the collection
     files += [
-        {"path": f"{LIBRARY}/{name}.py", "src": f"../../../plugins/module_utils/{name}.py", "on_change": "none"}
+        {
+            "path": f"{LIBRARY}/{name}.py",
+            "src": f"../../../plugins/module_utils/{name}.py",
+            "on_change": "none",
+        }
         for name in MODULES
     ]
     files.append(

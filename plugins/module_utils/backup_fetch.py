@@ -15,15 +15,29 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
-from ansible_collections.homeport.django.plugins.module_utils.backup_take import MANIFEST, App, room, staging_of
+from ansible_collections.homeport.django.plugins.module_utils.backup_take import (
+    MANIFEST,
+    App,
+    room,
+    staging_of,
+)
 from ansible_collections.homeport.django.plugins.module_utils.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError
 
+BEFORE = "before-restore"  # what is backed up because it is about to be replaced
 TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?Z?"
 
 
 def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, Any]:
-    """The snapshot that ``wanted`` means: the latest, the last one before a time (UTC), or one by its id."""
+    """The snapshot that ``wanted`` means: the latest, the last one before a time (UTC), or one by its id.
+
+    What a restore has replaced is only found by its id: a restore that is run again must not bring it back.
+    """
+    named = [snapshot for snapshot in snapshots if re.fullmatch("[0-9a-f]{8,64}", wanted)
+             and str(snapshot["id"]).startswith(wanted)]  # fmt: skip
+    if len(named) == 1:
+        return named[0]
+    snapshots = [snapshot for snapshot in snapshots if BEFORE not in (snapshot.get("tags") or [])]
     if not snapshots:
         raise DeployError(f"there is no backup of {app} in the repository")
     if wanted in ("", "latest"):
@@ -32,16 +46,14 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
         moment = datetime.fromisoformat(wanted.rstrip("Z")).replace(tzinfo=timezone.utc)
         before = [snapshot for snapshot in snapshots if moment_of(snapshot) <= moment]
         if not before:
-            raise DeployError(f"there is no backup of {app} from before {wanted}; the first is of {snapshots[0]['time']}")
+            raise DeployError(
+                f"there is no backup of {app} from before {wanted}; the first is of {snapshots[0]['time']}"
+            )
         return before[-1]
-    named = [snapshot for snapshot in snapshots if re.fullmatch("[0-9a-f]{8,64}", wanted)
-             and str(snapshot["id"]).startswith(wanted)]  # fmt: skip
-    if len(named) != 1:
-        there = "\n".join(f"  {told(snapshot)}" for snapshot in snapshots[-20:])
-        raise DeployError(
-            f"{wanted!r} is neither a backup of {app} nor a time (2026-01-31 or 2026-01-31T14:30, UTC); there are\n{there}"
-        )
-    return named[0]
+    there = "\n".join(f"  {told(snapshot)}" for snapshot in snapshots[-20:])
+    raise DeployError(
+        f"{wanted!r} is neither a backup of {app} nor a time (2026-01-31 or 2026-01-31T14:30, UTC); there are\n{there}"
+    )
 
 
 def moment_of(snapshot: Mapping[str, Any]) -> datetime:
@@ -54,7 +66,9 @@ def moment_of(snapshot: Mapping[str, Any]) -> datetime:
 
 
 def told(snapshot: Mapping[str, Any]) -> str:
-    kinds = [tag for tag in snapshot.get("tags") or [] if tag not in ("homeport",) and not tag.startswith("app:")]
+    kinds = [
+        tag for tag in snapshot.get("tags") or [] if tag not in ("homeport",) and not tag.startswith("app:")
+    ]
     moment = moment_of(snapshot).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"{str(snapshot['id'])[:8]}  {moment}  {', '.join(kinds)}"
 
@@ -69,12 +83,16 @@ def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
 class Fetched:
     """What was fetched of a backup, in a folder that root alone can enter."""
 
-    def __init__(self, store: Store, source: str, snapshot: str, folder: str, everything: bool = False) -> None:
+    def __init__(
+        self, store: Store, source: str, snapshot: str, folder: str, everything: bool = False
+    ) -> None:
         self.folder = folder
         self.source = source
         self.manifest = manifest_of(store, source, snapshot)
         home = self.manifest["home"]
-        paths = self.manifest["paths"] if everything else [staging_of(source), f"{home}/shared", f"{home}/home"]
+        paths = (
+            self.manifest["paths"] if everything else [staging_of(source), f"{home}/shared", f"{home}/home"]
+        )
         self.wanted = store.files(snapshot, paths)
         parent = os.path.dirname(folder)
         os.makedirs(parent, mode=0o700, exist_ok=True)
@@ -99,9 +117,13 @@ class Fetched:
         more = sorted(path for path in found if path not in self.wanted)
         if missing or more:
             what = f"{len(missing)} files are missing or of another size, {len(more)} are too many"
-            raise DeployError(f"what was fetched is not what was stored: {what}; for one, {(missing + more)[0]}")
+            raise DeployError(
+                f"what was fetched is not what was stored: {what}; for one, {(missing + more)[0]}"
+            )
         if digest(self.dump) != self.manifest["dump"]["sha256"]:
-            raise DeployError("the fetched dump of the database is not the one that the manifest was written for")
+            raise DeployError(
+                "the fetched dump of the database is not the one that the manifest was written for"
+            )
         return {"files": len(found), "bytes": sum(found.values())}
 
     def hand_over(self, app: App) -> None:
@@ -119,7 +141,12 @@ class Fetched:
             for path in below(self.part(name)):
                 entry = os.lstat(path)
                 mine = entry.st_uid == old["uid"]
-                os.chown(path, uid if mine else 0, groups.get(entry.st_gid, 0) if mine else 0, follow_symlinks=False)
+                os.chown(
+                    path,
+                    uid if mine else 0,
+                    groups.get(entry.st_gid, 0) if mine else 0,
+                    follow_symlinks=False,
+                )
                 if not stat.S_ISLNK(entry.st_mode):
                     os.chmod(path, stat.S_IMODE(entry.st_mode) if mine else 0o700)
 

@@ -47,7 +47,9 @@ def alone(patience: float = 3 * 3600) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    raise DeployError("another backup, drill or restore is still at work on this host") from None
+                    raise DeployError(
+                        "another backup, drill or restore is still at work on this host"
+                    ) from None
                 time.sleep(1)
         yield
 
@@ -133,7 +135,9 @@ def main(argv: list[str] | None = None) -> int:
         known = {spec["name"]: spec for spec in config["apps"]}
         unknown = [name for name in asked.app if name not in known]
         if unknown:
-            raise DeployError(f"there is no {', '.join(unknown)} here; there are {', '.join(known) or 'none'}")
+            raise DeployError(
+                f"there is no {', '.join(unknown)} here; there are {', '.join(known) or 'none'}"
+            )
         apps = [App(known[name]) for name in asked.app or known]
         store = Store(config)
         if asked.verb == "list":
@@ -141,10 +145,8 @@ def main(argv: list[str] | None = None) -> int:
                 print("".join(f"{app.name}  {told(found)}\n" for found in store.snapshots(app.name)), end="")
             return 0
         with alone():
-            if asked.verb == "backup":
-                good = back_up(apps, store)
-            else:
-                good = rehearse(apps, store, config["drill_percent"])
+            percent = config["drill_percent"]
+            good = back_up(apps, store) if asked.verb == "backup" else rehearse(apps, store, percent)
             return 0 if good else 1
     except DeployError as error:
         print(error, file=sys.stderr)

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import (
+    BEFORE,
     Fetched,
     chosen,
     compared,
@@ -84,11 +85,13 @@ class Restore:
 
     def run(self) -> dict[str, Any]:
         try:
-            fetched = self.timed("fetch", lambda: Fetched(self.store, self.source, self.snapshot, self.folder))
+            fetched = self.timed(
+                "fetch", lambda: Fetched(self.store, self.source, self.snapshot, self.folder)
+            )
             files = self.timed("verify", fetched.verify)
             fetched.hand_over(self.app)
             if self.keep:
-                self.last = self.timed("last backup", lambda: take(self.app, self.store, "before-restore"))
+                self.last = self.timed("last backup", lambda: take(self.app, self.store, BEFORE))
             migrated = self.closed(fetched)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -141,7 +144,9 @@ class Restore:
         pairs = []
         shared = fetched.part("shared")
         if os.path.isdir(shared):
-            pairs += [(f"{shared}/{name}", f"{self.app.home}/shared/{name}") for name in sorted(os.listdir(shared))]
+            pairs += [
+                (f"{shared}/{name}", f"{self.app.home}/shared/{name}") for name in sorted(os.listdir(shared))
+            ]
         if os.path.isdir(fetched.part("home")):
             pairs.append((fetched.part("home"), f"{self.app.home}/home"))
         for number, (new, place) in enumerate(pairs):

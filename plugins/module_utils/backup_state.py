@@ -64,10 +64,15 @@ def judged(state: Mapping[str, Any], wanted: Mapping[str, int], now: float | Non
         entry = state.get(kind) or {}
         good, last = entry.get("good"), entry.get("last")
         age = (now - seconds_of(good["time"])) / 3600 if good else None
-        found[kind] = {"age_hours": None if age is None else round(age, 1), "seconds": (good or {}).get("seconds")}
+        found[kind] = {
+            "age_hours": None if age is None else round(age, 1),
+            "seconds": (good or {}).get("seconds"),
+        }
         waited = age if age is not None else (now - wanted.get("since", 0)) / 3600
         if last and not last["ok"]:
-            found["problems"].append(f"the last {word} failed ({last['time']}): {last['message'].splitlines()[0]}")
+            found["problems"].append(
+                f"the last {word} failed ({last['time']}): {last['message'].splitlines()[0]}"
+            )
         elif waited > wanted[kind]:
             since = f"{age / 24:.1f} days ago" if age is not None else "never"
             found["problems"].append(f"the last good {word} was {since}; {wanted[kind]} h at most are wanted")

@@ -138,7 +138,8 @@ class Store:
         return {
             entry["path"]: int(entry.get("size", 0))
             for entry in entries
-            if entry.get("type") == "file" and any(f"{entry['path']}/".startswith(f"{path}/") for path in paths)
+            if entry.get("type") == "file"
+            and any(f"{entry['path']}/".startswith(f"{path}/") for path in paths)
         }
 
     def read(self, snapshot: str, path: str) -> str:

@@ -51,9 +51,9 @@ class App:
             raise DeployError(f"{self.name} has no live release")
         return release
 
-    def look(self, database: str = "") -> dict[str, Any]:
+    def look(self, database: str = "", engine: str = "") -> dict[str, Any]:
         """What a database of the app holds, its own or another, and what its release would migrate there."""
-        question = json.dumps({"mark": MARK, "database": database})
+        question = json.dumps({"mark": MARK, "database": database, "engine": engine})
         words = ["python", "-c", LOOK, self.release(), question]
         out = self.runner.in_release(self.release(), words, "counting the rows of the database")
         lines = [line for line in out.splitlines() if line.startswith(MARK)]

@@ -216,8 +216,8 @@ def counted(vendor, ask):
     if vendor == "postgresql":
         names = [(schema, name) for schema, name in ask(TABLES)]
     else:
-        found = ask("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY 1")
-        names = [("", name) for name, in found]
+        found = ask("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
+        names = [("", name) for name, in found if not name.startswith("sqlite_")]
     rows = {}
     for schema, name in names:
         path = quoted(schema) + "." + quoted(name) if schema else quoted(name)
@@ -309,6 +309,12 @@ release, wanted = sys.argv[1], json.loads(sys.argv[2])
 import django
 django.setup()
 from django.db import connection
+if wanted["engine"] == "sqlite":
+    # a file that is not the app's database any more
+    import sqlite3
+    file = sqlite3.connect(wanted["database"])
+    print(wanted["mark"] + json.dumps(counted("sqlite", lambda query: file.execute(query).fetchall())))
+    sys.exit()
 if wanted["database"]:
     connection.settings_dict["NAME"] = wanted["database"]
 with connection.cursor() as cursor:
@@ -420,4 +426,87 @@ with tempfile.TemporaryDirectory() as folder:
     source.backup(connection.connection)
     source.close()
 '''
+)
+
+# Copies every row of an SQLite file into the PostgreSQL database of the settings, which a migrate has made: in one
+# transaction, table by table, with the keys that the rows had. No model's save runs and no signal is sent, and what
+# the migrations themselves have put there (content types, permissions) gives way.
+MOVE = (
+    r"""
+import itertools, json, os, sys, types
+sys.path.insert(0, os.getcwd())
+release, wanted = sys.argv[1], json.loads(sys.argv[2])
+"""
+    + EXPLAIN
+    + COUNT
+    + r"""
+import django
+django.setup()
+from django.apps import apps
+from django.core.management.color import no_style
+from django.db import connection, connections, models, transaction
+from django.db.models.sql import InsertQuery
+
+if connection.vendor != "postgresql":
+    sys.exit("the app's database is %s: database.engine has to be postgres, and the app deployed with it" %
+             connection.vendor)
+connections.settings["old"] = {
+    **connection.settings_dict, "ENGINE": "django.db.backends.sqlite3", "NAME": wanted["file"], "OPTIONS": {},
+    "CONN_MAX_AGE": 0, "ATOMIC_REQUESTS": False,
+}
+old = connections["old"]
+with old.cursor() as cursor:
+    before = counted("sqlite", by_cursor(cursor))
+with connection.cursor() as cursor:
+    target = counted("postgresql", by_cursor(cursor))
+if before["migrations"] != target["migrations"]:
+    differing = sorted(set(before["migrations"]) ^ set(target["migrations"]))
+    sys.exit("the two databases have not seen the same migrations: %s" % ", ".join(differing))
+mapped = {}
+for model in apps.get_models(include_auto_created=True):
+    options = model._meta
+    if options.proxy or options.db_table not in before["rows"]:
+        continue
+    if options.swapped:
+        continue
+    mapped[options.db_table] = model
+left = sorted(name for name, count in before["rows"].items()
+              if count and name not in mapped and name != "django_migrations")
+if left:
+    sys.exit("no model of the app has these tables, so their rows would be lost: %s" % ", ".join(left))
+missing = sorted(name for name in mapped if name not in target["rows"])
+if missing:
+    sys.exit("PostgreSQL has no such table: %s" % ", ".join(missing))
+
+def rows_of(model, fields):
+    names = [field.attname for field in fields]
+    query = models.QuerySet(model, using="old").order_by().values_list(*names)
+    for values in query.iterator(chunk_size=1000):
+        yield types.SimpleNamespace(**dict(zip(names, values)))
+
+with transaction.atomic(), connection.cursor() as cursor:
+    cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    cursor.execute("SET LOCAL statement_timeout = 0")
+    quoted = [connection.ops.quote_name(name) for name in mapped]
+    cursor.execute("TRUNCATE %s CASCADE" % ", ".join(quoted))
+    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    for name, model in mapped.items():
+        fields = [field for field in model._meta.local_concrete_fields if not getattr(field, "generated", False)]
+        rows = rows_of(model, fields)
+        while batch := list(itertools.islice(rows, 500)):
+            query = InsertQuery(model)
+            # raw: the values as they are, where a field would put today's date into what it keeps the date of
+            query.insert_values(fields, batch, raw=True)
+            query.get_compiler(using="default").execute_sql()
+    for statement in connection.ops.sequence_reset_sql(no_style(), list(mapped.values())):
+        cursor.execute(statement)
+    after = counted("postgresql", by_cursor(cursor))
+    differing = ["%s: %s in SQLite, %s in PostgreSQL" % (name, before["rows"].get(name, 0), after["rows"].get(name, 0))
+                 for name in sorted({*before["rows"], *after["rows"]})
+                 if before["rows"].get(name, 0) != after["rows"].get(name, 0)]
+    if differing:
+        sys.exit("the copy has not as many rows: %s" % "; ".join(differing))
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+print(wanted["mark"] + json.dumps(after))
+"""
 )

@@ -337,8 +337,7 @@ def scratch_database(name: str) -> str:
 def backup_scratch_databases(apps: Apps) -> list[dict[str, Any]]:
     """Empty databases beside those of the apps, for the drills of hosts that cannot make one there."""
     return [
-        {**database, "name": scratch_database(database["owner"])}
-        for database in postgres_databases(apps)
+        {**database, "name": scratch_database(database["owner"])} for database in postgres_databases(apps)
     ]
 
 

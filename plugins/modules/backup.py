@@ -102,9 +102,9 @@ def started(module: AnsibleModule, kind: str) -> dict[str, Any]:
     before = {name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, ALL]}
     code, _out, _err = module.run_command(["systemctl", "start", f"homeport-{word}.service"])
     found = {name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, ALL]}
-    failed = [
-        f"{name}: {entry['message']}" for name, entry in found.items() if entry and not entry["ok"]
-    ] + [f"{name}: nothing was done" for name in names if found[name] == before[name]]
+    failed = [f"{name}: {entry['message']}" for name, entry in found.items() if entry and not entry["ok"]] + [
+        f"{name}: nothing was done" for name in names if found[name] == before[name]
+    ]
     if code or failed:
         words = ["journalctl", "--unit", f"homeport-{word}", "--lines", "15", "--no-pager", "--output", "cat"]
         told = "\n".join(failed) or module.run_command(words)[1]
