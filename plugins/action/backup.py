@@ -58,8 +58,8 @@ def confirmed(app: str, confirm: str) -> None:
             confirm = ask(f"Type the app's name ({app}) to replace what it has", False)
         except AnsiblePromptNoninteractive as error:
             raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={app} if what {app} has is to be replaced; nothing was "
-                "changed"
+                f"there is no terminal to ask at: say -e confirm={app} if what {app} has is to be replaced; nothing "
+                "was changed"
             ) from error
     if confirm.strip() != app:
         raise AnsibleActionFail(f"that is not the app's name ({app}); nothing was changed")

@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
         moved = result.get("moved")
         if moved and not result.get("failed"):
             display.display(
-                f"{app} has its {moved['rows']} rows in PostgreSQL, as many in each of {moved['tables']} tables as before "
-                f"({moved['seconds']} s). {moved['file']} is still there; remove it when you are sure."
+                f"{app} has its {moved['rows']} rows in PostgreSQL, as many in each of {moved['tables']} tables as "
+                f"before ({moved['seconds']} s). {moved['file']} is still there; remove it when you are sure."
             )
         return result

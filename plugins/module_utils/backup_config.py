@@ -13,7 +13,11 @@ UNITS = ("hourly", "daily", "weekly", "monthly", "yearly")
 SHORTEST = 16
 # ssh takes a word that begins with a hyphen for an option
 SFTP = r"sftp:(?P<user>[\w.][\w.-]*)@(?P<host>[\w.:][\w.:-]*?|\[[0-9a-fA-F:]+\])(?::(?P<port>\d+):|:)(?P<path>\S+)"
-CLOSED = ("/home", "/root", "/run", "/tmp", "/var/tmp", "/proc", "/sys", "/dev", "/etc", "/usr", "/boot")
+# The folder becomes root's alone: none of the system's or the apps' may be one.
+CLOSED = (
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr",
+    "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp", "/var/backups/homeport",
+)  # fmt: skip
 LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
 MODULES = (
     "backup_drill", "backup_fetch", "backup_main", "backup_state", "backup_store", "backup_take", "copies",
@@ -45,14 +49,15 @@ def target(repository: str) -> dict[str, Any]:
             raise BackupError("backup_repository: S3 is written s3:https://HOST/BUCKET/FOLDER")
         return {"kind": "s3", "repository": repository}
     path = repository.rstrip("/")
-    if not re.fullmatch(r"(/[\w.-]+)+", path) or "/../" in f"{path}/":
+    if not re.fullmatch(r"(/[\w.-]+)+", path, re.ASCII) or "/../" in f"{path}/":
         raise BackupError(
             "backup_repository: must be a folder (/var/backups/site), sftp:USER@HOST:PATH, or s3:https://HOST/BUCKET"
         )
-    if any(f"{path}/".startswith(f"{closed}/") for closed in CLOSED) or re.match("/srv/[^/]+/", f"{path}/"):
+    of_the_system = any(f"{path}/".startswith(f"{closed}/") for closed in CLOSED)
+    if of_the_system or re.fullmatch("/[^/]+|/var/[^/]+", path):
         raise BackupError(
-            "backup_repository: must not be below /srv, where the apps are, nor in a folder of users or the system; "
-            "choose /var/backups/site, or where another disk is mounted"
+            "backup_repository: must be a folder of its own, not one of the system, its users or the apps (/srv); "
+            "choose /var/backups/site, or a folder where another disk is mounted (/mnt/disk/site)"
         )
     return {"kind": "local", "folder": path, "repository": path}
 

@@ -43,7 +43,10 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
     if wanted in ("", "latest"):
         return snapshots[-1]
     if re.fullmatch(TIME, wanted):
-        moment = datetime.fromisoformat(wanted.rstrip("Z")).replace(tzinfo=timezone.utc)
+        try:
+            moment = datetime.fromisoformat(wanted.rstrip("Z")).replace(tzinfo=timezone.utc)
+        except ValueError as error:
+            raise DeployError(f"{wanted} is no time: {error}") from error
         before = [snapshot for snapshot in snapshots if moment_of(snapshot) <= moment]
         if not before:
             raise DeployError(
