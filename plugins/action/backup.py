@@ -66,13 +66,20 @@ def confirmed(app: str, confirm: str) -> None:
 
 
 def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
+    before = "That is backed up once more before." if keep else "That is not backed up before (dump=false)."
+    if "point" in found:
+        return [
+            f"The database of {into} as it was at {found['point']}",
+            f"would replace what it has now: {found['tables_now']} tables with {found['rows_now']} rows. Files stay.",
+            before,
+        ]
     code = f", commit {found['commit'][:12]}" if found["commit"] else ""
     return [
         f"The backup {found['snapshot'][:8]} of {found['source']}, made {found['time']}",
         f"  {found['tables']} tables with {found['rows']} rows ({found['vendor']}), release {found['release']}{code}",
         f"would replace what {into} has now",
         f"  {found['tables_now']} tables with {found['rows_now']} rows, its media and its data",
-        "That is backed up once more before." if keep else "That is not backed up before (dump=false).",
+        before,
     ]
 
 
@@ -87,9 +94,9 @@ def done(host: str, phase: str, apps: Mapping[str, Any]) -> list[str]:
 
 def restored(into: str, found: Mapping[str, Any]) -> list[str]:
     seconds = ", ".join(f"{name} {value} s" for name, value in found["seconds"].items())
+    files = f"; {found['files']} files, {human(found['bytes'])}" if "files" in found else ""
     lines = [
-        f"{into} is restored: {found['tables']} tables with {found['rows']} rows, exactly as they were counted; "
-        f"{found['files']} files, {human(found['bytes'])}.",
+        f"{into} is restored: {found['tables']} tables with {found['rows']} rows, exactly as they were counted{files}.",
         f"Times: {seconds}.",
     ]
     if found["migrated"]:

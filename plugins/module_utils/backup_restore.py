@@ -5,10 +5,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.backup_archive import (
+    Archive,
+    configured,
+    dumped,
+)
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import (
     BEFORE,
     Fetched,
@@ -17,6 +25,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_fetch impor
     manifest_of,
     moment_of,
 )
+from ansible_collections.homeport.django.plugins.module_utils.backup_state import STATE
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App, clear, take
 from ansible_collections.homeport.django.plugins.module_utils.release_database import Database
@@ -39,14 +48,9 @@ def look(app: App, store: Store, source: str, wanted: str) -> dict[str, Any]:
             f"the backup is of a {manifest['vendor']} database, and {app.name} has {there['vendor']} now: restore it "
             "into an app with the same kind of database, and move that one then (move_database)"
         )
-    known = set(app.layout.record(release).get("migrations", []))
-    newer = [name for name in manifest["migrations"] if known and name not in known and has_app(name, known)]
-    if newer:
-        what = f" (commit {manifest['commit']})" if manifest["commit"] else ""
-        raise DeployError(
-            f"the backup's database has seen migrations that the live release does not know ({', '.join(newer)}): "
-            f"deploy the code of its time first{what}"
-        )
+    refuse_newer(
+        manifest["migrations"], set(app.layout.record(release).get("migrations", [])), manifest["commit"]
+    )
     return {
         "snapshot": snapshot["id"],
         "time": moment_of(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -61,10 +65,50 @@ def look(app: App, store: Store, source: str, wanted: str) -> dict[str, Any]:
     }
 
 
+def refuse_newer(migrations: list[str], known: set[str], commit: str) -> None:
+    newer = [name for name in migrations if known and name not in known and has_app(name, known)]
+    if newer:
+        raise DeployError(
+            f"the backup's database has seen migrations that the live release does not know ({', '.join(newer)}): "
+            f"deploy the code of its time first{' (commit ' + commit + ')' if commit else ''}"
+        )
+
+
 def has_app(migration: str, known: set[str]) -> bool:
     """Whether the migration's Django app is one that the release has: tables of others are nobody's any more."""
     label = migration.partition(".")[0]
     return any(name.partition(".")[0] == label for name in known)
+
+
+def moment(text: str) -> str:
+    """A time in UTC as PostgreSQL reads it."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?", text):
+            raise ValueError("it is written 2026-01-31T14:30:00, in UTC")
+        whole, _dot, rest = text.rstrip("Z").replace(" ", "T").partition(".")
+        found = datetime.fromisoformat(whole).strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError as error:
+        raise DeployError(f"point: {text!r} is no time: {error}") from error
+    return f"{found}{'.' + rest if rest else ''}+00"
+
+
+def look_at_point(app: App, wanted: str) -> dict[str, Any]:
+    """What would be replaced by the database of a moment."""
+    when = moment(wanted)
+    if not app.database:
+        raise DeployError(
+            "point: an app's database can be had as of a moment where PostgreSQL is on the app's own host; elsewhere, "
+            "restore a backup (to=TIME)"
+        )
+    configured()
+    there = app.look()
+    return {
+        "point": when,
+        "source": app.name,
+        "rows_now": sum(there["rows"].values()),
+        "tables_now": len(there["rows"]),
+        "vendor": there["vendor"],
+    }
 
 
 class Restore:
@@ -92,7 +136,7 @@ class Restore:
             fetched.hand_over(self.app)
             if self.keep:
                 self.last = self.timed("last backup", lambda: take(self.app, self.store, BEFORE))
-            migrated = self.closed(fetched)
+            migrated = self.closed(fetched.manifest, fetched.dump, lambda: self.exchange(fetched))
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             clear(self.app)
@@ -111,7 +155,7 @@ class Restore:
         self.seconds[name] = round(time.monotonic() - started, 2)
         return result
 
-    def closed(self, fetched: Fetched) -> list[str]:
+    def closed(self, manifest: Mapping[str, Any], dump: str, exchange: Callable[[], None]) -> list[str]:
         """While nothing of the app runs, and visitors are told so."""
         was_closed = os.path.exists(self.flag)
         began = time.monotonic()
@@ -122,10 +166,10 @@ class Restore:
         try:
             stop(self.services)
             try:
-                self.timed("files", lambda: self.exchange(fetched))
-                self.timed("database", lambda: self.app.load(fetched.dump))
+                self.timed("files", exchange)
+                self.timed("database", lambda: self.app.load(dump))
                 found = self.timed("compare", self.app.look)
-                compared(fetched.manifest, found)
+                compared(manifest, found)
                 migrated = self.timed("migrate", self.migrate) if found["check"] else []
             except BaseException as error:
                 self.back(error)
@@ -186,3 +230,35 @@ class Restore:
                 f"{error}\nand the database could not be put back as it was: {second}\nIts last backup is "
                 f"{self.last['snapshot'][:8]}"
             ) from error
+
+
+class RestorePoint(Restore):
+    """The database alone, as it was at a moment. Files stay: those of later rows do no harm, and none is missing."""
+
+    def __init__(self, app: App, store: Store, when: str, keep: bool) -> None:
+        super().__init__(app, store, app.name, "", keep)
+        self.when = when
+        self.folder = f"{STATE}/point"
+
+    def run(self) -> dict[str, Any]:
+        if os.path.lexists(self.folder):
+            shutil.rmtree(self.folder)
+        os.mkdir(self.folder, 0o700)
+        archive = Archive(configured())
+        try:
+            found = self.timed("fetch", lambda: dumped(archive, self.app.database, self.when, self.folder))
+            known = set(self.app.layout.record(self.app.release()).get("migrations", []))
+            refuse_newer(found["migrations"], known, "")
+            if self.keep:
+                self.last = self.timed("last backup", lambda: take(self.app, self.store, BEFORE))
+            migrated = self.closed(found, f"{self.folder}/{found['dump']['file']}", lambda: None)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            clear(self.app)
+        return {
+            "tables": len(found["rows"]),
+            "rows": sum(found["rows"].values()),
+            "migrated": migrated,
+            "last": self.last.get("snapshot", ""),
+            "seconds": self.seconds,
+        }

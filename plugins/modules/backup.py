@@ -32,6 +32,11 @@ options:
     description: Which backup. V(latest), a time in UTC (C(2026-01-31T14:30)), or the beginning of its id.
     type: str
     default: latest
+  point:
+    description: In place of O(to), the moment in UTC (C(2026-01-31T14:30:00)) as of which the continuous archive is
+      to give the database. Files stay as they are.
+    type: str
+    default: ""
   keep:
     description: Whether what is replaced is backed up before.
     type: bool
@@ -86,7 +91,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils import backup_state, release_history
 from ansible_collections.homeport.django.plugins.module_utils.backup_main import ALL, alone, configured
-from ansible_collections.homeport.django.plugins.module_utils.backup_restore import Restore, look
+from ansible_collections.homeport.django.plugins.module_utils.backup_restore import (
+    Restore,
+    RestorePoint,
+    look,
+    look_at_point,
+)
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
@@ -120,6 +130,8 @@ def restore(module: AnsibleModule) -> dict[str, Any]:
     if into not in specs:
         raise DeployError(f"{into} has no backups on this host: run the setup playbook first")
     app, store = App(specs[into]), Store(config)
+    if params["phase"] == "look" and params["point"]:
+        return {"changed": False, "found": look_at_point(app, params["point"])}
     if params["phase"] == "look":
         return {"changed": False, "found": look(app, store, params["app"], params["to"])}
     if module.check_mode:
@@ -127,18 +139,23 @@ def restore(module: AnsibleModule) -> dict[str, Any]:
     os.umask(0o077)
     with alone(), Lock(app.layout, params["run"], params["holder"]) as lock:
         lock.finish()
-        found = look(app, store, params["app"], params["to"])
-        work = Restore(app, store, params["app"], found["snapshot"], params["keep"])
-        restored = work.run()
+        if params["point"]:
+            found = look_at_point(app, params["point"])
+            told = f"the database as of {found['point']}"
+            restored = RestorePoint(app, store, found["point"], params["keep"]).run()
+        else:
+            found = look(app, store, params["app"], params["to"])
+            told = f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}"
+            restored = Restore(app, store, params["app"], found["snapshot"], params["keep"]).run()
     entry = {
         "verb": "restore",
         "outcome": "restored",
         "release": os.path.basename(app.release()),
         "before": os.path.basename(app.release()),
-        "revision": found["commit"],
+        "revision": found.get("commit", ""),
         "by": params["holder"],
         "seconds": sum(value for key, value in restored["seconds"].items() if key != "closed"),
-        "message": f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}",
+        "message": told,
         "migrations": restored["migrated"],
     }
     release_history.append(app.name, entry)
@@ -153,6 +170,7 @@ def main() -> None:
             "app": text,
             "into": text,
             "to": {"type": "str", "default": "latest"},
+            "point": text,
             "keep": {"type": "bool", "default": True},
             "holder": text,
             "run": text,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import backup_fetch, backup_state, wiring
+from ansible_collections.homeport.django.plugins.module_utils import backup_state, wiring
 from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
     MODULES,
     BackupError,
@@ -311,13 +311,13 @@ def test_only_what_was_the_apps_is_given_to_it(
             stolen = path.endswith("shadow")
             self.st_uid, self.st_gid = (0, 42) if stolen else (1001, 33 if path.endswith("media") else 1001)
 
-    monkeypatch.setattr(backup_fetch.os, "lstat", Entry)
+    monkeypatch.setattr(os, "lstat", Entry)
 
     def chown(path: str, uid: int, gid: int, follow_symlinks: bool = True) -> None:
         assert not follow_symlinks
         owners[os.path.basename(path)] = (uid, gid)
 
-    monkeypatch.setattr(backup_fetch.os, "chown", chown)
+    monkeypatch.setattr(os, "chown", chown)
     back.hand_over(app)
     monkeypatch.undo()
     mine = (os.getuid(), os.getgid())
