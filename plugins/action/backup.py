@@ -70,7 +70,7 @@ def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
     if "point" in found:
         return [
             f"The database of {into} as it was at {found['point']}",
-            f"would replace what it has now: {found['tables_now']} tables with {found['rows_now']} rows. Files stay.",
+            f"would replace what it has now: {found['now']}. Files stay.",
             before,
         ]
     code = f", commit {found['commit'][:12]}" if found["commit"] else ""
@@ -78,7 +78,7 @@ def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
         f"The backup {found['snapshot'][:8]} of {found['source']}, made {found['time']}",
         f"  {found['tables']} tables with {found['rows']} rows ({found['vendor']}), release {found['release']}{code}",
         f"would replace what {into} has now",
-        f"  {found['tables_now']} tables with {found['rows_now']} rows, its media and its data",
+        f"  {found['now']}, its media and its data",
         before,
     ]
 

@@ -42,6 +42,7 @@ def target(repository: str) -> dict[str, Any]:
         return {
             "kind": "sftp",
             "sftp": parts,
+            "path": found["path"],
             "repository": f"sftp:{found['user']}@{found['host']}:{found['path']}",
         }
     if repository.startswith("s3:"):

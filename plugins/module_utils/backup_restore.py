@@ -42,10 +42,10 @@ def look(app: App, store: Store, source: str, wanted: str) -> dict[str, Any]:
     snapshot = chosen(store.snapshots(source), source, wanted)
     manifest = manifest_of(store, source, snapshot["id"])
     release = app.release()
-    there = app.look()
-    if there["vendor"] != manifest["vendor"]:
+    vendor = "sqlite" if app.sqlite else "postgresql"
+    if vendor != manifest["vendor"]:
         raise DeployError(
-            f"the backup is of a {manifest['vendor']} database, and {app.name} has {there['vendor']} now: restore it "
+            f"the backup is of a {manifest['vendor']} database, and {app.name} has {vendor} now: restore it "
             "into an app with the same kind of database, and move that one then (move_database)"
         )
     refuse_newer(
@@ -59,10 +59,18 @@ def look(app: App, store: Store, source: str, wanted: str) -> dict[str, Any]:
         "commit": manifest["commit"],
         "rows": sum(manifest["rows"].values()),
         "tables": len(manifest["rows"]),
-        "rows_now": sum(there["rows"].values()),
-        "tables_now": len(there["rows"]),
-        "vendor": there["vendor"],
+        "now": present(app),
+        "vendor": manifest["vendor"],
     }
+
+
+def present(app: App) -> str:
+    """What there is to be replaced; a database that cannot even be read is no reason not to."""
+    try:
+        rows = app.look()["rows"]
+    except DeployError:
+        return "a database that cannot be read"
+    return f"{len(rows)} tables with {sum(rows.values())} rows"
 
 
 def refuse_newer(migrations: list[str], known: set[str], commit: str) -> None:
@@ -101,14 +109,7 @@ def look_at_point(app: App, wanted: str) -> dict[str, Any]:
             "restore a backup (to=TIME)"
         )
     configured()
-    there = app.look()
-    return {
-        "point": when,
-        "source": app.name,
-        "rows_now": sum(there["rows"].values()),
-        "tables_now": len(there["rows"]),
-        "vendor": there["vendor"],
-    }
+    return {"point": when, "source": app.name, "now": present(app), "vendor": "postgresql"}
 
 
 class Restore:
@@ -126,6 +127,7 @@ class Restore:
         self.seconds: dict[str, float] = {}
         self.moved: list[tuple[str, str]] = []  # where a folder is kept that was replaced, and where it was
         self.last: dict[str, Any] = {}
+        self.loaded = False  # one that fails has changed nothing: it is one transaction
 
     def run(self) -> dict[str, Any]:
         try:
@@ -135,7 +137,7 @@ class Restore:
             files = self.timed("verify", fetched.verify)
             fetched.hand_over(self.app)
             if self.keep:
-                self.last = self.timed("last backup", lambda: take(self.app, self.store, BEFORE))
+                self.last = self.timed("last backup", self.last_backup)
             migrated = self.closed(fetched.manifest, fetched.dump, lambda: self.exchange(fetched))
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -148,6 +150,15 @@ class Restore:
             "last": self.last.get("snapshot", ""),
             "seconds": self.seconds,
         }
+
+    def last_backup(self) -> dict[str, Any]:
+        try:
+            return take(self.app, self.store, BEFORE)
+        except DeployError as error:
+            raise DeployError(
+                f"what would be replaced cannot be backed up before, so nothing was changed (-e dump=false leaves that "
+                f"out):\n{error}"
+            ) from error
 
     def timed(self, name: str, step: Any) -> Any:
         started = time.monotonic()
@@ -168,6 +179,7 @@ class Restore:
             try:
                 self.timed("files", exchange)
                 self.timed("database", lambda: self.app.load(dump))
+                self.loaded = True
                 found = self.timed("compare", self.app.look)
                 compared(manifest, found)
                 migrated = self.timed("migrate", self.migrate) if found["check"] else []
@@ -220,8 +232,12 @@ class Restore:
             if kept:
                 os.rename(kept, place)
         self.moved = []
-        if self.app.sqlite or not self.last:
+        if self.app.sqlite or not self.loaded:
             return
+        if not self.last:
+            raise DeployError(
+                f"{error}\nThe files were put back; the database was replaced, and there is no last backup of it"
+            ) from error
         names = [name for name in os.listdir(self.app.staging) if name.startswith("database.")]
         try:
             self.app.load(f"{self.app.staging}/{names[0]}")
@@ -250,7 +266,7 @@ class RestorePoint(Restore):
             known = set(self.app.layout.record(self.app.release()).get("migrations", []))
             refuse_newer(found["migrations"], known, "")
             if self.keep:
-                self.last = self.timed("last backup", lambda: take(self.app, self.store, BEFORE))
+                self.last = self.timed("last backup", self.last_backup)
             migrated = self.closed(found, f"{self.folder}/{found['dump']['file']}", lambda: None)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)

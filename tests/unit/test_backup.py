@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import backup_state, wiring
+from ansible_collections.homeport.django.plugins.module_utils.archive_config import archive_files, settings_of
 from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
     MODULES,
     BackupError,
@@ -17,7 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_config impo
     target,
 )
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import Fetched, chosen, compared
-from ansible_collections.homeport.django.plugins.module_utils.backup_restore import Restore
+from ansible_collections.homeport.django.plugins.module_utils.backup_restore import Restore, moment
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import (
     NoRepository,
     Store,
@@ -50,7 +51,7 @@ BLOG = {"name": "blog", "user": "blog", "home": "/srv/blog", "database": "blog"}
 
 def test_the_modules_on_a_host_need_nothing_of_ansible() -> None:
     """Neither they nor what they import, which is all there with them."""
-    for name in MODULES:
+    for name in (*MODULES, "backup_archive"):
         tree = ast.parse((ROOT / f"plugins/module_utils/{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible"):
@@ -403,3 +404,100 @@ def test_the_last_good_one_outlives_a_bad_one(tmp_path: Path, monkeypatch: pytes
     assert found["good"]["ok"]
     assert not found["last"]["ok"]
     assert (tmp_path / "blog.json").stat().st_mode & 0o777 == 0o600
+
+
+# The continuous archive
+
+ARCHIVE: dict[str, Any] = {
+    "repository": "/var/backups/postgres",
+    "password": CANARY * 2,
+    "ssh_key": "",
+    "known_hosts": "",
+    "credentials": {},
+    "timeout": 60,
+    "keep": 2,
+    "full_schedule": "weekly",
+    "incremental_schedule": "daily",
+    "drill_schedule": "weekly",
+    "queue_gb": 8,
+}
+
+
+def told_of(**change: Any) -> dict[str, Any]:
+    found: dict[str, Any] = settings_of({**ARCHIVE, **change})["settings"]
+    return found
+
+
+def test_the_places_of_an_archive() -> None:
+    assert told_of()["repo1-path"] == "/var/backups/postgres"
+    keys = {"ssh_key": "k", "known_hosts": "h"}
+    sftp = told_of(repository="sftp:me@vault.example:2222:/b/pg", **keys)
+    assert (sftp["repo1-sftp-host"], sftp["repo1-sftp-host-port"], sftp["repo1-path"]) == (
+        "vault.example",
+        2222,
+        "/b/pg",
+    )
+    assert sftp["repo1-sftp-host-key-check-type"] == "strict"
+    credentials = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+    s3 = told_of(repository="s3:https://s3.example:9000/bucket/pg/x", credentials=credentials)
+    assert (s3["repo1-s3-bucket"], s3["repo1-path"], s3["repo1-s3-endpoint"]) == (
+        "bucket",
+        "/pg/x",
+        "s3.example",
+    )
+    assert s3["repo1-storage-port"] == 9000
+    for found in (told_of(), sftp, s3):
+        assert found["repo1-cipher-type"] == "aes-256-cbc"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"repository": "/var/lib/postgresql"}, "pgbackrest_repository"),
+        ({"repository": "sftp:me@vault:b", "ssh_key": "k", "known_hosts": "h"}, "pgbackrest_repository"),
+        ({"repository": "sftp:me@vault:/b"}, "pgbackrest_ssh_key"),
+        ({"repository": "s3:https://s3.example/b"}, "pgbackrest_credentials"),
+        ({"password": "short"}, "pgbackrest_password"),
+        ({"password": "with a space and more of it"}, "pgbackrest_password"),
+        ({"timeout": 0}, "pgbackrest_archive_timeout"),
+        ({"keep": 0}, "pgbackrest_keep"),
+    ],
+)
+def test_inputs_of_the_archive_that_are_refused(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(BackupError, match=field):
+        archive_files({**ARCHIVE, **change}, "17", "main")
+
+
+def test_the_files_of_an_archive() -> None:
+    assert archive_files({**ARCHIVE, "repository": ""}, "17", "main") == []
+    files = {entry["path"]: entry for entry in archive_files(ARCHIVE, "17", "main")}
+    assert files["/etc/pgbackrest/pgbackrest.conf"]["secret"]
+    assert files["/etc/postgresql/17/main/conf.d/homeport-archive.conf"]["on_change"] == "restart"
+    # neither role takes away what the other needs
+    others = {
+        entry["path"] for entry in backup_files(VALUES, [BLOG], "web1") if entry.get("state") != "directory"
+    }
+    assert not others & set(files)
+    for entry in files.values():
+        if "src" in entry:
+            assert (ROOT / "roles/pgbackrest/files" / entry["src"]).is_file(), entry
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-31T14:30", "2026-01-31 14:30:00+00"),
+        ("2026-01-31 14:30:05Z", "2026-01-31 14:30:05+00"),
+        ("2026-01-31T14:30:05.25", "2026-01-31 14:30:05.25+00"),
+    ],
+)
+def test_a_moment(text: str, expected: str) -> None:
+    assert moment(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-01-31", "2026-02-31T14:30", "2026-01-31T14:30:00+02", "' or 1"]
+)
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(DeployError, match="point"):
+        moment(text)
