@@ -141,7 +141,7 @@ class Fetched:
         for name in ("shared", "home"):
             if not os.path.isdir(self.part(name)):
                 continue
-            for path in below(self.part(name)):
+            for path in (self.part(name), *below(self.part(name))):
                 entry = os.lstat(path)
                 mine = entry.st_uid == old["uid"]
                 os.chown(

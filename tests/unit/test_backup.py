@@ -322,6 +322,7 @@ def test_only_what_was_the_apps_is_given_to_it(
     back.hand_over(app)
     monkeypatch.undo()
     mine = (os.getuid(), os.getgid())
+    assert owners.pop("shared") == mine  # the folder itself: of home it is the one that is moved
     assert owners == {"media": (mine[0], 33), "photo": mine, "link": mine, "shadow": (0, 0)}
     assert (media / "shadow").stat().st_mode & 0o7777 == 0o700
     assert (media / "photo").stat().st_mode & 0o7777 == 0o640
