@@ -59,9 +59,8 @@ def files(host: Any) -> str:
 
 
 def destroy(host: Any) -> None:
-    host.check_output(
-        "runuser -u memories -- psql -qc 'truncate album_photo, album_album cascade; drop table if exists album_digestrun'"
-    )
+    statements = "truncate album_photo, album_album cascade; drop table if exists album_digestrun"
+    host.check_output(f"runuser -u memories -- psql -qc '{statements}'")
     host.check_output("rm -rf /srv/memories/shared/media/* /srv/memories/shared/data/*")
 
 
