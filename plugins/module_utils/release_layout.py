@@ -172,8 +172,8 @@ class Runner:
 
     def pipe(
         self, argv: list[str], what: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
-    ) -> None:
-        """Runs ``argv`` on files that the app itself may not be able to open."""
+    ) -> str:
+        """Runs ``argv`` on files that the app itself may not be able to open; returns what it says beside them."""
         done = subprocess.run(
             argv,
             cwd=f"{self.layout.home}/home",
@@ -185,8 +185,10 @@ class Runner:
             check=False,
         )
         if done.returncode:
-            told = tail(done.stderr.decode(errors="replace"))
-            raise DeployError(f"{what} failed (exit status {done.returncode}):\n{told}")
+            raise DeployError(
+                f"{what} failed (exit status {done.returncode}):\n{tail(done.stderr.decode(errors='replace'))}"
+            )
+        return done.stderr.decode(errors="replace")
 
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
         """The same within a release: its environment, its virtual environment, its project folder."""

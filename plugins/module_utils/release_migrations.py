@@ -199,22 +199,86 @@ print(wanted["mark"] + json.dumps(answer))
 """
 )
 
-# Writes the database to standard output: pg_dump's custom format, or an SQLite file.
+# What a database holds, counted: the rows of every table, and the migrations that it has seen.
+COUNT = r'''
+TABLES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  AND NOT EXISTS (SELECT FROM pg_depend d
+                  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2
+"""
+
+def counted(vendor, ask):
+    """``ask`` runs a query and returns its rows."""
+    def quoted(name):
+        return '"' + name.replace('"', '""') + '"'
+    if vendor == "postgresql":
+        names = [(schema, name) for schema, name in ask(TABLES)]
+    else:
+        found = ask("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
+        names = [("", name) for name, in found if not name.startswith("sqlite_")]
+    rows = {}
+    for schema, name in names:
+        path = quoted(schema) + "." + quoted(name) if schema else quoted(name)
+        label = name if schema in ("", "public") else schema + "." + name
+        rows[label] = ask("SELECT count(*) FROM " + path)[0][0]
+    answer = {"vendor": vendor, "rows": rows, "migrations": [], "extensions": []}
+    if "django_migrations" in rows:
+        answer["migrations"] = ["%s.%s" % pair for pair in ask("SELECT app, name FROM django_migrations ORDER BY 1, 2")]
+    if vendor == "postgresql":
+        wanted = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+        answer["extensions"] = [name for name, in ask(wanted)]
+        answer["bytes"] = ask("SELECT pg_database_size(current_database())")[0][0]
+    return answer
+
+def by_cursor(cursor):
+    def ask(query):
+        cursor.execute(query)
+        return cursor.fetchall()
+    return ask
+'''
+
+# Writes the database to standard output: pg_dump's custom format, or an SQLite file. Asked to count, it says on
+# standard error what exactly this dump holds, whoever writes meanwhile.
 DUMP = (
     r"""
-import os, shutil, subprocess, sys, tempfile
+import json, os, shutil, subprocess, sys, tempfile
 sys.path.insert(0, os.getcwd())
-release = sys.argv[1]
+release, wanted = sys.argv[1], json.loads((sys.argv[2:] or ["{}"])[0])
 """
     + EXPLAIN
+    + COUNT
     + r"""
 import django
 django.setup()
 from django.db import connection
+
+def tell(answer):
+    sys.stderr.write(wanted["count"] + json.dumps(answer) + "\n")
+
 if connection.vendor == "postgresql":
     words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
     environment = {**os.environ, **(environment or {})}
-    os.execvpe("pg_dump", ["pg_dump", "--format=custom", "--compress=1", "--no-password", *words[1:]], environment)
+    command = ["pg_dump", "--format=custom", "--compress=%d" % wanted.get("compress", 1), "--no-password"]
+    if "count" not in wanted:
+        os.execvpe(command[0], [*command, *words[1:]], environment)
+    from django.db import transaction
+    with transaction.atomic(), connection.cursor() as cursor:
+        # what is counted is what is dumped: both see the same snapshot
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for limit in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            cursor.execute("SET LOCAL %s = 0" % limit)
+        ask = by_cursor(cursor)
+        snapshot = ask("SELECT pg_export_snapshot()")[0][0]
+        dumping = subprocess.Popen([*command, "--snapshot", snapshot, *words[1:]], env=environment)
+        answer = counted("postgresql", ask)
+        if dumping.wait():
+            sys.exit(dumping.returncode)
+    tell(answer)
+    sys.exit()
+if connection.vendor != "sqlite":
+    sys.exit("a database of %s cannot be dumped here" % connection.vendor)
 import sqlite3
 with tempfile.TemporaryDirectory() as folder:
     copy = os.path.join(folder, "copy")
@@ -222,24 +286,65 @@ with tempfile.TemporaryDirectory() as folder:
     target = sqlite3.connect(copy)
     with target:
         connection.connection.backup(target)
+    if "count" in wanted:
+        answer = counted("sqlite", lambda query: target.execute(query).fetchall())
+        tell({**answer, "bytes": os.path.getsize(copy)})
     target.close()
     with open(copy, "rb") as stream:
         shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
 """
 )
 
-# Puts what DUMP wrote, from standard input, in the place of what the database holds: all of it or nothing.
+# Counts what a database holds, that of the settings or another one on the same server, and looks whether the release
+# would have anything to migrate.
+LOOK = (
+    r"""
+import io, json, os, sys
+sys.path.insert(0, os.getcwd())
+release, wanted = sys.argv[1], json.loads(sys.argv[2])
+"""
+    + EXPLAIN
+    + COUNT
+    + r"""
+import django
+django.setup()
+from django.db import connection
+if wanted["engine"] == "sqlite":
+    # a file that is not the app's database any more
+    import sqlite3
+    file = sqlite3.connect(wanted["database"])
+    print(wanted["mark"] + json.dumps(counted("sqlite", lambda query: file.execute(query).fetchall())))
+    sys.exit()
+if wanted["database"]:
+    connection.settings_dict["NAME"] = wanted["database"]
+with connection.cursor() as cursor:
+    answer = counted(connection.vendor, by_cursor(cursor))
+from django.core.management import call_command
+out = io.StringIO()
+try:
+    call_command("migrate", check_unapplied=True, plan=True, interactive=False, stdout=out, no_color=True)
+    answer["check"] = ""
+except SystemExit as error:
+    answer["check"] = out.getvalue()[-4000:] if error.code else ""
+print(wanted["mark"] + json.dumps(answer))
+"""
+)
+
+# Puts what DUMP wrote, from standard input, in the place of what the database holds: all of it or nothing. A second
+# argument, JSON, may name another ``database`` on the same server, and only ``empty`` it.
 RESTORE = (
     r"""
-import os, shutil, subprocess, sys, tempfile
+import json, os, shutil, subprocess, sys, tempfile
 sys.path.insert(0, os.getcwd())
-release = sys.argv[1]
+release, wanted = sys.argv[1], json.loads((sys.argv[2:] or ["{}"])[0])
 """
     + EXPLAIN
     + r'''
 import django
 django.setup()
 from django.db import connection
+if wanted.get("database"):
+    connection.settings_dict["NAME"] = wanted["database"]
 
 EMPTY = """
 SET lock_timeout = '60s';
@@ -284,6 +389,9 @@ END $$;
 if connection.vendor == "postgresql":
     words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
     environment = {**os.environ, **(environment or {})}
+    psql = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set", "ON_ERROR_STOP=1"]
+    if wanted.get("empty"):
+        sys.exit(subprocess.run([*psql, *words[1:]], env=environment, input=EMPTY, text=True).returncode)
     listed = subprocess.run(["pg_restore", "--list"], stdin=0, capture_output=True, text=True)
     if listed.returncode:
         sys.exit("the dump cannot be read: " + listed.stderr)
@@ -301,8 +409,8 @@ if connection.vendor == "postgresql":
         if subprocess.run(["pg_restore", *options], stdin=0).returncode:
             sys.exit("the dump cannot be read")
         done = subprocess.run(
-            ["psql", "--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set", "ON_ERROR_STOP=1",
-             "--output", os.devnull, "--file", script, "--file", folder + "/data.sql", *words[1:]], env=environment
+            [*psql, "--output", os.devnull, "--file", script, "--file", folder + "/data.sql", *words[1:]],
+            env=environment,
         )
     sys.exit(done.returncode)
 import sqlite3
@@ -318,4 +426,87 @@ with tempfile.TemporaryDirectory() as folder:
     source.backup(connection.connection)
     source.close()
 '''
+)
+
+# Copies every row of an SQLite file into the PostgreSQL database of the settings, which a migrate has made: in one
+# transaction, table by table, with the keys that the rows had. No model's save runs and no signal is sent, and what
+# the migrations themselves have put there (content types, permissions) gives way.
+MOVE = (
+    r"""
+import itertools, json, os, sys, types
+sys.path.insert(0, os.getcwd())
+release, wanted = sys.argv[1], json.loads(sys.argv[2])
+"""
+    + EXPLAIN
+    + COUNT
+    + r"""
+import django
+django.setup()
+from django.apps import apps
+from django.core.management.color import no_style
+from django.db import connection, connections, models, transaction
+from django.db.models.sql import InsertQuery
+
+if connection.vendor != "postgresql":
+    sys.exit("the app's database is %s: database.engine has to be postgres, and the app deployed with it" %
+             connection.vendor)
+connections.settings["old"] = {
+    **connection.settings_dict, "ENGINE": "django.db.backends.sqlite3", "NAME": wanted["file"], "OPTIONS": {},
+    "CONN_MAX_AGE": 0, "ATOMIC_REQUESTS": False,
+}
+old = connections["old"]
+with old.cursor() as cursor:
+    before = counted("sqlite", by_cursor(cursor))
+with connection.cursor() as cursor:
+    target = counted("postgresql", by_cursor(cursor))
+if before["migrations"] != target["migrations"]:
+    differing = sorted(set(before["migrations"]) ^ set(target["migrations"]))
+    sys.exit("the two databases have not seen the same migrations: %s" % ", ".join(differing))
+mapped = {}
+for model in apps.get_models(include_auto_created=True):
+    options = model._meta
+    if options.proxy or options.db_table not in before["rows"]:
+        continue
+    if options.swapped:
+        continue
+    mapped[options.db_table] = model
+left = sorted(name for name, count in before["rows"].items()
+              if count and name not in mapped and name != "django_migrations")
+if left:
+    sys.exit("no model of the app has these tables, so their rows would be lost: %s" % ", ".join(left))
+missing = sorted(name for name in mapped if name not in target["rows"])
+if missing:
+    sys.exit("PostgreSQL has no such table: %s" % ", ".join(missing))
+
+def rows_of(model, fields):
+    names = [field.attname for field in fields]
+    query = models.QuerySet(model, using="old").order_by().values_list(*names)
+    for values in query.iterator(chunk_size=1000):
+        yield types.SimpleNamespace(**dict(zip(names, values)))
+
+with transaction.atomic(), connection.cursor() as cursor:
+    cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    cursor.execute("SET LOCAL statement_timeout = 0")
+    quoted = [connection.ops.quote_name(name) for name in mapped]
+    cursor.execute("TRUNCATE %s CASCADE" % ", ".join(quoted))
+    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    for name, model in mapped.items():
+        fields = [field for field in model._meta.local_concrete_fields if not getattr(field, "generated", False)]
+        rows = rows_of(model, fields)
+        while batch := list(itertools.islice(rows, 500)):
+            query = InsertQuery(model)
+            # raw: the values as they are, where a field would put today's date into what it keeps the date of
+            query.insert_values(fields, batch, raw=True)
+            query.get_compiler(using="default").execute_sql()
+    for statement in connection.ops.sequence_reset_sql(no_style(), list(mapped.values())):
+        cursor.execute(statement)
+    after = counted("postgresql", by_cursor(cursor))
+    differing = ["%s: %s in SQLite, %s in PostgreSQL" % (name, before["rows"].get(name, 0), after["rows"].get(name, 0))
+                 for name in sorted({*before["rows"], *after["rows"]})
+                 if before["rows"].get(name, 0) != after["rows"].get(name, 0)]
+    if differing:
+        sys.exit("the copy has not as many rows: %s" % "; ".join(differing))
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+print(wanted["mark"] + json.dumps(after))
+"""
 )

@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 import re
 import shutil
-import sqlite3
-import subprocess
 from typing import Any
-from urllib.parse import quote
 
+from ansible_collections.homeport.django.plugins.module_utils.copies import (
+    call,
+    check_sqlite,
+    create,
+    digest,
+    synced,
+)
 from ansible_collections.homeport.django.plugins.module_utils.psql import Psql
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Runner, tail
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import Runner
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import App, database_of, databases
 
 BACKUPS = "/var/backups/homeport"
@@ -185,47 +187,3 @@ def sqlite_path(app: App) -> str:
     path = os.path.normpath(found.get("name", "")) if found.get("engine") == "sqlite" else ""
     inside = path.startswith(f"{app.home}/") and os.path.isfile(path) and not os.path.islink(path)
     return path if inside and app.account() else ""
-
-
-def check_sqlite(path: str) -> None:
-    try:
-        address = f"file:{quote(path)}?mode=ro&immutable=1"
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
-            answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
-    except sqlite3.Error as error:
-        answer = str(error)
-    if answer != "ok":
-        raise DeployError(f"the copy of the SQLite database is damaged: {answer}")
-
-
-def create(path: str) -> Any:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def call(argv: list[str], what: str, stdout: Any = subprocess.PIPE, **options: Any) -> str:
-    """What a command prints; raises DeployError when it fails."""
-    try:
-        done = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, check=False, **options)
-    except OSError as error:
-        raise DeployError(f"{what} could not be started: {error}") from error
-    if done.returncode:
-        raise DeployError(
-            f"{what} failed (exit status {done.returncode}):\n{tail(done.stderr.decode(errors='replace'))}"
-        )
-    return (done.stdout or b"").decode(errors="replace")
-
-
-def digest(path: str) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()
-
-
-def synced(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,9 +9,9 @@ import os
 import shutil
 import signal
 
+from ansible_collections.homeport.django.plugins.module_utils.copies import call
 from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_name
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import RUNTIME, DeployError
-from ansible_collections.homeport.django.plugins.module_utils.removal_dump import call
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import (
     App,
     databases,

@@ -47,11 +47,7 @@ def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
 
 def postgres_clients(apps: Apps, addresses: Iterable[str]) -> list[dict[str, Any]]:
     """Who may reach which database over the network: each app from its own servers, over TLS."""
-    return [
-        {"database": database["name"], "user": database["owner"], "address": address}
-        for database in postgres_databases(apps)
-        for address in addresses
-    ]
+    return database_clients(postgres_databases(apps), addresses)
 
 
 def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[str]) -> list[dict[str, Any]]:
@@ -356,6 +352,49 @@ def status_service(name: str, service: str, found: Mapping[str, Any]) -> dict[st
         "host": "" if found["managed"] else found["host"],
         "unit": units[found["engine"]] if found["managed"] else "",
     }
+
+
+def backup_apps(apps: Apps) -> list[dict[str, str]]:
+    """What the backups need to know of each app: nothing that is secret."""
+    result = []
+    for name, app in apps.items():
+        database = app["database"]
+        local = database["engine"] == "postgres" and database["managed"] and database["host"].startswith("/")
+        inside = database["engine"] == "sqlite" and database["name"].startswith(f"{app['home']}/")
+        remote = database["engine"] == "postgres" and database["managed"] and not local
+        result.append(
+            {
+                **{key: app[key] for key in ("name", "user", "home")},
+                "sqlite": database["name"] if inside else "",
+                # that of a server on the same host, whose superuser can make another one for a drill
+                "database": database["name"] if local else "",
+                "scratch": scratch_database(name) if remote else "",
+            }
+        )
+    return result
+
+
+def scratch_database(name: str) -> str:
+    """Where a drill restores to on a database server that is another host."""
+    return f"homeport_drill_{name}"
+
+
+def backup_scratch_databases(apps: Apps) -> list[dict[str, Any]]:
+    """Empty databases beside those of the apps, for the drills of hosts that cannot make one there."""
+    return [
+        {**database, "name": scratch_database(database["owner"])} for database in postgres_databases(apps)
+    ]
+
+
+def database_clients(
+    databases: Iterable[Mapping[str, Any]], addresses: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Each owner reaches its databases from the given addresses."""
+    return [
+        {"database": database["name"], "user": database["owner"], "address": address}
+        for database in databases
+        for address in addresses
+    ]
 
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import (
+    copies,
     removal_dump,
     removal_look,
     removal_steps,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_history import append
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Runner
-from ansible_collections.homeport.django.plugins.module_utils.removal_dump import Dump, check_sqlite
+from ansible_collections.homeport.django.plugins.module_utils.removal_dump import Dump
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import (
     App,
     database_of,
@@ -289,7 +290,7 @@ def test_everything_is_in_the_dump(app: HereApp, tmp_path: Path) -> None:
 def test_a_dump_that_fails_leaves_nothing(
     app: HereApp, failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = removal_dump.create
+    real = copies.create
 
     def create(path: str) -> Any:
         # every write there fails as on a full disk
@@ -333,14 +334,14 @@ def test_a_damaged_copy_is_found(tmp_path: Path) -> None:
             "SELECT i FROM n"
         )
         connection.commit()
-    check_sqlite(str(path))
+    copies.check_sqlite(str(path))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DeployError, match="damaged"):
-        check_sqlite(str(path))
+        copies.check_sqlite(str(path))
     path.write_bytes(b"no database" * 100)
     with pytest.raises(DeployError, match="damaged"):
-        check_sqlite(str(path))
+        copies.check_sqlite(str(path))
 
 
 def test_pg_dump_is_read_again(app: HereApp, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,106 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Shows the operator what a restore replaces, asks, and tells what came of a backup, a drill or a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.homeport.django.plugins.action.app_removal import human
+from ansible_collections.homeport.django.plugins.action.manage import ask, operator
+from ansible_collections.homeport.django.plugins.action.release import this_run
+from ansible_collections.homeport.django.plugins.filter.apps import plain
+
+MODULE = "homeport.django.backup"
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        arguments = plain(dict(self._task.args))
+        phase = arguments["phase"]
+        if phase == "ask":
+            into = str(arguments.get("into") or arguments["app"])
+            display.display(
+                "\n".join(described(into, arguments["found"], boolean(arguments.get("keep", True))))
+            )
+            if not self._task.check_mode:
+                confirmed(into, str(arguments.get("confirm") or ""))
+            return {**result, "changed": False}
+        if phase == "restore":
+            arguments = {**arguments, "holder": operator(), "run": this_run()}
+        result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        host = task_vars["inventory_hostname"]
+        if result.get("failed"):
+            return result
+        if result.get("apps"):
+            display.display("\n".join(done(host, phase, result["apps"])))
+        if result.get("restored"):
+            into = str(arguments.get("into") or arguments["app"])
+            display.display("\n".join(restored(into, result["restored"])))
+        return result
+
+
+def confirmed(app: str, confirm: str) -> None:
+    """Goes on only if the operator has given the name of the app whose data are replaced."""
+    if not confirm:
+        try:
+            confirm = ask(f"Type the app's name ({app}) to replace what it has", False)
+        except AnsiblePromptNoninteractive as error:
+            raise AnsibleActionFail(
+                f"there is no terminal to ask at: say -e confirm={app} if what {app} has is to be replaced; nothing "
+                "was changed"
+            ) from error
+    if confirm.strip() != app:
+        raise AnsibleActionFail(f"that is not the app's name ({app}); nothing was changed")
+
+
+def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
+    before = "That is backed up once more before." if keep else "That is not backed up before (dump=false)."
+    if "point" in found:
+        return [
+            f"The database of {into} as it was at {found['point']}",
+            f"would replace what it has now: {found['now']}. Files stay.",
+            before,
+        ]
+    code = f", commit {found['commit'][:12]}" if found["commit"] else ""
+    return [
+        f"The backup {found['snapshot'][:8]} of {found['source']}, made {found['time']}",
+        f"  {found['tables']} tables with {found['rows']} rows ({found['vendor']}), release {found['release']}{code}",
+        f"would replace what {into} has now",
+        f"  {found['now']}, its media and its data",
+        before,
+    ]
+
+
+def done(host: str, phase: str, apps: Mapping[str, Any]) -> list[str]:
+    word = "backed up" if phase == "run" else "restored for trial"
+    return [
+        f"{host}: {name} {word} in {entry['seconds']} s: {entry['tables']} tables with {entry['rows']} rows, "
+        f"{entry['files']} files, {human(entry['bytes'])}"
+        for name, entry in apps.items()
+    ]
+
+
+def restored(into: str, found: Mapping[str, Any]) -> list[str]:
+    seconds = ", ".join(f"{name} {value} s" for name, value in found["seconds"].items())
+    files = f"; {found['files']} files, {human(found['bytes'])}" if "files" in found else ""
+    lines = [
+        f"{into} is restored: {found['tables']} tables with {found['rows']} rows, exactly as they were counted{files}.",
+        f"Times: {seconds}.",
+    ]
+    if found["migrated"]:
+        lines.append(f"Its release is newer than the backup and has migrated {', '.join(found['migrated'])}.")
+    if found["last"]:
+        lines.append(f"What it had before is the backup {found['last'][:8]}.")
+    return lines

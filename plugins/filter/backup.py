@@ -1,0 +1,42 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What the role backup puts on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils import archive_config, backup_config, wiring
+from ansible_collections.homeport.django.plugins.module_utils.derive import derive
+
+
+def backup_files(values: Any, apps: Any, host: Any) -> list[dict[str, Any]]:
+    try:
+        return backup_config.backup_files(plain(values), plain(apps), str(host))
+    except backup_config.BackupError as error:
+        raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
+
+
+def archive_files(values: Any, version: Any, cluster: Any) -> list[dict[str, Any]]:
+    try:
+        return archive_config.archive_files(plain(values), str(version), str(cluster))
+    except backup_config.BackupError as error:
+        raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
+
+
+class FilterModule:
+    """From the role's inputs to files, and from apps to the role's inputs."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "backup_files": backup_files,
+            "archive_files": archive_files,
+            "archive_password": lambda secret: derive(secret, "@site", "archive_password"),
+            "backup_password": lambda secret: derive(secret, "@site", "backup_password"),
+            "backup_scratch_clients": wiring.database_clients,
+            "backup_apps": wiring.backup_apps,
+            "backup_scratch_databases": wiring.backup_scratch_databases,
+        }

@@ -1,0 +1,301 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The continuous archive of a PostgreSQL cluster, and what it held at some moment.
+
+``Archive`` is what another tool than pgBackRest would have to offer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+
+from ansible_collections.homeport.django.plugins.module_utils.backup_main import attempted
+from ansible_collections.homeport.django.plugins.module_utils.copies import create, digest
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError, tail
+from ansible_collections.homeport.django.plugins.module_utils.release_migrations import COUNT
+
+CONFIG = "/etc/homeport/archive.json"
+STANZA = "homeport"
+NAME = "@archive"  # under which its outcomes are kept beside those of the apps
+SCRATCH = "/var/lib/postgresql/homeport-point"
+PORT = 54329
+ARRIVAL = 120  # seconds that a segment may take to the archive
+SETTINGS = """\
+listen_addresses = ''
+port = {port}
+unix_socket_directories = '{folder}'
+hba_file = '{folder}/homeport_hba.conf'
+ident_file = '{folder}/homeport_ident.conf'
+archive_mode = off
+hot_standby = off
+shared_buffers = 64MB
+fsync = off
+"""
+
+
+class Archive:
+    """The archive of the cluster of this host, asked as the cluster's own user. ``config``: version and cluster."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.version: str = config["version"]
+        self.cluster: str = config["cluster"]
+        self.programs = f"/usr/lib/postgresql/{self.version}/bin"
+
+    def prepare(self) -> None:
+        """Makes the place of the archive where there is none, and tries whether a segment arrives there."""
+        self.pgbackrest(["stanza-create"], "making the archive")
+        self.pgbackrest(["check"], "trying the archive")
+
+    def backups(self) -> list[dict[str, Any]]:
+        found = json.loads(self.pgbackrest(["info", "--output=json"], "listing the archive"))
+        return [backup for stanza in found for backup in stanza.get("backup", [])]
+
+    def back_up(self, kind: str) -> None:
+        self.pgbackrest(["backup", f"--type={kind}"], "backing up the cluster")
+
+    def now(self) -> str:
+        """Where the cluster stands, once everything up to there is in the archive."""
+        # recovery to a time ends at the first commit after it: here is one
+        self.psql("SELECT txid_current()")
+        lsn, segment = (
+            self.psql("SELECT l, pg_walfile_name(l) FROM pg_current_wal_lsn() l").strip().split(",")
+        )
+        self.psql("SELECT pg_switch_wal()")
+        until = time.monotonic() + ARRIVAL
+        arrived = f"SELECT coalesce(last_archived_wal >= '{segment}', false) FROM pg_stat_archiver"
+        while self.psql(arrived).strip() != "t":
+            if time.monotonic() > until:
+                raise DeployError(
+                    f"the archive does not take what PostgreSQL writes: {segment} waits since {ARRIVAL} s"
+                )
+            time.sleep(0.2)
+        return lsn
+
+    def fetch(self, folder: str, moment: str, database: str) -> None:
+        """Puts the cluster's files as of ``moment`` into ``folder``; of the databases only one, where it is named."""
+        words = ["restore", f"--pg1-path={folder}", "--target-action=promote"]
+        words += ["--type=time", f"--target={moment}"] if moment else ["--type=default"]
+        words = words if moment else [word for word in words if not word.startswith("--target-action")]
+        if database:
+            words.append(f"--db-include={database}")
+        self.pgbackrest(words, "fetching from the archive")
+
+    def pgbackrest(self, words: list[str], what: str) -> str:
+        return self.run(["pgbackrest", f"--stanza={STANZA}", "--log-level-console=error", *words], what)
+
+    def psql(self, query: str, *options: str) -> str:
+        words = ["psql", "--no-psqlrc", "-qX", "--csv", "--tuples-only", "-v", "ON_ERROR_STOP=1"]
+        return self.run([*words, *(options or ["-d", "postgres"]), "-c", query], "asking PostgreSQL")
+
+    def run(self, words: list[str], what: str, stdout: IO[bytes] | None = None) -> str:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout or subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            check=False,
+            cwd="/",
+            user="postgres",
+            group="postgres",
+            extra_groups=[],
+            env={"PATH": f"{self.programs}:{PATH}", "LANG": "C.UTF-8", "HOME": "/var/lib/postgresql"},
+        )
+        out = (done.stdout or b"").decode(errors="replace")
+        if done.returncode:
+            raise DeployError(f"{what} failed:\n{tail(out + done.stderr.decode(errors='replace'))}")
+        return out
+
+    @contextmanager
+    def as_of(self, moment: str, database: str = "") -> Iterator[Point]:
+        """A second cluster with what there was at a moment, for as long as it is looked at."""
+        if os.path.lexists(SCRATCH):
+            self.stop()
+            shutil.rmtree(SCRATCH)
+        os.mkdir(SCRATCH, 0o700)
+        account = pwd.getpwnam("postgres")
+        os.chown(SCRATCH, account.pw_uid, account.pw_gid)
+        try:
+            self.fetch(SCRATCH, moment, database)
+            self.start()
+            yield Point(self)
+        finally:
+            self.stop()
+            shutil.rmtree(SCRATCH)
+
+    def start(self) -> None:
+        """What the cluster would not have taken over from its own configuration, and nobody but its user gets in."""
+        names = "'max_connections', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions'"
+        found = self.psql(
+            f"SELECT name, setting FROM pg_settings WHERE name IN ({names}, 'max_locks_per_transaction')"
+        )
+        given = dict(csv.reader(io.StringIO(found)))
+        text = SETTINGS.format(port=PORT, folder=SCRATCH) + "".join(
+            f"{name} = {value}\n" for name, value in given.items()
+        )
+        script = (
+            f"umask 077; cat >{SCRATCH}/homeport.conf <<'END'\n{text}END\n"
+            f"echo 'local all all peer' >{SCRATCH}/homeport_hba.conf; : >{SCRATCH}/homeport_ident.conf"
+        )
+        self.run(["sh", "-ec", script], "configuring the second cluster")
+        options = f"-c config_file={SCRATCH}/homeport.conf"
+        words = [
+            "pg_ctl",
+            "start",
+            "-s",
+            "-w",
+            "-t",
+            "7200",
+            "-D",
+            SCRATCH,
+            "-o",
+            options,
+            "-l",
+            f"{SCRATCH}/log",
+        ]
+        try:
+            self.run(words, "starting the second cluster")
+            self.wait()
+        except DeployError as error:
+            with open(f"{SCRATCH}/log", encoding="utf-8", errors="replace") as stream:
+                told = stream.read()
+            if "recovery ended before configured recovery target was reached" in told:
+                raise DeployError(
+                    "the archive does not reach that time yet, or nothing was written since"
+                ) from error
+            raise DeployError(f"{error}\n{tail(told)}") from error
+
+    def wait(self) -> None:
+        """pg_ctl is content once the server runs; it has arrived when it lets its user in."""
+        until = time.monotonic() + 7200
+        while time.monotonic() < until:
+            self.run(["pg_ctl", "status", "-s", "-D", SCRATCH], "recovering")
+            try:
+                self.psql("SELECT 1", "-h", SCRATCH, "-p", str(PORT), "-d", "postgres")
+                return
+            except DeployError:
+                time.sleep(0.2)
+        raise DeployError("the second cluster did not arrive within two hours")
+
+    def stop(self) -> None:
+        if os.path.exists(f"{SCRATCH}/postmaster.pid"):
+            self.run(
+                ["pg_ctl", "stop", "-s", "-w", "-m", "immediate", "-D", SCRATCH],
+                "stopping the second cluster",
+            )
+
+
+class Point:
+    """The databases of some moment."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.where = ("-h", SCRATCH, "-p", str(PORT))
+
+    def psql(self, query: str, database: str = "postgres") -> list[list[str]]:
+        return list(csv.reader(io.StringIO(self.archive.psql(query, *self.where, "-d", database))))
+
+    def arrived(self, lsn: str) -> bool:
+        """Whether everything up to a place of the log is there."""
+        return self.psql(f"SELECT pg_current_wal_lsn() >= '{lsn}'::pg_lsn")[0] == ["t"]
+
+    def counted(self, database: str) -> dict[str, Any]:
+        space: dict[str, Any] = {}
+        exec(COUNT, space)  # the text that releases run, too
+
+        def ask(query: str) -> list[tuple[Any, ...]]:
+            rows = self.psql(query, database)
+            return [tuple(int(value) if value.isdigit() else value for value in row) for row in rows]
+
+        found: dict[str, Any] = space["counted"]("postgresql", ask)
+        return found
+
+    def dump(self, database: str, path: str) -> None:
+        with create(path) as stream:
+            words = ["pg_dump", "--format=custom", "--compress=1", *self.where, "-d", database]
+            self.archive.run(words, "dumping from the second cluster", stdout=stream)
+
+
+def configured() -> dict[str, Any]:
+    try:
+        with open(CONFIG, encoding="utf-8") as stream:
+            found: dict[str, Any] = json.load(stream)
+    except FileNotFoundError:
+        raise DeployError(
+            "there is no continuous archive of this host's PostgreSQL: set pgbackrest_repository, and run the setup "
+            "playbook first"
+        ) from None
+    return found
+
+
+def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[str, Any]:
+    """A database of some moment as a file of root's, with what a manifest says of one."""
+    path = f"{folder}/database.pgdump"
+    archive.now()
+    with archive.as_of(moment, database) as point:
+        found = point.counted(database)
+        point.dump(database, path)
+    return {
+        **found,
+        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": digest(path)},
+    }
+
+
+def drill(archive: Archive) -> dict[str, Any]:
+    """Whether everything that was written until now can be had from the archive."""
+    started = time.monotonic()
+    reached = archive.now()
+    with archive.as_of("") as point:
+        if not point.arrived(reached):
+            raise DeployError(
+                f"the archive ends before {reached}, where the cluster was when the drill began"
+            )
+        names = [
+            row[0]
+            for row in point.psql("SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate")
+        ]
+        tables = rows = 0
+        for name in names:
+            found = point.counted(name)
+            tables += len(found["rows"])
+            rows += sum(found["rows"].values())
+    return {"tables": tables, "rows": rows, "lsn": reached, "seconds": round(time.monotonic() - started, 2)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="homeport-archive", description=__doc__)
+    parser.add_argument("verb", choices=["prepare", "full", "incremental", "drill"])
+    verb = parser.parse_args(argv).verb
+    os.umask(0o077)
+    try:
+        archive = Archive(configured())
+        if verb == "prepare":
+            archive.prepare()
+            if not archive.backups():
+                subprocess.run(
+                    ["systemctl", "start", "--no-block", "homeport-archive-full.service"], check=True
+                )
+            return 0
+
+        def work() -> dict[str, Any]:
+            started = time.monotonic()
+            archive.back_up("full" if verb == "full" or not archive.backups() else "incr")
+            return {"seconds": round(time.monotonic() - started, 2)}
+
+        if verb == "drill":
+            return 0 if attempted(NAME, "drill", lambda: drill(archive)) else 1
+        return 0 if attempted(NAME, "backup", work) else 1
+    except (DeployError, OSError, subprocess.CalledProcessError) as error:
+        print(error, file=sys.stderr)
+        return 1

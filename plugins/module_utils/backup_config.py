@@ -1,0 +1,172 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""From the inputs of the role backup to what its programs read on the host; refuses what cannot work."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+UNITS = ("hourly", "daily", "weekly", "monthly", "yearly")
+SHORTEST = 16
+# ssh takes a word that begins with a hyphen for an option
+SFTP = r"sftp:(?P<user>[\w.][\w.-]*)@(?P<host>[\w.:][\w.:-]*?|\[[0-9a-fA-F:]+\])(?::(?P<port>\d+):|:)(?P<path>\S+)"
+# The folder becomes root's alone: none of the system's or the apps' may be one.
+CLOSED = (
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr",
+    "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp", "/var/backups/homeport",
+)  # fmt: skip
+LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
+MODULES = (
+    "backup_drill", "backup_fetch", "backup_main", "backup_state", "backup_store", "backup_take", "copies",
+    "release_layout", "release_migrations", "release_probe",
+)  # fmt: skip
+FOLDER = "/etc/homeport/backup"
+
+
+class BackupError(ValueError):
+    """An input of the role that cannot work; the message names it."""
+
+
+def target(repository: str) -> dict[str, Any]:
+    """Kind of a repository (local, sftp or s3), its folder where it is local, and sftp's parts."""
+    if repository.startswith("sftp:"):
+        found = re.fullmatch(SFTP, repository)
+        if not found:
+            raise BackupError(
+                "backup_repository: sftp is written sftp:USER@HOST:PATH, or sftp:USER@HOST:PORT:PATH"
+            )
+        parts = {"user": found["user"], "host": found["host"].strip("[]"), "port": int(found["port"] or 22)}
+        return {
+            "kind": "sftp",
+            "sftp": parts,
+            "path": found["path"],
+            "repository": f"sftp:{found['user']}@{found['host']}:{found['path']}",
+        }
+    if repository.startswith("s3:"):
+        if not re.fullmatch(r"s3:(https?://)?[\w.:-]+/\S+", repository):
+            raise BackupError("backup_repository: S3 is written s3:https://HOST/BUCKET/FOLDER")
+        return {"kind": "s3", "repository": repository}
+    path = repository.rstrip("/")
+    if not re.fullmatch(r"(/[\w.-]+)+", path, re.ASCII) or "/../" in f"{path}/":
+        raise BackupError(
+            "backup_repository: must be a folder (/var/backups/site), sftp:USER@HOST:PATH, or s3:https://HOST/BUCKET"
+        )
+    of_the_system = any(f"{path}/".startswith(f"{closed}/") for closed in CLOSED)
+    if of_the_system or re.fullmatch("/[^/]+|/var/[^/]+", path):
+        raise BackupError(
+            "backup_repository: must be a folder of its own, not one of the system, its users or the apps (/srv); "
+            "choose /var/backups/site, or a folder where another disk is mounted (/mnt/disk/site)"
+        )
+    return {"kind": "local", "folder": path, "repository": path}
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises for an input that cannot work; returns what ``target`` says."""
+    found = target(str(values["repository"]))
+    password = str(values["password"])
+    if len(password) < SHORTEST or "\n" in password:
+        raise BackupError(f"backup_password: must be one line of {SHORTEST} characters or more")
+    if found["kind"] == "sftp" and not (values["ssh_key"] and values["known_hosts"]):
+        raise BackupError(
+            "backup_ssh_key and backup_known_hosts: sftp needs a private key and the host's public keys (ssh-keyscan)"
+        )
+    if found["kind"] == "s3" and not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(
+        values["credentials"]
+    ):
+        raise BackupError("backup_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    unknown = sorted(set(values["keep"]) - set(UNITS))
+    if unknown or not all(isinstance(count, int) and count >= 0 for count in values["keep"].values()):
+        raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
+    if not 1 <= values["drill_percent"] <= 100:
+        raise BackupError("backup_drill_percent: must be a number from 1 to 100")
+    if not any(values["keep"].values()):
+        raise BackupError("backup_keep: at least one number must be above 0")
+    return found
+
+
+def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
+    """What the role puts on the host; nothing where no backup is wanted."""
+    if not values["repository"]:
+        return []
+    found = checked(values)
+    config = {
+        "repository": found["repository"],
+        "host": host,
+        "keep": dict(values["keep"]),
+        "bandwidth": values["bandwidth"],
+        "drill_percent": values["drill_percent"],
+        "sftp": found.get("sftp"),
+        "max_age": {"backup": values["max_age"], "drill": values["drill_max_age"]},
+        "apps": [
+            {
+                "sqlite": "",
+                "database": "",
+                **app,
+                "scratch": values["scratch"].get(app["name"], app.get("scratch", "")),
+            }
+            for app in apps
+        ],
+    }
+    closed = {"mode": "0600", "on_change": "none"}
+    files: list[dict[str, Any]] = [
+        {"path": path, "state": "directory", "mode": mode, "on_change": "none"}
+        for path, mode in (
+            ("/etc/homeport", "0755"),
+            (FOLDER, "0700"),
+            ("/var/lib/homeport/backups", "0700"),
+            *([(found["folder"], "0700")] if found["kind"] == "local" else []),
+        )
+    ]
+    files += [
+        {
+            "path": f"{FOLDER}/config.json",
+            "content": f"{json.dumps(config, indent=1, sort_keys=True)}\n",
+            **closed,
+        },
+        {"path": f"{FOLDER}/password", "content": f"{values['password']}\n", "secret": True, **closed},
+    ]
+    secrets = {
+        "credentials.json": json.dumps(dict(values["credentials"])) if values["credentials"] else "",
+        "ssh_key": f"{values['ssh_key'].rstrip()}\n" if found["kind"] == "sftp" else "",
+        "known_hosts": f"{values['known_hosts'].rstrip()}\n" if found["kind"] == "sftp" else "",
+    }
+    files += [
+        {"path": f"{FOLDER}/{name}", "content": content, "secret": True, **closed}
+        for name, content in secrets.items()
+        if content
+    ]
+    # the programs share what the deploys do with databases: on the host it is found as in the collection
+    files += [
+        {
+            "path": f"{LIBRARY}/{name}.py",
+            "src": f"../../../plugins/module_utils/{name}.py",
+            "on_change": "none",
+        }
+        for name in MODULES
+    ]
+    files.append(
+        {
+            "path": "/usr/local/sbin/homeport-backup",
+            "src": "usr/local/sbin/homeport-backup",
+            "mode": "0755",
+            "on_change": "none",
+        }
+    )
+    for name, title, schedule in (
+        ("backup", "Backup of the apps", values["schedule"]),
+        ("drill", "Restore drill of the apps", values["drill_schedule"]),
+    ):
+        shared = {"name": name, "title": title, "schedule": schedule, "folder": found.get("folder", "")}
+        files += [
+            {
+                "path": f"/etc/systemd/system/homeport-{name}.{kind}",
+                "template": f"etc/systemd/system/homeport-backup.{kind}.j2",
+                "vars": {"unit": shared},
+            }
+            for kind in ("service", "timer")
+        ]
+        files[-1]["restarts"] = [f"homeport-{name}.timer"]
+    return files

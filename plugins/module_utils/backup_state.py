@@ -1,0 +1,79 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What is known of the backups and restore drills of an app, and whether that is good enough."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+STATE = "/var/lib/homeport/backups"
+FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def path_of(app: str) -> str:
+    return f"{STATE}/{app}.json"
+
+
+def read(app: str) -> dict[str, Any]:
+    """The last outcome and the last good one of ``backup`` and ``drill``; empty where there is none."""
+    try:
+        with open(path_of(app), encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write(app: str, kind: str, outcome: Mapping[str, Any]) -> None:
+    """Keeps the outcome of a ``backup`` or a ``drill``; the last good one stays beside a bad one."""
+    state = read(app)
+    entry = {"time": stamp(), **outcome}
+    kept = state.get(kind, {}).get("good")
+    state[kind] = {"last": entry, "good": entry if entry["ok"] else kept}
+    beside = f"{path_of(app)}.new"
+    with open(beside, "w", encoding="utf-8") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        stream.write(json.dumps(state, indent=1, sort_keys=True) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(beside, path_of(app))
+
+
+def stamp(seconds: float | None = None) -> str:
+    return time.strftime(FORMAT, time.gmtime(seconds))
+
+
+def seconds_of(text: str) -> float:
+    return calendar.timegm(time.strptime(text, FORMAT))
+
+
+def judged(state: Mapping[str, Any], wanted: Mapping[str, int], now: float | None = None) -> dict[str, Any]:
+    """For the report of status: the age in hours of the last good backup and drill, and what is wrong.
+
+    ``wanted`` has the largest age of each in hours, and ``since``: when the app was first to be backed up. Until the
+    first is due it is not late.
+    """
+    now = time.time() if now is None else now
+    found: dict[str, Any] = {"problems": []}
+    for kind, word in (("backup", "backup"), ("drill", "restore drill")):
+        entry = state.get(kind) or {}
+        good, last = entry.get("good"), entry.get("last")
+        age = (now - seconds_of(good["time"])) / 3600 if good else None
+        found[kind] = {
+            "age_hours": None if age is None else round(age, 1),
+            "seconds": (good or {}).get("seconds"),
+        }
+        waited = age if age is not None else (now - wanted.get("since", 0)) / 3600
+        if last and not last["ok"]:
+            found["problems"].append(
+                f"the last {word} failed ({last['time']}): {last['message'].splitlines()[0]}"
+            )
+        elif waited > wanted[kind]:
+            since = f"{age / 24:.1f} days ago" if age is not None else "never"
+            found["problems"].append(f"the last good {word} was {since}; {wanted[kind]} h at most are wanted")
+    return found

@@ -1,0 +1,192 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Backups made and restored at once."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup
+short_description: Back up the apps of a host now, try a restore, or restore an app
+description:
+  - The steps of the playbooks C(backup) and C(restore). The host must have been set up by the role backup.
+options:
+  phase:
+    description:
+      - V(run) starts the host's own backup and waits for it; V(drill) does so with the restore drill.
+      - V(look) says which backup would be restored and what it would replace.
+      - V(ask) shows that to the operator, on the controller, and asks for the app's name.
+      - V(restore) does it.
+    type: str
+    choices: [run, drill, look, ask, restore]
+    required: true
+  app:
+    description: For all but V(run) and V(drill), name of the app that was backed up.
+    type: str
+    default: ""
+  into:
+    description: Name of the app that is replaced, by default the same.
+    type: str
+    default: ""
+  to:
+    description: Which backup. V(latest), a time in UTC (C(2026-01-31T14:30)), or the beginning of its id.
+    type: str
+    default: latest
+  point:
+    description: In place of O(to), the moment in UTC (C(2026-01-31T14:30:00)) as of which the continuous archive is
+      to give the database. Files stay as they are.
+    type: str
+    default: ""
+  keep:
+    description: Whether what is replaced is backed up before.
+    type: bool
+    default: true
+  confirm:
+    description: For V(ask), the answer where there is nobody to ask.
+    type: str
+    default: ""
+  found:
+    description: For V(ask), what V(look) found.
+    type: dict
+    default: {}
+  holder:
+    description: Who restores. Set by the action plugin.
+    type: str
+    default: ""
+  run:
+    description: What tells this run from others. Set by the action plugin.
+    type: str
+    default: ""
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Look at the latest backup
+  homeport.django.backup:
+    phase: look
+    app: blog
+"""
+
+RETURN = r"""
+apps:
+  description: What came of it, by app.
+  returned: for V(run) and V(drill)
+  type: dict
+found:
+  description: The backup, and what it would replace.
+  returned: for V(look)
+  type: dict
+restored:
+  description: What was restored, and how many seconds each step took.
+  returned: for V(restore)
+  type: dict
+"""
+
+import json
+import os
+import sqlite3
+import xmlrpc.client
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils import backup_state, release_history
+from ansible_collections.homeport.django.plugins.module_utils.backup_main import ALL, alone, configured
+from ansible_collections.homeport.django.plugins.module_utils.backup_restore import (
+    Restore,
+    RestorePoint,
+    look,
+    look_at_point,
+)
+from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
+from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
+
+
+def started(module: AnsibleModule, kind: str) -> dict[str, Any]:
+    """Has systemd do what its timers do, with the same rights and bounds; returns what came of it."""
+    names = [spec["name"] for spec in configured()["apps"]]
+    word = "backup" if kind == "run" else "drill"
+    if module.check_mode:
+        return {"changed": True, "apps": {}}
+    before = {name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, ALL]}
+    code, _out, _err = module.run_command(["systemctl", "start", f"homeport-{word}.service"])
+    found = {name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, ALL]}
+    failed = [f"{name}: {entry['message']}" for name, entry in found.items() if entry and not entry["ok"]] + [
+        f"{name}: nothing was done" for name in names if found[name] == before[name]
+    ]
+    if code or failed:
+        words = ["journalctl", "--unit", f"homeport-{word}", "--lines", "15", "--no-pager", "--output", "cat"]
+        told = "\n".join(failed) or module.run_command(words)[1]
+        raise DeployError(f"not all went well:\n{told}")
+    return {"changed": True, "apps": {name: found[name] for name in names}}
+
+
+def restore(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    config = configured()
+    into = params["into"] or params["app"]
+    specs = {spec["name"]: spec for spec in config["apps"]}
+    if into not in specs:
+        raise DeployError(f"{into} has no backups on this host: run the setup playbook first")
+    app, store = App(specs[into]), Store(config)
+    if params["phase"] == "look" and params["point"]:
+        return {"changed": False, "found": look_at_point(app, params["point"])}
+    if params["phase"] == "look":
+        return {"changed": False, "found": look(app, store, params["app"], params["to"])}
+    if module.check_mode:
+        return {"changed": True}
+    os.umask(0o077)
+    with alone(), Lock(app.layout, params["run"], params["holder"]) as lock:
+        lock.finish()
+        if params["point"]:
+            found = look_at_point(app, params["point"])
+            told = f"the database as of {found['point']}"
+            restored = RestorePoint(app, store, found["point"], params["keep"]).run()
+        else:
+            found = look(app, store, params["app"], params["to"])
+            told = f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}"
+            restored = Restore(app, store, params["app"], found["snapshot"], params["keep"]).run()
+    entry = {
+        "verb": "restore",
+        "outcome": "restored",
+        "release": os.path.basename(app.release()),
+        "before": os.path.basename(app.release()),
+        "revision": found.get("commit", ""),
+        "by": params["holder"],
+        "seconds": sum(value for key, value in restored["seconds"].items() if key != "closed"),
+        "message": told,
+        "migrations": restored["migrated"],
+    }
+    release_history.append(app.name, entry)
+    return {"changed": True, "restored": restored}
+
+
+def main() -> None:
+    text = {"type": "str", "default": ""}
+    module = AnsibleModule(
+        argument_spec={
+            "phase": {"type": "str", "choices": ["run", "drill", "look", "restore"], "required": True},
+            "app": text,
+            "into": text,
+            "to": {"type": "str", "default": "latest"},
+            "point": text,
+            "keep": {"type": "bool", "default": True},
+            "holder": text,
+            "run": text,
+        },
+        supports_check_mode=True,
+    )
+    try:
+        phase = module.params["phase"]
+        result = started(module, phase) if phase in ("run", "drill") else restore(module)
+    except Locked as error:
+        module.fail_json(msg=str(error), locked=error.run)
+    except (DeployError, OSError, sqlite3.Error, xmlrpc.client.Error, json.JSONDecodeError) as error:
+        told = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
+        module.fail_json(msg=told)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

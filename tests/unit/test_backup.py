@@ -1,0 +1,504 @@
+"""Backups: what is refused, which one is meant, who gets what back, and when one is late."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import backup_state, wiring
+from ansible_collections.homeport.django.plugins.module_utils.archive_config import archive_files, settings_of
+from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
+    MODULES,
+    BackupError,
+    backup_files,
+    target,
+)
+from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import Fetched, chosen, compared
+from ansible_collections.homeport.django.plugins.module_utils.backup_restore import Restore, moment
+from ansible_collections.homeport.django.plugins.module_utils.backup_store import (
+    NoRepository,
+    Store,
+    WrongKey,
+    escaped,
+)
+from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+
+from tests.unit.support import CANARY, resolved
+
+ROOT = Path(__file__).parents[2]
+VALUES: dict[str, Any] = {
+    "repository": "/var/backups/site",
+    "password": CANARY * 2,
+    "ssh_key": "",
+    "known_hosts": "",
+    "credentials": {},
+    "keep": {"daily": 7},
+    "schedule": "daily",
+    "drill_schedule": "weekly",
+    "drill_percent": 100,
+    "max_age": 30,
+    "drill_max_age": 200,
+    "bandwidth": 0,
+    "scratch": {},
+}
+BLOG = {"name": "blog", "user": "blog", "home": "/srv/blog", "database": "blog"}
+
+
+def test_the_modules_on_a_host_need_nothing_of_ansible() -> None:
+    """Neither they nor what they import, which is all there with them."""
+    for name in (*MODULES, "backup_archive"):
+        tree = ast.parse((ROOT / f"plugins/module_utils/{name}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible"):
+                prefix = "ansible_collections.homeport.django.plugins.module_utils"
+                found = [alias.name for alias in node.names] if node.module == prefix else [node.module or ""]
+                assert {part.removeprefix(f"{prefix}.") for part in found} <= set(MODULES), (name, found)
+
+
+# The inputs
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        ("/var/backups/site/", {"kind": "local", "folder": "/var/backups/site"}),
+        ("/mnt/disk", {"kind": "local"}),
+        ("/var/backups/homeport2", {"kind": "local"}),
+        ("/mnt/srv/site", {"kind": "local"}),
+        ("sftp:me@vault.example:/b/site", {"repository": "sftp:me@vault.example:/b/site"}),
+        ("sftp:me@vault.example:2222:site", {"sftp": {"user": "me", "host": "vault.example", "port": 2222}}),
+        ("sftp:me@[2001:db8::1]:/b", {"sftp": {"user": "me", "host": "2001:db8::1", "port": 22}}),
+        ("s3:https://s3.example.org/bucket/site", {"kind": "s3"}),
+    ],
+)
+def test_a_repository(repository: str, expected: dict[str, Any]) -> None:
+    found = target(repository)
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "backups", "/", "/srv", "/mnt", "/var/lib", "/var/backups", "/var/lib/postgresql", "/usr/x",
+            "/var/backups/homeport/x",
+            "/srv/blog", "/srv/blog/shared", "/home/me/b", "/tmp/b", "/var/backups/../../etc", "/a b",
+        "/etc/x\n", "sftp:vault:/b", "sftp:-oProxyCommand=x@vault:/b", "sftp:me@-oProxyCommand=x:/b", "s3:bucket",
+        "rest:http://x/", "/var/backups/$HOME", "/var/backups/ü",
+    ],
+)  # fmt: skip
+def test_a_repository_that_is_refused(repository: str) -> None:
+    with pytest.raises(BackupError, match=r"^backup_repository: "):
+        target(repository)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"password": ""}, "backup_password"),
+        ({"password": "fifteen-letters"}, "backup_password"),
+        ({"password": f"{CANARY * 2}\nmore"}, "backup_password"),
+        ({"repository": "sftp:me@vault:/b"}, "backup_ssh_key"),
+        (
+            {"repository": "s3:https://s3.example/b", "credentials": {"AWS_ACCESS_KEY_ID": "x"}},
+            "backup_credentials",
+        ),
+        ({"keep": {"daly": 7}}, "backup_keep"),
+        ({"keep": {"daily": -1}}, "backup_keep"),
+        ({"keep": {"daily": 0}}, "backup_keep"),
+        ({"drill_percent": 0}, "backup_drill_percent"),
+    ],
+)
+def test_inputs_that_are_refused(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(BackupError, match=field) as caught:
+        backup_files({**VALUES, **change}, [BLOG], "web1")
+    assert CANARY not in str(caught.value)
+
+
+def test_nothing_is_put_anywhere_without_a_repository() -> None:
+    assert backup_files({**VALUES, "repository": "", "password": ""}, [BLOG], "web1") == []
+
+
+def test_the_files_of_a_host() -> None:
+    files = {entry["path"]: entry for entry in backup_files(VALUES, [BLOG], "web1")}
+    closed = [path for path, entry in files.items() if CANARY in str(entry.get("content", ""))]
+    assert closed == ["/etc/homeport/backup/password"]
+    assert files[closed[0]]["secret"]
+    assert files[closed[0]]["mode"] == "0600"
+    assert files["/var/backups/site"]["state"] == "directory"
+    config = json.loads(files["/etc/homeport/backup/config.json"]["content"])
+    assert config["apps"] == [{**BLOG, "sqlite": "", "scratch": ""}]
+    for entry in files.values():
+        if "src" in entry:
+            assert (ROOT / "roles/backup/files" / entry["src"]).is_file(), entry
+    given = {**VALUES, "scratch": {"blog": "spare"}}
+    config = json.loads(
+        {e["path"]: e for e in backup_files(given, [BLOG], "w")}["/etc/homeport/backup/config.json"][
+            "content"
+        ]
+    )
+    assert config["apps"][0]["scratch"] == "spare"
+
+
+@pytest.mark.parametrize(
+    ("setup", "host", "expected"),
+    [
+        ("typical", {}, {"database": "blog", "sqlite": "", "scratch": ""}),
+        (
+            "typical",
+            {"database_host": "db1"},
+            {"database": "", "sqlite": "", "scratch": "homeport_drill_blog"},
+        ),
+        ("simple", {}, {"database": "", "sqlite": "/srv/blog/shared/data/db.sqlite3", "scratch": ""}),
+    ],
+)
+def test_the_apps(setup: str, host: dict[str, str], expected: dict[str, str]) -> None:
+    app = resolved(setup=setup, host=host)
+    (found,) = wiring.backup_apps({"blog": app})
+    assert found == {"name": "blog", "user": "blog", "home": "/srv/blog", **expected}
+
+
+# The repository
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "kind"),
+    [
+        (12, "", WrongKey),
+        (1, "Fatal: wrong password or no key found", WrongKey),
+        (10, "", NoRepository),
+        (1, "Is there a repository at the following location?\n/x", NoRepository),
+        (1, "Fatal: pack 12 is damaged", DeployError),
+    ],
+)
+def test_what_restic_says(status: int, told: str, kind: type[DeployError]) -> None:
+    store = Store({"repository": "/x", "host": "web1", "keep": {}, "bandwidth": 0})
+    assert type(store.error(status, told, "reading")) is kind
+
+
+def test_no_secret_is_an_argument(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(CANARY)
+    (tmp_path / "credentials.json").write_text(json.dumps({"AWS_SECRET_ACCESS_KEY": CANARY}))
+    sftp = {"user": "me", "host": "vault", "port": 22}
+    config = {"repository": "sftp:me@vault:/b", "host": "web1", "keep": {}, "bandwidth": 100, "sftp": sftp}
+    store = Store(config, str(tmp_path))
+    assert CANARY not in " ".join(store.words())
+    assert store.environment()["AWS_SECRET_ACCESS_KEY"] == CANARY
+    assert "StrictHostKeyChecking=yes" in " ".join(store.words())
+
+
+def test_a_path_is_no_pattern() -> None:
+    assert escaped("/srv/a*b/[c]?\\d") == "/srv/a\\*b/\\[c\\]\\?\\\\d"
+
+
+# Which one
+
+
+def snapshot(number: int, time: str, *tags: str) -> dict[str, Any]:
+    return {"id": f"{number:064x}", "time": time, "tags": ["homeport", "app:blog", *(tags or ("scheduled",))]}
+
+
+SNAPSHOTS = [
+    snapshot(0xA << 252, "2026-01-01T02:30:00.123456789Z"),
+    snapshot(0xB << 252, "2026-01-02T03:30:00.5+01:00"),
+    snapshot(0xC << 252, "2026-01-03T02:30:00Z", "before-restore"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("latest", 1),
+        ("", 1),
+        ("2026-01-02", 0),
+        ("2026-01-02T02:30:00", 1),
+        ("2026-01-02T02:29", 0),
+        ("2026-01-04T00:00Z", 1),
+        ("a0000000", 0),
+        ("c0000000", 2),
+    ],
+)
+def test_the_backup_that_is_meant(wanted: str, expected: int) -> None:
+    assert chosen(SNAPSHOTS, "blog", wanted) is SNAPSHOTS[expected]
+
+
+@pytest.mark.parametrize(
+    "wanted", ["2025-12-31", "yesterday", "d0000000", "--help", "latest; rm", "2026-13-01"]
+)
+def test_a_backup_that_is_not_there(wanted: str) -> None:
+    with pytest.raises(DeployError):
+        chosen(SNAPSHOTS, "blog", wanted)
+
+
+def test_no_backup_at_all() -> None:
+    with pytest.raises(DeployError, match="no backup of blog"):
+        chosen(SNAPSHOTS[2:], "blog", "latest")
+
+
+# What comes back
+
+
+MANIFEST = {"rows": {"photo": 3, "album": 1}, "migrations": ["album.0001_initial"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ({"photo": 2, "album": 1}, "photo: 3 in the backup, 2 restored"),
+        ({"photo": 3}, "album: 1 in the backup, no table restored"),
+        ({"photo": 3, "album": 1, "x": 0}, "x: no table in the backup, 0 restored"),
+    ],
+)
+def test_one_row_is_a_failure(rows: dict[str, int], told: str) -> None:
+    with pytest.raises(DeployError, match=told):
+        compared(MANIFEST, {**MANIFEST, "rows": rows})
+
+
+def test_migrations_are_compared() -> None:
+    compared(MANIFEST, MANIFEST)
+    with pytest.raises(DeployError, match="migrations"):
+        compared(MANIFEST, {**MANIFEST, "migrations": []})
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+    found = App(
+        {
+            "name": "blog",
+            "user": "blog",
+            "home": str(tmp_path / "blog"),
+            "sqlite": "",
+            "database": "blog",
+            "scratch": "",
+        }
+    )
+    monkeypatch.setattr(found.layout, "ids", lambda: (os.getuid(), os.getgid()))
+    monkeypatch.setattr(found.layout, "web_gid", lambda: 33)
+    return found
+
+
+def fetched(app: App, tmp_path: Path, **files: str) -> Fetched:
+    """As it is after restic has restored it."""
+    found = Fetched.__new__(Fetched)
+    found.folder, found.source = str(tmp_path / "fetched"), "blog"
+    found.manifest = {"home": "/srv/blog", "ids": {"uid": 1001, "gid": 1001, "web_gid": 33}}
+    media = Path(found.part("shared")) / "media"
+    media.mkdir(parents=True)
+    for name, text in files.items():
+        (media / name).write_text(text)
+    return found
+
+
+def test_only_what_was_the_apps_is_given_to_it(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = fetched(app, tmp_path, photo="x", shadow="root:secret")
+    media = Path(back.part("shared")) / "media"
+    (media / "link").symlink_to("/etc/shadow")
+    (media / "shadow").chmod(0o644)
+    (media / "photo").chmod(0o640)
+    owners: dict[str, tuple[int, int]] = {}
+    real = os.lstat
+
+    class Entry:
+        """What was the app's has its old number; the stolen file is root's."""
+
+        def __init__(self, path: str) -> None:
+            self.st_mode = real(path).st_mode
+            stolen = path.endswith("shadow")
+            self.st_uid, self.st_gid = (0, 42) if stolen else (1001, 33 if path.endswith("media") else 1001)
+
+    monkeypatch.setattr(os, "lstat", Entry)
+
+    def chown(path: str, uid: int, gid: int, follow_symlinks: bool = True) -> None:
+        assert not follow_symlinks
+        owners[os.path.basename(path)] = (uid, gid)
+
+    monkeypatch.setattr(os, "chown", chown)
+    back.hand_over(app)
+    monkeypatch.undo()
+    mine = (os.getuid(), os.getgid())
+    assert owners.pop("shared") == mine  # the folder itself: of home it is the one that is moved
+    assert owners == {"media": (mine[0], 33), "photo": mine, "link": mine, "shadow": (0, 0)}
+    assert (media / "shadow").stat().st_mode & 0o7777 == 0o700
+    assert (media / "photo").stat().st_mode & 0o7777 == 0o640
+
+
+def test_a_missing_file_and_one_too_many_are_noticed(app: App, tmp_path: Path) -> None:
+    back = fetched(app, tmp_path, photo="xyz")
+    path = "/srv/blog/shared/media/photo"
+    back.manifest["dump"] = {"file": "d", "sha256": ""}
+    for wanted in ({path: 2}, {path: 3, "/srv/blog/shared/media/other": 1}, {}):
+        back.wanted = wanted
+        with pytest.raises(DeployError, match="not what was stored"):
+            back.verify()
+
+
+def test_folders_change_places_and_back(app: App, tmp_path: Path) -> None:
+    shared = Path(app.home) / "shared"
+    (shared / "media").mkdir(parents=True)
+    (shared / "media/new").write_text("new")
+    back = fetched(app, tmp_path, old="old")
+    (Path(back.part("shared")) / "extra").mkdir()
+    work = Restore(
+        app, Store({"repository": "/x", "host": "", "keep": {}, "bandwidth": 0}), "blog", "1", False
+    )
+    Path(work.folder).mkdir()
+    work.exchange(back)
+    assert [path.name for path in (shared / "media").iterdir()] == ["old"]
+    assert (shared / "extra").is_dir()
+    work.back(DeployError("the database is not what it was"))
+    assert [path.name for path in (shared / "media").iterdir()] == ["new"]
+    assert not (shared / "extra").exists()
+
+
+# What status is told
+
+NOW = backup_state.seconds_of("2026-01-10T12:00:00Z")
+WANTED = {"backup": 30, "drill": 200, "since": int(NOW) - 90 * 3600}
+
+
+def entry(hours: float, ok: bool = True) -> dict[str, Any]:
+    return {
+        "time": backup_state.stamp(NOW - hours * 3600),
+        "ok": ok,
+        "message": "" if ok else "it\nbroke",
+        "seconds": 1,
+    }
+
+
+def both(backup: dict[str, Any] | None, drill: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        kind: {"last": found, "good": found if found["ok"] else None}
+        for kind, found in (("backup", backup), ("drill", drill))
+        if found
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "problems"),
+    [
+        (both(entry(2), entry(48)), []),
+        (both(entry(31), entry(48)), ["the last good backup was 1.3 days ago; 30 h at most are wanted"]),
+        (
+            both(entry(2), entry(240)),
+            ["the last good restore drill was 10.0 days ago; 200 h at most are wanted"],
+        ),
+        (both(entry(2), None), []),  # the first is not due yet
+        ({}, ["the last good backup was never; 30 h at most are wanted"]),
+        (both(entry(2, ok=False), entry(2)), ["the last backup failed (2026-01-10T10:00:00Z): it"]),
+    ],
+)
+def test_what_is_late(state: dict[str, Any], problems: list[str]) -> None:
+    assert backup_state.judged(state, WANTED, NOW)["problems"] == problems
+
+
+def test_the_last_good_one_outlives_a_bad_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup_state, "STATE", str(tmp_path))
+    backup_state.write("blog", "backup", {"ok": True, "message": "", "seconds": 1})
+    backup_state.write("blog", "backup", {"ok": False, "message": "no", "seconds": 1})
+    found = backup_state.read("blog")["backup"]
+    assert found["good"]["ok"]
+    assert not found["last"]["ok"]
+    assert (tmp_path / "blog.json").stat().st_mode & 0o777 == 0o600
+
+
+# The continuous archive
+
+ARCHIVE: dict[str, Any] = {
+    "repository": "/var/backups/postgres",
+    "password": CANARY * 2,
+    "ssh_key": "",
+    "known_hosts": "",
+    "credentials": {},
+    "timeout": 60,
+    "keep": 2,
+    "full_schedule": "weekly",
+    "incremental_schedule": "daily",
+    "drill_schedule": "weekly",
+    "queue_gb": 8,
+}
+
+
+def told_of(**change: Any) -> dict[str, Any]:
+    found: dict[str, Any] = settings_of({**ARCHIVE, **change})["settings"]
+    return found
+
+
+def test_the_places_of_an_archive() -> None:
+    assert told_of()["repo1-path"] == "/var/backups/postgres"
+    keys = {"ssh_key": "k", "known_hosts": "h"}
+    sftp = told_of(repository="sftp:me@vault.example:2222:/b/pg", **keys)
+    assert (sftp["repo1-sftp-host"], sftp["repo1-sftp-host-port"], sftp["repo1-path"]) == (
+        "vault.example",
+        2222,
+        "/b/pg",
+    )
+    assert sftp["repo1-sftp-host-key-check-type"] == "strict"
+    credentials = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+    s3 = told_of(repository="s3:https://s3.example:9000/bucket/pg/x", credentials=credentials)
+    assert (s3["repo1-s3-bucket"], s3["repo1-path"], s3["repo1-s3-endpoint"]) == (
+        "bucket",
+        "/pg/x",
+        "s3.example",
+    )
+    assert s3["repo1-storage-port"] == 9000
+    for found in (told_of(), sftp, s3):
+        assert found["repo1-cipher-type"] == "aes-256-cbc"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"repository": "/var/lib/postgresql"}, "pgbackrest_repository"),
+        ({"repository": "sftp:me@vault:b", "ssh_key": "k", "known_hosts": "h"}, "pgbackrest_repository"),
+        ({"repository": "sftp:me@vault:/b"}, "pgbackrest_ssh_key"),
+        ({"repository": "s3:https://s3.example/b"}, "pgbackrest_credentials"),
+        ({"password": "short"}, "pgbackrest_password"),
+        ({"password": "with a space and more of it"}, "pgbackrest_password"),
+        ({"timeout": 0}, "pgbackrest_archive_timeout"),
+        ({"keep": 0}, "pgbackrest_keep"),
+    ],
+)
+def test_inputs_of_the_archive_that_are_refused(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(BackupError, match=field):
+        archive_files({**ARCHIVE, **change}, "17", "main")
+
+
+def test_the_files_of_an_archive() -> None:
+    assert archive_files({**ARCHIVE, "repository": ""}, "17", "main") == []
+    files = {entry["path"]: entry for entry in archive_files(ARCHIVE, "17", "main")}
+    assert files["/etc/pgbackrest/pgbackrest.conf"]["secret"]
+    assert files["/etc/postgresql/17/main/conf.d/homeport-archive.conf"]["on_change"] == "restart"
+    # neither role takes away what the other needs
+    others = {
+        entry["path"] for entry in backup_files(VALUES, [BLOG], "web1") if entry.get("state") != "directory"
+    }
+    assert not others & set(files)
+    for entry in files.values():
+        if "src" in entry:
+            assert (ROOT / "roles/pgbackrest/files" / entry["src"]).is_file(), entry
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-31T14:30", "2026-01-31 14:30:00+00"),
+        ("2026-01-31 14:30:05Z", "2026-01-31 14:30:05+00"),
+        ("2026-01-31T14:30:05.25", "2026-01-31 14:30:05.25+00"),
+    ],
+)
+def test_a_moment(text: str, expected: str) -> None:
+    assert moment(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-01-31", "2026-02-31T14:30", "2026-01-31T14:30:00+02", "' or 1"]
+)
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(DeployError, match="point"):
+        moment(text)
