@@ -139,7 +139,8 @@ vertical-align:-.125rem}
 .arrow{width:2px;height:1.5rem;background:var(--muted);margin:.25rem 0 .5rem;position:relative;flex:none}
 .arrow::after{content:"";position:absolute;left:-4px;bottom:-2px;border:5px solid transparent;border-bottom:0;
 border-top:7px solid var(--muted)}
-.arrow span{position:absolute;left:.875rem;top:0;white-space:nowrap;font-size:.8125rem;color:var(--muted)}
+.arrow span{position:absolute;left:.875rem;top:0;width:max-content;max-width:calc(50vw - 3.5rem);
+line-height:1.2;font-size:.8125rem;color:var(--muted)}
 .squares{display:inline-flex;flex-wrap:wrap;gap:3px;vertical-align:-1px;align-items:center;font-size:.75rem}
 .squares i{width:.75rem;height:.75rem;border-radius:3px;border:2px solid var(--ok-line)}
 .squares .up{background:var(--ok-line)}

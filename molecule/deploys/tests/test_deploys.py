@@ -16,7 +16,7 @@ MIGRATION = """from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("album", "0001_initial")]
+    dependencies = [("album", "0002_digestrun")]
     operations = [{operations}]
 """
 UNSAFE = (
@@ -33,7 +33,7 @@ COLUMN = 'migrations.AddField("photo", "extra", models.IntegerField(null=True))'
 
 
 def add_migration(operator: Operator, operations: str) -> None:
-    path = operator.source / "album/migrations/0002_next.py"
+    path = operator.source / "album/migrations/0003_next.py"
     path.write_text(MIGRATION.format(operations=operations))
 
 
@@ -124,7 +124,7 @@ def test_unsafe_migrations_are_held_and_can_be_gone_back_from(
     add_migration(operator, UNSAFE)
     plan = operator.run("deploy", "--check", "--diff")
     assert plan.status == 0, plan.output
-    for text in ("+ album.0002_next", "held until allowed: NOT NULL", "held until allowed: DROPPING columns"):
+    for text in ("+ album.0003_next", "held until allowed: NOT NULL", "held until allowed: DROPPING columns"):
         assert text in plan.output, plan.output
     held = operator.run("deploy")
     assert held.status != 0
@@ -135,13 +135,13 @@ def test_unsafe_migrations_are_held_and_can_be_gone_back_from(
     allowed = operator.run("deploy", "-e", "allow_unsafe_migrations=true")
     assert allowed.status == 0, allowed.output
     newer = album.health()["release"]
-    assert last_record(host)["migrations"] == ["album.0002_next"]
+    assert last_record(host)["migrations"] == ["album.0003_next"]
     assert host.check_output("stat -c %a:%U /srv/memories/dumps").strip() == "700:root"
     sql(host, "update album_album set title = 'Written since'")
     # back without the database: the migration is named
     warned = operator.run("rollback", "-e", "app=memories")
     assert warned.status == 0, warned.output
-    assert "album.0002_next" in warned.output, warned.output
+    assert "album.0003_next" in warned.output, warned.output
     assert "restore=true" in warned.output
     assert operator.run("rollback", "-e", "app=memories").status == 0
     assert album.health()["release"] == newer
@@ -184,7 +184,7 @@ def test_a_migration_that_waits_for_a_lock_gives_up(album: Album, operator: Oper
         backends = "from pg_stat_activity where query like '%pg_sleep(120)%' and pid <> pg_backend_pid()"
         sql(host, f"select pg_terminate_backend(pid) {backends}")
     assert done.status != 0
-    for text in ("it waited 1 s for a lock, 3 times", "The database did not move", "album.0002_next"):
+    for text in ("it waited 1 s for a lock, 3 times", "The database did not move", "album.0003_next"):
         assert text in done.output, done.output
     assert lost(running) == 0, running.summary()
     assert album.health()["release"] == before
@@ -195,8 +195,8 @@ def test_a_migration_that_waits_for_a_lock_gives_up(album: Album, operator: Oper
 def test_a_statement_that_takes_too_long_is_ended(album: Album, operator: Operator, host: Any) -> None:
     before = album.health()["release"]
     add_migration(operator, COLUMN)
-    (operator.source / "album/migrations/0003_slow.py").write_text(
-        MIGRATION.replace("0001_initial", "0002_next").format(
+    (operator.source / "album/migrations/0004_slow.py").write_text(
+        MIGRATION.replace("0002_digestrun", "0003_next").format(
             operations='migrations.RunPython(lambda apps, editor: editor.execute("select pg_sleep(60)"))'
         )
     )
@@ -204,12 +204,12 @@ def test_a_statement_that_takes_too_long_is_ended(album: Album, operator: Operat
     done = operator.run("deploy", changes={"migrate": {"statement_timeout": 1}})
     assert time.monotonic() - started < 60
     assert done.status != 0
-    for text in ("took over 1 s", "The database moved: album.0002_next applied, album.0003_slow not"):
+    for text in ("took over 1 s", "The database moved: album.0003_next applied, album.0004_slow not"):
         assert text in done.output, done.output
     assert album.health()["release"] == before
     # nobody but this test knows of a table that has moved without its code
     sql(host, "alter table album_photo drop column extra")
-    sql(host, "delete from django_migrations where name = '0002_next'")
+    sql(host, "delete from django_migrations where name = '0003_next'")
 
 
 def test_a_plan_shows_what_would_change_and_changes_nothing(

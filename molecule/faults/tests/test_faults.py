@@ -87,7 +87,7 @@ BROKEN: dict[str, tuple[Callable[[Operator], object], dict[str, Any], list[str]]
     "a migration that fails": (
         lambda operator: (operator.source / "album/migrations/9999_broken.py").write_text(
             "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
-            "    dependencies = [('album', '0001_initial')]\n"
+            "    dependencies = [('album', '0002_digestrun')]\n"
             "    operations = [migrations.RunSQL('select no_such_column')]\n"
         ),
         {},
