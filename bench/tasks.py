@@ -29,10 +29,11 @@ from bench.measure import HOSTS, ROOT, Server, call, median, write_figures
 from tests.acceptance.album import Album
 from tests.acceptance.tasks import state, upload
 
+# The unit of each broker, and where its port is found.
 UNITS = {
-    "redis": "redis-server@memories-broker",
-    "valkey": "valkey-server@celery-valkey-broker",
-    "rabbitmq": "rabbitmq-server",
+    "redis": ("redis-server@memories-broker", ". /srv/memories/config/env; echo $REDIS_PORT"),
+    "valkey": ("valkey-server@celery-valkey-broker", ". /srv/celery-valkey/config/env; echo $REDIS_PORT"),
+    "rabbitmq": ("rabbitmq-server", "echo 5672"),
 }
 
 
@@ -76,21 +77,19 @@ def thumbnails(album: Album, image: bytes, tries: int) -> list[float]:
     return found
 
 
-def back(server: Server, unit: str) -> float:
-    """Seconds from kill -9 of a service until it takes connections again."""
+def back(server: Server, unit: str, port: str) -> float:
+    """Seconds from kill -9 of a broker until it answers again."""
     script = f"""
 import os, signal, socket, subprocess, time
 def show(name):
     return subprocess.check_output(["systemctl", "show", "--value", "--property=" + name, "{unit}"], text=True).strip()
 pid = int(show("MainPID"))
-ports = subprocess.check_output(["ss", "-Hltnp"], text=True).splitlines()
-port = min(int(line.split()[3].rpartition(":")[2]) for line in ports if f"pid={{pid}}," in line and "127.0.0.1" in line)
 os.kill(pid, signal.SIGKILL)
 started = time.monotonic()
 time.sleep(0.05)
 while True:
     try:
-        stream = socket.create_connection(("127.0.0.1", port), 1)
+        stream = socket.create_connection(("127.0.0.1", {port}), 1)
         stream.sendall(b"AMQP\\0\\0\\x09\\x01" if "rabbit" in "{unit}" else b"PING\\r\\n")
         if stream.recv(1):
             break
@@ -117,7 +116,10 @@ def measure(image: str, tries: int) -> dict[str, Any]:
                 times = thumbnails(album, picture, tries)
                 result["queues"][name] = {"median": round(median(times), 2), "slowest": round(max(times), 2)}
                 print(json.dumps({name: result["queues"][name]}), flush=True)
-            result["back"] = {name: max(back(server, unit) for _ in range(3)) for name, unit in UNITS.items()}
+            result["back"] = {
+                name: max(back(server, unit, server.out(port).strip()) for _ in range(3))
+                for name, (unit, port) in UNITS.items()
+            }
             result["load"] = round(os.getloadavg()[0], 1)
             return result
         finally:

@@ -229,49 +229,40 @@ DATABASE = Object(
 )
 
 
-CACHE = Object(
-    {
-        "engine": Choice(
-            ["redis", "valkey", "memcached", "none"], doc="what keeps it (default: what the setup has)"
-        ),
-        "url": Str(
-            "address of a cache that exists already; with a password it goes to the vault's cache_url"
-        ),
-        "memory": Int(
-            "MiB after which it drops what was used least recently", low=8, high=1 << 20, default=64
-        ),
-        "port": Int(
-            "TCP port of a Redis or Valkey (default: made from the app's name)", low=1024, high=65535
-        ),
-    },
-    short="engine",
-    doc="the app's cache, which no other app can reach",
-    rule=_engine_or_url,
-    default={},
-)
+def _service(name: str, engine: Choice, memory: Int, doc: str) -> Object:
+    return Object(
+        {
+            "engine": engine,
+            "url": Str(
+                f"address of a {name} that exists already; with a password it goes to the vault's {name}_url"
+            ),
+            "memory": memory,
+            "port": Int(
+                "TCP port of a Redis or Valkey (default: made from the app's name)", low=1024, high=65535
+            ),
+        },
+        short="engine",
+        doc=doc,
+        rule=_engine_or_url,
+        default={},
+    )
 
-BROKER = Object(
-    {
-        "engine": Choice(
-            ["redis", "valkey", "rabbitmq", "database", "none"],
-            doc="what hands out the tasks (default: what the app's processes and the setup have)",
-        ),
-        "url": Str(
-            "address of a broker that exists already; with a password it goes to the vault's broker_url"
-        ),
-        "memory": Int(
-            "MiB after which Redis or Valkey takes no more tasks", low=8, high=1 << 20, default=128
-        ),
-        "port": Int(
-            "TCP port of a Redis or Valkey (default: made from the app's name)", low=1024, high=65535
-        ),
-    },
-    short="engine",
-    doc="the broker of the app's task queues, which no other app can reach",
-    rule=_engine_or_url,
-    default={},
-)
 
+CACHE = _service(
+    "cache",
+    Choice(["redis", "valkey", "memcached", "none"], doc="what keeps it (default: what the setup has)"),
+    Int("MiB after which it drops what was used least recently", low=8, high=1 << 20, default=64),
+    "the app's cache, which no other app can reach",
+)
+BROKER = _service(
+    "broker",
+    Choice(
+        ["redis", "valkey", "rabbitmq", "database", "none"],
+        doc="what hands out the tasks (default: what the app's processes and the setup have)",
+    ),
+    Int("MiB after which Redis or Valkey takes no more tasks", low=8, high=1 << 20, default=128),
+    "the broker of the app's task queues, which no other app can reach",
+)
 
 STATIC = Object(
     {
