@@ -173,3 +173,14 @@ def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
     assert unknown.status != 0
     assert "process is one of web, digest, nginx" in unknown.output
     assert "one of memories" in operator.run("logs", "-e", "app=memorys").output
+
+
+def test_what_serves_visitors_is_shut_in(host: Any) -> None:
+    table = host.check_output("systemd-analyze security --no-pager")
+    exposure = {line.split()[0]: float(line.split()[1]) for line in table.splitlines()[1:] if line.split()}
+    cluster = next(unit for unit in exposure if unit.startswith("postgresql@"))
+    assert max(exposure[unit] for unit in ("nginx.service", "supervisor.service", cluster)) <= 3.0
+    gunicorn = host.check_output("pgrep --oldest --uid memories")
+    status = host.check_output("cat /proc/%s/status", gunicorn)
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
