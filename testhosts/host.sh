@@ -6,7 +6,7 @@
 #   testhosts/host.sh down --purpose WHAT   remove all with this purpose
 #   testhosts/host.sh ip NAME               print its address
 #   testhosts/host.sh vars NAME [USER]      print its Ansible connection variables, as YAML
-#   testhosts/host.sh ssh NAME [COMMAND]    log in as root
+#   testhosts/host.sh ssh NAME [COMMAND]    log in as admin, who may use sudo
 #   testhosts/host.sh list                  the hosts there are
 #
 # Logins: root, and admin with sudo as on a cloud server; the key is .cache/ssh/id_ed25519.
@@ -126,7 +126,7 @@ case $command in
         name=$1
         shift
         exec ssh -i "$key" -o IdentitiesOnly=yes -o "UserKnownHostsFile=$CACHE/ssh/known_hosts.$name" \
-            "root@$(ip_of "$name")" "$@"
+            "admin@$(ip_of "$name")" "$@"
         ;;
     list)
         docker ps --all --filter label=homeport=1 \

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.homeport.django.plugins.module_utils import exposure, wiring
+from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
     unavailable as unavailable_services,
 )
@@ -91,9 +91,6 @@ class FilterModule:
             "failed_apps": failed_apps,
             "unavailable": unavailable,
             "memory_budget": memory_budget,
-            "exposure": exposure.exposure,
-            "firewall_rules": exposure.firewall_rules,
-            "firewall_problems": exposure.firewall_problems,
             "notifications": wiring.notifications,
             "local_apps": wiring.local_apps,
             "release_specs": wiring.release_specs,

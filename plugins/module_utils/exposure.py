@@ -18,11 +18,11 @@ ANY = ["any"]
 def exposure(apps: Mapping[str, Mapping[str, Any]], host: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The open TCP ports of a host: C(port), C(sources) (addresses, or V(any)) and the C(service) behind it.
 
-    host: C(ssh_port), C(serves) (which of apps, database, cache, broker it is in the inventory), and the addresses of
+    host: C(ssh_ports), C(serves) (which of apps, database, cache, broker it is in the inventory), and the addresses of
     the app servers that are other hosts (C(peers)).
     """
     serves, peers = set(host["serves"]), sorted(set(host["peers"]))
-    found = [_port(int(host["ssh_port"]), ANY, "ssh")]
+    found = [_port(int(port), ANY, "ssh") for port in host["ssh_ports"]]
     if "apps" in serves:
         if any(app["proxied"] for app in apps.values()):
             found += [_port(port, ANY, "nginx") for port in (80, 443)]

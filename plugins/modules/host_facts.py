@@ -29,6 +29,12 @@ ansible_facts:
       description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
         (the setup playbook that was run, or an empty string),
         C(sets) (the sets of M(homeport.django.service_config) that were put on the host),
+        C(login) (the user who logged in, before becoming root), C(ssh_ports) (where sshd listens),
+        C(trials) (settings of the host that are in force for a moment only, because nobody has proven yet that one
+        still gets in with them),
+        C(container) (whether the kernel, with its clock and its swap, is somebody else's),
+        C(time_daemon) (the systemd unit that keeps the clock right, or an empty string),
+        C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (the sites that have one from the role P(homeport.django.certificates#role)),
         C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx), C(postgres), C(redis) and
         C(valkey) (each the version that is installed, or an empty string), C(nginx_brotli) (whether nginx can
@@ -39,10 +45,15 @@ ansible_facts:
 import glob
 import json
 import os
+import pwd
 import re
 import shutil
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+SWAP_FILE = "/var/lib/homeport/swapfile"
+TIME_DAEMONS = ("chrony.service", "ntpsec.service", "openntpd.service", "systemd-timesyncd.service")
 
 
 def os_release() -> dict[str, str]:
@@ -89,6 +100,52 @@ def certificate_sites() -> list[str]:
         return []
 
 
+def login_user() -> str:
+    """Who logged in, before becoming root."""
+    return os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER") or pwd.getpwuid(os.getuid()).pw_name
+
+
+def ssh_ports(module: AnsibleModule) -> list[int]:
+    """Where sshd listens, which behind a port that is forwarded is not where Ansible connects to."""
+    if not os.path.exists("/usr/sbin/sshd"):
+        return []
+    _code, out, _err = module.run_command(["/usr/sbin/sshd", "-T"])
+    return sorted({int(port) for port in re.findall(r"^port (\d+)$", out, re.MULTILINE)})
+
+
+def trials() -> list[str]:
+    found = glob.glob("/var/lib/homeport/trials/*/pending")
+    return sorted(os.path.basename(os.path.dirname(path)) for path in found)
+
+
+def is_container(module: AnsibleModule) -> bool:
+    code, _out, _err = module.run_command(["systemd-detect-virt", "--quiet", "--container"])
+    return bool(code == 0)
+
+
+def time_daemon() -> str:
+    """Distributions let only one of them be installed at a time."""
+    return next((unit for unit in TIME_DAEMONS if os.path.exists(f"/usr/lib/systemd/system/{unit}")), "")
+
+
+def filesystem_of(path: str) -> str:
+    """Kind of the file system that a path is on."""
+    with open("/proc/mounts", encoding="utf-8") as stream:
+        mounts = [line.split()[1:3] for line in stream]
+    fitting = [(len(where), kind) for where, kind in mounts if f"{path}/".startswith(f"{where.rstrip('/')}/")]
+    return max(fitting, key=lambda found: found[0])[1] if fitting else ""
+
+
+def swap() -> dict[str, Any]:
+    with open("/proc/swaps", encoding="utf-8") as stream:
+        rows = [line.split() for line in stream][1:]
+    size = {row[0]: int(row[2]) >> 10 for row in rows}
+    # whole MiB: the kernel leaves out the first page
+    own = os.path.getsize(SWAP_FILE) >> 20 if os.path.exists(SWAP_FILE) else 0
+    other = sum(found for path, found in size.items() if path != SWAP_FILE)
+    return {"own_mb": own, "other_mb": other, "filesystem": filesystem_of("/var/lib")}
+
+
 def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -> str:
     """What a program says of its version, or an empty string where it is not installed."""
     path = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin")
@@ -122,6 +179,12 @@ def main() -> None:
         "systemd": os.path.isdir("/run/systemd/system"),
         "setup": recorded_setup(),
         "sets": recorded_sets(),
+        "login": login_user(),
+        "ssh_ports": ssh_ports(module),
+        "trials": trials(),
+        "container": is_container(module),
+        "time_daemon": time_daemon(),
+        "swap": swap(),
         "certificates": certificate_sites(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": memory_mb(),

@@ -116,7 +116,7 @@ def main() -> None:
     if not missing or module.check_mode:
         module.exit_json(changed=bool(missing), missing=missing)
 
-    environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a", "LC_ALL": "C"}
+    environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
     apt = ["apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={module.params['lock_timeout']}"]
 
     def call(*words: str) -> tuple[int, str, str]:

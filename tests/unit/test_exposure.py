@@ -24,13 +24,13 @@ def open_ports(
 ) -> dict[int, list[str]]:
     host = {"cores": 2, "memory_mb": 1024}
     apps = resolve({"blog": app(**fields)}, {}, SECRET, setup, host)
-    found = exposure(apps, {"ssh_port": 22, "serves": serves, "peers": peers or []})
+    found = exposure(apps, {"ssh_ports": [22], "serves": serves, "peers": peers or []})
     return {entry["port"]: entry["sources"] for entry in found}
 
 
 def test_one_server_serves_ssh_and_the_web() -> None:
-    fields = {"database": "postgres", "cache": "redis", "broker": "rabbitmq"}
-    assert open_ports(EVERYTHING, **fields) == {22: ["any"], 80: ["any"], 443: ["any"]}
+    found = open_ports(EVERYTHING, database="postgres", cache="redis", broker="rabbitmq")
+    assert found == {22: ["any"], 80: ["any"], 443: ["any"]}
 
 
 def test_the_port_of_an_app_without_nginx() -> None:
