@@ -9,6 +9,7 @@ nothing to judge there.
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def stray(seen: Seen) -> dict[tuple[str, int], str]:
         client = key[0] == "udp" and (key[1] >= EPHEMERAL or key[1] in DHCP)
         if key not in wanted and not client and not local(entry["address"]):
             address = f"[{entry['address']}]" if ":" in entry["address"] else entry["address"]
-            found.setdefault(key, []).append(f"{address}:{key[1]} ({entry['program'] or 'the kernel'})")
+            found.setdefault(key, []).append(f"{address}:{key[1]} ({entry['program'] or entry['user']})")
     return {key: ", ".join(dict.fromkeys(places)) for key, places in found.items()}
 
 
@@ -499,7 +500,7 @@ def deploy(seen: Seen) -> Checked:
     found = seen.own("deploy")
     if not found:
         return None
-    do = f"-e app={seen.app} -e command='check --deploy' with manage.yml shows them; change the project's settings"
+    do = f"manage.yml -e app={seen.app} -e command='check --deploy' shows them; change the project's settings"
     if found["failed"]:
         return "", [wrong(f"check --deploy {found['failed']}", do.replace("shows them", "shows why"))]
     leave = LEFT_TO_NGINX | (set() if seen.site.get("tls") else WITHOUT_HTTPS)
@@ -625,7 +626,7 @@ def https(seen: Seen) -> Checked:
     if not found:
         return "", [
             warning(
-                f"port {site['port']} does not answer: who types the bare name finds nothing, and an authority no proof",
+                f"port {site['port']} does not answer: who types the bare name finds nothing, an authority no proof",
                 "open port 80 to the world",
             )
         ]
@@ -688,27 +689,14 @@ def headers(seen: Seen) -> Checked:
 
 def transport(site: Mapping[str, Any], have: Mapping[str, str]) -> list[Problem]:
     """Browsers are told to stay with HTTPS."""
-    if (
-        not site["tls"]
-        or site["kind"] == "selfsigned"
-        or "max-age=0" in (text := have.get("strict-transport-security", ""))
-    ):
+    told = re.search(r'max-age="?[1-9]', have.get("strict-transport-security", ""))
+    if told or not site["tls"] or site["kind"] == "selfsigned":
         return []
-    if not text and site["hsts"]:
-        return [
-            wrong(
-                "Strict-Transport-Security is missing",
-                f"{AGAIN}; look for add_header in proxy.extra, which replaces those of the site",
-            )
-        ]
-    if not text:
-        return [
-            warning(
-                "browsers are not told to stay with HTTPS",
-                "set tls.hsts of the app (or the site) in group_vars",
-            )
-        ]
-    return []
+    if site["hsts"]:
+        do = f"{AGAIN}; look for add_header in proxy.extra, which replaces those of the site"
+        return [wrong("Strict-Transport-Security is missing", do)]
+    do = "set tls.hsts of the app (or the site) in group_vars"
+    return [warning("browsers are not told to stay with HTTPS", do)]
 
 
 def hidden(seen: Seen) -> Checked:

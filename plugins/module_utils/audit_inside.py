@@ -39,7 +39,8 @@ FIREWALL = "/etc/homeport/firewall.nft"
 TIMERS = ("apt-daily-upgrade.timer", "homeport-backup.timer")
 CHECK_SECONDS = 90  # that an app's own checks may take
 LISTEN, UNCONNECTED = "0A", "07"  # states in /proc/net
-STORES = {"redis-server": b"PING\r\n", "valkey-server": b"PING\r\n", "memcached": b"version\r\n"}
+# By the accounts that packages make for them.
+STORES = {"redis": b"PING\r\n", "valkey": b"PING\r\n", "memcache": b"version\r\n"}
 Entry = dict[str, str]
 
 
@@ -102,21 +103,36 @@ def looked(part: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
 
 
 def sockets(proc: str = "/proc") -> list[dict[str, Any]]:
-    """What listens, and the program behind it: C(protocol), C(address), C(port), C(program)."""
-    found = []
+    """What listens, and who is behind it: C(protocol), C(address), C(port), C(user), C(program)."""
+    found = {}
     for name in ("tcp", "tcp6", "udp", "udp6"):
         protocol, state = name[:3], LISTEN if name.startswith("tcp") else UNCONNECTED
         for line in read_all(f"{proc}/net/{name}").splitlines()[1:]:
             fields = line.split()
             if len(fields) > 9 and fields[3] == state:
                 address, port = endpoint(fields[1])
-                found.append((protocol, address, port, fields[9]))
-    programs = holders({inode for *_rest, inode in found}, proc)
-    rows = {(protocol, address, port): programs.get(inode, "") for protocol, address, port, inode in found}
+                found[protocol, address, port] = (int(fields[7]), fields[9])
+    programs = holders({inode for _uid, inode in found.values()}, proc)
     return [
-        {"protocol": protocol, "address": address, "port": port, "program": program}
-        for (protocol, address, port), program in sorted(rows.items(), key=lambda row: (row[0][2], row[0]))
+        {
+            "protocol": protocol,
+            "address": address,
+            "port": port,
+            "user": user_name(uid),
+            # root in a container does not see what others hold
+            "program": programs.get(inode, ""),
+        }
+        for (protocol, address, port), (uid, inode) in sorted(
+            found.items(), key=lambda row: (row[0][2], row[0])
+        )
     ]
+
+
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def endpoint(text: str) -> tuple[str, int]:
@@ -144,19 +160,14 @@ def holders(inodes: set[str], proc: str) -> dict[str, str]:
 
 def stores(listening: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Caches and brokers that speak TCP, and whether they answer somebody who names no password."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    found: dict[int, dict[str, Any]] = {}
     for entry in listening:
-        greeting = STORES.get(entry["program"])
-        if greeting and entry["protocol"] == "tcp":
-            # one instance listens on several addresses
-            found.setdefault(
-                (entry["program"], entry["port"]),
-                {
-                    "program": entry["program"],
-                    "port": entry["port"],
-                    "open": answers(entry["address"], entry["port"], greeting),
-                },
-            )
+        greeting = STORES.get(entry["user"])
+        # one instance listens on several addresses
+        if greeting and entry["protocol"] == "tcp" and entry["port"] not in found:
+            name = entry["program"] or entry["user"]
+            is_open = answers(entry["address"], entry["port"], greeting)
+            found[entry["port"]] = {"program": name, "port": entry["port"], "open": is_open}
     return list(found.values())
 
 
@@ -273,7 +284,7 @@ def host_files(base: str = "") -> dict[str, Any]:
         for folder in sorted(glob.glob(f"{base}{pattern}")):
             for path in named(folder, LEFT_BEHIND, DEEPEST):
                 entry = too_open(path, 0o004, False)
-                if entry and reachable(path, base):
+                if entry and reachable(path, base) and not encrypted(path):
                     found.append(entry)
     return {"count": len(paths), "open": found}
 
@@ -302,15 +313,11 @@ def too_open(path: str, mask: int, owned: bool) -> Entry | None:
         return None
     if os.path.islink(path) or not (found.st_mode & mask or (owned and found.st_uid != os.geteuid())):
         return None
-    try:
-        owner = pwd.getpwuid(found.st_uid).pw_name
-    except KeyError:
-        owner = str(found.st_uid)
     return {
         "path": path,
         "mode": f"{found.st_mode & 0o7777:04o}",
         "good": f"{found.st_mode & 0o7777 & ~mask:04o}",
-        "owner": owner,
+        "owner": user_name(found.st_uid),
     }
 
 
@@ -326,6 +333,18 @@ def named(folder: str, pattern: str, depth: int) -> list[str]:
         if seen > MOST:
             break
     return found
+
+
+def encrypted(path: str) -> bool:
+    """Whether a file is what ansible-vault has made: of no use to whoever reads it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return os.read(descriptor, 14) == b"$ANSIBLE_VAULT"
+    finally:
+        os.close(descriptor)
 
 
 def reachable(path: str, base: str = "") -> bool:

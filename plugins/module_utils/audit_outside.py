@@ -33,12 +33,12 @@ DOORS = (
 )  # fmt: skip
 # What must never be served, and what its beginning looks like. A page for every address is none of them.
 HIDDEN = {
-    "/.git/HEAD": rb"ref: refs/|[0-9a-f]{40}\s*$",
-    "/.git/config": rb"\s*\[core\]",
-    "/.env": rb"(?m)^\s*(export\s+)?\w+=",
-    "/manage.py": rb"#!|import |from |\"\"\"",
-    "/db.sqlite3": rb"SQLite format 3",
-    "/static../manage.py": rb"#!|import |from |\"\"\"",
+    "/.git/HEAD": rb"\A(ref: refs/|[0-9a-f]{40}\s*\Z)",
+    "/.git/config": rb"^\[core\]",
+    "/.env": rb"^\s*(export\s+)?\w+=",
+    "/manage.py": rb"\A(#!|import |from |\"\"\")",
+    "/db.sqlite3": rb"\ASQLite format 3",
+    "/static../manage.py": rb"\A(#!|import |from |\"\"\")",
 }
 NOBODY = "nobody.invalid"  # a name that no host has
 
@@ -198,7 +198,11 @@ def hidden(address: str, port: int, name: str, wrapped: ssl.SSLContext | None) -
     found = []
     for path, pattern in HIDDEN.items():
         status, headers, start = fetch(address, port, name, path, wrapped)
-        if status == 200 and "html" not in dict(headers).get("content-type", "") and re.match(pattern, start):
+        if (
+            status == 200
+            and "html" not in dict(headers).get("content-type", "")
+            and re.search(pattern, start, re.MULTILINE)
+        ):
             found.append(path)
     return found
 

@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_checks impor
     Check,
     Problem,
     Seen,
+    listed,
     wrong,
 )
 from ansible_collections.homeport.django.plugins.module_utils.status_report import iso
@@ -158,11 +159,15 @@ def lines(document: Document) -> list[Line]:
     found += table(["HOST", "APP", "CHECK", "RESULT", "NOTES"], body)
     if document["problems"]:
         found += [("ok", ""), ("ok", "WHAT TO DO")]
+    # the same about several apps or hosts is said once
+    same: dict[tuple[str, ...], list[str]] = {}
     for problem in document["problems"]:
-        where = " on ".join(filter(None, [problem["app"], problem["host"]]))
-        text = printable(f"{MARKS[problem['level']]}  {where}, {problem['check']}: {problem['text']}")
-        found += wrapped(problem["level"], f"  {text}", " " * 11)
-        found += wrapped(problem["level"], f"           -> {printable(problem['do'])}", " " * 14)
+        key = tuple(problem[field] for field in ("level", "check", "text", "do"))
+        same.setdefault(key, []).append(" on ".join(filter(None, [problem["app"], problem["host"]])))
+    for (level, check, text, do), places in same.items():
+        first = printable(f"{MARKS[level]:7}  {listed(places)}, {check}: {text}")
+        found += wrapped(level, f"  {first}", " " * 11)
+        found += wrapped(level, f"           -> {printable(do)}", " " * 14)
     return found
 
 
