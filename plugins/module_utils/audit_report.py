@@ -13,16 +13,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.audit_checks import (
-    APP_CHECKS,
     HOST_CHECKS,
     LEVELS,
-    SITE_CHECKS,
     Check,
     Problem,
     Seen,
     listed,
     wrong,
 )
+from ansible_collections.homeport.django.plugins.module_utils.audit_site_checks import APP_CHECKS, SITE_CHECKS
 from ansible_collections.homeport.django.plugins.module_utils.status_report import iso
 from ansible_collections.homeport.django.plugins.module_utils.status_text import (
     WIDTH,

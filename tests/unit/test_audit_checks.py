@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import audit_checks as checks
+from ansible_collections.homeport.django.plugins.module_utils import audit_site_checks as site_checks
 from ansible_collections.homeport.django.plugins.module_utils.audit_checks import (
-    APP_CHECKS,
     HOST_CHECKS,
-    SITE_CHECKS,
     Check,
     allowed,
     ports_of,
 )
+from ansible_collections.homeport.django.plugins.module_utils.audit_site_checks import APP_CHECKS, SITE_CHECKS
 
 from tests.unit.audits import CONTROLLER, DAY, INSIDE, NAME, NOW, cookie, looked, page, seen, served, socket
 
@@ -343,13 +343,13 @@ def test_supervisord() -> None:
 )
 def test_deploy(issues: list[str], failed: str, tls: bool, problems: Problems) -> None:
     found = {"issues": {"CRITICAL": [], "ERROR": [], "WARNING": issues}, "failed": failed}
-    judged(checks.deploy, problems, own={"deploy": found}, site={"tls": tls}, app="blog")
+    judged(site_checks.deploy, problems, own={"deploy": found}, site={"tls": tls}, app="blog")
 
 
 def test_an_error_of_an_apps_check_is_wrong_whatever_it_is() -> None:
     found = {"issues": {"CRITICAL": ["a.C1"], "ERROR": ["b.E1"], "WARNING": []}, "failed": ""}
-    judged(checks.deploy, [("wrong", "a.C1, b.E1")], own={"deploy": found}, app="blog")
-    assert checks.deploy(seen(own={"deploy": None}, app="blog")) is None
+    judged(site_checks.deploy, [("wrong", "a.C1, b.E1")], own={"deploy": found}, app="blog")
+    assert site_checks.deploy(seen(own={"deploy": None}, app="blog")) is None
 
 
 SELF = {"self_signed": True, "untrusted": "self-signed certificate", "code": 18}
@@ -378,7 +378,7 @@ SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
 )
 def test_certificate(changes: Any, kind: str, kept: Any, problems: Problems) -> None:
     judged(
-        checks.certificate,
+        site_checks.certificate,
         problems,
         answers={f"certificate {NAME}": looked(served(**changes))},
         own={"certificate": {**served(), **kept}},
@@ -389,7 +389,7 @@ def test_certificate(changes: Any, kind: str, kept: Any, problems: Problems) -> 
 
 def test_a_name_that_is_served_another_certificate() -> None:
     judged(
-        checks.certificate,
+        site_checks.certificate,
         [("wrong", "for www.blog.example.org")],
         answers={
             f"certificate {NAME}": looked(served(names=[NAME, f"www.{NAME}"])),
@@ -404,7 +404,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     gone = {f"certificate {NAME}": {"found": None, "error": "Connection refused"}}
     kept = {"certificate": {**served(), **SOON}}
     judged(
-        checks.certificate,
+        site_checks.certificate,
         [("wrong", "cannot be reached over TLS: Connection refused"), ("wrong", "over in 5 d")],
         answers=gone,
         own=kept,
@@ -412,9 +412,13 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     )
     # from outside, nothing was looked at
     judged(
-        checks.certificate, [("wrong", "over in 5 d")], outside_changes={"sites": {}}, own=kept, app="blog"
+        site_checks.certificate,
+        [("wrong", "over in 5 d")],
+        outside_changes={"sites": {}},
+        own=kept,
+        app="blog",
     )
-    assert checks.certificate(seen(site={"tls": False}, app="blog")) is None
+    assert site_checks.certificate(seen(site={"tls": False}, app="blog")) is None
 
 
 @pytest.mark.parametrize(
@@ -426,7 +430,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     ],
 )
 def test_tls(answers: Any, problems: Problems) -> None:
-    judged(checks.tls, problems, answers=answers, app="blog")
+    judged(site_checks.tls, problems, answers=answers, app="blog")
 
 
 @pytest.mark.parametrize(
@@ -441,7 +445,7 @@ def test_tls(answers: Any, problems: Problems) -> None:
     ],
 )
 def test_https(answer: Any, site: Any, problems: Problems) -> None:
-    judged(checks.https, problems, answers={"plain": answer}, site=site, app="blog")
+    judged(site_checks.https, problems, answers={"plain": answer}, site=site, app="blog")
 
 
 HSTS = "strict-transport-security"
@@ -470,19 +474,19 @@ HSTS = "strict-transport-security"
     ],
 )
 def test_headers(changes: Any, site: Any, problems: Problems) -> None:
-    judged(checks.headers, problems, answers={"page": looked(page(**changes))}, site=site, app="blog")
+    judged(site_checks.headers, problems, answers={"page": looked(page(**changes))}, site=site, app="blog")
 
 
 def test_a_header_that_is_missing_altogether() -> None:
     bare = page()
     del bare["headers"]["referrer-policy"]
-    judged(checks.headers, [("warning", "Referrer-Policy")], answers={"page": looked(bare)}, app="blog")
+    judged(site_checks.headers, [("warning", "Referrer-Policy")], answers={"page": looked(bare)}, app="blog")
     gone = {"page": {"found": None, "error": "timed out"}}
-    judged(checks.headers, [("wrong", "timed out")], answers=gone, app="blog")
+    judged(site_checks.headers, [("wrong", "timed out")], answers=gone, app="blog")
 
 
 def test_hidden() -> None:
-    judged(checks.hidden, [("wrong", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
+    judged(site_checks.hidden, [("wrong", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
 
 
 @pytest.mark.parametrize(
@@ -497,8 +501,8 @@ def test_hidden() -> None:
 )
 def test_backup(backup: str, found: Any, timer: bool, problems: Problems) -> None:
     parts = {"backups": found, "active": {"homeport-backup.timer": timer}}
-    judged(checks.backup, problems, parts=parts, wanted_changes={"backup": backup}, app="blog")
+    judged(site_checks.backup, problems, parts=parts, wanted_changes={"backup": backup}, app="blog")
 
 
 def test_a_backup_that_another_host_makes() -> None:
-    assert checks.backup(seen(wanted_changes={"backup": "elsewhere"}, app="blog")) is None
+    assert site_checks.backup(seen(wanted_changes={"backup": "elsewhere"}, app="blog")) is None
