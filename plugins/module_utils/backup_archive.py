@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
+from ansible_collections.homeport.django.plugins.module_utils import backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_main import attempted
 from ansible_collections.homeport.django.plugins.module_utils.copies import create, digest
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError, tail
@@ -273,6 +274,22 @@ def drill(archive: Archive) -> dict[str, Any]:
     return {"tables": tables, "rows": rows, "lsn": reached, "seconds": round(time.monotonic() - started, 2)}
 
 
+def back_up(archive: Archive, full: bool) -> bool:
+    """What came of a full backup is written down twice: it is a backup, too."""
+
+    def work() -> dict[str, Any]:
+        started = time.monotonic()
+        kind = "full" if full or not archive.backups() else "incr"
+        archive.back_up(kind)
+        return {"type": kind, "seconds": round(time.monotonic() - started, 2)}
+
+    good = attempted(NAME, "backup", work)
+    last = backup_state.read(NAME)["backup"]["last"]
+    if full or last.get("type") == "full":
+        backup_state.write(NAME, "full", last)
+    return good
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="homeport-archive", description=__doc__)
     parser.add_argument("verb", choices=["prepare", "full", "incremental", "drill"])
@@ -288,14 +305,9 @@ def main(argv: list[str] | None = None) -> int:
                 )
             return 0
 
-        def work() -> dict[str, Any]:
-            started = time.monotonic()
-            archive.back_up("full" if verb == "full" or not archive.backups() else "incr")
-            return {"seconds": round(time.monotonic() - started, 2)}
-
         if verb == "drill":
             return 0 if attempted(NAME, "drill", lambda: drill(archive)) else 1
-        return 0 if attempted(NAME, "backup", work) else 1
+        return 0 if back_up(archive, verb == "full") else 1
     except (DeployError, OSError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -99,7 +99,6 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         "bandwidth": values["bandwidth"],
         "drill_percent": values["drill_percent"],
         "sftp": found.get("sftp"),
-        "max_age": {"backup": values["max_age"], "drill": values["drill_max_age"]},
         "apps": [
             {
                 "sqlite": "",

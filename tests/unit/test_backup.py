@@ -41,8 +41,6 @@ VALUES: dict[str, Any] = {
     "schedule": "daily",
     "drill_schedule": "weekly",
     "drill_percent": 100,
-    "max_age": 30,
-    "drill_max_age": 200,
     "bandwidth": 0,
     "scratch": {},
 }
@@ -356,45 +354,7 @@ def test_folders_change_places_and_back(app: App, tmp_path: Path) -> None:
     assert not (shared / "extra").exists()
 
 
-# What status is told
-
-NOW = backup_state.seconds_of("2026-01-10T12:00:00Z")
-WANTED = {"backup": 30, "drill": 200, "since": int(NOW) - 90 * 3600}
-
-
-def entry(hours: float, ok: bool = True) -> dict[str, Any]:
-    return {
-        "time": backup_state.stamp(NOW - hours * 3600),
-        "ok": ok,
-        "message": "" if ok else "it\nbroke",
-        "seconds": 1,
-    }
-
-
-def both(backup: dict[str, Any] | None, drill: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        kind: {"last": found, "good": found if found["ok"] else None}
-        for kind, found in (("backup", backup), ("drill", drill))
-        if found
-    }
-
-
-@pytest.mark.parametrize(
-    ("state", "problems"),
-    [
-        (both(entry(2), entry(48)), []),
-        (both(entry(31), entry(48)), ["the last good backup was 1.3 days ago; 30 h at most are wanted"]),
-        (
-            both(entry(2), entry(240)),
-            ["the last good restore drill was 10.0 days ago; 200 h at most are wanted"],
-        ),
-        (both(entry(2), None), []),  # the first is not due yet
-        ({}, ["the last good backup was never; 30 h at most are wanted"]),
-        (both(entry(2, ok=False), entry(2)), ["the last backup failed (2026-01-10T10:00:00Z): it"]),
-    ],
-)
-def test_what_is_late(state: dict[str, Any], problems: list[str]) -> None:
-    assert backup_state.judged(state, WANTED, NOW)["problems"] == problems
+# What is known of them
 
 
 def test_the_last_good_one_outlives_a_bad_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
