@@ -15,6 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_config impo
     MODULES,
     SHORTEST,
     BackupError,
+    check_ca,
     target,
 )
 
@@ -34,6 +35,7 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         found = target(str(values["repository"]))
     except BackupError as error:
         raise BackupError(str(error).replace("backup_repository", "pgbackrest_repository")) from None
+    check_ca(values["ca"], found["kind"], "pgbackrest")
     password = str(values["password"])
     if not re.fullmatch(rf"\S{{{SHORTEST},}}", password):
         raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
@@ -97,6 +99,7 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
                 "repo1-s3-region": keys.get("AWS_DEFAULT_REGION", "us-east-1"),
                 "repo1-s3-uri-style": "path",
                 **({"repo1-storage-port": parts.port} if parts.port else {}),
+                **({"repo1-storage-ca-file": "/etc/pgbackrest/ca.pem"} if values["ca"] else {}),
             }
         )
     return {"folder": found.get("folder", ""), "settings": result}
@@ -149,6 +152,9 @@ def archive_files(values: Mapping[str, Any], version: str, cluster: str) -> list
                 **own,
             }
             files.append({**entry, "owner": "postgres"})
+    if values["ca"]:
+        text = f"{values['ca'].strip()}\n"
+        files.append({"path": "/etc/pgbackrest/ca.pem", "content": text, "mode": "0640", **own})
     files += [
         {
             "path": f"{OWN_LIBRARY}/{name}.py",

@@ -37,12 +37,18 @@ VALUES: dict[str, Any] = {
     "ssh_key": "",
     "known_hosts": "",
     "credentials": {},
+    "ca": "",
     "keep": {"daily": 7},
     "schedule": "daily",
     "drill_schedule": "weekly",
     "drill_percent": 100,
     "bandwidth": 0,
     "scratch": {},
+}
+CA = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----\n"
+S3 = {
+    "repository": "s3:https://s3.example:9000/bucket/pg/x",
+    "credentials": {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"},
 }
 BLOG = {"name": "blog", "user": "blog", "home": "/srv/blog", "database": "blog"}
 
@@ -105,6 +111,9 @@ def test_a_repository_that_is_refused(repository: str) -> None:
             {"repository": "s3:https://s3.example/b", "credentials": {"AWS_ACCESS_KEY_ID": "x"}},
             "backup_credentials",
         ),
+        ({"ca": CA}, "backup_ca: is for S3"),
+        ({**S3, "ca": "/etc/ssl/ca.pem"}, "backup_ca: must be certificates"),
+        ({**S3, "ca": f"{CA}-----BEGIN PRIVATE KEY-----"}, "backup_ca"),
         ({"keep": {"daly": 7}}, "backup_keep"),
         ({"keep": {"daily": -1}}, "backup_keep"),
         ({"keep": {"daily": 0}}, "backup_keep"),
@@ -375,6 +384,7 @@ ARCHIVE: dict[str, Any] = {
     "ssh_key": "",
     "known_hosts": "",
     "credentials": {},
+    "ca": "",
     "timeout": 60,
     "keep": 2,
     "full_schedule": "weekly",
@@ -399,8 +409,7 @@ def test_the_places_of_an_archive() -> None:
         "/b/pg",
     )
     assert sftp["repo1-sftp-host-key-check-type"] == "strict"
-    credentials = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
-    s3 = told_of(repository="s3:https://s3.example:9000/bucket/pg/x", credentials=credentials)
+    s3 = told_of(**S3)
     assert (s3["repo1-s3-bucket"], s3["repo1-path"], s3["repo1-s3-endpoint"]) == (
         "bucket",
         "/pg/x",
@@ -420,6 +429,7 @@ def test_the_places_of_an_archive() -> None:
         ({"repository": "s3:https://s3.example/b"}, "pgbackrest_credentials"),
         ({"password": "short"}, "pgbackrest_password"),
         ({"password": "with a space and more of it"}, "pgbackrest_password"),
+        ({"ca": CA}, "pgbackrest_ca"),
         ({"timeout": 0}, "pgbackrest_archive_timeout"),
         ({"keep": 0}, "pgbackrest_keep"),
     ],
@@ -427,6 +437,21 @@ def test_the_places_of_an_archive() -> None:
 def test_inputs_of_the_archive_that_are_refused(change: dict[str, Any], field: str) -> None:
     with pytest.raises(BackupError, match=field):
         archive_files({**ARCHIVE, **change}, "17", "main")
+
+
+def test_an_authority_of_ones_own(tmp_path: Path) -> None:
+    assert told_of(**S3, ca=CA)["repo1-storage-ca-file"] == "/etc/pgbackrest/ca.pem"
+    assert "repo1-storage-ca-file" not in told_of(**S3)
+    for files in (
+        archive_files({**ARCHIVE, **S3, "ca": CA}, "17", "main"),
+        backup_files({**VALUES, **S3, "ca": f"\n{CA}"}, [BLOG], "web1"),
+    ):
+        (found,) = [entry for entry in files if entry["path"].endswith("/ca.pem")]
+        assert found["content"] == CA
+    store = Store({"repository": "s3:x", "host": "web1", "keep": {}, "bandwidth": 0}, str(tmp_path))
+    assert "--cacert" not in store.words()
+    (tmp_path / "ca.pem").write_text(CA)
+    assert f"--cacert {tmp_path}/ca.pem" in " ".join(store.words())
 
 
 def test_the_files_of_an_archive() -> None:
