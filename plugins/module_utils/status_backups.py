@@ -118,16 +118,18 @@ def timers(run: Run, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     if len(coming) != len(words):
         coming = [[] for _word in words]
     rest = iter(coming)
-    times = {unit: [at for _word in calendars.get(unit, []) for at in next(rest)] for unit in units}
+    known = {unit: [next(rest) for _word in calendars.get(unit, [])] or [[]] for unit in units}
     return {
         "stopped": sorted(stopped),
-        "limits": {kind: limit(*(times[unit] for unit in names)) for kind, names in wanted.items()},
+        "limits": {
+            kind: limit(*(times for unit in names for times in known[unit])) for kind, names in wanted.items()
+        },
     }
 
 
 def elapses(text: str) -> list[list[int]]:
     """The times that ``systemd-analyze calendar`` tells of, by calendar."""
-    line = r"^ *(?:Next elapse|Iter\. #\d+): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$"
+    line = r"^ *(?:Next elapse|Iter\S* #\d+): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$"
     blocks = [block for block in text.split("\n\n") if "Normalized form:" in block]
     return [
         [

@@ -131,6 +131,8 @@ Normalized form: *-*-* 02:30:00
 Normalized form: Sun *-*-* 14:00:00 Europe/Berlin
     Next elapse: Wed 2026-11-25 13:00:00 UTC
        From now: 1 day left
+   Iteration #2: Sun 2026-11-29 13:00:00 UTC
+       From now: 5 days left
 
 Normalized form: Sun *-*-* 04:30:00
     Next elapse: never
@@ -138,7 +140,7 @@ Normalized form: Sun *-*-* 04:30:00
 
 
 def test_the_times_of_a_schedule() -> None:
-    assert elapses(COMING) == [[1795487400, 1795573800], [1795611600], []]
+    assert elapses(COMING) == [[1795487400, 1795573800], [1795611600, 1795957200], []]
 
 
 def test_the_timers() -> None:
