@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -46,22 +47,66 @@ fsync = off
 """
 
 
-class Archive:
-    """The archive of the cluster of this host, asked as the cluster's own user. ``config``: version and cluster."""
+class WrongKey(DeployError):
+    """The archive is encrypted with another password."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+
+class Archive:
+    """The archive of the cluster of this host, asked as the cluster's own user. ``config``: version and cluster.
+
+    ``file`` is a configuration of pgBackRest other than the host's own.
+    """
+
+    def __init__(self, config: Mapping[str, Any], file: str = "") -> None:
         self.version: str = config["version"]
         self.cluster: str = config["cluster"]
         self.programs = f"/usr/lib/postgresql/{self.version}/bin"
+        self.data = f"/var/lib/postgresql/{self.version}/{self.cluster}"
+        self.options = [f"--config={file}"] if file else []
 
     def prepare(self) -> None:
         """Makes the place of the archive where there is none, and tries whether a segment arrives there."""
+        found = self.stanza()
+        if found["db"] and str(found["db"][-1]["system-id"]) != self.system():
+            raise DeployError(
+                "the archive is that of another PostgreSQL cluster, and stays as it is. Where that one was lost with "
+                "its server, bring it back onto this one with the playbook recover. Where it is not wanted any more, "
+                "name another folder in pgbackrest_repository"
+            )
         self.pgbackrest(["stanza-create"], "making the archive")
         self.pgbackrest(["check"], "trying the archive")
 
+    def stanza(self) -> dict[str, Any]:
+        """What pgBackRest knows of the archive: ``db`` (its clusters) and ``backup``, empty where there is none yet."""
+        (found,) = json.loads(
+            self.pgbackrest(["info", "--output=json"], "looking at the archive"), strict=False
+        )
+        status = found["status"]
+        if status["code"] not in (0, 1, 2):  # well, no archive yet, no backup in it yet
+            told = [repository["status"]["message"] for repository in found.get("repo", [])]
+            raise self.error("\n".join([status["message"], *told]), "looking at the archive")
+        return {"db": [], "backup": [], **found}
+
+    def system(self) -> str:
+        """What tells this host's cluster from all others, whether it runs or not."""
+        told = self.run(["pg_controldata", "-D", self.data], "reading the cluster's control file")
+        found = re.search(r"^Database system identifier: +(\d+)$", told, re.MULTILINE)
+        if not found:
+            raise DeployError(f"{self.data} has no system identifier")
+        return found[1]
+
     def backups(self) -> list[dict[str, Any]]:
-        found = json.loads(self.pgbackrest(["info", "--output=json"], "listing the archive"))
-        return [backup for stanza in found for backup in stanza.get("backup", [])]
+        found: list[dict[str, Any]] = self.stanza()["backup"]
+        return found
+
+    def begins(self) -> bool:
+        """Whether a full backup is wanted now: there is none, or the cluster was brought back since the last one.
+
+        What was written after that and before the archive was on again is in no archive.
+        """
+        made = self.backups()
+        timeline = self.psql("SELECT pg_walfile_name(pg_current_wal_lsn())").strip()[:8]
+        return not made or made[-1]["archive"]["stop"][:8] != timeline
 
     def back_up(self, kind: str) -> None:
         self.pgbackrest(["backup", f"--type={kind}"], "backing up the cluster")
@@ -94,7 +139,8 @@ class Archive:
         self.pgbackrest(words, "fetching from the archive")
 
     def pgbackrest(self, words: list[str], what: str) -> str:
-        return self.run(["pgbackrest", f"--stanza={STANZA}", "--log-level-console=error", *words], what)
+        words = [f"--stanza={STANZA}", "--log-level-console=error", *self.options, *words]
+        return self.run(["pgbackrest", *words], what)
 
     def psql(self, query: str, *options: str) -> str:
         words = ["psql", "--no-psqlrc", "-qX", "--csv", "--tuples-only", "-v", "ON_ERROR_STOP=1"]
@@ -115,8 +161,17 @@ class Archive:
         )
         out = (done.stdout or b"").decode(errors="replace")
         if done.returncode:
-            raise DeployError(f"{what} failed:\n{tail(out + done.stderr.decode(errors='replace'))}")
+            raise self.error(out + done.stderr.decode(errors="replace"), what)
         return out
+
+    def error(self, told: str, what: str) -> DeployError:
+        """What pgBackRest cannot decipher it takes for a file of a wrong form."""
+        if "unable to load info file" in told and ("FormatError" in told or "CryptoError" in told):
+            return WrongKey(
+                "the archive does not open with this password: pgbackrest_password, or the homeport_secret that it is "
+                "derived from, is not the one that the archive was made with"
+            )
+        return DeployError(f"{what} failed:\n{tail(printable(told))}")
 
     @contextmanager
     def as_of(self, moment: str, database: str = "") -> Iterator[Point]:
@@ -228,6 +283,10 @@ class Point:
             self.archive.run(words, "dumping from the second cluster", stdout=stream)
 
 
+def printable(text: str) -> str:
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
 def configured() -> dict[str, Any]:
     try:
         with open(CONFIG, encoding="utf-8") as stream:
@@ -243,6 +302,7 @@ def configured() -> dict[str, Any]:
 def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[str, Any]:
     """A database of some moment as a file of root's, with what a manifest says of one."""
     path = f"{folder}/database.pgdump"
+    archive.stanza()
     archive.now()
     with archive.as_of(moment, database) as point:
         found = point.counted(database)
@@ -256,6 +316,7 @@ def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[st
 def drill(archive: Archive) -> dict[str, Any]:
     """Whether everything that was written until now can be had from the archive."""
     started = time.monotonic()
+    archive.stanza()  # that it opens is known at once, and not after a segment has waited in vain
     reached = archive.now()
     with archive.as_of("") as point:
         if not point.arrived(reached):
@@ -299,7 +360,7 @@ def main(argv: list[str] | None = None) -> int:
         archive = Archive(configured())
         if verb == "prepare":
             archive.prepare()
-            if not archive.backups():
+            if archive.begins():
                 subprocess.run(
                     ["systemctl", "start", "--no-block", "homeport-archive-full.service"], check=True
                 )
