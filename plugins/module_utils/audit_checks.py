@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.homeport.django.plugins.module_utils.status_backups import of_host
 from ansible_collections.homeport.django.plugins.module_utils.status_report import ago, host_problems, size
 
 LEVELS = ("ok", "warning", "wrong")
@@ -471,6 +472,17 @@ def supervisord(seen: Seen) -> Checked:
     return "takes orders from root's socket alone" if not problems else "", problems
 
 
+def backups(seen: Seen) -> Checked:
+    """What concerns the host's backups as a whole, by the rules of status; those of an app are a check of their own."""
+    made, kept = seen.part("backups"), seen.part("archive")
+    if not made and not kept:
+        return None
+    _shown, problems = of_host({"backups": made, "archive": kept, "time": seen.inside["time"]})
+    what = ["their timers run"] + (["PostgreSQL's archive is up to date"] if kept else [])
+    do = "the setup playbook starts timers that do not run; journalctl -u 'homeport-*' and status say more"
+    return listed(what), [wrong(problem["text"], do) for problem in problems]
+
+
 Check = Callable[[Seen], Checked]
 
 # Name, function, and the parts of what the host says that it needs.
@@ -490,4 +502,5 @@ HOST_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("postgresql", postgres, ("postgres",)),
     ("stores", stores, ("stores",)),
     ("supervisord", supervisord, ("supervisord",)),
+    ("backups", backups, ("backups", "archive")),
 )

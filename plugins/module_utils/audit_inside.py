@@ -22,9 +22,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils import backup_state, release_history
+from ansible_collections.homeport.django.plugins.module_utils import status_backups
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
-from ansible_collections.homeport.django.plugins.module_utils.backup_store import CONFIG as BACKUP_CONFIG
 from ansible_collections.homeport.django.plugins.module_utils.management import in_release
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, Runner
 from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
@@ -36,7 +35,6 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
 )
 
 FIREWALL = "/etc/homeport/firewall.nft"
-TIMERS = ("apt-daily-upgrade.timer", "homeport-backup.timer")
 CHECK_SECONDS = 90  # that an app's own checks may take
 LISTEN, UNCONNECTED = "0A", "07"  # states in /proc/net
 # By the accounts that packages make for them.
@@ -59,11 +57,12 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
         "kernel": kernel,
         "stale": lambda: stale(places.proc),
         "failed": lambda: failed_units(run),
-        "active": lambda: active(run),
         "clock": lambda: clock(run),
         "supervisord": inet_interfaces,
         "postgres": lambda: postgres(run),
-        "backups": lambda: backups([spec["name"] for spec in specs]),
+        # nothing where this host keeps none
+        "backups": lambda: status_backups.backups(run, [spec["name"] for spec in specs]),
+        "archive": lambda: status_backups.archive(run),
     }
     own: dict[str, Callable[[dict[str, Any]], Any]] = {
         "files": app_files,
@@ -427,12 +426,6 @@ def failed_units(run: Run) -> list[str]:
     return [line.split()[0] for line in out.splitlines() if line.split()]
 
 
-def active(run: Run) -> dict[str, bool]:
-    """Which timers are at work."""
-    _status, out = run(["systemctl", "is-active", *TIMERS])
-    return {name: state == "active" for name, state in zip(TIMERS, out.split())}
-
-
 def clock(run: Run) -> dict[str, Any]:
     """Whether the clock is kept right; that of a container is its machine's."""
     status, _out = run(["systemd-detect-virt", "--container", "--quiet"])
@@ -497,32 +490,6 @@ def postgres(run: Run) -> dict[str, Any] | None:
         raise OSError("PostgreSQL does not answer its superuser")
     found: dict[str, Any] = json.loads(out)
     return found
-
-
-def backups(apps: list[str], folder: str = BACKUP_CONFIG) -> dict[str, Any] | None:
-    """How old the last good backup and drill of each app are; nothing where no backups are configured."""
-    try:
-        with open(f"{folder}/config.json", encoding="utf-8") as stream:
-            config = json.load(stream)
-    except FileNotFoundError:
-        return None
-    kept = {spec["name"] for spec in config["apps"]}
-    begun = os.stat(f"{folder}/password").st_mtime
-    return {
-        name: backup_state.judged(
-            backup_state.read(name), {**config["max_age"], "since": int(max(begun, first_deploy(name)))}
-        )
-        for name in apps
-        if name in kept
-    }
-
-
-def first_deploy(app: str, folder: str = release_history.FOLDER) -> float:
-    """When an app first came to this host, or 0."""
-    for entry in release_history.entries(app, folder):
-        with contextlib.suppress(ValueError, KeyError):
-            return backup_state.seconds_of(entry["time"])
-    return 0
 
 
 # Apps

@@ -19,6 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_checks impor
     warning,
     wrong,
 )
+from ansible_collections.homeport.django.plugins.module_utils.backup_ages import judged, span
 from ansible_collections.homeport.django.plugins.module_utils.status_report import (
     ago,
     at,
@@ -229,7 +230,9 @@ def headers(seen: Seen) -> Checked:
             problems.append(wrong(f"the cookie {one['name']} may leave HTTPS (no Secure)", settings))
         if not one["httponly"] and "session" in one["name"].lower():
             problems.append(wrong(f"scripts may read the cookie {one['name']} (no HttpOnly)", settings))
-    return "nosniff, framing, referrer" + (", HSTS" if site["hsts"] else "") if not problems else "", problems
+    return "nosniff, framing, referrer" + (
+        ", HSTS" if site["tls"] and site["hsts"] else ""
+    ) if not problems else "", problems
 
 
 def transport(site: Mapping[str, Any], have: Mapping[str, str]) -> list[Problem]:
@@ -261,29 +264,26 @@ def backup(seen: Seen) -> Checked:
     if wanted == "none":
         do = "set backup_repository in group_vars (docs/backups.md)"
         return "none", [warning("nothing backs it up", do)]
-    found = seen.part("backups")
-    if found is None or seen.app not in found:
+    made = seen.part("backups")
+    if not made or seen.app not in made["apps"]:
         return "", [wrong("is to be backed up, and the host does not do it", "run the setup playbook")]
-    if not seen.part("active").get("homeport-backup.timer"):
-        return "", [
-            wrong("the timer of the backups does not run", "systemctl enable --now homeport-backup.timer")
-        ]
+    found = judged(made["apps"][seen.app], made["limits"], made["since"], seen.inside["time"])
     do = (
         "run backup.yml (with -e drill=true), which says why; journalctl -u homeport-backup -u homeport-drill"
     )
-    judged = found[seen.app]
     ages = [
-        f"{kind} {judged[kind]['age_hours']:.0f} h ago"
-        for kind in ("backup", "drill")
-        if judged[kind]["age_hours"] is not None
+        f"{kind} {span(one['age_seconds'])} ago"
+        for kind, one in found.items()
+        if one["age_seconds"] is not None
     ]
-    return listed(ages) or "the first is not due yet", [wrong(text, do) for text in judged["problems"]]
+    problems = [wrong(one["problem"], do) for one in found.values() if one["problem"]]
+    return listed(ages) or "the first is not due yet", problems
 
 
 APP_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("secrets", files, ("files",)),
     ("check --deploy", deploy, ("deploy",)),
-    ("backup", backup, ("backups", "active")),
+    ("backup", backup, ("backups",)),
 )
 SITE_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("certificate", certificate, ()),

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.audit_checks import Seen
+from ansible_collections.homeport.django.plugins.module_utils.backup_state import stamp
 
 NOW = 1795478400  # 2026-11-24 00:00:00 UTC
 DAY = 86400
@@ -26,6 +27,17 @@ def socket(port: int, address: str = "0.0.0.0", program: str = "", **changes: An
 
 def looked(found: Any) -> dict[str, Any]:
     return {"found": found, "error": ""}
+
+
+def ran(hours: int, ok: bool = True) -> dict[str, Any]:
+    """A backup or a drill of some hours ago."""
+    entry = {
+        "time": stamp(NOW - 3600 * hours),
+        "ok": ok,
+        "message": "" if ok else "no space left",
+        "seconds": 9,
+    }
+    return {"last": entry, "good": entry if ok else None}
 
 
 def served(**changes: Any) -> dict[str, Any]:
@@ -90,7 +102,6 @@ INSIDE: dict[str, Any] = {
     "kernel": {"asked": False, "packages": [], "running": "6.1.0-28-amd64", "newer": ""},
     "stale": [],
     "failed": [],
-    "active": {"homeport-backup.timer": True, "apt-daily-upgrade.timer": True},
     "clock": {"container": False, "synchronized": True},
     "supervisord": {"files": []},
     "postgres": {
@@ -110,8 +121,13 @@ INSIDE: dict[str, Any] = {
         "ssl": True,
     },
     "backups": {
-        "blog": {"problems": [], "backup": {"age_hours": 5.2}, "drill": {"age_hours": 40.0}},
+        "stopped": [],
+        "limits": {"backup": 30 * 3600, "drill": 200 * 3600},
+        "since": NOW - 90 * DAY,
+        "apps": {"blog": {"backup": ran(5), "drill": ran(40)}},
+        "all": {},
     },
+    "archive": None,
 }
 APP: dict[str, Any] = {
     "files": {"count": 9, "open": []},

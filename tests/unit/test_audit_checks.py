@@ -15,7 +15,20 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_checks impor
 )
 from ansible_collections.homeport.django.plugins.module_utils.audit_site_checks import APP_CHECKS, SITE_CHECKS
 
-from tests.unit.audits import CONTROLLER, DAY, INSIDE, NAME, NOW, cookie, looked, page, seen, served, socket
+from tests.unit.audits import (
+    CONTROLLER,
+    DAY,
+    INSIDE,
+    NAME,
+    NOW,
+    cookie,
+    looked,
+    page,
+    ran,
+    seen,
+    served,
+    socket,
+)
 
 Problems = list[tuple[str, str]]  # level, and a part of the text
 
@@ -321,6 +334,17 @@ def test_supervisord() -> None:
     assert checks.supervisord(seen(parts={"supervisord": None})) is None
 
 
+def test_backups() -> None:
+    late = {"last": {"ok": False, "time": "2026-11-23T02:00:00Z", "message": "damaged"}}
+    found = {**INSIDE["backups"], "stopped": ["homeport-drill.timer"], "all": {"backup": late}}
+    judged(
+        checks.backups,
+        [("wrong", "homeport-drill.timer is not active"), ("wrong", "damaged")],
+        parts={"backups": found},
+    )
+    assert checks.backups(seen(parts={"backups": None})) is None
+
+
 # Apps
 
 
@@ -489,19 +513,32 @@ def test_hidden() -> None:
     judged(site_checks.hidden, [("wrong", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
 
 
+BACKUPS = INSIDE["backups"]
+
+
 @pytest.mark.parametrize(
-    ("backup", "found", "timer", "problems"),
+    ("backup", "found", "problems"),
     [
-        ("here", {"blog": {**INSIDE["backups"]["blog"], "problems": ["late"]}}, True, [("wrong", "late")]),
-        ("here", None, True, [("wrong", "does not do it")]),
-        ("here", {}, True, [("wrong", "does not do it")]),
-        ("here", INSIDE["backups"], False, [("wrong", "timer")]),
-        ("none", None, False, [("warning", "nothing backs it up")]),
+        (
+            "here",
+            {**BACKUPS, "apps": {"blog": {"backup": ran(31), "drill": ran(40)}}},
+            [("wrong", "1 d 7 h old")],
+        ),
+        (
+            "here",
+            {**BACKUPS, "apps": {"blog": {"backup": ran(5), "drill": ran(5, False)}}},
+            [("wrong", "no space left")],
+        ),
+        ("here", {**BACKUPS, "apps": {"blog": {}}, "since": NOW - 3600}, []),  # the first is not due yet
+        ("here", {**BACKUPS, "apps": {}}, [("wrong", "does not do it")]),
+        ("here", None, [("wrong", "does not do it")]),
+        ("none", None, [("warning", "nothing backs it up")]),
     ],
 )
-def test_backup(backup: str, found: Any, timer: bool, problems: Problems) -> None:
-    parts = {"backups": found, "active": {"homeport-backup.timer": timer}}
-    judged(site_checks.backup, problems, parts=parts, wanted_changes={"backup": backup}, app="blog")
+def test_backup(backup: str, found: Any, problems: Problems) -> None:
+    judged(
+        site_checks.backup, problems, parts={"backups": found}, wanted_changes={"backup": backup}, app="blog"
+    )
 
 
 def test_a_backup_that_another_host_makes() -> None:

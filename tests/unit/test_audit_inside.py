@@ -14,13 +14,11 @@ from ansible_collections.homeport.django.plugins.module_utils import audit_insid
 from ansible_collections.homeport.django.plugins.module_utils.audit_inside import (
     accounts,
     app_files,
-    backups,
     clock,
     deploy_check,
     dropping,
     endpoint,
     failed_units,
-    first_deploy,
     host_files,
     inet_interfaces,
     issues,
@@ -366,21 +364,6 @@ def test_supervisord_over_tcp(tmp_path: Path) -> None:
     assert inet_interfaces(str(config)) == {"files": []}
     write(tmp_path / "conf.d/b.conf", "x=1\n[inet_http_server]\nport=:9001\n")
     assert inet_interfaces(str(config)) == {"files": [str(tmp_path / "conf.d/b.conf")]}
-
-
-def test_backups_begin_with_the_first_deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert backups(["blog"], str(tmp_path)) is None
-    write(tmp_path / "config.json", '{"apps": [{"name": "blog"}], "max_age": {"backup": 30, "drill": 200}}')
-    password = write(tmp_path / "password")
-    os.utime(password, (0, 0))
-    assert first_deploy("blog", str(tmp_path)) == 0
-    write(tmp_path / "blog.jsonl", '{"time": "2026-01-01T00:00:00Z"}\n{"time": "2026-02-01T00:00:00Z"}\n')
-    assert first_deploy("blog", str(tmp_path)) == 1767225600
-    found = backups(["blog", "shop"], str(tmp_path))
-    assert found
-    assert found.keys() == {"blog"}
-    assert found["blog"]["problems"] == ["the last good backup was never; 30 h at most are wanted",
-                                         "the last good restore drill was never; 200 h at most are wanted"]  # fmt: skip
 
 
 # Apps

@@ -37,13 +37,13 @@ def test_all_is_well() -> None:
     assert document["hosts"]["web1"]["reachable"] is True
     assert document["hosts"]["web1"]["checks"].keys() == {
         "ports", "firewall", "from outside", "unknown names", "sshd", "accounts", "secrets", "updates", "restarts",
-        "units", "clock", "space", "postgresql", "supervisord",
+        "units", "clock", "space", "postgresql", "supervisord", "backups",
     }  # fmt: skip
     assert document["apps"]["blog"]["hosts"]["web1"]["checks"].keys() == {
         "certificate", "tls", "https", "headers", "hidden files", "secrets", "check --deploy", "backup",
     }  # fmt: skip
     assert json.loads(json.dumps(document)) == document
-    assert summary(document) == "22 checks, all good"
+    assert summary(document) == "23 checks, all good"
     assert "WHAT TO DO" not in text(document)
 
 
@@ -59,7 +59,7 @@ def test_what_is_wrong_comes_first_and_says_what_to_do() -> None:
     ]
     assert document["problems"][0].keys() == {"level", "host", "app", "check", "text", "do"}
     assert (document["level"], document["hosts"]["web1"]["level"]) == ("wrong", "wrong")
-    assert summary(document) == "22 checks, 1 wrong, 1 warning"
+    assert summary(document) == "23 checks, 1 wrong, 1 warning"
     shown = text(document)
     assert "add {port: 9999} to" in shown
     assert all(len(line) <= WIDTH for line in shown.splitlines())
