@@ -74,6 +74,12 @@ def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
             before,
         ]
     code = f", commit {found['commit'][:12]}" if found["commit"] else ""
+    if not found["database"]:
+        return [
+            f"The files of the backup {found['snapshot'][:8]} of {found['source']}, made {found['time']}",
+            f"would replace the media and the data of {into}. Its database stays.",
+            before,
+        ]
     return [
         f"The backup {found['snapshot'][:8]} of {found['source']}, made {found['time']}",
         f"  {found['tables']} tables with {found['rows']} rows ({found['vendor']}), release {found['release']}{code}",
@@ -95,10 +101,10 @@ def done(host: str, phase: str, apps: Mapping[str, Any]) -> list[str]:
 def restored(into: str, found: Mapping[str, Any]) -> list[str]:
     seconds = ", ".join(f"{name} {value} s" for name, value in found["seconds"].items())
     files = f"; {found['files']} files, {human(found['bytes'])}" if "files" in found else ""
-    lines = [
-        f"{into} is restored: {found['tables']} tables with {found['rows']} rows, exactly as they were counted{files}.",
-        f"Times: {seconds}.",
-    ]
+    rows = "its files alone"
+    if "tables" in found:
+        rows = f"{found['tables']} tables with {found['rows']} rows, exactly as they were counted"
+    lines = [f"{into} is restored: {rows}{files}.", f"Times: {seconds}."]
     if found["migrated"]:
         lines.append(f"Its release is newer than the backup and has migrated {', '.join(found['migrated'])}.")
     if found["last"]:

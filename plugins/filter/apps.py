@@ -54,6 +54,11 @@ def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
     return unavailable_services(apps, services, facts)
 
 
+def audit_sites(apps: Any, own: Any = None, certificates: Any = None) -> dict[str, dict[str, Any]]:
+    """What an audit asks from outside: the sites of the apps, and those of the roles' own variables."""
+    return wiring.audit_sites(apps, plain(own or {}), plain(certificates or {}))
+
+
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them."""
     found: dict[str, str] = {}
@@ -97,6 +102,7 @@ class FilterModule:
             "release_secrets": wiring.release_secrets,
             "schedule_units": wiring.schedule_units,
             "status_apps": wiring.status_apps,
+            "audit_sites": audit_sites,
             "system_packages": wiring.system_packages,
             "python_versions": wiring.python_versions,
             "app_accounts": wiring.app_accounts,

@@ -27,6 +27,13 @@ def archive_files(values: Any, version: Any, cluster: Any) -> list[dict[str, Any
         raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
 
 
+def archive_recovery(values: Any) -> dict[str, dict[str, Any]]:
+    try:
+        return archive_config.recovery_of(plain(values))
+    except backup_config.BackupError as error:
+        raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
+
+
 class FilterModule:
     """From the role's inputs to files, and from apps to the role's inputs."""
 
@@ -34,6 +41,7 @@ class FilterModule:
         return {
             "backup_files": backup_files,
             "archive_files": archive_files,
+            "archive_recovery": archive_recovery,
             "archive_password": lambda secret: derive(secret, "@site", "archive_password"),
             "backup_password": lambda secret: derive(secret, "@site", "backup_password"),
             "backup_scratch_clients": wiring.database_clients,

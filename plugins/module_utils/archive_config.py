@@ -15,6 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_config impo
     MODULES,
     SHORTEST,
     BackupError,
+    check_ca,
     target,
 )
 
@@ -34,6 +35,7 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         found = target(str(values["repository"]))
     except BackupError as error:
         raise BackupError(str(error).replace("backup_repository", "pgbackrest_repository")) from None
+    check_ca(values["ca"], found["kind"], "pgbackrest")
     password = str(values["password"])
     if not re.fullmatch(rf"\S{{{SHORTEST},}}", password):
         raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
@@ -97,9 +99,27 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
                 "repo1-s3-region": keys.get("AWS_DEFAULT_REGION", "us-east-1"),
                 "repo1-s3-uri-style": "path",
                 **({"repo1-storage-port": parts.port} if parts.port else {}),
+                **({"repo1-storage-ca-file": "/etc/pgbackrest/ca.pem"} if values["ca"] else {}),
             }
         )
     return {"folder": found.get("folder", ""), "settings": result}
+
+
+OWN = "/etc/pgbackrest"  # where pgBackRest finds its keys
+
+
+def recovery_of(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same for a host that is not set up yet: the settings, and the files that they name, by name."""
+    if not values["repository"]:
+        raise BackupError("pgbackrest_repository: must name the archive that is to be brought back")
+    found = settings_of(values)["settings"]
+    return {"settings": found, "files": key_files(values, found)}
+
+
+def key_files(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
+    names = ["ssh_key", "known_hosts"] if "repo1-sftp-host" in settings else []
+    names += ["ca"] if values["ca"] else []
+    return {"ca.pem" if name == "ca" else name: f"{values[name].strip()}\n" for name in names}
 
 
 def archive_files(values: Mapping[str, Any], version: str, cluster: str) -> list[dict[str, Any]]:
@@ -138,17 +158,9 @@ def archive_files(values: Mapping[str, Any], version: str, cluster: str) -> list
     if found["folder"]:
         folder = {"path": found["folder"], "state": "directory", "owner": "postgres", "mode": "0700", **own}
         files.append(folder)
-    if "repo1-sftp-host" in found["settings"]:
-        for name in ("ssh_key", "known_hosts"):
-            text = f"{values[name].rstrip()}\n"
-            entry = {
-                "path": f"/etc/pgbackrest/{name}",
-                "content": text,
-                "secret": True,
-                "mode": "0600",
-                **own,
-            }
-            files.append({**entry, "owner": "postgres"})
+    for name, text in key_files(values, found["settings"]).items():
+        closed = {"secret": True, "mode": "0600", "owner": "postgres"}
+        files.append({"path": f"{OWN}/{name}", "content": text, **closed, **own})
     files += [
         {
             "path": f"{OWN_LIBRARY}/{name}.py",

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
+from ansible_collections.homeport.django.plugins.module_utils import backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_main import attempted
 from ansible_collections.homeport.django.plugins.module_utils.copies import create, digest
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError, tail
@@ -45,22 +47,66 @@ fsync = off
 """
 
 
-class Archive:
-    """The archive of the cluster of this host, asked as the cluster's own user. ``config``: version and cluster."""
+class WrongKey(DeployError):
+    """The archive is encrypted with another password."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+
+class Archive:
+    """The archive of the cluster of this host, asked as the cluster's own user. ``config``: version and cluster.
+
+    ``file`` is a configuration of pgBackRest other than the host's own.
+    """
+
+    def __init__(self, config: Mapping[str, Any], file: str = "") -> None:
         self.version: str = config["version"]
         self.cluster: str = config["cluster"]
         self.programs = f"/usr/lib/postgresql/{self.version}/bin"
+        self.data = f"/var/lib/postgresql/{self.version}/{self.cluster}"
+        self.options = [f"--config={file}"] if file else []
 
     def prepare(self) -> None:
         """Makes the place of the archive where there is none, and tries whether a segment arrives there."""
+        found = self.stanza()
+        if found["db"] and str(found["db"][-1]["system-id"]) != self.system():
+            raise DeployError(
+                "the archive is that of another PostgreSQL cluster, and stays as it is. Where that one was lost with "
+                "its server, bring it back onto this one with the playbook recover. Where it is not wanted any more, "
+                "name another folder in pgbackrest_repository"
+            )
         self.pgbackrest(["stanza-create"], "making the archive")
         self.pgbackrest(["check"], "trying the archive")
 
+    def stanza(self) -> dict[str, Any]:
+        """What pgBackRest knows of the archive: ``db`` (its clusters) and ``backup``, empty where there is none yet."""
+        (found,) = json.loads(
+            self.pgbackrest(["info", "--output=json"], "looking at the archive"), strict=False
+        )
+        status = found["status"]
+        if status["code"] not in (0, 1, 2):  # well, no archive yet, no backup in it yet
+            told = [repository["status"]["message"] for repository in found.get("repo", [])]
+            raise self.error("\n".join([status["message"], *told]), "looking at the archive")
+        return {"db": [], "backup": [], **found}
+
+    def system(self) -> str:
+        """What tells this host's cluster from all others, whether it runs or not."""
+        told = self.run(["pg_controldata", "-D", self.data], "reading the cluster's control file")
+        found = re.search(r"^Database system identifier: +(\d+)$", told, re.MULTILINE)
+        if not found:
+            raise DeployError(f"{self.data} has no system identifier")
+        return found[1]
+
     def backups(self) -> list[dict[str, Any]]:
-        found = json.loads(self.pgbackrest(["info", "--output=json"], "listing the archive"))
-        return [backup for stanza in found for backup in stanza.get("backup", [])]
+        found: list[dict[str, Any]] = self.stanza()["backup"]
+        return found
+
+    def begins(self) -> bool:
+        """Whether a full backup is wanted now: there is none, or the cluster was brought back since the last one.
+
+        What was written after that and before the archive was on again is in no archive.
+        """
+        made = self.backups()
+        timeline = self.psql("SELECT pg_walfile_name(pg_current_wal_lsn())").strip()[:8]
+        return not made or made[-1]["archive"]["stop"][:8] != timeline
 
     def back_up(self, kind: str) -> None:
         self.pgbackrest(["backup", f"--type={kind}"], "backing up the cluster")
@@ -93,7 +139,8 @@ class Archive:
         self.pgbackrest(words, "fetching from the archive")
 
     def pgbackrest(self, words: list[str], what: str) -> str:
-        return self.run(["pgbackrest", f"--stanza={STANZA}", "--log-level-console=error", *words], what)
+        words = [f"--stanza={STANZA}", "--log-level-console=error", *self.options, *words]
+        return self.run(["pgbackrest", *words], what)
 
     def psql(self, query: str, *options: str) -> str:
         words = ["psql", "--no-psqlrc", "-qX", "--csv", "--tuples-only", "-v", "ON_ERROR_STOP=1"]
@@ -114,8 +161,17 @@ class Archive:
         )
         out = (done.stdout or b"").decode(errors="replace")
         if done.returncode:
-            raise DeployError(f"{what} failed:\n{tail(out + done.stderr.decode(errors='replace'))}")
+            raise self.error(out + done.stderr.decode(errors="replace"), what)
         return out
+
+    def error(self, told: str, what: str) -> DeployError:
+        """What pgBackRest cannot decipher it takes for a file of a wrong form."""
+        if "unable to load info file" in told and ("FormatError" in told or "CryptoError" in told):
+            return WrongKey(
+                "the archive does not open with this password: pgbackrest_password, or the homeport_secret that it is "
+                "derived from, is not the one that the archive was made with"
+            )
+        return DeployError(f"{what} failed:\n{tail(printable(told))}")
 
     @contextmanager
     def as_of(self, moment: str, database: str = "") -> Iterator[Point]:
@@ -227,6 +283,10 @@ class Point:
             self.archive.run(words, "dumping from the second cluster", stdout=stream)
 
 
+def printable(text: str) -> str:
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
 def configured() -> dict[str, Any]:
     try:
         with open(CONFIG, encoding="utf-8") as stream:
@@ -242,6 +302,7 @@ def configured() -> dict[str, Any]:
 def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[str, Any]:
     """A database of some moment as a file of root's, with what a manifest says of one."""
     path = f"{folder}/database.pgdump"
+    archive.stanza()
     archive.now()
     with archive.as_of(moment, database) as point:
         found = point.counted(database)
@@ -255,6 +316,7 @@ def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[st
 def drill(archive: Archive) -> dict[str, Any]:
     """Whether everything that was written until now can be had from the archive."""
     started = time.monotonic()
+    archive.stanza()  # that it opens is known at once, and not after a segment has waited in vain
     reached = archive.now()
     with archive.as_of("") as point:
         if not point.arrived(reached):
@@ -273,6 +335,22 @@ def drill(archive: Archive) -> dict[str, Any]:
     return {"tables": tables, "rows": rows, "lsn": reached, "seconds": round(time.monotonic() - started, 2)}
 
 
+def back_up(archive: Archive, full: bool) -> bool:
+    """What came of a full backup is written down twice: it is a backup, too."""
+
+    def work() -> dict[str, Any]:
+        started = time.monotonic()
+        kind = "full" if full or not archive.backups() else "incr"
+        archive.back_up(kind)
+        return {"type": kind, "seconds": round(time.monotonic() - started, 2)}
+
+    good = attempted(NAME, "backup", work)
+    last = backup_state.read(NAME)["backup"]["last"]
+    if full or last.get("type") == "full":
+        backup_state.write(NAME, "full", last)
+    return good
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="homeport-archive", description=__doc__)
     parser.add_argument("verb", choices=["prepare", "full", "incremental", "drill"])
@@ -282,20 +360,15 @@ def main(argv: list[str] | None = None) -> int:
         archive = Archive(configured())
         if verb == "prepare":
             archive.prepare()
-            if not archive.backups():
+            if archive.begins():
                 subprocess.run(
                     ["systemctl", "start", "--no-block", "homeport-archive-full.service"], check=True
                 )
             return 0
 
-        def work() -> dict[str, Any]:
-            started = time.monotonic()
-            archive.back_up("full" if verb == "full" or not archive.backups() else "incr")
-            return {"seconds": round(time.monotonic() - started, 2)}
-
         if verb == "drill":
             return 0 if attempted(NAME, "drill", lambda: drill(archive)) else 1
-        return 0 if attempted(NAME, "backup", work) else 1
+        return 0 if back_up(archive, verb == "full") else 1
     except (DeployError, OSError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1

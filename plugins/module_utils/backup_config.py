@@ -24,6 +24,7 @@ MODULES = (
     "release_layout", "release_migrations", "release_probe",
 )  # fmt: skip
 FOLDER = "/etc/homeport/backup"
+CERTIFICATES = r"(\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
 
 
 class BackupError(ValueError):
@@ -77,6 +78,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         values["credentials"]
     ):
         raise BackupError("backup_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    check_ca(values["ca"], found["kind"], "backup")
     unknown = sorted(set(values["keep"]) - set(UNITS))
     if unknown or not all(isinstance(count, int) and count >= 0 for count in values["keep"].values()):
         raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
@@ -85,6 +87,17 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     if not any(values["keep"].values()):
         raise BackupError("backup_keep: at least one number must be above 0")
     return found
+
+
+def check_ca(text: str, kind: str, role: str) -> None:
+    """Refuses what is no authority's certificate, or is for nothing."""
+    if text and kind != "s3":
+        raise BackupError(f"{role}_ca: is for S3 alone, and {role}_repository is none")
+    if text and not re.fullmatch(CERTIFICATES, text):
+        raise BackupError(
+            f"{role}_ca: must be certificates in PEM (-----BEGIN CERTIFICATE-----), and nothing else; a file is read "
+            "with lookup('file', ...)"
+        )
 
 
 def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
@@ -99,7 +112,6 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         "bandwidth": values["bandwidth"],
         "drill_percent": values["drill_percent"],
         "sftp": found.get("sftp"),
-        "max_age": {"backup": values["max_age"], "drill": values["drill_max_age"]},
         "apps": [
             {
                 "sqlite": "",
@@ -132,6 +144,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         "credentials.json": json.dumps(dict(values["credentials"])) if values["credentials"] else "",
         "ssh_key": f"{values['ssh_key'].rstrip()}\n" if found["kind"] == "sftp" else "",
         "known_hosts": f"{values['known_hosts'].rstrip()}\n" if found["kind"] == "sftp" else "",
+        "ca.pem": f"{values['ca'].strip()}\n" if values["ca"] else "",
     }
     files += [
         {"path": f"{FOLDER}/{name}", "content": content, "secret": True, **closed}

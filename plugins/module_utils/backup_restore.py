@@ -36,21 +36,23 @@ from ansible_collections.homeport.django.plugins.module_utils.removal_steps impo
 FLAG = "Visitors get page.html while this file is here.\n"
 
 
-def look(app: App, store: Store, source: str, wanted: str) -> dict[str, Any]:
+def look(app: App, store: Store, source: str, wanted: str, database: bool = True) -> dict[str, Any]:
     """What would be restored, and what it would replace; refuses what could not work."""
     store.open(create=False)
     snapshot = chosen(store.snapshots(source), source, wanted)
     manifest = manifest_of(store, source, snapshot["id"])
     release = app.release()
     vendor = "sqlite" if app.sqlite else "postgresql"
-    if vendor != manifest["vendor"]:
+    if not database and app.sqlite:
+        raise DeployError("database=false: an SQLite database is among the files, and cannot be left out")
+    if database and vendor != manifest["vendor"]:
         raise DeployError(
             f"the backup is of a {manifest['vendor']} database, and {app.name} has {vendor} now: restore it "
             "into an app with the same kind of database, and move that one then (move_database)"
         )
-    refuse_newer(
-        manifest["migrations"], set(app.layout.record(release).get("migrations", [])), manifest["commit"]
-    )
+    if database:
+        known = set(app.layout.record(release).get("migrations", []))
+        refuse_newer(manifest["migrations"], known, manifest["commit"])
     return {
         "snapshot": snapshot["id"],
         "time": moment_of(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -61,6 +63,7 @@ def look(app: App, store: Store, source: str, wanted: str) -> dict[str, Any]:
         "tables": len(manifest["rows"]),
         "now": present(app),
         "vendor": manifest["vendor"],
+        "database": database,
     }
 
 
@@ -115,12 +118,15 @@ def look_at_point(app: App, wanted: str) -> dict[str, Any]:
 class Restore:
     """The steps in their order; ``seconds`` says how long each took."""
 
-    def __init__(self, app: App, store: Store, source: str, snapshot: str, keep: bool) -> None:
+    def __init__(
+        self, app: App, store: Store, source: str, snapshot: str, keep: bool, database: bool = True
+    ) -> None:
         self.app = app
         self.store = store
         self.source = source
         self.snapshot = snapshot
         self.keep = keep  # a last backup of what is replaced
+        self.database = database  # and not the files alone
         self.folder = f"{app.home}/restoring"
         self.services = Services(app.name)
         self.flag = f"{app.home}/maintenance/on"
@@ -142,10 +148,10 @@ class Restore:
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             clear(self.app)
+        rows = fetched.manifest["rows"]
         return {
             **files,
-            "tables": len(fetched.manifest["rows"]),
-            "rows": sum(fetched.manifest["rows"].values()),
+            **({"tables": len(rows), "rows": sum(rows.values())} if self.database else {}),
             "migrated": migrated,
             "last": self.last.get("snapshot", ""),
             "seconds": self.seconds,
@@ -178,11 +184,7 @@ class Restore:
             stop(self.services)
             try:
                 self.timed("files", exchange)
-                self.timed("database", lambda: self.app.load(dump))
-                self.loaded = True
-                found = self.timed("compare", self.app.look)
-                compared(manifest, found)
-                migrated = self.timed("migrate", self.migrate) if found["check"] else []
+                migrated = self.replace_database(manifest, dump) if self.database else []
             except BaseException as error:
                 self.back(error)
                 raise
@@ -192,6 +194,13 @@ class Restore:
                 os.unlink(self.flag)
             self.seconds["closed"] = round(time.monotonic() - began, 2)
         return migrated
+
+    def replace_database(self, manifest: Mapping[str, Any], dump: str) -> list[str]:
+        self.timed("database", lambda: self.app.load(dump))
+        self.loaded = True
+        found = self.timed("compare", self.app.look)
+        compared(manifest, found)
+        return self.timed("migrate", self.migrate) if found["check"] else []
 
     def exchange(self, fetched: Fetched) -> None:
         """Folders change places by their names: in folders that root alone can write."""

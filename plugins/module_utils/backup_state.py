@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What is known of the backups and restore drills of an app, and whether that is good enough."""
+"""What is known of the backups and restore drills of an app or an archive."""
 
 from __future__ import annotations
 
@@ -50,30 +50,3 @@ def stamp(seconds: float | None = None) -> str:
 
 def seconds_of(text: str) -> float:
     return calendar.timegm(time.strptime(text, FORMAT))
-
-
-def judged(state: Mapping[str, Any], wanted: Mapping[str, int], now: float | None = None) -> dict[str, Any]:
-    """For the report of status: the age in hours of the last good backup and drill, and what is wrong.
-
-    ``wanted`` has the largest age of each in hours, and ``since``: when the app was first to be backed up. Until the
-    first is due it is not late.
-    """
-    now = time.time() if now is None else now
-    found: dict[str, Any] = {"problems": []}
-    for kind, word in (("backup", "backup"), ("drill", "restore drill")):
-        entry = state.get(kind) or {}
-        good, last = entry.get("good"), entry.get("last")
-        age = (now - seconds_of(good["time"])) / 3600 if good else None
-        found[kind] = {
-            "age_hours": None if age is None else round(age, 1),
-            "seconds": (good or {}).get("seconds"),
-        }
-        waited = age if age is not None else (now - wanted.get("since", 0)) / 3600
-        if last and not last["ok"]:
-            found["problems"].append(
-                f"the last {word} failed ({last['time']}): {last['message'].splitlines()[0]}"
-            )
-        elif waited > wanted[kind]:
-            since = f"{age / 24:.1f} days ago" if age is not None else "never"
-            found["problems"].append(f"the last good {word} was {since}; {wanted[kind]} h at most are wanted")
-    return found

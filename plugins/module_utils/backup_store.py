@@ -41,6 +41,8 @@ class Store:
     def words(self) -> list[str]:
         result = ["restic", "--repo", self.repository, "--password-file", f"{self.folder}/password"]
         result += ["--cache-dir", CACHE]
+        if os.path.exists(f"{self.folder}/ca.pem"):
+            result += ["--cacert", f"{self.folder}/ca.pem"]
         if self.bandwidth:
             result += ["--limit-upload", str(self.bandwidth), "--limit-download", str(self.bandwidth)]
         if self.sftp:

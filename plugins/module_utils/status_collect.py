@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils import status_backups
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
     connect,
@@ -69,6 +70,8 @@ class Places:
     proc: str = "/proc"
     supervisor: str = SOCKET
     certificates: str = "/etc/homeport/certificates"
+    backups: str = status_backups.BACKUPS
+    archive: str = status_backups.ARCHIVE
 
 
 def collect(
@@ -110,6 +113,8 @@ def collect(
         "stores": stores(units, table, places.proc),
         "supervisor": {"error": supervisor["error"]},
         "databases": databases(run, units),
+        "backups": status_backups.backups(run, names, places.backups),
+        "archive": status_backups.archive(run, places.archive),
         "apps": apps,
     }
 

@@ -28,7 +28,9 @@ from ansible_collections.homeport.django.plugins.module_utils.status_report impo
 )
 from ansible_collections.homeport.django.plugins.module_utils.status_style import STYLE
 from ansible_collections.homeport.django.plugins.module_utils.status_text import (
+    aged,
     answer,
+    behind,
     measured,
     printable,
     utc,
@@ -445,9 +447,22 @@ def facts(found: Mapping[str, Any], app: Mapping[str, Any], host: str) -> str:
         for service, one in ((service, found[service]) for service in SERVED)
         if one
     ]
+    if app["backup"] and app["backup"]["host"] == host:
+        rows += [
+            ("Backup", saved(app["backup"]["backup"])),
+            ("Restore drill", saved(app["backup"]["drill"])),
+        ]
     return (
         f'<dl class="facts">{join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in rows)}</dl>'
     )
+
+
+def saved(entry: Mapping[str, Any]) -> str:
+    """When the last good backup or drill was, and how old it may be."""
+    wrong = "failed" if entry["failed"] else "late" if entry["late"] else ""
+    mark = pill("failure", wrong) if wrong else ""
+    most = f"<small>{esc(ago(entry['limit_seconds']))} at most</small>" if entry["limit_seconds"] else ""
+    return f"{esc(aged(entry))} {mark}{most}"
 
 
 def processes(found: Mapping[str, Any]) -> str:
@@ -559,11 +574,27 @@ def host_card(name: str, host: Mapping[str, Any]) -> str:
         )
         for service, state in host["services"].items()
     )
+    kept = archive(host["archive"]) if host["archive"] else ""
     up = f"Up {esc(ago(host['uptime_seconds']))}, set up as <b>{esc(host['setup'] or 'nothing yet')}</b>"
     return (
-        f'<article class="card {host["level"]}">{head}{notes}{join(meters)}<p class="pills">{states}</p>'
+        f'<article class="card {host["level"]}">{head}{notes}{join(meters)}<p class="pills">{states}</p>{kept}'
         f'<p class="muted">{up}; {esc(", ".join(host["groups"]))}</p></article>'
     )
+
+
+def archive(found: Mapping[str, Any]) -> str:
+    """PostgreSQL's continuous archive."""
+    rows = []
+    if found["wal"]:
+        wal = found["wal"]
+        mark = pill("failure", "late") if wal["late"] else ""
+        rows.append(("Log archived", f"{esc(aged(wal))} {mark}<small>{esc(behind(wal))}</small>"))
+    rows += [
+        (word, saved(found[kind]))
+        for kind, word in (("backup", "Backup"), ("full", "Full backup"), ("drill", "Restore drill"))
+    ]
+    facts = join(f"<div><dt>{word}</dt><dd>{value}</dd></div>" for word, value in rows)
+    return f'<h5>PostgreSQL\'s archive</h5><dl class="facts">{facts}</dl>'
 
 
 def meter(name: str, share: float, text: str, level: str) -> str:

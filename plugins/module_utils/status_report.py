@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils import status_backups
+
 VERSION = 1
 LEVELS = ("ok", "warning", "failure")
 UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
@@ -34,7 +36,6 @@ def report(
     """The document: ``results`` holds what the module returned, or how it failed, by host."""
     chosen = {spec["name"]: spec for spec in specs if only in ("", spec["name"])}
     app_hosts = groups.get("app_servers", [])
-    database_hosts = groups.get("database_servers", [])
     hosts, apps = {}, {}
     for name, result in results.items():
         member_of = groups_of(name, groups)
@@ -55,7 +56,7 @@ def report(
             if app in found_apps(result) or (spec and name in app_hosts)
         }
         if on:  # else its hosts were left out with --limit
-            apps[app] = whole_app(spec, on, results, database_hosts)
+            apps[app] = whole_app(app, spec, on, results, groups)
     problems = [
         {"host": name, "app": "", **problem} for name, host in hosts.items() for problem in host["problems"]
     ]
@@ -147,6 +148,7 @@ def one_host(
         "memory": None,
         "disks": [],
         "services": {},
+        "archive": None,
     }
     if not status:
         message = " ".join(str(result.get("msg") or "it gave no answer").split()).removeprefix(
@@ -159,7 +161,8 @@ def one_host(
     entry["uptime_seconds"] = host["uptime"]
     services = {**dict.fromkeys(needed, "missing"), **status["services"]}
     entry["services"] = dict(sorted(services.items()))
-    problems = host_problems(entry, status["supervisor"]["error"], needed, setup)
+    entry["archive"], problems = status_backups.of_host(status)
+    problems = [*host_problems(entry, status["supervisor"]["error"], needed, setup), *problems]
     return {**entry, "level": worst(problem["level"] for problem in problems), "problems": problems}
 
 
@@ -195,13 +198,15 @@ def host_problems(
 
 
 def whole_app(
+    name: str,
     spec: dict[str, Any] | None,
     on: dict[str, dict[str, Any]],
     results: Mapping[str, Mapping[str, Any]],
-    database_hosts: list[str],
+    groups: Mapping[str, list[str]],
 ) -> dict[str, Any]:
     """An app with all hosts that it is on."""
-    problems = []
+    database_hosts = groups.get("database_servers", [])
+    backup, problems = status_backups.of_app(name, spec, on, results, groups)
     revisions = {name: here["release"]["revision"] for name, here in on.items() if here["release"]}
     if len(set(revisions.values())) > 1:
         which = ", ".join(f"{name} has {short(revision)}" for name, revision in revisions.items())
@@ -212,8 +217,8 @@ def whole_app(
         database["hosts"], database["bytes"] = [], None
         if spec["database"]["engine"] == "postgres" and spec["database"]["managed"]:
             database["hosts"] = list(database_hosts)
-            for name in database_hosts:
-                sizes = results.get(name, {}).get("status", {}).get("databases", {})
+            for host in database_hosts:
+                sizes = results.get(host, {}).get("status", {}).get("databases", {})
                 database["bytes"] = sizes.get(spec["database"]["name"], database["bytes"])
         elif spec["database"]["engine"] == "sqlite":
             found = [here["disk"]["database"] for here in on.values() if here["disk"]]
@@ -229,6 +234,7 @@ def whole_app(
         "domains": spec["domains"] if spec else [],
         "proxied": bool(spec and spec["proxied"]),
         "database": database,
+        "backup": backup,
         "problems": problems,
         "hosts": on,
     }

@@ -41,7 +41,7 @@ def lines(document: Document) -> list[Line]:
     found: list[Line] = [
         (document["level"], f"Homeport status, {utc(document['time'])}: {summary(document)}")
     ]
-    for part in (hosts, apps, processes, schedules, services, storage, deploys):
+    for part in (hosts, apps, processes, schedules, services, storage, backups, deploys):
         head, rows = part(document)
         if rows:
             found += [("ok", ""), *table(head, rows)]
@@ -269,6 +269,47 @@ def storage(document: Document) -> tuple[list[str], Rows]:
             )
         )
     return ["APP", "HOST", "RELEASES KEPT", "MEDIA", "DATABASE", "DJANGO", "PYTHON"], rows
+
+
+def aged(entry: Mapping[str, Any]) -> str:
+    """How old the last good run is."""
+    return "never" if entry["age_seconds"] is None else f"{ago(entry['age_seconds'])} ago"
+
+
+def backups(document: Document) -> tuple[list[str], Rows]:
+    """Of each app and each archive the last good backup and the last good drill."""
+    rows: Rows = []
+
+    def row(whose: str, host: str, what: str, entry: Mapping[str, Any]) -> None:
+        cells = [whose, host, what, aged(entry), ago(entry["limit_seconds"]), took(entry)]
+        rows.append(("failure" if entry["failed"] or entry["late"] else "ok", cells))
+
+    for app, found in document["apps"].items():
+        for kind in ("backup", "drill") if found["backup"] else ():
+            row(app, found["backup"]["host"], kind, found["backup"][kind])
+    for host, found in document["hosts"].items():
+        archive = found["archive"] or {}
+        if archive.get("wal"):
+            wal = archive["wal"]
+            # a quiet database writes nothing that could be archived: what counts is how long anything waits
+            cells = ["PostgreSQL", host, "log archived", aged(wal), "-", behind(wal)]
+            rows.append(("failure" if wal["late"] else "ok", cells))
+        for kind, word in (("backup", "backup"), ("full", "full backup"), ("drill", "drill")):
+            if archive:
+                row("PostgreSQL", host, word, archive[kind])
+    return ["APP", "HOST", "BACKUPS", "LAST GOOD", "AT MOST", "TOOK"], rows
+
+
+def behind(wal: Mapping[str, Any]) -> str:
+    """What waits to be archived."""
+    if not wal["waiting"]:
+        return "nothing waits"
+    return f"{ago(wal['waiting_seconds'])} behind, {ago(wal['limit_seconds'])} at most"
+
+
+def took(entry: Mapping[str, Any]) -> str:
+    told = "-" if entry["seconds"] is None else f"{entry['seconds']:.0f} s"
+    return f"{told}, the last one failed" if entry["failed"] else told
 
 
 def deploys(document: Document, count: int = 3) -> tuple[list[str], Rows]:

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
+from ansible_collections.homeport.django.plugins.module_utils.exposure import public_port
 from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS, kinds_of, needs_broker
 
 Apps = Mapping[str, Mapping[str, Any]]
@@ -337,6 +338,42 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
         }
         for name, app in apps.items()
     ]
+
+
+def audit_sites(apps: Apps, own: Any = None, certificates: Any = None) -> dict[str, dict[str, Any]]:
+    """The sites of a host as visitors see them: those of the apps, and those of the role nginx's own variable."""
+    found = {}
+    for name, app in apps.items():
+        port = 80 if app["proxied"] else public_port(app["web"]["socket"])
+        if port:
+            found[name] = {
+                "names": [app["canonical"], *app["redirects"], *app["aliases"]],
+                "canonical": app["canonical"],
+                "proxied": app["proxied"],
+                "port": port,
+                "tls": app["tls"]["certificate"] != "none",
+                "kind": app["tls"]["certificate"],
+                "hsts": app["tls"]["hsts"],
+            }
+    for name, site in (own or {}).items():
+        listed = [*site.get("server_names", []), *site.get("redirects", [])]
+        names = [
+            str(each)
+            for each in listed
+            if re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*", str(each)) and each != "_"
+        ]
+        if names:
+            tls = site.get("tls") or {}
+            found[str(name)] = {
+                "names": names,
+                "canonical": next((each for each in names if each[0] != "*"), f"audit.{names[0][2:]}"),
+                "proxied": True,
+                "port": 80,
+                "tls": bool(tls),
+                "kind": str((certificates or {}).get(name, {}).get("kind", "own")) if tls else "none",
+                "hsts": int(tls.get("hsts", 0)),
+            }
+    return found
 
 
 def status_service(name: str, service: str, found: Mapping[str, Any]) -> dict[str, Any]:

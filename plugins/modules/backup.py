@@ -37,6 +37,10 @@ options:
       to give the database. Files stay as they are.
     type: str
     default: ""
+  database:
+    description: Whether the database is restored, and not the files alone.
+    type: bool
+    default: true
   keep:
     description: Whether what is replaced is backed up before.
     type: bool
@@ -133,7 +137,7 @@ def restore(module: AnsibleModule) -> dict[str, Any]:
     if params["phase"] == "look" and params["point"]:
         return {"changed": False, "found": look_at_point(app, params["point"])}
     if params["phase"] == "look":
-        return {"changed": False, "found": look(app, store, params["app"], params["to"])}
+        return {"changed": False, "found": look(app, store, params["app"], params["to"], params["database"])}
     if module.check_mode:
         return {"changed": True}
     os.umask(0o077)
@@ -144,9 +148,11 @@ def restore(module: AnsibleModule) -> dict[str, Any]:
             told = f"the database as of {found['point']}"
             restored = RestorePoint(app, store, found["point"], params["keep"]).run()
         else:
-            found = look(app, store, params["app"], params["to"])
+            found = look(app, store, params["app"], params["to"], params["database"])
             told = f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}"
-            restored = Restore(app, store, params["app"], found["snapshot"], params["keep"]).run()
+            work = Restore(app, store, params["app"], found["snapshot"], params["keep"], params["database"])
+            told += "" if params["database"] else ", files alone"
+            restored = work.run()
     entry = {
         "verb": "restore",
         "outcome": "restored",
@@ -171,6 +177,7 @@ def main() -> None:
             "into": text,
             "to": {"type": "str", "default": "latest"},
             "point": text,
+            "database": {"type": "bool", "default": True},
             "keep": {"type": "bool", "default": True},
             "holder": text,
             "run": text,

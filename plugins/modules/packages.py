@@ -52,11 +52,9 @@ missing:
 """
 
 import os
-import time
 
 from ansible.module_utils.basic import AnsibleModule
-
-LISTS = "/var/lib/apt/lists"
+from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
 
 
 def installed(module: AnsibleModule) -> set[str]:
@@ -73,19 +71,6 @@ def installed(module: AnsibleModule) -> set[str]:
             names.add(name)
             names.update(word.split()[0] for word in provides.split(",") if word.strip())
     return names
-
-
-def lists_age() -> float:
-    """Seconds since the package lists were last fetched."""
-    names = os.listdir(LISTS) if os.path.isdir(LISTS) else []
-    times = [os.path.getmtime(f"{LISTS}/{name}") for name in names if name.endswith(("Release", "Packages"))]
-    stamp = "/var/lib/apt/periodic/update-success-stamp"
-    if not times:
-        return float("inf")
-    if os.path.exists(stamp):
-        times.append(os.path.getmtime(stamp))
-    times.append(os.path.getmtime(LISTS))
-    return time.time() - max(times)
 
 
 def pick(module: AnsibleModule, word: str) -> str:

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.backup_state import stamp
 from ansible_collections.homeport.django.plugins.module_utils.status_report import report
 from ansible_collections.homeport.django.plugins.module_utils.wiring import status_apps
 
@@ -109,6 +110,39 @@ def found(**changes: Any) -> dict[str, Any]:
     }
 
 
+def ran(hours: float, ok: bool = True, message: str = "") -> dict[str, Any]:
+    """A backup or a drill that ended so long ago."""
+    entry = {"time": stamp(NOW - hours * 3600), "ok": ok, "message": message, "seconds": 12.3}
+    good = {**entry, "time": stamp(NOW - (hours + 24) * 3600), "ok": True, "message": ""}
+    return {"last": entry, "good": entry if ok else good}
+
+
+def backups(*apps: str, **changes: Any) -> dict[str, Any]:
+    """Nightly backups and weekly drills of some apps, all of them well."""
+    return {
+        "stopped": [],
+        "limits": {"backup": 30 * 3600, "drill": 174 * 3600},
+        "since": NOW - 90 * 86400,
+        "apps": {name: {"backup": ran(5), "drill": ran(50)} for name in apps},
+        "all": {"backup": ran(5), "drill": ran(50)},
+        **changes,
+    }
+
+
+def archive(**changes: Any) -> dict[str, Any]:
+    """PostgreSQL's archive, which is well."""
+    return {
+        "stopped": [],
+        "limits": {"backup": 30 * 3600, "full": 174 * 3600, "drill": 174 * 3600},
+        "since": NOW - 90 * 86400,
+        "state": {"backup": ran(6), "full": ran(52), "drill": ran(50)},
+        "wal": {
+            "archived": NOW - 40, "waiting": 1, "waiting_since": NOW - 2, "failing": False, "limit": 120, "mode": "on",
+        },
+        **changes,
+    }  # fmt: skip
+
+
 def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     """One healthy host as the module tells of it."""
     return {
@@ -127,6 +161,8 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "stores": {},
         "supervisor": {"error": ""},
         "databases": {},
+        "backups": backups(*(apps or {})),
+        "archive": None,
         "apps": apps or {},
         **changes,
     }
@@ -160,9 +196,13 @@ def good() -> dict[str, Any]:
     """Three apps, all well: one on both hosts, with its database on a third."""
     both = status({"blog": found(schedules=[schedule()]), "shop": found(processes=[web(), workers()])})
     database = status(
-        services={"postgresql": "active"}, databases={"blog": 48 << 20, "shop": 3 * GIB, "wiki": 9 << 20}
+        services={"postgresql": "active"},
+        databases={"blog": 48 << 20, "shop": 3 * GIB, "wiki": 9 << 20},
+        archive=archive(),
+        backups=None,
     )
     wiki = {**copy.deepcopy(both), "apps": {**copy.deepcopy(both["apps"]), "wiki": found()}}
+    wiki["backups"] = backups("blog", "shop", "wiki")
     apps = specs(
         blog={"schedules": {"digest": {"command": "x", "calendar": "*-*-* 06:30"}}},
         shop={"processes": {"queue": {"command": "x", "count": 2}}},
@@ -246,7 +286,19 @@ def bad() -> dict[str, Any]:
         services={"postgresql": "active", "redis-server@shop-cache": "failed", "rabbitmq-server": "active"},
         stores={"rabbitmq-server": 140 << 20},
         databases={"shop": 3 * GIB, "blog": 48 << 20},
-    )
+        archive=archive(
+            stopped=["homeport-archive-drill.timer"],
+            wal={**archive()["wal"], "archived": None, "waiting": 12, "waiting_since": NOW - 900, "failing": True},
+            state={"backup": ran(6, False, f"making a backup failed:\n{HOSTILE}")},
+        ),
+    )  # fmt: skip
+    web1["backups"]["apps"]["shop"] = {
+        "backup": ran(31),
+        "drill": ran(2, False, f"not what was stored {HOSTILE}"),
+    }
+    web1["backups"]["apps"]["blog"] = {}
+    web1["backups"]["all"]["drill"] = ran(2, False, f"pack 12 {HOSTILE}")
+    del web1["backups"]["apps"][long]
     unreachable = {
         "unreachable": True,
         "msg": f"Failed to connect to the host via ssh: ssh: connect to host 203.0.113.77 port 22: timed out {HOSTILE}",

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import backup_state, wiring
-from ansible_collections.homeport.django.plugins.module_utils.archive_config import archive_files, settings_of
+from ansible_collections.homeport.django.plugins.module_utils.archive_config import (
+    archive_files,
+    recovery_of,
+    settings_of,
+)
+from ansible_collections.homeport.django.plugins.module_utils.backup_archive import Archive
+from ansible_collections.homeport.django.plugins.module_utils.backup_archive import (
+    WrongKey as WrongArchiveKey,
+)
 from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
     MODULES,
     BackupError,
@@ -18,6 +26,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_config impo
     target,
 )
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import Fetched, chosen, compared
+from ansible_collections.homeport.django.plugins.module_utils.backup_recovery import Recovery, foreign
 from ansible_collections.homeport.django.plugins.module_utils.backup_restore import Restore, moment
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import (
     NoRepository,
@@ -37,14 +46,18 @@ VALUES: dict[str, Any] = {
     "ssh_key": "",
     "known_hosts": "",
     "credentials": {},
+    "ca": "",
     "keep": {"daily": 7},
     "schedule": "daily",
     "drill_schedule": "weekly",
     "drill_percent": 100,
-    "max_age": 30,
-    "drill_max_age": 200,
     "bandwidth": 0,
     "scratch": {},
+}
+CA = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----\n"
+S3 = {
+    "repository": "s3:https://s3.example:9000/bucket/pg/x",
+    "credentials": {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"},
 }
 BLOG = {"name": "blog", "user": "blog", "home": "/srv/blog", "database": "blog"}
 
@@ -107,6 +120,9 @@ def test_a_repository_that_is_refused(repository: str) -> None:
             {"repository": "s3:https://s3.example/b", "credentials": {"AWS_ACCESS_KEY_ID": "x"}},
             "backup_credentials",
         ),
+        ({"ca": CA}, "backup_ca: is for S3"),
+        ({**S3, "ca": "/etc/ssl/ca.pem"}, "backup_ca: must be certificates"),
+        ({**S3, "ca": f"{CA}-----BEGIN PRIVATE KEY-----"}, "backup_ca"),
         ({"keep": {"daly": 7}}, "backup_keep"),
         ({"keep": {"daily": -1}}, "backup_keep"),
         ({"keep": {"daily": 0}}, "backup_keep"),
@@ -356,45 +372,7 @@ def test_folders_change_places_and_back(app: App, tmp_path: Path) -> None:
     assert not (shared / "extra").exists()
 
 
-# What status is told
-
-NOW = backup_state.seconds_of("2026-01-10T12:00:00Z")
-WANTED = {"backup": 30, "drill": 200, "since": int(NOW) - 90 * 3600}
-
-
-def entry(hours: float, ok: bool = True) -> dict[str, Any]:
-    return {
-        "time": backup_state.stamp(NOW - hours * 3600),
-        "ok": ok,
-        "message": "" if ok else "it\nbroke",
-        "seconds": 1,
-    }
-
-
-def both(backup: dict[str, Any] | None, drill: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        kind: {"last": found, "good": found if found["ok"] else None}
-        for kind, found in (("backup", backup), ("drill", drill))
-        if found
-    }
-
-
-@pytest.mark.parametrize(
-    ("state", "problems"),
-    [
-        (both(entry(2), entry(48)), []),
-        (both(entry(31), entry(48)), ["the last good backup was 1.3 days ago; 30 h at most are wanted"]),
-        (
-            both(entry(2), entry(240)),
-            ["the last good restore drill was 10.0 days ago; 200 h at most are wanted"],
-        ),
-        (both(entry(2), None), []),  # the first is not due yet
-        ({}, ["the last good backup was never; 30 h at most are wanted"]),
-        (both(entry(2, ok=False), entry(2)), ["the last backup failed (2026-01-10T10:00:00Z): it"]),
-    ],
-)
-def test_what_is_late(state: dict[str, Any], problems: list[str]) -> None:
-    assert backup_state.judged(state, WANTED, NOW)["problems"] == problems
+# What is known of them
 
 
 def test_the_last_good_one_outlives_a_bad_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,6 +393,7 @@ ARCHIVE: dict[str, Any] = {
     "ssh_key": "",
     "known_hosts": "",
     "credentials": {},
+    "ca": "",
     "timeout": 60,
     "keep": 2,
     "full_schedule": "weekly",
@@ -439,8 +418,7 @@ def test_the_places_of_an_archive() -> None:
         "/b/pg",
     )
     assert sftp["repo1-sftp-host-key-check-type"] == "strict"
-    credentials = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
-    s3 = told_of(repository="s3:https://s3.example:9000/bucket/pg/x", credentials=credentials)
+    s3 = told_of(**S3)
     assert (s3["repo1-s3-bucket"], s3["repo1-path"], s3["repo1-s3-endpoint"]) == (
         "bucket",
         "/pg/x",
@@ -460,6 +438,7 @@ def test_the_places_of_an_archive() -> None:
         ({"repository": "s3:https://s3.example/b"}, "pgbackrest_credentials"),
         ({"password": "short"}, "pgbackrest_password"),
         ({"password": "with a space and more of it"}, "pgbackrest_password"),
+        ({"ca": CA}, "pgbackrest_ca"),
         ({"timeout": 0}, "pgbackrest_archive_timeout"),
         ({"keep": 0}, "pgbackrest_keep"),
     ],
@@ -467,6 +446,21 @@ def test_the_places_of_an_archive() -> None:
 def test_inputs_of_the_archive_that_are_refused(change: dict[str, Any], field: str) -> None:
     with pytest.raises(BackupError, match=field):
         archive_files({**ARCHIVE, **change}, "17", "main")
+
+
+def test_an_authority_of_ones_own(tmp_path: Path) -> None:
+    assert told_of(**S3, ca=CA)["repo1-storage-ca-file"] == "/etc/pgbackrest/ca.pem"
+    assert "repo1-storage-ca-file" not in told_of(**S3)
+    for files in (
+        archive_files({**ARCHIVE, **S3, "ca": CA}, "17", "main"),
+        backup_files({**VALUES, **S3, "ca": f"\n{CA}"}, [BLOG], "web1"),
+    ):
+        (found,) = [entry for entry in files if entry["path"].endswith("/ca.pem")]
+        assert found["content"] == CA
+    store = Store({"repository": "s3:x", "host": "web1", "keep": {}, "bandwidth": 0}, str(tmp_path))
+    assert "--cacert" not in store.words()
+    (tmp_path / "ca.pem").write_text(CA)
+    assert f"--cacert {tmp_path}/ca.pem" in " ".join(store.words())
 
 
 def test_the_files_of_an_archive() -> None:
@@ -502,3 +496,176 @@ def test_a_moment(text: str, expected: str) -> None:
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(DeployError, match="point"):
         moment(text)
+
+
+# What pgBackRest says
+
+
+INFO: dict[str, Any] = {
+    "name": "homeport",
+    "db": [{"id": 1, "system-id": 6, "version": "15"}, {"id": 2, "system-id": 7, "version": "17"}],
+    "backup": [
+        {"archive": {"start": "000000010000000000000002", "stop": "000000010000000000000003"}, "type": "full"}
+    ],
+    "status": {"code": 0, "message": "ok"},
+}
+WRONG = "[FormatError] unable to load info file '/x/backup.info':\nFormatError: key/value found at line 1: \x12\x7f"
+
+
+class Told(Archive):
+    """An archive and a cluster that say what they are told to say."""
+
+    def __init__(self, info: dict[str, Any], system: str = "7", timeline: str = "00000001") -> None:
+        super().__init__({"version": "17", "cluster": "main"}, "/x/pgbackrest.conf")
+        self.info, self.number, self.timeline = info, system, timeline
+        self.asked: list[str] = []
+
+    def run(self, words: list[str], what: str, stdout: Any = None) -> str:
+        self.asked.append(" ".join(words))
+        if "info" in words:
+            return json.dumps([self.info]).replace(
+                "\\u0012", "\x12"
+            )  # pgBackRest does not escape what it cannot read
+        if words[0] == "pg_controldata":
+            return f"pg_control version number: 1300\nDatabase system identifier:           {self.number}\n"
+        if words[0] == "psql":
+            return f"{self.timeline}0000000000000009\n"
+        return ""
+
+
+def test_an_archive_that_is_this_clusters() -> None:
+    archive = Told(INFO)
+    archive.prepare()
+    assert [words.split()[-1] for words in archive.asked[-2:]] == ["stanza-create", "check"]
+    assert all("--config=/x/pgbackrest.conf" in words for words in archive.asked if "pgbackrest" in words)
+    assert not foreign(archive)
+
+
+def test_an_archive_of_another_cluster_is_left_alone() -> None:
+    archive = Told(INFO, system="8")
+    with pytest.raises(DeployError, match=r"another PostgreSQL cluster.*playbook recover"):
+        archive.prepare()
+    assert not any("stanza-create" in words for words in archive.asked)
+    assert foreign(archive)
+
+
+def test_an_archive_that_does_not_open() -> None:
+    told = {"status": {"code": 99, "message": "other"}, "repo": [{"status": {"code": 99, "message": WRONG}}]}
+    for work in (Told(told).prepare, lambda: foreign(Told(told)), Told(told).backups):
+        with pytest.raises(WrongArchiveKey, match="pgbackrest_password"):
+            work()
+    assert type(Told(INFO).error("ERROR: [103]: unable to find a valid repository", "x")) is DeployError
+    assert "\x12" not in str(Told(INFO).error("\x12", "x"))
+
+
+@pytest.mark.parametrize(
+    ("change", "system", "text"),
+    [
+        ({"db": [], "backup": [], "status": {"code": 1, "message": "missing"}}, "8", "there is no archive"),
+        ({"db": INFO["db"][:1]}, "8", "the archive is of PostgreSQL 15, and this host has 17"),
+        ({"backup": [], "status": {"code": 2, "message": "no valid backups"}}, "8", "has no backup"),
+    ],
+)
+def test_what_cannot_be_brought_back(change: dict[str, Any], system: str, text: str) -> None:
+    with pytest.raises(DeployError, match=text):
+        foreign(Told({**INFO, **change}, system))
+
+
+@pytest.mark.parametrize(
+    ("info", "timeline", "expected"),
+    [
+        (INFO, "00000001", False),
+        (INFO, "00000002", True),  # what was written since it was brought back is in no archive
+        ({**INFO, "backup": []}, "00000001", True),
+    ],
+)
+def test_when_an_archive_begins_with_a_full_backup(
+    info: dict[str, Any], timeline: str, expected: bool
+) -> None:
+    assert Told(info, timeline=timeline).begins() is expected
+
+
+def test_what_a_recovery_is_told() -> None:
+    sftp = {"repository": "sftp:me@vault.example:/b", "ssh_key": "key\n\n", "known_hosts": "hosts"}
+    found = recovery_of({**ARCHIVE, **sftp})
+    assert found["files"] == {"ssh_key": "key\n", "known_hosts": "hosts\n"}
+    assert found["settings"]["repo1-cipher-pass"] == ARCHIVE["password"]
+    assert recovery_of({**ARCHIVE, **S3, "ca": CA})["files"] == {"ca.pem": CA}
+    with pytest.raises(BackupError, match="pgbackrest_repository"):
+        recovery_of({**ARCHIVE, "repository": ""})
+
+
+class Recovering(Recovery):
+    """Its steps by name, on a real folder."""
+
+    def __init__(self, folder: Path, tables: dict[str, int], replace: bool = False, fails: str = "") -> None:
+        archive = Told(INFO, system="8")
+        archive.data = str(folder / "main")
+        super().__init__(archive, "", replace)
+        self.steps: list[str] = []
+        self.held, self.fails = tables, fails
+        (folder / "main").mkdir()
+        (folder / "main/old").write_text("")
+
+    def tables(self) -> dict[str, int]:
+        return self.held
+
+    def step(self, name: str) -> None:
+        self.steps.append(name)
+        if name == self.fails:
+            raise DeployError("it broke")
+
+    def fetch(self) -> None:
+        os.mkdir(self.archive.data)
+        self.step("fetch")
+
+    def wait(self) -> None:
+        self.step("wait")
+
+    def systemctl(self, verb: str) -> None:
+        self.steps.append(verb)
+
+
+def test_a_recovery(tmp_path: Path) -> None:
+    work = Recovering(tmp_path, {})
+    assert work.run()["kept"] == ""
+    assert work.steps == ["stop", "fetch", "start", "wait"]
+    assert [path.name for path in tmp_path.iterdir()] == ["main"]
+    assert not (tmp_path / "main/old").exists()
+
+
+def test_a_cluster_that_is_not_empty_stays(tmp_path: Path) -> None:
+    work = Recovering(tmp_path, {"blog": 14})
+    with pytest.raises(DeployError, match=r"blog \(14 tables\).*Nothing was changed"):
+        work.run()
+    assert work.steps == []
+    work.replace = True
+    kept = work.run()["kept"]
+    assert (Path(kept) / "old").exists()
+
+
+@pytest.mark.parametrize("fails", ["fetch", "wait"])
+def test_a_recovery_that_fails_puts_back_what_there_was(tmp_path: Path, fails: str) -> None:
+    work = Recovering(tmp_path, {}, fails=fails)
+    with pytest.raises(DeployError, match="it broke"):
+        work.run()
+    assert work.steps[-2:] == ["stop", "start"]
+    assert [path.name for path in tmp_path.iterdir()] == ["main"]
+    assert (tmp_path / "main/old").exists()
+
+
+def test_a_recovery_that_was_cut_off(tmp_path: Path) -> None:
+    work = Recovering(tmp_path, {})
+    (tmp_path / "main").rename(work.aside)
+    (tmp_path / "main").mkdir()
+    work.run()
+    assert work.steps == ["stop", "start", "stop", "fetch", "start", "wait"]
+    # one that had arrived is only finished: who knows what was written since
+    os.mkdir(work.aside)
+    work.steps.clear()
+    archive = work.archive
+    assert isinstance(archive, Told)
+    archive.number = "7"
+    archive.psql = lambda query, *_options: "f"  # type: ignore[method-assign]
+    assert work.run()["kept"].startswith(f"{archive.data}.before-")
+    assert work.steps == []

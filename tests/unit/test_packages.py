@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.modules import packages
 
 
@@ -43,18 +44,17 @@ def test_pick(word: str, known: tuple[str, ...], picked: str) -> None:
     assert packages.pick(Module(known=known), word) == picked
 
 
-def test_the_age_of_the_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_age_of_the_lists(tmp_path: Path) -> None:
     lists = tmp_path / "lists"
-    monkeypatch.setattr(packages, "LISTS", str(lists))
-    assert packages.lists_age() == float("inf")
+    assert lists_age(str(lists)) == float("inf")
     lists.mkdir()
     (lists / "lock").touch()
-    assert packages.lists_age() == float("inf")
+    assert lists_age(str(lists)) == float("inf")
     release = lists / "example_InRelease"
     release.touch()
-    assert packages.lists_age() < 60
+    assert lists_age(str(lists)) < 60
     old = time.time() - 10 * 86400
     os.utime(release, (old, old))
     os.utime(lists, (old, old))
     if not os.path.exists("/var/lib/apt/periodic/update-success-stamp"):
-        assert packages.lists_age() > 9 * 86400
+        assert lists_age(str(lists)) > 9 * 86400

@@ -73,8 +73,8 @@ def test_all_is_well() -> None:
 KEYS = {
     "": {"version", "time", "level", "problems", "hosts", "apps"},
     "host": {"level", "problems", "reachable", "groups", "name", "system", "setup", "uptime_seconds", "load", "cores",
-             "memory", "disks", "services"},
-    "app": {"declared", "level", "url", "domains", "proxied", "database", "problems", "hosts"},
+             "memory", "disks", "services", "archive"},
+    "app": {"declared", "level", "url", "domains", "proxied", "database", "backup", "problems", "hosts"},
     "here": {"level", "state", "problems", "release", "previous", "health", "processes", "schedules", "memory", "disk",
              "lock", "maintenance", "deploys", "cache", "broker", "certificate"},
 }  # fmt: skip

@@ -61,6 +61,9 @@ def test_the_tables_say_what_there_is() -> None:
         "celery, 2 backoff",
         'column "no_such_column" does not exist',
         "cannot be reached",
+        "blog web1 backup never 1 d 6 h -",
+        "shop web1 drill 1 d 2 h ago 7 d 6 h 12 s, the last one failed",
+        "15 min behind, 2 min at most",
     ):
         assert part in " ".join(text.split()), part
     failing = [text for level, text in shown if level == "failure"]
@@ -169,6 +172,9 @@ def test_what_the_page_says() -> None:
                  "shop.0040_orders", "db.hoster.example", "1 of 3 run"):  # fmt: skip
         assert part in text, part
     assert "cache of shop" in text
+    assert '1 d 7 h ago <span class="pill failure">late</span><small>1 d 6 h at most</small>' in text
+    assert "PostgreSQL's archive</h5>" in text
+    assert "15 min behind, 2 min at most" in text
     assert "broker of shop 140 MiB" in text
     assert "PostgreSQL over TLS, cache, broker" in text
     assert "What needs attention" not in page(statuses.good())

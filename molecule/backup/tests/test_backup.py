@@ -1,7 +1,12 @@
 """Backups that have been restored: on the same server, beside it, and on one that had nothing."""
 
 import json
+import os
+import shlex
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ testinfra_hosts = ["ansible://web1"]
 
 STATE = "/var/lib/homeport/backups"
 SITE = "/var/backups/site"
+ARCHIVE = "/var/backups/s3/bucket/postgres"  # as S3 has it
 
 
 @pytest.fixture
@@ -39,8 +45,11 @@ def backed_up(album: Album, host: Any) -> Iterator[None]:
 
 def rows(host: Any) -> str:
     """Every row of the app's own tables."""
+    tables = (
+        "select tablename from pg_tables where schemaname = 'public' and tablename <> 'ledger' order by 1"
+    )
     script = (
-        "for table in $(psql -qAtc \"select tablename from pg_tables where schemaname = 'public' order by 1\"); do "
+        f'for table in $(psql -qAtc "{tables}"); do '
         'echo "$table"; psql -qAtc "select * from \\"$table\\" order by 1"; done'
     )
     return str(host.check_output(f"runuser -u memories -- sh -c '{quoted(script)}'"))
@@ -58,9 +67,13 @@ def files(host: Any) -> str:
     return f"{listed}\n{digests}"
 
 
-def destroy(host: Any) -> None:
+def destroy_rows(host: Any) -> None:
     statements = "truncate album_photo, album_album cascade; drop table if exists album_digestrun"
     host.check_output(f"runuser -u memories -- psql -qc '{statements}'")
+
+
+def destroy(host: Any) -> None:
+    destroy_rows(host)
     host.check_output("rm -rf /srv/memories/shared/media/* /srv/memories/shared/data/*")
 
 
@@ -120,6 +133,19 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(
         host.check_output("runuser -u postgres -- psql -qd memories -c 'drop schema guard cascade'")
 
 
+def test_the_database_as_of_a_moment(album: Album, operator: Operator, host: Any) -> None:
+    album.new_album("Seconds before the fire")
+    before = rows(host)
+    point = host.check_output("sleep 1; date -u +%Y-%m-%dT%H:%M:%S; sleep 1")
+    destroy_rows(host)
+    done = restore(operator, "-e", f"point={point}", "-e", "confirm=memories")
+    assert done.status == 0, done.output
+    assert rows(host) == before
+    assert "Seconds before the fire" in album.get("/").text
+    # so that the backup is again what there is
+    host.check_output("systemctl start homeport-backup")
+
+
 def test_a_drill(host: Any) -> None:
     host.check_output("systemctl start homeport-drill")
     found = outcome(host, "drill")
@@ -131,26 +157,97 @@ def test_a_drill(host: Any) -> None:
     assert host.file(f"{STATE}/scratch").listdir() == []
 
 
-def test_a_damaged_repository_is_noticed(host: Any, vault: Any) -> None:
-    path = vault.check_output(f"find {SITE}/data -type f -printf '%s %p\\n' | sort -n | tail -n 1").split()[1]
-    vault.check_output(f"cp -p {path} /tmp/intact")
+def test_a_drill_of_the_archive(host: Any) -> None:
+    """Everything that was written up to the moment of the drill is there, and can be made a cluster from."""
+    host.check_output("systemctl start homeport-archive-drill")
+    found = outcome(host, "drill", "@archive")
+    assert found["ok"], found
+    assert (found["tables"], found["rows"]) == (14, int(counted(host)))
+    assert not host.file("/var/lib/postgresql/homeport-point").exists
+
+
+def counted(host: Any) -> str:
+    return str(host.check_output(f"runuser -u memories -- sh -c '{quoted(COUNT)}'"))
+
+
+COUNT = (
+    "psql -qAtc \"select format('select count(*) from %I', tablename) from pg_tables where schemaname = 'public'\" "
+    "| while read -r query; do psql -qAtc \"$query\"; done | awk '{ rows += $1 } END { print rows }'"
+)
+
+
+def test_status_tells_of_backups(operator: Operator, tmp_path: Path) -> None:
+    done = operator.run("status", "-e", f"json={tmp_path}/status.json")
+    assert done.status == 0, done.output
+    assert "the app is healthy" in done.output
+    found = json.loads((tmp_path / "status.json").read_text())
+    backup = found["apps"]["memories"]["backup"]
+    assert backup["host"] == "web1"
+    assert [backup[kind]["limit_seconds"] for kind in ("backup", "drill")] == [30 * 3600, 174 * 3600]
+    assert backup["drill"]["age_seconds"] < 600
+    archive = found["hosts"]["web1"]["archive"]
+    assert [archive[kind]["limit_seconds"] for kind in ("backup", "full", "drill")] == [
+        30 * 3600,
+        174 * 3600,
+        174 * 3600,
+    ]
+    assert archive["full"]["age_seconds"] < 3600
+    assert archive["wal"]["age_seconds"] < 120
+    assert found["problems"] == []
+
+
+@contextmanager
+def damaged(vault: Any, folder: str) -> Iterator[None]:
+    """One bit of the largest file in a folder is not what it was."""
+    path = vault.check_output(f"find {folder} -type f -printf '%s %p\\n' | sort -n | tail -n 1").split()[1]
+    kept = f"/tmp/{path.rsplit('/', 1)[1]}.intact"
+    vault.check_output(f"cp -p {path} {kept}")
     flip = f"d = bytearray(open('{path}', 'rb').read()); d[len(d) // 3] ^= 1; open('{path}', 'wb').write(d)"
     vault.check_output(f'chmod u+w {path} && python3 -c "{flip}"')
     try:
+        yield
+    finally:
+        vault.check_output(f"cp -p {kept} {path}")
+
+
+def test_damage_is_noticed(operator: Operator, host: Any, vault: Any) -> None:
+    with damaged(vault, f"{SITE}/data"), damaged(vault, f"{ARCHIVE}/backup"):
         assert host.run("systemctl start homeport-drill").rc != 0
+        assert host.run("systemctl start homeport-archive-drill").rc != 0
         bad = [outcome(host, "drill", name) for name in ("memories", "@all")]
         assert not all(entry["ok"] for entry in bad), bad
-        assert "homeport-drill" in host.check_output("systemctl --failed --no-legend")
-    finally:
-        vault.check_output(f"cp -p /tmp/intact {path}")
-    host.check_output("systemctl start homeport-drill")
-    assert outcome(host, "drill")["ok"]
+        assert not outcome(host, "drill", "@archive")["ok"]
+        failed = host.check_output("systemctl --failed --no-legend")
+        assert "homeport-drill" in failed
+        assert "homeport-archive-drill" in failed
+        told = operator.run("status")
+        assert told.status != 0
+        text = " ".join(told.output.split())
+        assert "memories: the last restore drill failed" in text, told.output
+        assert "PostgreSQL's archive: the last restore drill failed" in text
     # the last good one is still known after a bad one
+    state = json.loads(host.file(f"{STATE}/memories.json").content_string)
+    assert state["drill"]["good"]["ok"]
     host.check_output("systemctl reset-failed")
+    for name in ("homeport-drill", "homeport-archive-drill"):
+        host.check_output(f"systemctl start {name}")
+    assert outcome(host, "drill")["ok"]
 
 
 def test_a_wrong_password_is_refused(operator: Operator, host: Any) -> None:
     before = rows(host)
+    path = "/etc/pgbackrest/pgbackrest.conf"
+    host.check_output(f"cp -p {path} {path}.right")
+    host.check_output(
+        f"sed -i 's/^repo1-cipher-pass=.*/repo1-cipher-pass=another-password-altogether/' {path}"
+    )
+    try:
+        for verb in ("drill", "incremental"):
+            assert host.run(f"systemctl start homeport-archive-{verb}").rc != 0
+        for kind in ("drill", "backup"):
+            assert "does not open with this password" in outcome(host, kind, "@archive")["message"], kind
+    finally:
+        host.check_output(f"mv {path}.right {path}")
     path = "/etc/homeport/backup/password"
     host.check_output(f"cp -p {path} {path}.right && echo another-password-altogether >{path}")
     try:
@@ -183,31 +280,123 @@ def test_what_cannot_work_is_refused(operator: Operator) -> None:
     assert "must be a folder of its own" in done.output, done.output
 
 
-def test_onto_an_empty_host(operator: Operator, host: Any, vault: Any, tmp_path: Path) -> None:
-    """The server is lost; the host with its backups becomes one."""
-    before = rows(host)
-    photos = host.check_output("cd /srv/memories/shared/media && find . -type f -exec sha256sum {} + | sort")
+@contextmanager
+def writing(host: Any, path: Path) -> Iterator[None]:
+    """A visitor who writes ten rows a second; what the database has confirmed is in a file here, with the time."""
+    table = (
+        "create table ledger (id bigserial primary key, at timestamptz not null default clock_timestamp())"
+    )
+    host.check_output(f"runuser -u memories -- psql -qc '{table}'")
+    insert = "insert into ledger default values returning id, extract(epoch from at);"
+    script = f"while echo '{insert}'; do sleep 0.1; done | psql -qAt"
+    variables = host.ansible.get_variables()
+    words = ["ssh", "-i", variables["ansible_ssh_private_key_file"]]
+    words += shlex.split(variables["ansible_ssh_common_args"])
+    words += [f"{variables['ansible_user']}@{variables['ansible_host']}"]
+    command = f"sudo runuser -u memories -- sh -c {shlex.quote(script)}"
+    with path.open("w") as stream:
+        process = subprocess.Popen([*words, command], stdin=subprocess.DEVNULL, stdout=stream)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def container(host: Any) -> str:
+    address = host.ansible.get_variables()["ansible_host"]
+    form = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    running = subprocess.check_output(["docker", "ps", "--quiet"], text=True).split()
+    told = subprocess.check_output(["docker", "inspect", "--format", form, *running], text=True)
+    (found,) = [line.split()[0].lstrip("/") for line in told.splitlines() if address in line.split()]
+    return found
+
+
+def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: Any, tmp_path: Path) -> None:
+    """The server is lost while somebody writes; the host with its backups becomes one. The files' backups are in S3."""
+    album.new_album("After the fire")
+    s3 = {
+        "backup_repository": "s3:https://vault1:9000/bucket/site",
+        "backup_credentials": "{{ s3_credentials }}",
+        "backup_ca": "{{ pgbackrest_ca }}",
+    }
+    (tmp_path / "s3.json").write_text(json.dumps(s3))
+    confirmed = tmp_path / "confirmed"
+    with writing(host, confirmed):
+        began = time.time()
+        done = operator.run("typical", "-e", f"@{tmp_path}/s3.json")
+        assert done.status == 0, done.output
+        host.check_output("systemctl start homeport-backup")
+        host.check_output("systemctl start homeport-drill")
+        before = rows(host)
+        photos = host.check_output(
+            "cd /srv/memories/shared/media && find . -type f -exec sha256sum {} + | sort"
+        )
+        # longer than anything may be on its way to the archive
+        time.sleep(max(0.0, 90 - (time.time() - began)))
+        name = container(host)
+        killed = time.time()
+        subprocess.check_call(["docker", "kill", name], stdout=subprocess.DEVNULL)
+    written = [line.split("|") for line in confirmed.read_text().splitlines()]
+    assert killed - float(written[-1][1]) < 2
+
     variables = vault.ansible.get_variables()
     ssh = ("ansible_host", "ansible_user", "ansible_ssh_private_key_file", "ansible_ssh_common_args")
     keys = (*ssh, "homeport_secret")
     folder = tmp_path / "inventory"
     (folder / "group_vars/all").mkdir(parents=True)
     (folder / "group_vars/all/00-homeport").symlink_to(ROOT / "group_vars/all")
-    (folder / "group_vars/all/site.yml").write_text(
-        yaml.safe_dump({"homeport_setup": "typical", "backup_repository": SITE})
-    )
+    authority = f"{os.environ['MOLECULE_EPHEMERAL_DIRECTORY']}/tls/vault.pem"
+    site = {
+        "homeport_setup": "typical",
+        "s3_credentials": {
+            "AWS_ACCESS_KEY_ID": "site",
+            "AWS_SECRET_ACCESS_KEY": "{{ homeport_secret[:40] }}",
+        },
+        "pgbackrest_repository": "s3:https://vault1:9000/bucket/postgres",
+        "pgbackrest_credentials": "{{ s3_credentials }}",
+        "pgbackrest_ca": f"{{{{ lookup('file', '{authority}') }}}}",
+        **s3,
+    }
+    (folder / "group_vars/all/site.yml").write_text(yaml.safe_dump(site))
     groups = {name: {"hosts": {"web2": None}} for name in ("app_servers", "database_servers")}
     hosts = {"all": {"hosts": {"web2": {key: variables[key] for key in keys}}, "children": groups}}
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
     other = Operator(str(folder), tmp_path / "other", operator.app)
-    done = other.run("typical")
+    # a new cluster does not go on with the lost one's archive
+    refused = other.run("typical")
+    assert refused.status != 0
+    assert "that of another PostgreSQL cluster, and stays as it is" in refused.output, refused.output
+    for playbook in ("recover", "typical"):
+        done = other.run(playbook)
+        assert done.status == 0, done.output
+    query = "select id, extract(epoch from at) from ledger order by id"
+    there = vault.check_output(f"runuser -u memories -- psql -qAtc '{query}'").split("\n")
+    assert [line.split("|") for line in there] == written[: len(there)]
+    lost = killed - float(there[-1].split("|")[1])
+    print(f"recovery point: {lost:.1f} s old, {len(there)} of {len(written)} rows")
+    assert lost <= 60
+    assert rows(vault) == before
+
+    done = restore(other, "-e", "confirm=memories", "-e", "database=false")
     assert done.status == 0, done.output
-    done = restore(other, "-e", "confirm=memories")
+    found = vault.check_output("cd /srv/memories/shared/media && find . -type f -exec sha256sum {} + | sort")
+    assert found == photos
+    assert vault.check_output("stat -c %U:%G /srv/memories/shared/media") == "memories:www-data"
+    recovered = Album(variables["ansible_host"], "memories.example")
+    assert "After the fire" in recovered.get("/").text
+    # the archive goes on from here: there is a full backup that starts after what came back
+    vault.check_output("systemctl start homeport-archive-drill")
+    assert outcome(vault, "full", "@archive")["ok"]
+    # a second one finds nothing to bring back
+    done = other.run("recover", "--check")
+    assert (done.status, done.changed) == (0, 0), done.output
+
+    # and with the database as of the backup
+    done = restore(other, "-e", "confirm=memories", "-e", "dump=false")
     assert done.status == 0, done.output
     assert "exactly as they were counted" in done.output
     assert rows(vault) == before
-    found = vault.check_output("cd /srv/memories/shared/media && find . -type f -exec sha256sum {} + | sort")
-    assert found == photos
-    album = Album(variables["ansible_host"], "memories.example")
-    assert "Before the fire" in album.get("/").text
-    assert vault.check_output("stat -c %U:%G /srv/memories/shared/media") == "memories:www-data"
+    rest = vault.check_output("runuser -u memories -- psql -qAtc 'select count(*) from ledger'")
+    assert 0 < int(rest) < len(there)
+    subprocess.check_call(["docker", "start", name], stdout=subprocess.DEVNULL)

@@ -23,20 +23,6 @@ NAME = "memories.example"
 
 
 @pytest.fixture
-def address(host: Any) -> str:
-    found: str = host.ansible.get_variables()["ansible_host"]
-    return found
-
-
-@pytest.fixture
-def roots(host: Any, tmp_path: Path) -> str:
-    """A file with the root certificate of the authority."""
-    path = tmp_path / "roots.pem"
-    path.write_text(host.check_output("curl -fsSk https://localhost:15000/roots/0"))
-    return str(path)
-
-
-@pytest.fixture
 def secure(address: str, roots: str) -> Album:
     return Album(address, NAME, roots)
 

@@ -1,12 +1,14 @@
 """The same playbook with the database on a server of its own."""
 
+import json
 from typing import Any
 
 import pytest
 import testinfra
 
 from tests.acceptance import checks
-from tests.acceptance.album import Album
+from tests.acceptance.album import Album, picture
+from tests.acceptance.operator import Operator
 
 testinfra_hosts = ["ansible://web1"]
 
@@ -74,3 +76,40 @@ def test_nothing_goes_unencrypted(web: Any) -> None:
     tried = web.run(f'runuser -u memories -- /usr/local/lib/homeport/run {release} python -c "{script}"')
     assert tried.rc != 0
     assert "no encryption" in tried.stderr
+
+
+def as_postgres(database: Any, query: str, name: str = "memories") -> str:
+    return str(database.check_output(f'runuser -u postgres -- psql -qAtd {name} -c "{query}"'))
+
+
+def test_backups_of_a_database_on_another_host(
+    operator: Operator, album: Album, web: Any, database: Any
+) -> None:
+    """Dumped, tried and restored from the app's host; the archive is kept where the database is."""
+    kept = {"backup_repository": "/var/backups/site", "pgbackrest_repository": "/var/backups/postgres"}
+    options = ["-e", json.dumps(kept)]
+    done = operator.run("typical", *options)
+    assert done.status == 0, done.output
+    album.upload(album.new_album("Before the fire"), picture(90, 60))
+    photos = web.check_output("find /srv/memories/shared/media -type f -exec sha256sum {} + | sort")
+    count = as_postgres(database, "select count(*) from album_album")
+    done = operator.run("backup", *options, "-e", "drill=true")
+    assert done.status == 0, done.output
+    assert "memories restored for trial" in done.output
+    tables = "select count(*) from pg_tables where schemaname = 'public'"
+    assert as_postgres(database, tables, "homeport_drill_memories") == "0"
+
+    as_postgres(database, "truncate album_photo, album_album cascade")
+    web.check_output("rm -r /srv/memories/shared/media/*")
+    done = operator.run("restore", *options, "-e", "app=memories", "-e", "confirm=memories")
+    assert done.status == 0, done.output
+    assert "exactly as they were counted" in done.output
+    assert as_postgres(database, "select count(*) from album_album") == count
+    assert web.check_output("find /srv/memories/shared/media -type f -exec sha256sum {} + | sort") == photos
+    assert "Before the fire" in album.get("/").text
+
+    database.check_output("systemctl start homeport-archive-drill")
+    done = operator.run("status", *options)
+    assert done.status == 0, done.output
+    assert "memories    web1  drill" in done.output
+    assert "PostgreSQL  db1   drill" in done.output

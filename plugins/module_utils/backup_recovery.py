@@ -1,0 +1,161 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""A whole PostgreSQL cluster from its archive, onto a host that has another one: empty, as it was installed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.backup_archive import Archive
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, tail
+
+PATIENCE = 4 * 3600  # seconds that PostgreSQL may take to read what it wrote since the backup
+TABLES = """
+SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+"""
+
+
+def foreign(archive: Archive) -> bool:
+    """Whether the archive is that of another cluster than this host's; refuses one that could not be brought back."""
+    found = archive.stanza()
+    if not found["db"]:
+        raise DeployError("there is no archive at the place that pgbackrest_repository names")
+    last = found["db"][-1]
+    if str(last["system-id"]) == archive.system():
+        return False
+    if last["version"] != archive.version:
+        raise DeployError(
+            f"the archive is of PostgreSQL {last['version']}, and this host has {archive.version}: take a host with "
+            f"PostgreSQL {last['version']}, or restore the apps from their nightly backups, which any version reads"
+        )
+    if not found["backup"]:
+        raise DeployError("the archive has no backup that a cluster could be made from")
+    return True
+
+
+class Recovery:
+    """The steps in their order. What the host had is put aside first, and back when any of them fails."""
+
+    def __init__(self, archive: Archive, moment: str, replace: bool) -> None:
+        self.archive = archive
+        self.moment = moment
+        self.replace = replace
+        self.aside = f"{archive.data}.replaced"
+        self.unit = f"postgresql@{archive.version}-{archive.cluster}.service"
+
+    def run(self) -> dict[str, Any]:
+        started = time.monotonic()
+        if os.path.lexists(self.aside):  # a run was cut off
+            if self.arrived():
+                return self.finish(started, True)
+            self.back()
+        held = self.tables()
+        if held and not self.replace:
+            what = ", ".join(f"{name} ({count} tables)" for name, count in held.items())
+            raise DeployError(
+                f"this host's cluster is not empty: it has {what}. All of it would be replaced by what the archive "
+                "has; say -e replace=true when that is wanted. Nothing was changed"
+            )
+        self.systemctl("stop")
+        os.rename(self.archive.data, self.aside)
+        try:
+            self.fetch()
+            self.systemctl("start")
+            self.wait()
+        except BaseException:
+            self.back()
+            raise
+        return self.finish(started, bool(held))
+
+    def arrived(self) -> bool:
+        """Whether the cluster that runs is the one that was to come back."""
+        try:
+            return (
+                not foreign(self.archive) and self.archive.psql("SELECT pg_is_in_recovery()").strip() == "f"
+            )
+        except DeployError:
+            return False
+
+    def finish(self, started: float, keep: bool) -> dict[str, Any]:
+        until = self.archive.psql("SELECT pg_last_xact_replay_timestamp()").strip()
+        for name in ("hot_standby", "restore_command", "recovery_target_time", "recovery_target_action"):
+            self.archive.psql(f"ALTER SYSTEM RESET {name}")
+        self.archive.psql("SELECT pg_reload_conf()")
+        kept = ""
+        if keep:
+            kept = f"{self.archive.data}.before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+            os.rename(self.aside, kept)
+        else:
+            shutil.rmtree(self.aside)
+        return {
+            "until": until,
+            "databases": self.tables(),
+            "kept": kept,
+            "seconds": round(time.monotonic() - started, 2),
+        }
+
+    def tables(self) -> dict[str, int]:
+        """How many tables each database has that has any."""
+        asked = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
+        names = [row[0] for row in csv.reader(io.StringIO(self.archive.psql(asked)))]
+        counts = {name: int(self.archive.psql(TABLES, "-d", name)) for name in names}
+        return {name: count for name, count in counts.items() if count}
+
+    def fetch(self) -> None:
+        account = pwd.getpwnam("postgres")
+        os.mkdir(self.archive.data, 0o700)
+        os.chown(self.archive.data, account.pw_uid, account.pw_gid)
+        self.archive.fetch(self.archive.data, self.moment, "")
+        # nobody sees it before it has arrived; and a smaller host than the lost one may have lower limits
+        script = f"echo 'hot_standby = off' >>{self.archive.data}/postgresql.auto.conf"
+        self.archive.run(["sh", "-ec", script], "configuring the recovery")
+
+    def wait(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            try:
+                if self.archive.psql("SELECT pg_is_in_recovery()").strip() == "f":
+                    return
+            except DeployError:
+                self.alive()
+            time.sleep(0.5)
+        raise DeployError(f"PostgreSQL did not arrive within {PATIENCE // 3600} hours")
+
+    def alive(self) -> None:
+        active = subprocess.run(["systemctl", "is-active", "--quiet", self.unit], check=False).returncode == 0
+        pid = f"{self.archive.data}/postmaster.pid"
+        if active and os.path.exists(pid):
+            return
+        told = self.log()
+        if "recovery ended before configured recovery target was reached" in told:
+            raise DeployError("the archive does not reach that time, or nothing was written since")
+        raise DeployError(f"PostgreSQL did not come up with what the archive has:\n{tail(told)}")
+
+    def log(self) -> str:
+        path = f"/var/log/postgresql/postgresql-{self.archive.version}-{self.archive.cluster}.log"
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                return stream.read()[-8000:]
+        except OSError:
+            return ""
+
+    def back(self) -> None:
+        """The cluster that the host had."""
+        self.systemctl("stop")
+        if os.path.lexists(self.archive.data):
+            shutil.rmtree(self.archive.data)
+        os.rename(self.aside, self.archive.data)
+        self.systemctl("start")
+
+    def systemctl(self, verb: str) -> None:
+        done = subprocess.run(["systemctl", verb, self.unit], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DeployError(f"PostgreSQL does not {verb}: {done.stderr.strip()}\n{tail(self.log())}")

@@ -1,0 +1,247 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""For status: what a host knows of its backups, of their drills and of PostgreSQL's archive, and what is wrong there.
+
+The repositories themselves are not asked: that is what drills are for.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils import backup_state
+from ansible_collections.homeport.django.plugins.module_utils.backup_ages import judged, limit, span
+
+Run = Callable[[list[str]], tuple[int, str]]
+
+BACKUPS = "/etc/homeport/backup/config.json"
+ARCHIVE = "/etc/homeport/archive.json"
+ALL = "@all"  # the repository as a whole
+CLUSTER = "@archive"
+TIMERS = {"backup": ("homeport-backup.timer",), "drill": ("homeport-drill.timer",)}
+ARCHIVE_TIMERS = {
+    # a full backup is a backup, too
+    "backup": ("homeport-archive-incremental.timer", "homeport-archive-full.timer"),
+    "full": ("homeport-archive-full.timer",),
+    "drill": ("homeport-archive-drill.timer",),
+}
+COMING = 400  # times of a schedule that are looked at: more than a year of a nightly one
+PATIENCE = 120  # seconds that a segment of the log may wait for the archive in any case
+# What was written and is not in the archive yet waits as a file that ends with .ready.
+WAL = """
+select json_build_object(
+  'archived', extract(epoch from s.last_archived_time)::bigint,
+  'failing', coalesce(s.last_failed_time > coalesce(s.last_archived_time, '-infinity'), false),
+  'waiting', (select count(*) from pg_ls_archive_statusdir() where name like '%.ready'),
+  'waiting_since', (select extract(epoch from min(modification))::bigint from pg_ls_archive_statusdir()
+                    where name like '%.ready'),
+  'timeout', (select setting::int from pg_settings where name = 'archive_timeout'),
+  'mode', current_setting('archive_mode')
+) from pg_stat_archiver s
+"""
+
+
+def backups(run: Run, names: Iterable[str], path: str = BACKUPS) -> dict[str, Any] | None:
+    """The backups of the apps, where this host makes them; nothing of an app that is not among them."""
+    config = loaded(path)
+    if config is None:
+        return None
+    known = {spec["name"] for spec in config["apps"]}
+    return {
+        **timers(run, TIMERS),
+        "since": int(os.stat(path).st_mtime),
+        "apps": {name: backup_state.read(name) for name in names if name in known},
+        "all": backup_state.read(ALL),
+    }
+
+
+def archive(run: Run, path: str = ARCHIVE) -> dict[str, Any] | None:
+    """PostgreSQL's continuous archive, where this host has one."""
+    if loaded(path) is None:
+        return None
+    return {
+        **timers(run, ARCHIVE_TIMERS),
+        "since": int(os.stat(path).st_mtime),
+        "state": backup_state.read(CLUSTER),
+        "wal": wal(run),
+    }
+
+
+def loaded(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found: dict[str, Any] = json.load(stream)
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def wal(run: Run) -> dict[str, Any] | None:
+    """How far the archive is behind; nothing where PostgreSQL does not answer."""
+    command = ["runuser", "-u", "postgres", "--", "env", "PGCONNECT_TIMEOUT=5"]
+    command += ["PGOPTIONS=-c statement_timeout=5s", "psql", "-XAtqc", WAL, "postgres"]
+    status, out = run(command)
+    with contextlib.suppress(ValueError):
+        if status == 0:
+            found: dict[str, Any] = json.loads(out)
+            return {"limit": max(2 * found.pop("timeout"), PATIENCE), **found}
+    return None
+
+
+def timers(run: Run, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The timers that do not run, and how old what each kind of them has made may be."""
+    units = sorted({unit for names in wanted.values() for unit in names})
+    environment = ["env", "TZ=UTC", "LC_ALL=C"]
+    _status, out = run(
+        [*environment, "systemctl", "show", "--property=Id,ActiveState,TimersCalendar", *units]
+    )
+    calendars: dict[str, list[str]] = {}
+    stopped = set(units)
+    for block in out.split("\n\n"):
+        unit = re.search(r"^Id=(.+)$", block, re.MULTILINE)
+        if unit and unit[1] in units:
+            calendars[unit[1]] = re.findall(r"OnCalendar=(.+?) ;", block)
+            if re.search(r"^ActiveState=active$", block, re.MULTILINE):
+                stopped.discard(unit[1])
+    words = [calendar for unit in units for calendar in calendars.get(unit, [])]
+    coming: list[list[int]] = []
+    if words:
+        command = [*environment, "systemd-analyze", "calendar", f"--iterations={COMING}", *words]
+        coming = elapses(run(command)[1])
+    if len(coming) != len(words):
+        coming = [[] for _word in words]
+    rest = iter(coming)
+    known = {unit: [next(rest) for _word in calendars.get(unit, [])] or [[]] for unit in units}
+    return {
+        "stopped": sorted(stopped),
+        "limits": {
+            kind: limit(*(times for unit in names for times in known[unit])) for kind, names in wanted.items()
+        },
+    }
+
+
+def elapses(text: str) -> list[list[int]]:
+    """The times that ``systemd-analyze calendar`` tells of, by calendar."""
+    line = r"^ *(?:Next elapse|Iter\S* #\d+): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$"
+    blocks = [block for block in text.split("\n\n") if "Normalized form:" in block]
+    return [
+        [
+            calendar.timegm(time.strptime(found, "%Y-%m-%d %H:%M:%S"))
+            for found in re.findall(line, block, re.MULTILINE)
+        ]
+        for block in blocks
+    ]
+
+
+# On the controller
+
+
+def failure(text: str) -> dict[str, str]:
+    return {"level": "failure", "text": text}
+
+
+def shown(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: found[key] for key in ("time", "age_seconds", "limit_seconds", "seconds", "late", "failed")}
+
+
+def of_app(
+    name: str,
+    spec: Mapping[str, Any] | None,
+    on: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, list[str]],
+) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """The last good backup and the last good drill of an app, and what is wrong with them."""
+    app_hosts = groups.get("app_servers", [])
+    known = {host: results.get(host, {}).get("status") or {} for host in app_hosts}
+    host = next((host for host in app_hosts if known[host].get("backups")), "")
+    if not spec or not any(here["release"] for here in on.values()):
+        return None, []
+    if not host:
+        return None, missing(spec, on, results, groups) if all(known.values()) else []
+    made = known[host]["backups"]
+    if name not in made["apps"]:
+        return None, [failure(f"is not among the apps that {host} backs up: run the setup playbook")]
+    found = judged(made["apps"][name], made["limits"], made["since"], known[host]["time"])
+    problems = [failure(entry["problem"]) for entry in found.values() if entry["problem"]]
+    return {"host": host, **{kind: shown(entry) for kind, entry in found.items()}}, problems
+
+
+def missing(
+    spec: Mapping[str, Any],
+    on: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, list[str]],
+) -> list[dict[str, str]]:
+    """That an app has something to lose, and nobody has said that it is to be backed up."""
+    engine, managed = spec["database"]["engine"], spec["database"]["managed"]
+    archived = (
+        engine == "postgres"
+        and managed
+        and any(
+            (results.get(host, {}).get("status") or {}).get("archive")
+            for host in groups.get("database_servers", [])
+        )
+    )
+    lost = ["database"] if engine not in ("", "none") and not archived else []
+    media = [here["disk"]["media"] for here in on.values() if here["disk"] and here["disk"]["media"]]
+    lost += ["media"] if any(entry["bytes"] for entry in media) else []
+    if not lost:
+        return []
+    what = " and ".join(f"its {part}" for part in lost)
+    text = f"nothing backs up {what}: set backup_repository, and run the setup playbook"
+    return [{"level": "warning", "text": text}]
+
+
+def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """The archive of a host, and what is wrong with it and with what concerns all of the host's backups."""
+    problems = []
+    made, kept = status.get("backups"), status.get("archive")
+    stopped = [unit for part in (made, kept) if part for unit in part["stopped"]]
+    problems += [failure(f"{unit} is not active: run the setup playbook") for unit in stopped]
+    for kind, word in (("backup", "night's"), ("drill", "drill's")):
+        last = ((made or {}).get("all", {}).get(kind) or {}).get("last")
+        if last and not last["ok"]:
+            told = (last["message"].strip().splitlines() or [""])[0]
+            problems.append(
+                failure(f"the {word} check of the backup repository failed ({last['time']}): {told}")
+            )
+    if not kept:
+        return None, problems
+    found = judged(kept["state"], kept["limits"], kept["since"], status["time"])
+    problems += [
+        failure(f"PostgreSQL's archive: {entry['problem']}") for entry in found.values() if entry["problem"]
+    ]
+    behind = None
+    if kept["wal"]:
+        behind, more = of_wal(kept["wal"], status["time"])
+        problems += more
+    return {"wal": behind, **{kind: shown(entry) for kind, entry in found.items()}}, problems
+
+
+def of_wal(wal: Mapping[str, Any], now: int) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """How old the newest segment in the archive is, and for how long the oldest one waits that is not there."""
+    waits = max(0, now - wal["waiting_since"]) if wal["waiting_since"] else 0
+    late = waits > wal["limit"]
+    problems = []
+    if wal["mode"] == "off":
+        problems.append(failure("PostgreSQL's archive: archive_mode is off: run the setup playbook"))
+    elif late:
+        why = ", and the last try failed" if wal["failing"] else ""
+        text = f"what was written {span(waits)} ago is not there yet ({wal['waiting']} segments wait{why})"
+        problems.append(failure(f"PostgreSQL's archive: {text}"))
+    entry = {
+        "age_seconds": max(0, now - wal["archived"]) if wal["archived"] else None,
+        "waiting": wal["waiting"],
+        "waiting_seconds": waits,
+        "limit_seconds": wal["limit"],
+        "late": late,
+    }
+    return entry, problems

@@ -1,0 +1,132 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""A PostgreSQL cluster from its archive."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: archive_recovery
+short_description: Bring a PostgreSQL cluster back from its continuous archive
+description:
+  - Puts the whole cluster that a pgBackRest archive holds in the place of the one that the host has, which must be
+    empty, and lets it go on from there. Where the archive is that of the host's own cluster there is nothing to do.
+  - What the host had is put aside before, and back when anything fails. A run that was cut off is finished by running
+    it again.
+options:
+  settings:
+    description: What pgBackRest is told of the archive.
+    type: dict
+    required: true
+  files:
+    description: Keys and certificates that O(settings) name, by their names in C(/etc/pgbackrest).
+    type: dict
+    default: {}
+  version:
+    description: Version of PostgreSQL.
+    type: str
+    required: true
+  cluster:
+    description: Name of the cluster.
+    type: str
+    default: main
+  point:
+    description: The moment in UTC (C(2026-01-31T14:30:00)) as of which the cluster comes back. Empty for the last one.
+    type: str
+    default: ""
+  replace:
+    description: Whether a cluster may be replaced that is not empty. It is kept beside the new one then.
+    type: bool
+    default: false
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Bring the cluster back
+  homeport.django.archive_recovery:
+    settings: "{{ __settings }}"
+    version: "17"
+"""
+
+RETURN = r"""
+recovered:
+  description: When the last transaction was made that came back (C(until)), how many tables each database has, where
+    the cluster is C(kept) that was replaced, and the seconds that it took.
+  returned: when the archive was that of another cluster, and not in check mode
+  type: dict
+"""
+
+import json
+import os
+import pwd
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.backup_archive import Archive
+from ansible_collections.homeport.django.plugins.module_utils.backup_recovery import Recovery, foreign
+from ansible_collections.homeport.django.plugins.module_utils.backup_restore import moment
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+
+FOLDER = "/var/lib/postgresql/homeport-recovery"
+OWN = "/etc/pgbackrest/"
+
+
+@contextmanager
+def configured(settings: Mapping[str, Any], files: Mapping[str, str], data: str) -> Iterator[str]:
+    """A configuration of pgBackRest that is there for as long as it is needed, whatever the host has of its own."""
+    account = pwd.getpwnam("postgres")
+    if os.path.lexists(FOLDER):
+        shutil.rmtree(FOLDER)
+    os.mkdir(FOLDER, 0o700)
+    lines = [f"{name}={str(value).replace(OWN, f'{FOLDER}/')}\n" for name, value in sorted(settings.items())]
+    text = f"[global]\n{''.join(lines)}\n[homeport]\npg1-path={data}\n"
+    try:
+        for name, content in {**files, "pgbackrest.conf": text}.items():
+            with open(f"{FOLDER}/{name}", "w", encoding="utf-8") as stream:
+                os.fchmod(stream.fileno(), 0o600)
+                os.fchown(stream.fileno(), account.pw_uid, account.pw_gid)
+                stream.write(content)
+        os.chown(FOLDER, account.pw_uid, account.pw_gid)
+        yield f"{FOLDER}/pgbackrest.conf"
+    finally:
+        shutil.rmtree(FOLDER)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "settings": {"type": "dict", "required": True, "no_log": True},
+            "files": {"type": "dict", "default": {}, "no_log": True},
+            "version": {"type": "str", "required": True},
+            "cluster": {"type": "str", "default": "main"},
+            "point": {"type": "str", "default": ""},
+            "replace": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    if not os.path.isdir(f"/etc/postgresql/{params['version']}/{params['cluster']}"):
+        if module.check_mode:  # a bare host
+            module.exit_json(changed=True)
+        module.fail_json(msg="this host has no PostgreSQL cluster that could be replaced")
+    try:
+        when = moment(params["point"]) if params["point"] else ""
+        data = Archive(params).data
+        with configured(params["settings"], params["files"], data) as file:
+            archive = Archive(params, file)
+            work = Recovery(archive, when, params["replace"])
+            if not os.path.lexists(work.aside) and not foreign(archive):
+                module.exit_json(changed=False)
+            if module.check_mode:
+                module.exit_json(changed=True)
+            module.exit_json(changed=True, recovered=work.run())
+    except (DeployError, OSError, json.JSONDecodeError) as error:
+        told = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
+        module.fail_json(msg=told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,545 @@
+"""Each check of an audit: what it lets pass, what it warns of, and what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import audit_checks as checks
+from ansible_collections.homeport.django.plugins.module_utils import audit_site_checks as site_checks
+from ansible_collections.homeport.django.plugins.module_utils.audit_checks import (
+    HOST_CHECKS,
+    Check,
+    allowed,
+    ports_of,
+)
+from ansible_collections.homeport.django.plugins.module_utils.audit_site_checks import APP_CHECKS, SITE_CHECKS
+
+from tests.unit.audits import (
+    CONTROLLER,
+    DAY,
+    INSIDE,
+    NAME,
+    NOW,
+    cookie,
+    looked,
+    page,
+    ran,
+    seen,
+    served,
+    socket,
+)
+
+Problems = list[tuple[str, str]]  # level, and a part of the text
+
+
+def judged(check: Check, problems: Problems, **changes: Any) -> None:
+    verdict = check(seen(**changes))
+    assert verdict is not None
+    _note, found = verdict
+    assert [problem["level"] for problem in found] == [level for level, _text in problems], found
+    for problem, (_level, text) in zip(found, problems, strict=True):
+        assert text in problem["text"]
+        assert problem["do"]
+
+
+@pytest.mark.parametrize(("name", "check"), [(name, check) for name, check, _needs in HOST_CHECKS])
+def test_a_good_host_has_no_problem(name: str, check: Check) -> None:
+    verdict = check(seen())
+    if name == "stores":
+        assert verdict is None  # there is none
+    else:
+        assert verdict
+        assert verdict[0]
+        assert verdict[1] == []
+
+
+@pytest.mark.parametrize("check", [check for _name, check, _needs in (*APP_CHECKS, *SITE_CHECKS)])
+def test_a_good_app_has_no_problem(check: Check) -> None:
+    verdict = check(seen(app="blog"))
+    assert verdict
+    assert verdict[0]
+    assert verdict[1] == []
+
+
+# The network
+
+STRAY = [*INSIDE["sockets"], socket(9999, program="python3"), socket(9999, "::", "python3")]
+OPEN = {"declared": False, "known": False, "dropping": []}
+OTHER = {"declared": False, "known": True, "dropping": ["ip filter"]}
+
+
+@pytest.mark.parametrize(
+    ("sockets", "firewall", "rules", "problems"),
+    [
+        (STRAY, INSIDE["firewall"], [], []),
+        (STRAY, OPEN, [], [("wrong", "0.0.0.0:9999 (python3), [::]:9999 (python3) listens")]),
+        (STRAY, OTHER, [], [("warning", "ip filter")]),
+        (STRAY, OPEN, [{"port": 9999}], []),
+        (STRAY, OPEN, [{"port": ["8000-8010", "9990-9999"], "sources": ["192.0.2.0/24"]}], []),
+        (STRAY, OPEN, [{"port": 9999, "protocol": "udp"}], [("wrong", "9999")]),
+        ([socket(9999, "127.0.0.1"), socket(9999, "::1")], OPEN, [], []),
+        ([socket(2222, program="sshd")], OPEN, [], [("wrong", "2222")]),
+        ([socket(5353, protocol="udp")], OPEN, [], [("warning", "over udp")]),
+        ([socket(45000, protocol="udp"), socket(68, protocol="udp")], OPEN, [], []),
+        ([socket(6379, "10.0.0.5", user="redis")], OPEN, [], [("wrong", "10.0.0.5:6379 (redis)")]),
+    ],
+)
+def test_ports(sockets: Any, firewall: Any, rules: Any, problems: Problems) -> None:
+    judged(
+        checks.ports,
+        problems,
+        parts={"sockets": sockets, "firewall": firewall},
+        wanted_changes={"rules": rules},
+    )
+
+
+def test_sshds_own_port_is_expected_where_another_one_is_forwarded_to_it() -> None:
+    sshd = {**INSIDE["sshd"], "port": ["2222"]}
+    parts = {"sockets": [socket(2222, program="sshd")], "firewall": OPEN, "sshd": sshd}
+    judged(checks.ports, [], parts=parts)
+
+
+@pytest.mark.parametrize(
+    ("value", "ports"),
+    [(80, [80]), ("80", [80]), ("6000-6002", [6000, 6001, 6002]), ([22, "80-81"], [22, 80, 81])],
+)
+def test_ports_of_a_rule(value: Any, ports: list[int]) -> None:
+    assert list(ports_of(value)) == ports
+
+
+@pytest.mark.parametrize(
+    ("found", "problems"),
+    [
+        (INSIDE["firewall"], []),
+        ({**OPEN, "declared": True}, [("wrong", "drops nothing")]),
+        ({**OTHER, "declared": True}, [("wrong", "drops nothing")]),
+        (OTHER, []),
+        (OPEN, [("warning", "there is no firewall")]),
+    ],
+)
+def test_firewall(found: Any, problems: Problems) -> None:
+    judged(checks.firewall, problems, parts={"firewall": found})
+
+
+FOR_PEERS = [{"port": 5432, "sources": ["192.0.2.7"]}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules", "firewall", "problems"),
+    [
+        ({"ports": [22, 80, 443, 8080]}, [], INSIDE["firewall"], [("wrong", "port 8080 answers")]),
+        ({"ports": [22, 5432]}, FOR_PEERS, INSIDE["firewall"], [("wrong", "is for 192.0.2.7 alone")]),
+        ({"ports": [22, 5432], "source": "192.0.2.7"}, FOR_PEERS, INSIDE["firewall"], []),
+        ({"ports": [22, 9999]}, [], OPEN, []),  # the check of the ports has it
+        ({"ports": [22, 7777]}, [], OPEN, [("wrong", "port 7777")]),  # not the host itself answers there
+        ({"reached": False, "reason": "no port answers"}, [], OPEN, [("warning", "no port answers")]),
+    ],
+)
+def test_reach(changes: Any, rules: Any, firewall: Any, problems: Problems) -> None:
+    judged(
+        checks.reach,
+        problems,
+        parts={"sockets": STRAY, "firewall": firewall},
+        outside_changes=changes,
+        wanted_changes={"rules": rules},
+    )
+
+
+@pytest.mark.parametrize(
+    ("sources", "good"),
+    [
+        (["any"], True),
+        (["198.51.100.0/24"], True),
+        (["2001:db8::/32"], False),
+        (["web1"], False),
+        ([], False),
+    ],
+)
+def test_who_may_come(sources: list[str], good: bool) -> None:
+    assert allowed(CONTROLLER, sources) is good
+
+
+@pytest.mark.parametrize(
+    ("answers", "problems"),
+    [
+        ({"80": {"found": None, "error": "closed"}}, []),
+        ({"80": looked(page(status=400))}, []),
+        ({"80": looked(page(status=200))}, [("wrong", "port 80 (status 200)")]),
+        ({"80": looked(page(status=301))}, [("wrong", "status 301")]),
+        ({"443": looked(True)}, [("warning", "a certificate of somebody else")]),
+    ],
+)
+def test_strangers(answers: Any, problems: Problems) -> None:
+    judged(checks.strangers, problems, outside_changes={"strangers": answers})
+
+
+# Who gets in
+
+
+@pytest.mark.parametrize(
+    ("settings", "passwords", "problems"),
+    [
+        ({"passwordauthentication": ["yes"]}, [], [("warning", "no account has one")]),
+        ({"passwordauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
+        ({"kbdinteractiveauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
+        ({"passwordauthentication": ["yes"]}, ["root"], [("warning", "no account")]),  # which needs a key
+        ({"passwordauthentication": ["yes"], "permitrootlogin": ["yes"]}, ["root"], [("wrong", "root")]),
+        ({"permitrootlogin": ["yes"]}, ["root"], []),
+        ({"permitemptypasswords": ["yes"]}, [], [("wrong", "without a password")]),
+    ],
+)
+def test_sshd(settings: Any, passwords: list[str], problems: Problems) -> None:
+    accounts = {**INSIDE["accounts"], "password": passwords}
+    judged(checks.sshd, problems, parts={"sshd": {**INSIDE["sshd"], **settings}, "accounts": accounts})
+
+
+def test_a_host_without_sshd() -> None:
+    assert checks.sshd(seen(parts={"sshd": None})) is None
+
+
+def test_accounts() -> None:
+    found = {"password": ["anna"], "empty": ["guest"], "roots": ["toor"]}
+    judged(checks.accounts, [("wrong", "guest"), ("wrong", "toor")], parts={"accounts": found})
+
+
+def test_files() -> None:
+    entry = {"path": "/srv/blog/config/env", "mode": "0644", "good": "0640", "owner": "root"}
+    found = {"count": 2, "open": [entry, {**entry, "path": "/a b", "mode": "0640", "owner": "blog"}]}
+    judged(
+        checks.files,
+        [("wrong", "has mode 0644"), ("wrong", "belongs to blog")],
+        own={"files": found},
+        app="blog",
+    )
+    verdict = checks.files(seen(parts={"files": found}))
+    assert verdict
+    assert [problem["do"] for problem in verdict[1]] == [
+        "chmod 0640 /srv/blog/config/env",
+        "chown root '/a b'",
+    ]
+
+
+# What has to be kept up to date
+
+
+@pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        ({"packages": ["tzdata"]}, []),
+        ({"packages": ["tzdata", "x"], "security": ["x"]}, [("wrong", "1 security upgrade is pending: x")]),
+        (
+            {"security": list("abcdefgh")},
+            [("wrong", "8 security upgrades are pending: a, b, c, d, e, f and 2 more")],
+        ),
+        ({"security": ["x"], "automatic": True}, [("warning", "1 security upgrade")]),
+        ({"age": 3 * DAY}, [("warning", "3 d old")]),
+        ({"age": None}, [("warning", "never")]),
+    ],
+)
+def test_updates(changes: Any, problems: Problems) -> None:
+    judged(checks.updates, problems, parts={"updates": {**INSIDE["updates"], **changes}})
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stale", "container", "problems"),
+    [
+        ({"asked": True, "packages": ["libc6"]}, [], False, [("warning", "(libc6)")]),
+        ({"newer": "6.1.0-29-amd64"}, [], False, [("warning", "6.1.0-29-amd64 is installed")]),
+        ({"newer": "6.1.0-29-amd64"}, [], True, []),
+        (
+            {},
+            ["nginx.service", "supervisor.service"],
+            False,
+            [("warning", "nginx.service, supervisor.service")],
+        ),
+    ],
+)
+def test_restarts(kernel: Any, stale: list[str], container: bool, problems: Problems) -> None:
+    clock = {"container": container, "synchronized": True}
+    judged(
+        checks.restarts,
+        problems,
+        parts={"kernel": {**INSIDE["kernel"], **kernel}, "stale": stale, "clock": clock},
+    )
+
+
+@pytest.mark.parametrize(
+    ("failed", "problems"),
+    [
+        (["homeport-backup.service"], [("wrong", "homeport-backup.service")]),
+        (["nginx.service", "x.service"], [("wrong", "nginx"), ("warning", "x.service")]),
+        (["nginx-exporter.service"], [("warning", "nginx-exporter")]),
+    ],
+)
+def test_units(failed: list[str], problems: Problems) -> None:
+    judged(checks.units, problems, parts={"failed": failed})
+
+
+@pytest.mark.parametrize(
+    ("container", "synchronized", "problems"),
+    [(False, False, [("warning", "not synchronised")]), (True, False, [])],
+)
+def test_clock(container: bool, synchronized: bool, problems: Problems) -> None:
+    judged(checks.clock, problems, parts={"clock": {"container": container, "synchronized": synchronized}})
+
+
+def test_space() -> None:
+    disks = [{"path": "/", "total": 100, "free": 5}, {"path": "/srv", "total": 100, "free": 1}]
+    host = {"disks": disks, "memory": {"total": 100, "available": 50}}
+    judged(checks.space, [("warning", "disk of /"), ("wrong", "disk of /srv")], parts={"host": host})
+
+
+# Services
+
+RULE = {"line": 7, "type": "host", "address": "192.0.2.0", "method": "scram-sha-256"}
+
+
+@pytest.mark.parametrize(
+    ("part", "added", "problems"),
+    [
+        (
+            "databases",
+            {"name": "blog", "owner": "blog", "public": "CONNECT"},
+            [("wrong", "database blog (CONNECT)")],
+        ),
+        ("databases", {"name": "old", "owner": "blog", "public": "CONNECT"}, [("warning", "database old")]),
+        ("roles", {"name": "blog", "md5": False, "powers": "CREATEDB"}, [("wrong", "blog has CREATEDB")]),
+        ("roles", {"name": "anna", "md5": False, "powers": "SUPERUSER"}, [("wrong", "anna has SUPERUSER")]),
+        ("roles", {"name": "copy", "md5": False, "powers": "REPLICATION"}, [("warning", "copy has")]),
+        ("roles", {"name": "anna", "md5": True, "powers": ""}, [("warning", "MD5")]),
+        ("rules", RULE, [("wrong", "line 7 of its hba file lets 192.0.2.0 in without TLS")]),
+        ("rules", {**RULE, "type": "hostssl"}, []),
+        ("rules", {**RULE, "address": "all", "method": "reject"}, []),
+        ("rules", {**RULE, "address": "samehost"}, []),
+        ("rules", {**RULE, "type": "hostssl", "method": "password"}, [("wrong", "in the clear")]),
+        ("rules", {**RULE, "type": "local", "address": "", "method": "trust"}, [("wrong", "(trust)")]),
+    ],
+)
+def test_postgres(part: str, added: Any, problems: Problems) -> None:
+    found = {**INSIDE["postgres"], part: [*INSIDE["postgres"][part], added]}
+    judged(checks.postgres, problems, parts={"postgres": found})
+
+
+def test_stores() -> None:
+    found = [
+        {"program": "redis-server", "port": 6379, "open": True},
+        {"program": "redis", "port": 6380, "open": False},
+    ]
+    judged(checks.stores, [("wrong", "redis-server on port 6379")], parts={"stores": found})
+
+
+def test_supervisord() -> None:
+    judged(checks.supervisord, [("wrong", "/etc/x")], parts={"supervisord": {"files": ["/etc/x"]}})
+    assert checks.supervisord(seen(parts={"supervisord": None})) is None
+
+
+def test_backups() -> None:
+    late = {"last": {"ok": False, "time": "2026-11-23T02:00:00Z", "message": "damaged"}}
+    found = {**INSIDE["backups"], "stopped": ["homeport-drill.timer"], "all": {"backup": late}}
+    judged(
+        checks.backups,
+        [("wrong", "homeport-drill.timer is not active"), ("wrong", "damaged")],
+        parts={"backups": found},
+    )
+    assert checks.backups(seen(parts={"backups": None})) is None
+
+
+# Apps
+
+
+@pytest.mark.parametrize(
+    ("issues", "failed", "tls", "problems"),
+    [
+        (["security.W018"], "", True, [("wrong", "security.W018")]),
+        (["security.W004", "security.W005", "security.W008", "security.W021"], "", True, []),
+        (["security.W012", "security.W016"], "", True, [("wrong", "security.W012, security.W016")]),
+        (["security.W012", "security.W016"], "", False, []),
+        (
+            ["security.W019", "models.W042", "models.W042"],
+            "",
+            True,
+            [("warning", "security.W019, models.W042")],
+        ),
+        (["security.W009", "shop.W1"], "", True, [("wrong", "security.W009"), ("warning", "shop.W1")]),
+        ([], "ended with exit status 1", True, [("wrong", "ended with exit status 1")]),
+    ],
+)
+def test_deploy(issues: list[str], failed: str, tls: bool, problems: Problems) -> None:
+    found = {"issues": {"CRITICAL": [], "ERROR": [], "WARNING": issues}, "failed": failed}
+    judged(site_checks.deploy, problems, own={"deploy": found}, site={"tls": tls}, app="blog")
+
+
+def test_an_error_of_an_apps_check_is_wrong_whatever_it_is() -> None:
+    found = {"issues": {"CRITICAL": ["a.C1"], "ERROR": ["b.E1"], "WARNING": []}, "failed": ""}
+    judged(site_checks.deploy, [("wrong", "a.C1, b.E1")], own={"deploy": found}, app="blog")
+    assert site_checks.deploy(seen(own={"deploy": None}, app="blog")) is None
+
+
+SELF = {"self_signed": True, "untrusted": "self-signed certificate", "code": 18}
+SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "kept", "problems"),
+    [
+        (SOON, "acme", SOON, [("wrong", "is over in 5 d")]),
+        ({"until": NOW - DAY}, "own", {"until": NOW - DAY}, [("wrong", "is over for 1 d")]),
+        (SELF, "acme", {"self_signed": True}, [("wrong", "no authority has signed")]),
+        (SELF, "selfsigned", {"self_signed": True}, []),
+        (SELF, "own", {"self_signed": True}, [("warning", "self-signed certificate")]),
+        ({"untrusted": "unable to get local issuer", "code": 20}, "acme", {}, [("wrong", "unable to get")]),
+        ({"untrusted": "unable to get local issuer", "code": 20}, "own", {}, [("warning", "unable to get")]),
+        (
+            {"names": ["x.example"], "code": 62},
+            "acme",
+            {"names": ["x.example"]},
+            [("warning", "does not have")],
+        ),
+        ({"names": ["x.example"], "code": 62}, "own", {"names": ["x.example"]}, [("wrong", "does not have")]),
+        ({}, "acme", {"until": NOW + 90 * DAY}, [("wrong", "serves another certificate")]),
+    ],
+)
+def test_certificate(changes: Any, kind: str, kept: Any, problems: Problems) -> None:
+    judged(
+        site_checks.certificate,
+        problems,
+        answers={f"certificate {NAME}": looked(served(**changes))},
+        own={"certificate": {**served(), **kept}},
+        site={"kind": kind},
+        app="blog",
+    )
+
+
+def test_a_name_that_is_served_another_certificate() -> None:
+    judged(
+        site_checks.certificate,
+        [("wrong", "for www.blog.example.org")],
+        answers={
+            f"certificate {NAME}": looked(served(names=[NAME, f"www.{NAME}"])),
+            f"certificate www.{NAME}": looked(served(names=["other.example"])),
+        },
+        site={"names": [NAME, f"www.{NAME}"]},
+        app="blog",
+    )
+
+
+def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
+    gone = {f"certificate {NAME}": {"found": None, "error": "Connection refused"}}
+    kept = {"certificate": {**served(), **SOON}}
+    judged(
+        site_checks.certificate,
+        [("wrong", "cannot be reached over TLS: Connection refused"), ("wrong", "over in 5 d")],
+        answers=gone,
+        own=kept,
+        app="blog",
+    )
+    # from outside, nothing was looked at
+    judged(
+        site_checks.certificate,
+        [("wrong", "over in 5 d")],
+        outside_changes={"sites": {}},
+        own=kept,
+        app="blog",
+    )
+    assert site_checks.certificate(seen(site={"tls": False}, app="blog")) is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "problems"),
+    [
+        ({"ancient": looked("TLS 1.1 X")}, [("wrong", "an old version: TLS 1.1 X")]),
+        ({"weak": looked("TLS 1.2 RC4-SHA")}, [("wrong", "a weak suite: TLS 1.2 RC4-SHA")]),
+        ({"weak": {"found": None, "error": "timed out"}}, [("warning", "timed out")]),
+    ],
+)
+def test_tls(answers: Any, problems: Problems) -> None:
+    judged(site_checks.tls, problems, answers=answers, app="blog")
+
+
+@pytest.mark.parametrize(
+    ("answer", "site", "problems"),
+    [
+        (looked(page(status=301, location="https")), {}, []),
+        (looked(page(status=301, location="http")), {}, [("wrong", "status 301")]),
+        (looked(page(status=200)), {}, [("wrong", "status 200")]),
+        ({"found": None, "error": "refused"}, {}, [("warning", "port 80 does not answer")]),
+        (looked(page()), {"tls": False}, [("warning", "without encryption")]),
+        (looked(page()), {"tls": False, "proxied": False}, [("warning", "without encryption")]),
+    ],
+)
+def test_https(answer: Any, site: Any, problems: Problems) -> None:
+    judged(site_checks.https, problems, answers={"plain": answer}, site=site, app="blog")
+
+
+HSTS = "strict-transport-security"
+
+
+@pytest.mark.parametrize(
+    ("changes", "site", "problems"),
+    [
+        ({"headers": {"x-content-type-options": ""}}, {}, [("wrong", "nosniff")]),
+        ({"headers": {"x-frame-options": ""}}, {}, [("wrong", "frame its pages")]),
+        ({"headers": {"x-frame-options": "ALLOWALL"}}, {}, [("wrong", "frame its pages")]),
+        ({"headers": {"x-frame-options": ""}, "framing": True}, {}, []),
+        ({"headers": {"x-frame-options": "sameorigin"}}, {}, []),
+        ({"headers": {HSTS: ""}}, {}, [("wrong", "Strict-Transport-Security")]),
+        ({"headers": {HSTS: "max-age=0"}}, {}, [("wrong", "Strict-Transport-Security")]),
+        ({"headers": {HSTS: ""}}, {"hsts": 0}, [("warning", "stay with HTTPS")]),
+        ({"headers": {HSTS: ""}}, {"kind": "selfsigned"}, []),
+        ({"headers": {HSTS: ""}}, {"tls": False}, []),
+        ({"headers": {"server": "nginx/1.22.1"}}, {}, [("warning", "nginx/1.22.1")]),
+        ({"headers": {"x-powered-by": "magic"}}, {}, [("warning", "X-Powered-By")]),
+        ({"cookies": [cookie("sessionid", secure=False)]}, {}, [("wrong", "sessionid may leave HTTPS")]),
+        ({"cookies": [cookie("sessionid", secure=False)]}, {"tls": False}, []),
+        ({"cookies": [cookie("my_session", httponly=False)]}, {}, [("wrong", "no HttpOnly")]),
+        ({"cookies": [cookie("csrftoken", httponly=False)]}, {}, []),
+        ({"status": 502, "headers": {"x-frame-options": ""}}, {}, [("warning", "status 502")]),
+    ],
+)
+def test_headers(changes: Any, site: Any, problems: Problems) -> None:
+    judged(site_checks.headers, problems, answers={"page": looked(page(**changes))}, site=site, app="blog")
+
+
+def test_a_header_that_is_missing_altogether() -> None:
+    bare = page()
+    del bare["headers"]["referrer-policy"]
+    judged(site_checks.headers, [("warning", "Referrer-Policy")], answers={"page": looked(bare)}, app="blog")
+    gone = {"page": {"found": None, "error": "timed out"}}
+    judged(site_checks.headers, [("wrong", "timed out")], answers=gone, app="blog")
+
+
+def test_hidden() -> None:
+    judged(site_checks.hidden, [("wrong", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
+
+
+BACKUPS = INSIDE["backups"]
+
+
+@pytest.mark.parametrize(
+    ("backup", "found", "problems"),
+    [
+        (
+            "here",
+            {**BACKUPS, "apps": {"blog": {"backup": ran(31), "drill": ran(40)}}},
+            [("wrong", "1 d 7 h old")],
+        ),
+        (
+            "here",
+            {**BACKUPS, "apps": {"blog": {"backup": ran(5), "drill": ran(5, False)}}},
+            [("wrong", "no space left")],
+        ),
+        ("here", {**BACKUPS, "apps": {"blog": {}}, "since": NOW - 3600}, []),  # the first is not due yet
+        ("here", {**BACKUPS, "apps": {}}, [("wrong", "does not do it")]),
+        ("here", None, [("wrong", "does not do it")]),
+        ("none", None, [("warning", "nothing backs it up")]),
+    ],
+)
+def test_backup(backup: str, found: Any, problems: Problems) -> None:
+    judged(
+        site_checks.backup, problems, parts={"backups": found}, wanted_changes={"backup": backup}, app="blog"
+    )
+
+
+def test_a_backup_that_another_host_makes() -> None:
+    assert site_checks.backup(seen(wanted_changes={"backup": "elsewhere"}, app="blog")) is None

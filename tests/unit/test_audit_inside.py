@@ -1,0 +1,442 @@
+"""What an audit reads on a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import audit_inside
+from ansible_collections.homeport.django.plugins.module_utils.audit_inside import (
+    accounts,
+    app_files,
+    clock,
+    deploy_check,
+    dropping,
+    endpoint,
+    failed_units,
+    host_files,
+    inet_interfaces,
+    issues,
+    kernel,
+    looked,
+    named,
+    pending,
+    reachable,
+    replaced,
+    sockets,
+    sshd_settings,
+    stale,
+    stores,
+    too_open,
+    unit_of,
+)
+
+from tests.unit.releases import write
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def line(address: str, state: str, inode: int, uid: int = 0) -> str:
+    return f"   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 {uid} 0 {inode} 1 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0100007F:1538", ("127.0.0.1", 5432)),
+        ("00000000:0050", ("0.0.0.0", 80)),
+        ("030011AC:0016", ("172.17.0.3", 22)),
+        ("00000000000000000000000000000000:01BB", ("::", 443)),
+        ("00000000000000000000000001000000:0019", ("::1", 25)),
+        ("B80D01200000000000000000070000C0:0035", ("2001:db8::c000:7", 53)),
+        ("0000000000000000FFFF00000100007F:1F90", ("127.0.0.1", 8080)),  # of an IPv4 client
+    ],
+)
+def test_addresses_as_the_kernel_writes_them(text: str, found: tuple[str, int]) -> None:
+    assert endpoint(text) == found
+
+
+def test_what_listens_and_who_does(tmp_path: Path) -> None:
+    write(
+        tmp_path / "net/tcp",
+        HEAD
+        + line("00000000:0050", "0A", 1)
+        + line("0100007F:0016", "01", 2)
+        + line("0100007F:18EB", "0A", 3, 4321),
+    )
+    write(tmp_path / "net/udp", HEAD + line("00000000:0035", "07", 4) + line("00000000:D431", "01", 5))
+    write(tmp_path / "17/comm", "nginx\n")
+    (tmp_path / "17/fd").mkdir()
+    (tmp_path / "17/fd/6").symlink_to("socket:[1]")
+    (tmp_path / "17/fd/7").symlink_to("socket:[99]")
+    (tmp_path / "17/fd/8").symlink_to("/dev/null")
+    assert [tuple(entry.values()) for entry in sockets(str(tmp_path))] == [
+        ("udp", "0.0.0.0", 53, "root", ""),
+        ("tcp", "0.0.0.0", 80, "root", "nginx"),
+        ("tcp", "127.0.0.1", 6379, "4321", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_open"),
+    [(b"+PONG\r\n", True), (b"-NOAUTH Authentication required.\r\n", False), (b"", False)],
+)
+def test_a_store_that_answers_anybody(answer: bytes, is_open: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve() -> None:
+            connection, _address = server.accept()
+            with connection:
+                assert connection.recv(64) == b"PING\r\n"
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        entry = {
+            "protocol": "tcp",
+            "address": "0.0.0.0",
+            "port": port,
+            "user": "redis",
+            "program": "redis-server",
+        }
+        other = {**entry, "user": "postgres"}
+        assert stores([other, entry, entry]) == [{"program": "redis-server", "port": port, "open": is_open}]
+        thread.join()
+
+
+def chain(**fields: Any) -> str:
+    base = {"family": "inet", "table": "homeport", "type": "filter", "hook": "input", "policy": "drop"}
+    return json.dumps({"nftables": [{"metainfo": {}}, {"chain": {**base, **fields}}, {"rule": {}}]})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("not JSON", []),
+        (chain(), ["inet homeport"]),
+        (chain(family="ip", table="filter"), ["ip filter"]),
+        (chain(policy="accept"), []),
+        (chain(hook="output"), []),
+    ],
+)
+def test_tables_that_drop(text: str, found: list[str]) -> None:
+    assert dropping(text) == found
+
+
+def test_the_settings_of_sshd() -> None:
+    found = sshd_settings("Port 22\nport 2222\nPasswordAuthentication yes\nx11forwarding no\nusepam yes\n")
+    assert found["port"] == ["22", "2222"]
+    assert found["passwordauthentication"] == ["yes"]
+    assert "x11forwarding" not in found
+    # before OpenSSH 8.7
+    assert sshd_settings("challengeresponseauthentication no\n")["kbdinteractiveauthentication"] == ["no"]
+
+
+def test_accounts_with_and_without_a_password() -> None:
+    passwd = (
+        "root:x:0:0::/root:/bin/bash\nanna:x:1000:1000::/home/anna:/bin/bash\nbob:x:1001:1001::/home/bob:/bin/sh\n"
+        "guest:x:1002:1002::/:/bin/sh\ntoor:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\n"
+    )
+    shadow = (
+        "root:*:1:::\nanna:$y$j9T$abc:1:::\nbob:!$6$x:1:::\nguest::1:::\ntoor:!:1:::\nwww-data:$6$x:1:::\n"
+    )
+    assert accounts(passwd, shadow) == {"password": ["anna"], "empty": ["guest"], "roots": ["toor"]}
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("mode", "mask", "good"),
+    [
+        (0o640, 0o027, None),
+        (0o644, 0o027, "0640"),
+        (0o660, 0o027, "0640"),
+        (0o600, 0o077, None),
+        (0o640, 0o077, "0600"),
+        (0o750, 0o007, None),
+        (0o2755, 0o007, "2750"),
+    ],
+)
+def test_modes_that_are_too_open(mode: int, mask: int, good: str | None, tmp_path: Path) -> None:
+    path = write(tmp_path / "file")
+    path.chmod(mode)
+    found = too_open(str(path), mask, True)
+    assert (found and found["good"]) == good
+    if found:
+        assert found["mode"] == f"{mode:04o}"
+
+
+def test_links_and_missing_files_are_nobodys_fault(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    assert too_open(str(tmp_path / "link"), 0o777, True) is None
+    assert too_open(str(tmp_path / "none"), 0o777, True) is None
+
+
+def test_a_configuration_that_is_not_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "env")
+    path.chmod(0o640)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    found = too_open(str(path), 0o027, True)
+    assert found
+    assert found["mode"] == found["good"]
+    assert too_open(str(path), 0o027, False) is None
+
+
+def test_the_secrets_of_a_host(tmp_path: Path) -> None:
+    for name, mode in {
+        "etc/homeport/certificates/blog/1/privkey.pem": 0o640,
+        "etc/homeport/certificates/blog/1/fullchain.pem": 0o644,
+        "etc/homeport/acme/accounts/x/private_key.json": 0o400,
+        "etc/homeport/backup/password": 0o600,
+        "etc/redis/redis.conf": 0o644,
+        "home/anna/.vault_pass": 0o644,
+        "home/anna/prod/group_vars/all/vault.yml": 0o644,
+        "home/anna/prod/group_vars/all/more/vault.yml": 0o644,  # further down than is looked
+        "home/anna/safe/vault.yml": 0o644,
+        "home/anna/blog/.env": 0o640,
+        "root/.ssh/id_ed25519": 0o644,
+    }.items():
+        path = write(tmp_path / name)
+        path.chmod(mode)
+        for folder in path.relative_to(tmp_path).parents:
+            (tmp_path / folder).chmod(0o755)
+    (tmp_path / "root").chmod(0o700)  # nobody comes that far
+    (tmp_path / "home/anna/safe/vault.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    found = host_files(str(tmp_path))
+    assert found["count"] == 4
+    opened = {entry["path"][len(str(tmp_path)) :] for entry in found["open"]}
+    assert opened == {
+        "/etc/homeport/certificates/blog/1/privkey.pem",
+        "/etc/redis/redis.conf",
+        "/home/anna/.vault_pass",
+        "/home/anna/prod/group_vars/all/vault.yml",
+    }
+    assert not reachable(str(tmp_path / "root/.ssh/id_ed25519"), str(tmp_path))
+
+
+def test_the_secrets_of_an_app(tmp_path: Path) -> None:
+    modes = {
+        "config/env": 0o644,
+        "config/limits": 0o644,
+        "config/processes/queue": 0o640,
+        "releases/1/config/release.env": 0o640,
+        "releases/1/config/overlay.d/90_settings.py": 0o646,
+        "releases/1/config/application": 0o644,
+        "releases/1/src/.env": 0o644,  # in a folder that is the app's alone
+        "log/web.log": 0o640,
+        "shared/data/db.sqlite3": 0o644,
+    }
+    for name, mode in modes.items():
+        write(tmp_path / name).chmod(mode)
+    for name, mode in {"log": 0o750, "shared/data": 0o755, "home": 0o700}.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name).chmod(mode)
+    found = app_files({"home": str(tmp_path), "logs": str(tmp_path / "log")})
+    assert found["count"] == 7
+    assert {entry["path"][len(str(tmp_path)) + 1 :] for entry in found["open"]} == {
+        "config/env",
+        "releases/1/config/overlay.d/90_settings.py",
+        "shared/data",
+    }
+
+
+def test_a_search_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        write(tmp_path / name / ".env")
+    assert len(named(str(tmp_path), r"\.env", 3)) == 3
+    assert named(str(tmp_path), r"\.env", 0) == []
+    monkeypatch.setattr(audit_inside, "MOST", 3)
+    assert len(named(str(tmp_path), r"\.env", 3)) == 1
+
+
+# What has to be kept up to date
+
+
+def test_pending_upgrades() -> None:
+    text = (
+        "Reading package lists...\nThe following packages will be upgraded:\n  libssl3 tzdata\n"
+        "Inst libssl3 [3.0.14-1] (3.0.15-1~deb12u1 Debian-Security:12/stable-security [amd64])\n"
+        "Inst tzdata [2024a-0] (2025b-0+deb12u1 Debian:12.11/stable, Debian:12-updates/stable-updates [all])\n"
+        "Inst linux-image-6.8 [6.8.0-49.49] (6.8.0-50.51 Ubuntu:24.04/noble-updates, "
+        "Ubuntu:24.04/noble-security [amd64])\n"
+        "Inst brand-new (1.0 Debian:12.11/stable [all])\nConf libssl3 (3.0.15-1~deb12u1 Debian:12 [amd64])\n"
+    )
+    assert pending(text) == {
+        "packages": ["libssl3", "tzdata", "linux-image-6.8"],
+        "security": ["libssl3", "linux-image-6.8"],
+    }
+    assert pending("0 upgraded, 0 newly installed") == {"packages": [], "security": []}
+
+
+@pytest.mark.parametrize(
+    ("installed", "running", "newer"),
+    [
+        ([], "6.1.0-28-amd64", ""),
+        (["6.1.0-28-amd64"], "6.1.0-28-amd64", ""),
+        (["6.1.0-9-amd64", "6.1.0-28-amd64"], "6.1.0-9-amd64", "6.1.0-28-amd64"),
+        (["6.1.0-9-amd64", "6.1.0-28-cloud-amd64"], "6.1.0-9-amd64", ""),
+        (["6.8.0-51-generic"], "5.15.0-1-generic", "6.8.0-51-generic"),
+    ],
+)
+def test_a_newer_kernel(installed: list[str], running: str, newer: str, tmp_path: Path) -> None:
+    for name in installed:
+        write(tmp_path / f"boot/vmlinuz-{name}")
+    assert kernel(str(tmp_path), running)["newer"] == newer
+
+
+def test_a_reboot_that_is_asked_for(tmp_path: Path) -> None:
+    assert kernel(str(tmp_path), "1")["asked"] is False
+    write(tmp_path / "run/reboot-required")
+    write(tmp_path / "run/reboot-required.pkgs", "libc6\nlinux-base\nlibc6\n")
+    found = kernel(str(tmp_path), "1")
+    assert (found["asked"], found["packages"]) == (True, ["libc6", "linux-base"])
+
+
+@pytest.mark.parametrize(
+    ("path", "old"),
+    [
+        ("/usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)", True),
+        ("/lib64/ld-linux.so.2 (deleted)", True),
+        ("/usr/sbin/nginx (deleted)", True),
+        ("/usr/lib/x86_64-linux-gnu/libssl.so.3", False),
+        ("/dev/zero (deleted)", False),
+        ("/SYSV001a048a (deleted)", False),
+        ("/memfd:x (deleted)", False),
+        ("/srv/blog/releases/1/venv/lib/x.so (deleted)", False),
+    ],
+)
+def test_libraries_that_are_not_there_any_more(path: str, old: bool) -> None:
+    assert (
+        replaced(f"7f0-7f1 r-xp 00000000 00:2f 1   /usr/bin/dash\n7f2-7f3 r-xp 00000000 00:2f 2   {path}\n")
+        is old
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("0::/system.slice/nginx.service\n", "nginx.service"),
+        ("9:name=systemd:/\n0::/system.slice/system-postgresql.slice/postgresql@15-main.service\n",
+         "postgresql@15-main.service"),
+        ("0::/user.slice/user-0.slice/session-1.scope\n", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_unit_of_a_process(text: str, unit: str) -> None:
+    assert unit_of(text) == unit
+
+
+def test_who_uses_what_is_gone(tmp_path: Path) -> None:
+    old = "7f2-7f3 r-xp 0 00:2f 2   /usr/lib/libssl.so.3 (deleted)\n"
+    for pid, maps, cgroup in (
+        (1, "", ""),
+        (2, old, "0::/system.slice/a.service\n"),
+        (3, old, "0::/user.slice\n"),
+    ):
+        write(tmp_path / f"{pid}/maps", maps)
+        write(tmp_path / f"{pid}/cgroup", cgroup)
+        write(tmp_path / f"{pid}/comm", "bash\n")
+    assert stale(str(tmp_path)) == ["a.service", "bash"]
+
+
+def test_units_and_clock() -> None:
+    assert failed_units(lambda _command: (0, "a.service loaded failed failed A\n\n")) == ["a.service"]
+    told = {"systemd-detect-virt": (1, ""), "timedatectl": (0, "yes\n")}
+    assert clock(lambda command: told[command[0]]) == {"container": False, "synchronized": True}
+
+
+# Services
+
+
+def test_supervisord_over_tcp(tmp_path: Path) -> None:
+    config = tmp_path / "supervisord.conf"
+    assert inet_interfaces(str(config)) is None
+    write(config, "[supervisord]\n; [inet_http_server]\n[include]\nfiles = conf.d/*.conf\n")
+    write(tmp_path / "conf.d/a.conf", "[program:a]\n")
+    assert inet_interfaces(str(config)) == {"files": []}
+    write(tmp_path / "conf.d/b.conf", "x=1\n[inet_http_server]\nport=:9001\n")
+    assert inet_interfaces(str(config)) == {"files": [str(tmp_path / "conf.d/b.conf")]}
+
+
+# Apps
+
+
+CHECKS = """\
+System check identified some issues:
+
+ERRORS:
+shop.Order.user: (fields.E304) Reverse accessor clashes with canary.
+\tHINT: (not.E000) Add a related_name.
+
+WARNINGS:
+?: (security.W018) You should not have DEBUG set to True in deployment.
+shop.Order: (models.W042) Auto-created primary key used.
+?: (my-app.W1) The key canary is short.
+an issue without an id
+
+INFOS:
+?: (shop.I001) canary
+
+System check identified 5 issues (1 silenced).
+"""
+
+
+def test_the_ids_of_issues_and_nothing_else() -> None:
+    assert issues(CHECKS) == {
+        "CRITICAL": [],
+        "ERROR": ["fields.E304"],
+        "WARNING": ["security.W018", "models.W042", "my-app.W1"],
+    }
+    assert not any(issues("System check identified no issues (0 silenced).\n").values())
+
+
+class Ended:
+    stdout, stopped = "", False
+
+    def __init__(self, status: int, stderr: str, stopped: bool = False) -> None:
+        self.status, self.stderr, self.stopped = status, stderr, stopped
+
+
+@pytest.mark.parametrize(
+    ("ended", "failed", "warnings"),
+    [
+        (Ended(0, ""), "", []),
+        (Ended(0, CHECKS.replace("ERRORS", "INFOS")), "", ["security.W018", "models.W042", "my-app.W1"]),
+        (Ended(1, "Traceback\nImproperlyConfigured: canary"), "ended with exit status 1", []),
+        (Ended(-15, "", stopped=True), "did not end within 90 s", []),
+    ],
+)
+def test_the_checks_of_an_app(
+    ended: Ended, failed: str, warnings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"name": "blog", "user": "blog", "home": str(tmp_path)}
+    assert deploy_check(spec) is None
+    (tmp_path / "releases/1").mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/1")
+    asked: list[Any] = []
+
+    def in_release(*words: Any, **_options: Any) -> Ended:
+        asked.append(words)
+        return ended
+
+    monkeypatch.setattr(audit_inside, "in_release", in_release)
+    found = deploy_check(spec)
+    assert found == {"issues": {"CRITICAL": [], "ERROR": [], "WARNING": warnings}, "failed": failed}
+    assert asked[0][1:3] == (str(tmp_path / "releases/1"), ["manage.py", "check", "--deploy", "--no-color"])
+
+
+def test_what_cannot_be_looked_at_says_why_and_quotes_nothing() -> None:
+    def missing() -> None:
+        raise FileNotFoundError(2, "No such file", "/etc/x")
+
+    assert looked(int, "canary") == {"found": None, "error": "ValueError"}
+    assert "/etc/x" in looked(missing)["error"]
+    assert looked(int, "7") == {"found": 7, "error": ""}

@@ -1,0 +1,278 @@
+"""What an audit sees of a host from outside: real sockets, and a TLS server in every state."""
+
+from __future__ import annotations
+
+import datetime
+import http.server
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import audit_outside
+from ansible_collections.homeport.django.plugins.module_utils.audit_outside import (
+    answer,
+    ask,
+    certificate,
+    context,
+    cookie,
+    foreign,
+    hidden,
+    host_of,
+    knock,
+    look,
+    questions,
+)
+from ansible_collections.homeport.django.plugins.module_utils.audit_tls import (
+    ANCIENT,
+    MODERN,
+    WEAK,
+    agreed,
+    client_hello,
+    hello,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+HERE = "127.0.0.1"
+NAME = "blog.example.org"
+PAGES: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "/": (200, {"Server": "nginx", "X-Frame-Options": "DENY", "X-Secret": "canary",
+                "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+                "Set-Cookie": "sessionid=canary; Secure; HttpOnly"}, b""),
+    "/.git/HEAD": (200, {"Content-Type": "text/plain"}, b"ref: refs/heads/main\n"),
+    "/.git/config": (200, {"Content-Type": "text/html"}, b"[core]"),  # the page of an app for every address
+    "/.env": (200, {"Content-Type": "application/octet-stream"}, b"# secrets\nexport SECRET_KEY=x\n"),
+    "/manage.py": (404, {}, b"#!/usr/bin/env python"),
+    "/db.sqlite3": (302, {"Location": "https://blog.example.org/login?token=canary"}, b""),
+}  # fmt: skip
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, headers, body = PAGES.get(self.path, (404, {}, b""))
+        self.send_response_only(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_words: Any) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_words: Any) -> None:
+        """A client that ends its handshake is no error."""
+
+
+def served(tls: ssl.SSLContext | None = None) -> tuple[Server, int]:
+    server = Server((HERE, 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server, server.server_address[1]
+
+
+@pytest.fixture
+def plain() -> Iterator[int]:
+    server, port = served()
+    yield port
+    server.shutdown()
+    server.server_close()
+
+
+def signed(folder: Path, days: int = 90) -> tuple[Path, Path]:
+    """A certificate that has signed itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    found = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=100))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(found.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return chain, private
+
+
+def speaking(
+    chain: Path, key: Path, ciphers: str = "", lowest: Any = ssl.TLSVersion.TLSv1_2
+) -> ssl.SSLContext:
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found.load_cert_chain(chain, key)
+    found.minimum_version = lowest
+    if ciphers:
+        found.set_ciphers(ciphers)
+    return found
+
+
+# HTTP
+
+
+def test_no_value_that_may_be_secret_is_kept(plain: int) -> None:
+    found = ask(HERE, plain, NAME, "/", None)
+    assert found == {
+        "status": 200,
+        "headers": {"server": "nginx", "x-frame-options": "DENY"},
+        "location": "",
+        "framing": True,
+        "cookies": [{"name": "sessionid", "secure": True, "httponly": True, "samesite": False}],
+    }
+    assert ask(HERE, plain, NAME, "/db.sqlite3", None)["location"] == "https"
+
+
+def test_what_must_not_be_served(plain: int) -> None:
+    assert hidden(HERE, plain, NAME, None) == ["/.git/HEAD", "/.env"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a=b; Path=/; Secure; HttpOnly; SameSite=Lax", ("a", True, True, True)),
+        ("csrftoken=x=y; secure", ("csrftoken", True, False, False)),
+        ("a=Secure; Path=/HttpOnly", ("a", False, False, False)),
+    ],
+)
+def test_the_attributes_of_a_cookie(text: str, found: tuple[Any, ...]) -> None:
+    assert tuple(cookie(text).values()) == found
+
+
+def test_doors_that_are_open_and_closed(plain: int) -> None:
+    assert knock(HERE, plain) == {"open": True, "source": HERE}
+    with socket.create_server((HERE, 0)) as server:
+        port = server.getsockname()[1]
+    assert knock(HERE, port)["open"] is False
+
+
+def test_who_closes_the_connection_gives_no_answer() -> None:
+    with socket.create_server((HERE, 0)) as server:
+
+        def hang_up() -> None:
+            connection, _address = server.accept()
+            connection.recv(1000)
+            connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        assert answer(ask, HERE, server.getsockname()[1], NAME, "/", None) == {
+            "found": None,
+            "error": "closed",
+        }
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("address", "other"),
+    [("192.0.2.7", True), ("web1.example.org", True), ("127.0.0.1", False), ("::1", False), ("localhost", False),
+     ("", False)],
+)  # fmt: skip
+def test_forwarded_ports_of_this_machine_are_not_the_hosts(address: str, other: bool) -> None:
+    assert foreign(address) is other
+    if not other:
+        assert look(address, [22], {})["reached"] is False
+
+
+def test_a_host_is_looked_at(plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_outside, "foreign", lambda _address: True)
+    site = {"names": [NAME], "canonical": NAME, "tls": False, "port": plain}
+    found = look(HERE, [plain], {"blog": site}, doors=[])
+    assert (found["reached"], found["source"], found["ports"]) == (True, HERE, [plain])
+    assert found["strangers"][str(plain)]["found"]["status"] == 200
+    assert found["sites"]["blog"].keys() == {"plain", "page", "hidden"}
+    assert found["sites"]["blog"]["hidden"]["found"] == ["/.git/HEAD", "/.env"]
+    with socket.create_server((HERE, 0)) as server:
+        closed = server.getsockname()[1]
+    found = look(HERE, [closed], {"blog": site}, doors=[])
+    assert (found["reached"], found["ports"], found["sites"]) == (False, [], {})
+
+
+def test_what_a_site_over_tls_is_asked() -> None:
+    site = {"names": [NAME, "*.blog.example.org"], "canonical": NAME, "tls": True, "port": 80}
+    found = questions(HERE, site, context(""), [80, 443])
+    assert found.keys() == {f"certificate {NAME}", "certificate *.blog.example.org", "ancient", "weak", "plain", "page",
+                            "hidden"}  # fmt: skip
+    assert host_of("*.blog.example.org") == "audit.blog.example.org"
+    assert "plain" not in questions(HERE, site, context(""), [443])
+
+
+# TLS
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("ciphers", "lowest", "ancient", "weak"),
+    [
+        ("ECDHE-ECDSA-AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2, "", ""),
+        ("", ssl.TLSVersion.TLSv1_3, "", ""),
+        ("ECDHE-ECDSA-AES128-SHA", ssl.TLSVersion.TLSv1_2, "", "TLS 1.2 ECDHE-ECDSA-AES128-SHA"),
+        (
+            "ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0",
+            ssl.TLSVersion.TLSv1,
+            "TLS 1.1 ECDHE-ECDSA-AES256-SHA",
+            "TLS 1.2 ECDHE-ECDSA-AES256-SHA",
+        ),
+    ],
+)
+def test_the_worst_that_a_server_agrees_to(
+    ciphers: str, lowest: Any, ancient: str, weak: str, tmp_path: Path
+) -> None:
+    server, port = served(speaking(*signed(tmp_path), ciphers, lowest))
+    try:
+        assert hello(HERE, port, NAME, ANCIENT, WEAK, 5) == ancient
+        assert hello(HERE, port, NAME, MODERN, WEAK, 5) == weak
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_hello_says_how_long_it_is() -> None:
+    found = client_hello(NAME, MODERN, WEAK)
+    assert int.from_bytes(found[3:5], "big") == len(found) - 5
+    assert int.from_bytes(found[6:9], "big") == len(found) - 9
+    assert NAME.encode() in found
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"\x15\x03\x03\x00\x02\x02\x46", b"\x16\x03\x03\x00\x04\x02\x00\x00\x00", b"HTTP/1.1 400 Bad" * 9],
+)
+def test_what_is_no_agreement(record: bytes) -> None:
+    assert agreed(record) == ""
+
+
+@pytest.mark.parametrize(("days", "trusted", "code"), [(90, True, 0), (90, False, 18), (-1, False, 18)])
+def test_a_certificate_and_whether_it_is_trusted(
+    days: int, trusted: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, key = signed(tmp_path, days)
+    server, port = served(speaking(chain, key))
+    real = socket.create_connection
+    monkeypatch.setattr(
+        socket, "create_connection", lambda _address, **options: real((HERE, port), **options)
+    )
+    try:
+        found = certificate(HERE, NAME, context(str(chain) if trusted else ""))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (found["names"], found["self_signed"], found["code"]) == ([NAME], True, code)
+    assert bool(found["untrusted"]) is not trusted
+    assert round((found["until"] - found["from"]) / 86400) == 100 + days
