@@ -167,7 +167,7 @@ def firewall(seen: Seen) -> Checked:
     return "none", [
         warning(
             "there is no firewall: a program that opens a port by mistake opens it to everybody",
-            "let the role host set its firewall up with the setup playbook",
+            "set host_firewall to true (its default) and run the setup playbook",
         )
     ]
 
@@ -203,7 +203,7 @@ def reach(seen: Seen) -> Checked:
             problems.append(
                 wrong(
                     f"port {port} answers {outside['source']}, and is for {listed(sources)} alone",
-                    "have the firewall drop it: let the role host set it up, or systemctl restart homeport-firewall",
+                    "have the firewall drop it: host_firewall: true, or systemctl restart homeport-firewall",
                 )
             )
     return f"{listed(outside['ports'])} answer {outside['source']}", problems
