@@ -589,8 +589,11 @@ def test_what_a_recovery_is_told() -> None:
     sftp = {"repository": "sftp:me@vault.example:/b", "ssh_key": "key\n\n", "known_hosts": "hosts"}
     found = recovery_of({**ARCHIVE, **sftp})
     assert found["files"] == {"ssh_key": "key\n", "known_hosts": "hosts\n"}
-    assert found["settings"]["repo1-cipher-pass"] == ARCHIVE["password"]
-    assert recovery_of({**ARCHIVE, **S3, "ca": CA})["files"] == {"ca.pem": CA}
+    assert found["secrets"] == {"repo1-cipher-pass": ARCHIVE["password"]}
+    s3 = recovery_of({**ARCHIVE, **S3, "ca": CA})
+    assert s3["files"] == {"ca.pem": CA}
+    assert s3["secrets"]["repo1-s3-key-secret"] == "key"
+    assert CANARY not in str(found["settings"])
     with pytest.raises(BackupError, match="pgbackrest_repository"):
         recovery_of({**ARCHIVE, "repository": ""})
 
