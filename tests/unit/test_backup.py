@@ -207,6 +207,13 @@ def test_no_secret_is_an_argument(tmp_path: Path) -> None:
     assert "StrictHostKeyChecking=yes" in " ".join(store.words())
 
 
+def test_what_a_timer_starts_leaves_cores_to_others() -> None:
+    config = {"repository": "/x", "host": "web1", "keep": {}, "bandwidth": 0}
+    cores = len(os.sched_getaffinity(0))
+    assert Store(config, "/x", gently=True).environment()["GOMAXPROCS"] == str(max(1, cores // 2))
+    assert "GOMAXPROCS" not in Store(config, "/x").environment()  # a restore is in a hurry
+
+
 def test_a_path_is_no_pattern() -> None:
     assert escaped("/srv/a*b/[c]?\\d") == "/srv/a\\*b/\\[c\\]\\?\\\\d"
 
