@@ -105,15 +105,18 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"folder": found.get("folder", ""), "settings": result}
 
 
+SECRET = ("repo1-cipher-pass", "repo1-s3-key-secret")
 OWN = "/etc/pgbackrest"  # where pgBackRest finds its keys
 
 
 def recovery_of(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same for a host that is not set up yet: the settings, and the files that they name, by name."""
+    """The same for a host that is not set up yet: the settings, the secret ones, and the files that they name."""
     if not values["repository"]:
         raise BackupError("pgbackrest_repository: must name the archive that is to be brought back")
     found = settings_of(values)["settings"]
-    return {"settings": found, "files": key_files(values, found)}
+    secret = {name: found[name] for name in SECRET if name in found}
+    settings = {name: value for name, value in found.items() if name not in SECRET}
+    return {"settings": settings, "secrets": secret, "files": key_files(values, found)}
 
 
 def key_files(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:

@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
                 f"there is no {', '.join(unknown)} here; there are {', '.join(known) or 'none'}"
             )
         apps = [App(known[name]) for name in asked.app or known]
-        store = Store(config)
+        store = Store(config, gently=True)
         if asked.verb == "list":
             for app in apps:
                 print("".join(f"{app.name}  {told(found)}\n" for found in store.snapshots(app.name)), end="")

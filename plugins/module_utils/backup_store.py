@@ -28,15 +28,19 @@ class NoRepository(DeployError):
 
 
 class Store:
-    """A restic repository. ``config`` is what the role wrote down; secrets stay in files that only root reads."""
+    """A restic repository. ``config`` is what the role wrote down; secrets stay in files that only root reads.
 
-    def __init__(self, config: Mapping[str, Any], folder: str = CONFIG) -> None:
+    ``gently`` leaves half of the host's cores to visitors: nothing waits for a backup at night.
+    """
+
+    def __init__(self, config: Mapping[str, Any], folder: str = CONFIG, gently: bool = False) -> None:
         self.repository: str = config["repository"]
         self.host: str = config["host"]
         self.keep: Mapping[str, int] = config["keep"]
         self.bandwidth: int = config["bandwidth"]
         self.sftp: Mapping[str, Any] = config.get("sftp") or {}
         self.folder = folder
+        self.gently = gently
 
     def words(self) -> list[str]:
         result = ["restic", "--repo", self.repository, "--password-file", f"{self.folder}/password"]
@@ -56,6 +60,8 @@ class Store:
 
     def environment(self) -> dict[str, str]:
         result = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+        if self.gently:
+            result["GOMAXPROCS"] = str(max(1, len(os.sched_getaffinity(0)) // 2))
         path = f"{self.folder}/credentials.json"
         if os.path.exists(path):
             with open(path, encoding="utf-8") as stream:

@@ -18,6 +18,10 @@ options:
     description: What pgBackRest is told of the archive.
     type: dict
     required: true
+  secrets:
+    description: The rest of it, which nobody is shown.
+    type: dict
+    default: {}
   files:
     description: Keys and certificates that O(settings) name, by their names in C(/etc/pgbackrest).
     type: dict
@@ -44,7 +48,8 @@ author: [Homeport contributors (@homeport)]
 EXAMPLES = r"""
 - name: Bring the cluster back
   homeport.django.archive_recovery:
-    settings: "{{ __settings }}"
+    settings: {repo1-type: posix, repo1-path: /var/backups/postgres, repo1-cipher-type: aes-256-cbc}
+    secrets: {repo1-cipher-pass: "{{ vault_archive_password }}"}
     version: "17"
 """
 
@@ -98,7 +103,8 @@ def configured(settings: Mapping[str, Any], files: Mapping[str, str], data: str)
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "settings": {"type": "dict", "required": True, "no_log": True},
+            "settings": {"type": "dict", "required": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "files": {"type": "dict", "default": {}, "no_log": True},
             "version": {"type": "str", "required": True},
             "cluster": {"type": "str", "default": "main"},
@@ -115,7 +121,7 @@ def main() -> None:
     try:
         when = moment(params["point"]) if params["point"] else ""
         data = Archive(params).data
-        with configured(params["settings"], params["files"], data) as file:
+        with configured({**params["settings"], **params["secrets"]}, params["files"], data) as file:
             archive = Archive(params, file)
             work = Recovery(archive, when, params["replace"])
             if not os.path.lexists(work.aside) and not foreign(archive):

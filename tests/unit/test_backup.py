@@ -207,6 +207,13 @@ def test_no_secret_is_an_argument(tmp_path: Path) -> None:
     assert "StrictHostKeyChecking=yes" in " ".join(store.words())
 
 
+def test_what_a_timer_starts_leaves_cores_to_others() -> None:
+    config = {"repository": "/x", "host": "web1", "keep": {}, "bandwidth": 0}
+    cores = len(os.sched_getaffinity(0))
+    assert Store(config, "/x", gently=True).environment()["GOMAXPROCS"] == str(max(1, cores // 2))
+    assert "GOMAXPROCS" not in Store(config, "/x").environment()  # a restore is in a hurry
+
+
 def test_a_path_is_no_pattern() -> None:
     assert escaped("/srv/a*b/[c]?\\d") == "/srv/a\\*b/\\[c\\]\\?\\\\d"
 
@@ -589,8 +596,11 @@ def test_what_a_recovery_is_told() -> None:
     sftp = {"repository": "sftp:me@vault.example:/b", "ssh_key": "key\n\n", "known_hosts": "hosts"}
     found = recovery_of({**ARCHIVE, **sftp})
     assert found["files"] == {"ssh_key": "key\n", "known_hosts": "hosts\n"}
-    assert found["settings"]["repo1-cipher-pass"] == ARCHIVE["password"]
-    assert recovery_of({**ARCHIVE, **S3, "ca": CA})["files"] == {"ca.pem": CA}
+    assert found["secrets"] == {"repo1-cipher-pass": ARCHIVE["password"]}
+    s3 = recovery_of({**ARCHIVE, **S3, "ca": CA})
+    assert s3["files"] == {"ca.pem": CA}
+    assert s3["secrets"]["repo1-s3-key-secret"] == "key"
+    assert CANARY not in str(found["settings"])
     with pytest.raises(BackupError, match="pgbackrest_repository"):
         recovery_of({**ARCHIVE, "repository": ""})
 
