@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         setup = str(self._task.args.get("setup", "site"))
         values = {
             name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
-            for name in ("django_apps", "vault_django_apps", "homeport_secret")
+            for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous")
         }
         problems = []
         if values["django_apps"] is None:
@@ -53,10 +53,11 @@ class ActionModule(ActionBase):
             values["vault_django_apps"] or {},
             values["homeport_secret"],
         )
+        previous = () if values["homeport_secret_previous"] is None else values["homeport_secret_previous"]
         if setup == "local":  # whatever the servers have, here it is SQLite and runserver
-            problems += check(apps, vault, secret, "site")
+            problems += check(apps, vault, secret, "site", previous)
         else:
-            problems += check(apps, vault, secret, setup)
+            problems += check(apps, vault, secret, setup, previous)
             groups = task_vars.get("groups", {})
             problems += topology(apps, vault, groups, setup)
             problems += exposed(groups, task_vars.get("hostvars", {}))

@@ -36,8 +36,8 @@ def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
     return [
         {
             "name": app["database"]["name"],
-            "owner": app["database"]["user"],
-            "password": app["database"]["password"],
+            "owner": app["database"]["owner"],
+            "logins": app["database"]["logins"],
             "connection_limit": app["limits"]["database_connections"],
         }
         for app in apps.values()
@@ -59,6 +59,7 @@ def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[st
             "port": app[service]["port"],
             "listen": list(listen),
             "password": app[service]["password"],
+            "previous_passwords": [login["password"] for login in app[service]["logins"][1:]],
             "memory": app[service]["memory"],
             "policy": "allkeys-lru" if service == "cache" else "noeviction",
             "persistent": service == "broker",
@@ -79,12 +80,9 @@ def memcached_app_instances(apps: Apps) -> list[dict[str, Any]]:
 
 
 def rabbitmq_app_vhosts(apps: Apps) -> list[dict[str, Any]]:
-    """A virtual host for each app, and a user who can do nothing outside of it."""
+    """A virtual host for each app, and users who can do nothing outside of it."""
     return [
-        {
-            key: app["broker"][field]
-            for key, field in (("name", "vhost"), ("user", "user"), ("password", "password"))
-        }
+        {"name": app["broker"]["vhost"], "users": app["broker"]["logins"]}
         for app in apps.values()
         if app["broker"]["managed"] and app["broker"]["engine"] == "rabbitmq"
     ]
@@ -389,10 +387,11 @@ def backup_scratch_databases(apps: Apps) -> list[dict[str, Any]]:
 def database_clients(
     databases: Iterable[Mapping[str, Any]], addresses: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """Each owner reaches its databases from the given addresses."""
+    """Each login reaches its databases from the given addresses."""
     return [
-        {"database": database["name"], "user": database["owner"], "address": address}
+        {"database": database["name"], "user": login["name"], "address": address}
         for database in databases
+        for login in database["logins"]
         for address in addresses
     ]
 

@@ -37,7 +37,7 @@ APPS = {
         web={"server": "asgi", "gunicorn": {"workers": 3, "preload_app": True, "log_level": "warning"}},
     ),
 }  # fmt: skip
-VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": CANARY, "database_password": CANARY}}
+VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": CANARY, "database_password": CANARY * 2}}
 
 
 @pytest.fixture
@@ -57,9 +57,10 @@ def test_every_filter_is_there() -> None:
 
 def test_postgres_databases(apps: dict[str, Any]) -> None:
     blog = {"name": "blog", "owner": "blog", "connection_limit": 100}
-    assert wiring.postgres_databases(apps) == [{**blog, "password": ""}]
+    assert wiring.postgres_databases(apps) == [{**blog, "logins": []}]
     remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"})
-    assert wiring.postgres_databases(remote) == [{**blog, "password": CANARY}]
+    login = {"name": remote["blog"]["database"]["user"], "password": CANARY * 2}
+    assert wiring.postgres_databases(remote) == [{**blog, "logins": [login]}]
 
 
 def test_a_database_that_exists_already_is_not_created() -> None:
@@ -68,10 +69,13 @@ def test_a_database_that_exists_already_is_not_created() -> None:
 
 
 def test_postgres_clients(apps: dict[str, Any]) -> None:
-    assert wiring.postgres_clients(apps, []) == []
-    assert wiring.postgres_clients(apps, ["10.0.0.1", "10.0.0.2"]) == [
-        {"database": "blog", "user": "blog", "address": "10.0.0.1"},
-        {"database": "blog", "user": "blog", "address": "10.0.0.2"},
+    addresses = ["10.0.0.1", "10.0.0.2"]
+    assert wiring.postgres_clients(apps, addresses) == []  # it comes from the same host
+    remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"}, ["y" * 32])
+    assert wiring.postgres_clients(remote, []) == []
+    users = [login["name"] for login in remote["blog"]["database"]["logins"]]
+    assert wiring.postgres_clients(remote, addresses) == [
+        {"database": "blog", "user": user, "address": address} for user in users for address in addresses
     ]
 
 
