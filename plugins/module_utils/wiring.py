@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.apps import RELEASE_ENVIRONMENT
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS, kinds_of, needs_broker
 
@@ -279,11 +280,12 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     keys = (
         "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build",
         "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
-        "release_environment", "keep_releases", "hooks",
+        "keep_releases", "hooks",
     )  # fmt: skip
     return [
         {
             **{key: app[key] for key in keys if key in app},
+            "release_environment": own_and_conventional(app)[1],
             "application": app["web"].get("application", ""),
             "server": app["web"]["server"],
             "socket": app["web"]["socket"],
@@ -297,10 +299,23 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     ]
 
 
+def own_and_conventional(app: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """What a release adds to its environment: what the app asks for, which may hold secrets, and what all have."""
+    values = app["release_environment"].items()
+    return (
+        {key: value for key, value in values if RELEASE_ENVIRONMENT.get(key) != value},
+        {key: value for key, value in values if RELEASE_ENVIRONMENT.get(key) == value},
+    )
+
+
 def release_secrets(apps: Apps, planning: bool = False) -> dict[str, dict[str, Any]]:
-    """What the release module must not log: keys and addresses that lead to private code, and for a plan digests
-    of what the app's environment and processes are to be."""
+    """What the release module must not log: keys and addresses that lead to private code, what releases add to
+    their environment, and for a plan digests of what the app's environment and processes are to be."""
     found: dict[str, dict[str, Any]] = {name: dict(app["source_secrets"]) for name, app in apps.items()}
+    for name, app in apps.items():
+        own = own_and_conventional(app)[0]
+        if own:
+            found[name]["release_environment"] = own
     if planning:
         for name, app in apps.items():
             commands = {

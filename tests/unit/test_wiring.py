@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.filter.apps import FilterModule
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
 
 from tests.unit.support import CANARY, SECRET, app
 
@@ -225,6 +226,18 @@ def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
 
 def test_release_secrets(apps: dict[str, Any]) -> None:
     assert wiring.release_secrets(apps) == {"blog": {"deploy_key": CANARY}}
+
+
+def test_what_a_release_adds_to_its_environment_may_be_secret(tmp_path: Path) -> None:
+    env = {"BOTH": {"format": "{KEY} {RELEASE}"}, "STATIC_ROOT": {"format": "{KEY}{RELEASE}"}}
+    found = resolve({"blog": app(env=env)}, VAULT, SECRET, "typical")
+    (spec,) = wiring.release_specs(found)
+    assert spec["release_environment"] == {"DJANGO_STATIC_ROOT": "{release}/static", "RELEASE": "{id}"}
+    secrets = wiring.release_secrets(found)["blog"]
+    assert secrets["release_environment"]["BOTH"] == f"{CANARY} {{id}}"
+    whole = Layout({**spec, "home": str(tmp_path)}, secrets)
+    assert whole.spec["release_environment"] == found["blog"]["release_environment"]
+    assert whole.planned == {}
 
 
 def test_what_hosts_need(apps: dict[str, Any]) -> None:
