@@ -301,11 +301,11 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
 
 def own_and_conventional(app: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """What a release adds to its environment: what the app asks for, which may hold secrets, and what all have."""
-    values = app["release_environment"].items()
-    return (
-        {key: value for key, value in values if RELEASE_ENVIRONMENT.get(key) != value},
-        {key: value for key, value in values if RELEASE_ENVIRONMENT.get(key) == value},
-    )
+    own: dict[str, str] = {}
+    conventional: dict[str, str] = {}
+    for key, value in app["release_environment"].items():
+        (conventional if RELEASE_ENVIRONMENT.get(key) == value else own)[key] = value
+    return own, conventional
 
 
 def release_secrets(apps: Apps, planning: bool = False) -> dict[str, dict[str, Any]]:
