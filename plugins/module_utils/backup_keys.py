@@ -41,13 +41,13 @@ def renew(store: Store, say: Callable[[str], None] = print) -> None:
         )
         known[PASSWORD] = store.key()
         say(f"{store.repository} opens with the new password")
-    kept = {key for name, key in known.items() if name != PASSWORD}
-    record(sorted({*before, *kept} - {known[PASSWORD]}))
-    gone = {*before} - kept - {known[PASSWORD]}
+    kept = set(known.values())
+    record(sorted({*before, *kept}))
+    gone = {*before} - kept
     for key in [key for key in store.keys_there() if key in gone]:
         store.run(["key", "remove", key], "removing an earlier key of the backup repository")
         say(f"{store.repository} no longer opens with an earlier password")
-    record(sorted(kept - {known[PASSWORD]}))
+    record(sorted(kept))
 
 
 ADDING = "adding a key to the backup repository"
@@ -80,7 +80,7 @@ def backed_up() -> bool:
 
 
 def recorded() -> list[str]:
-    """Keys of earlier passwords, which are to go when those are named no more."""
+    """Keys of the passwords that this host has had, which are to go when those are named no more."""
     keys: list[str] = backup_state.read(RECORD).get("keys", [])
     return keys
 
