@@ -95,13 +95,13 @@ def certificate_sites() -> list[str]:
         return []
 
 
-def live_logins() -> dict[str, dict[str, Any]]:
+def live_logins(homes: str = "/srv") -> dict[str, dict[str, Any]]:
     """How the live releases log in to their services, by app."""
     found = {}
-    for path in sorted(glob.glob("/srv/*/current/config/env")):
+    for path in sorted(glob.glob(f"{homes}/*/current/config/env")):
         logins = used_logins(exports(path))
         if logins:
-            found[path.split("/")[2]] = logins
+            found[path[len(homes) :].split("/")[1]] = logins
     return found
 
 

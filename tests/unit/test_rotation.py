@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,10 @@ from ansible_collections.homeport.django.plugins.module_utils.rotation import (
     cut_off,
     used_logins,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring import shell_exports
+from ansible_collections.homeport.django.plugins.modules.host_facts import encrypted, live_logins
 
+from tests.unit.releases import write
 from tests.unit.support import CANARY, SECRET, app
 
 OLD = "fedcba9876543210fedcba9876543210"
@@ -70,6 +74,26 @@ def test_a_host_tells_no_password() -> None:
     found = used_logins({"DATABASE_URL": url, "CACHE_URL": "redis://h", "BROKER_URL": "amqp://[x"})
     assert found == {"database": {"server": ["h", 5432], "user": "u", "password": fingerprint(CANARY * 2)}}
     assert CANARY not in str(found)
+
+
+def test_what_a_host_tells_of_its_live_releases(tmp_path: Path) -> None:
+    found = apps()["blog"]
+    write(tmp_path / "blog/releases/1/config/env", shell_exports(found["environment"]))
+    (tmp_path / "blog/current").symlink_to("releases/1")
+    write(tmp_path / "plain/current/config/env", shell_exports({"DATABASE_URL": "sqlite:////x"}))
+    write(tmp_path / "odd/current/config/env", "export A='")
+    assert live_logins(str(tmp_path)) == live(apps())
+    assert cut_off(apps(OLD), live_logins(str(tmp_path))) != []
+
+
+def test_what_a_host_tells_of_what_is_encrypted(tmp_path: Path) -> None:
+    config = str(write(tmp_path / "archive.json", '{"repository": "/a"}'))
+    secret = str(write(tmp_path / "conf", f"[global]\nrepo1-cipher-pass={CANARY}\nrepo1-path=/a\n"))
+    expected = {"repository": "/a", "password": fingerprint(CANARY)}
+    assert encrypted(config, secret, "repo1-cipher-pass=") == expected
+    assert encrypted(config, str(write(tmp_path / "password", f"{CANARY}\n")), "") == expected
+    assert encrypted(config, str(tmp_path / "none"), "") == {}
+    assert encrypted(str(tmp_path / "none"), secret, "") == {}
 
 
 def test_logins() -> None:
