@@ -11,6 +11,11 @@ from tests.acceptance.browser import Browser
 from tests.acceptance.operator import Operator
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What all scenarios share comes last: it looks at what the others have left."""
+    items.sort(key=lambda item: "shared" in item.path.parts)
+
+
 @pytest.fixture
 def album(host: Any) -> Album:
     return Album(host.ansible.get_variables()["ansible_host"], "memories.example")

@@ -8,6 +8,7 @@ import datetime
 import ipaddress
 import os
 import re
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):
         setup = str(self._task.args.get("setup", "site"))
         values = {
             name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
-            for name in ("django_apps", "vault_django_apps", "homeport_secret")
+            for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous")
         }
         problems = []
         if values["django_apps"] is None:
@@ -53,10 +54,11 @@ class ActionModule(ActionBase):
             values["vault_django_apps"] or {},
             values["homeport_secret"],
         )
+        previous = () if values["homeport_secret_previous"] is None else values["homeport_secret_previous"]
         if setup == "local":  # whatever the servers have, here it is SQLite and runserver
-            problems += check(apps, vault, secret, "site")
+            problems += check(apps, vault, secret, "site", previous)
         else:
-            problems += check(apps, vault, secret, setup)
+            problems += check(apps, vault, secret, setup, previous)
             groups = task_vars.get("groups", {})
             problems += topology(apps, vault, groups, setup)
             problems += exposed(groups, task_vars.get("hostvars", {}))
@@ -72,6 +74,10 @@ class ActionModule(ActionBase):
             problems += own_certificates(apps, vault, str(base))
             chosen = plain(self._templar.template(task_vars.get("app")))
             problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
+        for path in exposed_secrets(task_vars):
+            self._display.warning(
+                f"{path} holds secrets in plain text, and git would take it: ansible-vault encrypt {path}"
+            )
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -315,6 +321,35 @@ def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:
         for name in names
         if name not in known
     ]
+
+
+def exposed_secrets(variables: Mapping[str, Any]) -> list[str]:
+    """Files with secrets in plain text that are in git, or would be with the next `git add .`."""
+    if Origin is None:
+        return []
+    found = []
+    for name in ("homeport_secret", "homeport_secret_previous", "vault_django_apps"):
+        value = variables.get(name)
+        origin = Origin.get_tag(value)
+        # one that is encrypted by itself is no string yet, and one that is a template stands somewhere else
+        plain_text = (isinstance(value, str) and "{{" not in value) or (
+            isinstance(value, (Mapping, list)) and value
+        )
+        if plain_text and origin and origin.path and origin.path not in found and is_for_git(origin.path):
+            found.append(origin.path)
+    return found
+
+
+def is_for_git(path: str) -> bool:
+    """Whether a file is not encrypted, in a work tree of git, and not ignored there."""
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(14) == b"$ANSIBLE_VAULT":
+                return False
+        words = ["git", "-C", os.path.dirname(path), "check-ignore", "--quiet", path]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 1
+    except OSError:  # no such file, or no git
+        return False
 
 
 def place(problem: str, variables: Mapping[str, Any]) -> str:

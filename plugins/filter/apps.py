@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils import rotation, wiring
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
     unavailable as unavailable_services,
 )
@@ -27,11 +27,18 @@ def plain(value: Any) -> Any:
 
 
 def resolve(
-    apps: Any, vault: Any = None, secret: Any = "", setup: str = "site", host: Any = None
+    apps: Any,
+    vault: Any = None,
+    secret: Any = "",
+    setup: str = "site",
+    host: Any = None,
+    previous: Any = (),
 ) -> dict[str, Any]:
     """Every app with every default filled in."""
     try:
-        return resolve_apps(plain(apps), plain(vault or {}), secret, setup, plain(host or {}))
+        return resolve_apps(
+            plain(apps), plain(vault or {}), secret, setup, plain(host or {}), plain(previous)
+        )
     except AppsError as error:
         raise AnsibleFilterError(
             "django_apps is not good:\n" + "\n".join(f"- {line}" for line in error.problems)
@@ -94,6 +101,7 @@ class FilterModule:
             "certificate_keys": wiring.certificate_keys,
             "without": without,
             "failed_apps": failed_apps,
+            "cut_off": rotation.cut_off,
             "unavailable": unavailable,
             "memory_budget": memory_budget,
             "notifications": wiring.notifications,

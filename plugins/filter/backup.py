@@ -9,8 +9,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils import archive_config, backup_config, wiring
-from ansible_collections.homeport.django.plugins.module_utils.derive import derive
+from ansible_collections.homeport.django.plugins.module_utils import (
+    archive_config,
+    backup_config,
+    rotation,
+    wiring,
+)
+from ansible_collections.homeport.django.plugins.module_utils.derive import SITE, accepted
 
 
 def backup_files(values: Any, apps: Any, host: Any) -> list[dict[str, Any]]:
@@ -34,6 +39,17 @@ def archive_recovery(values: Any) -> dict[str, dict[str, Any]]:
         raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
 
 
+def foreign_backups(repository: Any, found: Any, passwords: Any) -> list[str]:
+    """Why the backups of a host could not be read with its new passwords; nothing where they can."""
+    place = backup_config.target(str(repository))["repository"]
+    return rotation.foreign("backup", place, plain(found), plain(passwords))
+
+
+def foreign_archive(repository: Any, found: Any, password: Any) -> list[str]:
+    """The same of the archive of its PostgreSQL."""
+    return rotation.foreign("archive", str(repository), plain(found), [str(password)])
+
+
 class FilterModule:
     """From the role's inputs to files, and from apps to the role's inputs."""
 
@@ -42,8 +58,11 @@ class FilterModule:
             "backup_files": backup_files,
             "archive_files": archive_files,
             "archive_recovery": archive_recovery,
-            "archive_password": lambda secret: derive(secret, "@site", "archive_password"),
-            "backup_password": lambda secret: derive(secret, "@site", "backup_password"),
+            "archive_passwords": lambda secrets: accepted(secrets, SITE, "archive_password"),
+            "backup_passwords": lambda secrets: accepted(secrets, SITE, "backup_password"),
+            "archive_password": rotation.archive_password,
+            "foreign_backups": foreign_backups,
+            "foreign_archive": foreign_archive,
             "backup_scratch_clients": wiring.database_clients,
             "backup_apps": wiring.backup_apps,
             "backup_scratch_databases": wiring.backup_scratch_databases,

@@ -9,6 +9,7 @@ import re
 import shlex
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.derive import PURPOSES
 from ansible_collections.homeport.django.plugins.module_utils.queues import QUEUES
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Bool,
@@ -597,6 +598,20 @@ LIMITS = Object(
     default={},
 )
 
+ROTATION = Object(
+    {
+        purpose: List(
+            Int("a generation", low=1, high=9999),
+            doc=f"generations of the derived {purpose}: the first is used, the others are accepted as well",
+            unique=True,
+            least=1,
+        )
+        for purpose in PURPOSES
+    },
+    doc="derived secrets that have been replaced, such as {secret_key: [2, 1]}",
+    default={},
+)
+
 APP = Object(
     {
         "domains": List(
@@ -683,6 +698,7 @@ APP = Object(
             default={},
         ),
         "keep_releases": Int("releases kept for a rollback", low=2, high=100, default=5),
+        "rotation": ROTATION,
     }
 )
 
@@ -695,27 +711,34 @@ SECRETS = Object(
             doc="secret environment variables",
             default={},
         ),
-        "secret_key": Str(
-            "Django's SECRET_KEY (default: derived)",
-            pattern=r"[\x21-\x7e]{32,}",
-            hint="must be at least 32 printable characters",
+        "secret_key": List(
+            Str(
+                "a key",
+                pattern=r"[\x21-\x7e]{32,}",
+                hint="must be at least 32 printable characters without spaces",
+            ),
+            doc="Django's SECRET_KEY, or several: the first is used, the others are SECRET_KEY_FALLBACKS "
+            "(default: derived)",
+            unique=True,
+            least=1,
         ),
-        "database_password": Str(
-            "password of the app's database role (default: derived)",
-            pattern=r".{8,}",
-            hint="must be at least 8 characters",
-        ),
+        **{
+            f"{service}_password": List(
+                Str("a password", pattern=pattern, hint=f"must be at least 16 {characters}"),
+                doc=f"password of the app's own {service}, or several: the first is used, the others are accepted as "
+                "well (default: derived)",
+                unique=True,
+                least=1,
+            )
+            for service, pattern, characters in (
+                ("database", r".{16,}", "characters"),
+                ("cache", r"[\x21-\x7e]{16,}", "printable characters without spaces"),
+                ("broker", r"[\x21-\x7e]{16,}", "printable characters without spaces"),
+            )
+        },
         "database_url": Str("address of a database that exists already"),
         "cache_url": Str("address of a cache that exists already"),
         "broker_url": Str("address of a broker that exists already"),
-        **{
-            f"{service}_password": Str(
-                f"password of the app's own {service} (default: derived)",
-                pattern=r"[\x21-\x7e]{16,}",
-                hint="must be at least 16 printable characters",
-            )
-            for service in ("cache", "broker")
-        },
         "notify_url": Str(
             "address that the outcome of a deploy is posted to",
             pattern=r"https?://[^\s]+",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.derive import derive
+from ansible_collections.homeport.django.plugins.module_utils.derive import accepted, logins
 from ansible_collections.homeport.django.plugins.module_utils.queues import (
     QUEUES,
     REDIS,
@@ -36,6 +36,7 @@ NOTHING: dict[str, Any] = {
     "port": "",
     "user": "",
     "password": "",
+    "logins": [],
     "vhost": "",
     "socket": "",
     "memory": 0,
@@ -152,11 +153,19 @@ def check_ports(
 # Where they are
 
 
+def accepted_of(
+    name: str, purpose: str, app: Values, secrets: Values, homeport_secrets: list[str]
+) -> list[str]:
+    """Every secret that is good for some purpose of an app, the one that is used first."""
+    given, generations = secrets.get(purpose, ()), app["rotation"].get(purpose, ())
+    return accepted(homeport_secrets, name, purpose, given, generations)
+
+
 def resolve_services(
-    name: str, app: Values, secrets: Values, homeport_secret: str, setup: Setup, host: Values
+    name: str, app: Values, secrets: Values, homeport_secrets: list[str], setup: Setup, host: Values
 ) -> dict[str, dict[str, Any]]:
     """Cache and broker as the app sees them: engine, url, host, port, user, password, vhost, socket, memory (MiB),
-    and whether they are Homeport's (managed)."""
+    all logins that are good, and whether they are Homeport's (managed)."""
     engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
     found = {}
     for service, engine in engines.items():
@@ -165,13 +174,19 @@ def resolve_services(
             found[service] = _by_address(engine, url)
             continue
         found[service] = {**NOTHING, "engine": engine, "memory": app[service]["memory"]}
-        password = secrets.get(f"{service}_password") or derive(homeport_secret, name, f"{service}_password")
+        users = logins(name, accepted_of(name, f"{service}_password", app, secrets, homeport_secrets))
+        user, password = users[0].values()
         server = str(host.get(f"{service}_host") or "127.0.0.1")
         place = f":{quote(password, safe='')}@{in_url(server)}"
         if engine in REDIS:
             port = app[service].get("port", service_port(name, service))
             found[service].update(
-                managed=True, host=server, port=port, password=password, url=f"redis://{place}:{port}/0"
+                managed=True,
+                host=server,
+                port=port,
+                password=password,
+                logins=[{**login, "name": ""} for login in users],  # the default user, who may have several
+                url=f"redis://{place}:{port}/0",
             )
         elif engine == "memcached":
             socket = f"/run/memcached-{name}/memcached.sock"
@@ -181,10 +196,11 @@ def resolve_services(
                 managed=True,
                 host=server,
                 port=RABBITMQ_PORT,
-                user=name,
+                user=user,
                 password=password,
+                logins=users,
                 vhost=name,
-                url=f"amqp://{name}{place}:{RABBITMQ_PORT}/{name}",
+                url=f"amqp://{user}{place}:{RABBITMQ_PORT}/{name}",
             )
     return found
 

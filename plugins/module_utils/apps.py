@@ -22,6 +22,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
     SECRETS,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
+    accepted_of,
     check_ports,
     check_services,
     in_url,
@@ -30,8 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
 )
 from ansible_collections.homeport.django.plugins.module_utils.derive import (
     SHORTEST_SECRET,
-    derive,
-    derive_long,
+    logins,
 )
 from ansible_collections.homeport.django.plugins.module_utils.queues import (
     QUEUES,
@@ -53,6 +53,7 @@ SOCKETS = "/run/homeport"
 LOGS = "/var/log/homeport"
 POSTGRES_SOCKET = "/var/run/postgresql"
 POSTGRES_PORT = 5432
+PREVIOUS = "homeport_secret_previous"
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
 
 
@@ -64,41 +65,48 @@ class AppsError(ValueError):
         self.problems = problems
 
 
-def check(apps: Any, secrets: Any, homeport_secret: Any, setup: str) -> list[str]:
+def check(apps: Any, secrets: Any, homeport_secret: Any, setup: str, previous: Any = ()) -> list[str]:
     """Everything that is wrong with the definitions, as ``path: what is wrong`` strings."""
-    return _parse(apps, secrets, homeport_secret, setup)[2]
+    return _parse(apps, secrets, homeport_secret, setup, previous)[2]
 
 
 def resolve(
-    apps: Any, secrets: Any, homeport_secret: Any, setup: str, host: Mapping[str, Any] | None = None
+    apps: Any,
+    secrets: Any,
+    homeport_secret: Any,
+    setup: str,
+    host: Mapping[str, Any] | None = None,
+    previous: Any = (),
 ) -> dict[str, dict[str, Any]]:
     """Every app with every default filled in, by name.
+
+    What is derived from ``previous``, values that ``homeport_secret`` had before, is accepted as well.
 
     ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb``, ``database_host``,
     ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), ``scheduler`` (whether it
     is the one of several that starts what is scheduled) and ``acme`` (whether apps that do not say get a certificate
     from an ACME authority). Raises ``AppsError``.
     """
-    parsed, secret_sets, problems = _parse(apps, secrets, homeport_secret, setup)
+    parsed, secret_sets, problems = _parse(apps, secrets, homeport_secret, setup, previous)
     if problems:
         raise AppsError(problems)
     facts = {"cores": 1, "memory_mb": 1024, "scheduler": True, **(host or {})}
     return {
         name: _resolve_one(
-            name, app, secret_sets.get(name, SECRETS.blank()), str(homeport_secret), setup, facts
+            name, app, secret_sets.get(name, SECRETS.blank()), [homeport_secret, *previous], setup, facts
         )
         for name, app in sorted(parsed.items())
     }
 
 
 def _parse(
-    apps: Any, secrets: Any, homeport_secret: Any, setup: str
+    apps: Any, secrets: Any, homeport_secret: Any, setup: str, previous: Any
 ) -> tuple[dict[str, Any], dict[str, Any], Problems]:
     problems = Problems()
     if setup not in SETUPS:
         problems.add("homeport_setup", f"must be one of {', '.join(SETUPS)}{closest(setup, list(SETUPS))}")
         return {}, {}, problems
-    _check_secret(homeport_secret, problems)
+    _check_secret(homeport_secret, previous, problems)
     parsed = _parse_set(apps, "django_apps", APP, problems)
     secret_sets = _parse_set(secrets or {}, "vault_django_apps", SECRETS, problems)
     for name in secret_sets:
@@ -112,13 +120,24 @@ def _parse(
     return parsed, secret_sets, problems
 
 
-def _check_secret(secret: Any, problems: Problems) -> None:
+def _check_secret(secret: Any, previous: Any, problems: Problems) -> None:
     if secret is None or secret == "":
         problems.add(
             "homeport_secret", "is required: put `openssl rand -hex 32` into the inventory's vault.yml"
         )
     elif not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
         problems.add("homeport_secret", f"must be a string of at least {SHORTEST_SECRET} characters")
+    if not isinstance(previous, (list, tuple)):
+        problems.add(PREVIOUS, f"must be a list of the values before, not {type_name(previous)}")
+        return
+    for index, value in enumerate(previous):
+        path = f"{PREVIOUS}[{index}]"
+        if not isinstance(value, str) or len(value) < SHORTEST_SECRET:
+            problems.add(path, f"must be a string of at least {SHORTEST_SECRET} characters")
+        elif value == secret:
+            problems.add(path, "is homeport_secret itself; name here what that was before, or leave it out")
+        elif value in previous[:index]:
+            problems.add(path, "is there twice")
 
 
 def _parse_set(values: Any, path: str, shape: Any, problems: Problems) -> dict[str, dict[str, Any]]:
@@ -164,6 +183,12 @@ def _check_app(
         problems.add(f"{path}.media.url", "is that of the static files; give each its own path")
     if app.get("database", {}).get("name") in SYSTEM_DATABASES:
         problems.add(f"{path}.database.name", "is a database of the system; choose another")
+    for index, key in enumerate(secrets.get("secret_key", [])):
+        if index and "," in str(key):
+            problems.add(
+                f"vault_django_apps.{name}.secret_key[{index}]",
+                "has a comma in it, which separates the keys in SECRET_KEY_FALLBACKS; leave it out",
+            )
     for key in sorted(set(app.get("env", {})) & set(secrets.get("env", {}))):
         problems.add(f"{path}.env.{key}", f"is also in vault_django_apps.{name}.env; keep one")
     if app.get("overlay_settings") and not app.get("overlay"):
@@ -186,7 +211,7 @@ def _check_app(
         problems.add(f"{path}.database.url", f"is also in vault_django_apps.{name}.database_url; keep one")
     if not problems:
         known = {
-            **_base_environment(name, app, secrets, "x" * SHORTEST_SECRET, setup_name, {}),
+            **_base_environment(name, app, secrets, ["x" * SHORTEST_SECRET], setup_name, {}),
             **RELEASE_ENVIRONMENT,
         }
         known.update(dict.fromkeys(secrets.get("env", {}), ""), **_empty_here(known))
@@ -249,6 +274,8 @@ def _check_together(
             )
 
 
+# Where projects look for keys that are still accepted.
+FALLBACKS = ("SECRET_KEY_FALLBACKS", "DJANGO_SECRET_KEY_FALLBACKS")
 # What a release adds to the environment of its processes: {release} is its folder, {id} its name.
 RELEASE_ENVIRONMENT = {
     "STATIC_ROOT": "{release}/static",
@@ -261,17 +288,17 @@ def _resolve_one(
     name: str,
     app: dict[str, Any],
     secrets: dict[str, Any],
-    homeport_secret: str,
+    homeport_secrets: list[str],
     setup: str,
     host: Mapping[str, Any],
 ) -> dict[str, Any]:
     shape = SETUPS[setup]
     home = f"{APPS_HOME}/{name}"
     static = {**app["static"], "server": app["static"].get("server", shape.static[0])}
-    plain = _base_environment(name, app, secrets, homeport_secret, setup, host)
+    plain = _base_environment(name, app, secrets, homeport_secrets, setup, host)
     environment, release_environment = _environment(plain, app["env"], secrets.get("env", {}))
-    database = _database(name, app, secrets, homeport_secret, shape, host)
-    services = resolve_services(name, app, secrets, homeport_secret, shape, host)
+    database = _database(name, app, secrets, homeport_secrets, shape, host)
+    services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
     processes = {
         process: worker(process, options, home, host["scheduler"])
         for process, options in app["processes"].items()
@@ -375,11 +402,12 @@ def _database(
     name: str,
     app: dict[str, Any],
     secrets: dict[str, Any],
-    homeport_secret: str,
+    homeport_secrets: list[str],
     shape: Setup,
     host: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The database as its user sees it: engine, name, user, password, host, port, sslmode, url, managed."""
+    """The database as its user sees it: engine, name, user, password, host, port, sslmode, url, managed. ``owner`` is
+    whose it is, and ``logins`` are all by which it can be reached over the network."""
     given = app["database"]
     url = given.get("url") or secrets.get("database_url")
     result: dict[str, Any] = {
@@ -387,6 +415,8 @@ def _database(
         "managed": False,
         "sslmode": "",
         "port": "",
+        "owner": name,
+        "logins": [],
     }
     if url:
         return {**result, **parse_database_url(url), "url": url}
@@ -399,12 +429,14 @@ def _database(
         result.update({"name": path, "url": f"sqlite:///{path}"})
     elif engine == "postgres":
         server = str(host.get("database_host") or "")
-        password = secrets.get("database_password") or derive(homeport_secret, name, "database_password")
         result.update({"managed": True, "user": name, "port": POSTGRES_PORT})
         if server:
-            result.update({"host": server, "password": password, "sslmode": "require"})
+            passwords = accepted_of(name, "database_password", app, secrets, homeport_secrets)
+            user, password = logins(name, passwords)[0].values()
+            result.update({"host": server, "sslmode": "require", "logins": logins(name, passwords)})
+            result.update({"user": user, "password": password})
             result["url"] = (
-                f"postgres://{name}:{quote(password, safe='')}@{in_url(server)}:{POSTGRES_PORT}"
+                f"postgres://{user}:{quote(password, safe='')}@{in_url(server)}:{POSTGRES_PORT}"
                 f"/{result['name']}?sslmode=require"
             )
         else:
@@ -435,7 +467,7 @@ def _base_environment(
     name: str,
     app: dict[str, Any],
     secrets: dict[str, Any],
-    homeport_secret: str,
+    homeport_secrets: list[str],
     setup: str,
     host: Mapping[str, Any],
 ) -> dict[str, str]:
@@ -443,7 +475,7 @@ def _base_environment(
     shape = SETUPS[setup]
     home = f"{APPS_HOME}/{name}"
     hosts = [*app["domains"], *(alias[1:] if alias.startswith("*.") else alias for alias in app["aliases"])]
-    secret_key = secrets.get("secret_key") or derive_long(homeport_secret, name, "secret_key")
+    secret_key, *fallbacks = accepted_of(name, "secret_key", app, secrets, homeport_secrets)
     site_url = _site_url(app, shape, host)
     scheme, _colon, address = site_url.partition("://")
     port = address.partition(":")[2]
@@ -451,7 +483,7 @@ def _base_environment(
         f"{scheme}://{'*' + host if host.startswith('.') else host}{':' + port if port else ''}"
         for host in hosts
     ]
-    database = _database(name, app, secrets, homeport_secret, shape, host)
+    database = _database(name, app, secrets, homeport_secrets, shape, host)
     result = {
         "HOME": f"{home}/home",
         "LANG": "C.UTF-8",
@@ -467,6 +499,8 @@ def _base_environment(
         "SITE_URL": site_url,
         "STATIC_URL": app["static"]["url"],
     }
+    if fallbacks:
+        result.update(dict.fromkeys(FALLBACKS, ",".join(fallbacks)))
     if app["media"]["kind"] == "local":
         result.update(
             MEDIA_ROOT=f"{home}/shared/media",
@@ -478,7 +512,7 @@ def _base_environment(
     if not shape.proxy:
         result["SERVE_MEDIA"] = "1"
     result.update(_database_environment(database))
-    services = resolve_services(name, app, secrets, homeport_secret, shape, host)
+    services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
     result.update(services_environment(name, services))
     return result
 
@@ -503,8 +537,9 @@ def _database_environment(database: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _empty_here(plain: Mapping[str, str]) -> dict[str, str]:
-    """Variables that only a database on another host has; an app that refers to them works beside it, too."""
-    return {name: "" for name in ("PGPASSWORD", "PGSSLMODE") if "PGHOST" in plain and name not in plain}
+    """Variables that are there at times only; an app that refers to them works at other times, too."""
+    names = (*FALLBACKS, *(("PGPASSWORD", "PGSSLMODE") if "PGHOST" in plain else ()))
+    return {name: "" for name in names if name not in plain}
 
 
 def _references(value: Any) -> list[str]:

@@ -132,7 +132,7 @@ def archive_files(values: Mapping[str, Any], version: str, cluster: str) -> list
     found = settings_of(values)
     units = ["homeport-archive.service"]
     own = {"group": "postgres", "on_change": "none"}
-    config = {"version": version, "cluster": cluster}
+    config = {"version": version, "cluster": cluster, "repository": values["repository"]}
     files: list[dict[str, Any]] = [
         {"path": "/etc/homeport", "state": "directory", "mode": "0755", "on_change": "none"},
         {"path": "/var/lib/homeport/backups", "state": "directory", "mode": "0700", "on_change": "none"},

@@ -20,8 +20,8 @@ CLOSED = (
 )  # fmt: skip
 LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
 MODULES = (
-    "backup_drill", "backup_fetch", "backup_main", "backup_state", "backup_store", "backup_take", "copies",
-    "release_layout", "release_migrations", "release_probe",
+    "backup_drill", "backup_fetch", "backup_keys", "backup_main", "backup_state", "backup_store", "backup_take",
+    "copies", "release_layout", "release_migrations", "release_probe",
 )  # fmt: skip
 FOLDER = "/etc/homeport/backup"
 CERTIFICATES = r"(\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
@@ -67,9 +67,12 @@ def target(repository: str) -> dict[str, Any]:
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """Raises for an input that cannot work; returns what ``target`` says."""
     found = target(str(values["repository"]))
-    password = str(values["password"])
-    if len(password) < SHORTEST or "\n" in password:
-        raise BackupError(f"backup_password: must be one line of {SHORTEST} characters or more")
+    for field, passwords in (
+        ("password", values["passwords"][:1] or [""]),
+        ("previous_passwords", values["passwords"]),
+    ):
+        if any(len(str(password)) < SHORTEST or "\n" in str(password) for password in passwords):
+            raise BackupError(f"backup_{field}: must be one line of {SHORTEST} characters or more")
     if found["kind"] == "sftp" and not (values["ssh_key"] and values["known_hosts"]):
         raise BackupError(
             "backup_ssh_key and backup_known_hosts: sftp needs a private key and the host's public keys (ssh-keyscan)"
@@ -138,7 +141,16 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
             "content": f"{json.dumps(config, indent=1, sort_keys=True)}\n",
             **closed,
         },
-        {"path": f"{FOLDER}/password", "content": f"{values['password']}\n", "secret": True, **closed},
+    ]
+    # the repository changes its password together with the host
+    files += [
+        {
+            "path": f"{FOLDER}/password{f'.{number}' if number else ''}",
+            "content": f"{password}\n",
+            "secret": True,
+            "mode": "0600",
+        }
+        for number, password in enumerate(dict.fromkeys(values["passwords"]))
     ]
     secrets = {
         "credentials.json": json.dumps(dict(values["credentials"])) if values["credentials"] else "",
@@ -178,6 +190,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
                 "path": f"/etc/systemd/system/homeport-{name}.{kind}",
                 "template": f"etc/systemd/system/homeport-backup.{kind}.j2",
                 "vars": {"unit": shared},
+                "on_change": "none",
             }
             for kind in ("service", "timer")
         ]

@@ -1,6 +1,7 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What the timers of a host start: ``backup``, ``drill`` and, for whoever is root there, ``list``."""
+"""What the timers of a host start: ``backup`` and ``drill``, what the role runs when the password has changed:
+``password``, and for whoever is root there ``list``."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils import backup_state
+from ansible_collections.homeport.django.plugins.module_utils import backup_keys, backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_drill import drill
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import told
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import CONFIG, Store
@@ -126,7 +127,7 @@ def refused(apps: list[App], kind: str, error: DeployError) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="homeport-backup", description=__doc__)
-    parser.add_argument("verb", choices=["backup", "drill", "list"])
+    parser.add_argument("verb", choices=["backup", "drill", "list", "password"])
     parser.add_argument("app", nargs="*", help="one of the host's apps; all of them where none is named")
     asked = parser.parse_args(argv)
     os.umask(0o077)
@@ -143,6 +144,10 @@ def main(argv: list[str] | None = None) -> int:
         if asked.verb == "list":
             for app in apps:
                 print("".join(f"{app.name}  {told(found)}\n" for found in store.snapshots(app.name)), end="")
+            return 0
+        if asked.verb == "password":
+            with alone(60):
+                backup_keys.renew(store)
             return 0
         with alone():
             percent = config["drill_percent"]

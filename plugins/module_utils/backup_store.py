@@ -17,6 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 CONFIG = "/etc/homeport/backup"
 CACHE = "/var/cache/homeport-backup"
 TAG = "homeport"
+PASSWORD = "password"  # the file that it is in
 
 
 class WrongKey(DeployError):
@@ -42,8 +43,8 @@ class Store:
         self.folder = folder
         self.gently = gently
 
-    def words(self) -> list[str]:
-        result = ["restic", "--repo", self.repository, "--password-file", f"{self.folder}/password"]
+    def words(self, password: str = PASSWORD) -> list[str]:
+        result = ["restic", "--repo", self.repository, "--password-file", f"{self.folder}/{password}"]
         result += ["--cache-dir", CACHE]
         if os.path.exists(f"{self.folder}/ca.pem"):
             result += ["--cacert", f"{self.folder}/ca.pem"]
@@ -68,13 +69,19 @@ class Store:
                 result.update(json.load(stream))
         return result
 
-    def run(self, arguments: Iterable[str], what: str, stdout: IO[bytes] | None = None) -> str:
+    def run(
+        self,
+        arguments: Iterable[str],
+        what: str,
+        password: str = PASSWORD,
+        stdout: IO[bytes] | None = None,
+    ) -> str:
         """What restic prints; raises with what its failure means."""
         if not os.path.isdir(CACHE):
             os.makedirs(CACHE, mode=0o700)
         try:
             done = subprocess.run(
-                [*self.words(), *arguments],
+                [*self.words(password), *arguments],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout or subprocess.PIPE,
@@ -93,7 +100,8 @@ class Store:
         if status == 12 or "wrong password or no key found" in told:
             return WrongKey(
                 f"the backup repository {self.repository} does not open with this password: backup_password, or the "
-                "homeport_secret that it is derived from, is not the one that the repository was made with"
+                "homeport_secret that it is derived from, is not the one that the repository was made with. Name the "
+                "old one in backup_previous_passwords, or in homeport_secret_previous, and it gets the new one"
             )
         if status == 10 or "Is there a repository at the following location?" in told:
             return NoRepository(f"there is no backup repository at {self.repository}\n{tail(told, 3)}")
@@ -109,6 +117,16 @@ class Store:
             self.run(["init"], "making the backup repository")
         # what a run that was killed has left behind; locks of runs that live stay
         self.run(["unlock"], "unlocking the backup repository")
+
+    def key(self, password: str = PASSWORD) -> str:
+        """The key that a password opens the repository with."""
+        return next(name for name, current in self.keys_there(password).items() if current)
+
+    def keys_there(self, password: str = PASSWORD) -> dict[str, bool]:
+        """All keys of the repository, and which of them is the password's."""
+        words = ["key", "list", "--json", "--no-lock"]
+        found = json.loads(self.run(words, "listing the keys of the backup repository", password))
+        return {str(entry["id"]): bool(entry["current"]) for entry in found}
 
     def compresses(self) -> bool:
         """Whether the repository compresses what it is given; then a dump that is not yet finds its old parts."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -50,13 +51,21 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
-def access(password: str, installed: str) -> str:
-    """The rules of the only user, who is the default one: clients know no other name."""
+def access(passwords: list[str], installed: str) -> str:
+    """The rules of the only user that clients have, who is the default one: they know no other name."""
     # before the package is there, check mode looks at a version that is new enough
     channels = ["&*"] if not installed or version(installed) >= SINCE_6_2 else []
-    digest = hashlib.sha256(password.encode()).hexdigest()
-    words = ["on", f"#{digest}", "~*", *channels, "+@all", "-@admin", "-@dangerous"]
+    words = ["on", *hashes(passwords), "~*", *channels, "+@all", "-@admin", "-@dangerous"]
     return " ".join([*words, *(f"+{name}" for name in ALLOWED)])
+
+
+def hashes(passwords: list[str]) -> list[str]:
+    return [f"#{hashlib.sha256(password.encode()).hexdigest()}" for password in passwords]
+
+
+def reload_passwords(passwords: list[str]) -> list[str]:
+    """By these root has an instance read its users again, and nothing else: what they allow harms nobody."""
+    return [hmac.new(word.encode(), b"homeport/reload", hashlib.sha256).hexdigest() for word in passwords]
 
 
 def bind(addresses: list[str], installed: str) -> list[str]:
@@ -67,7 +76,7 @@ def bind(addresses: list[str], installed: str) -> list[str]:
 
 
 def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[Instance]:
-    """The instances with every default filled in, and the hash of the password in its place."""
+    """The instances with every default filled in, and hashes of the passwords in their place."""
     problems = [*names_taken(declared), *ports_taken(declared)]
     result = []
     for number, given in enumerate(declared):
@@ -93,6 +102,12 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
             )
         if len(str(given.get("password") or "")) < SHORTEST_PASSWORD:
             problems.append(f"{path}.password: must have {SHORTEST_PASSWORD} characters or more")
+        earlier = given.get("previous_passwords") or []
+        if any(len(str(word)) < SHORTEST_PASSWORD for word in earlier):
+            problems.append(
+                f"{path}.previous_passwords: must have {SHORTEST_PASSWORD} characters or more each"
+            )
+        passwords = [str(word) for word in (given.get("password") or "", *earlier)]
         installed = versions.get(str(server), "")
         result.append(
             {
@@ -101,7 +116,9 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
                 "unit": f"{server}-server@{given.get('name')}.service",
                 "port": whole(given.get("port")),
                 "bind": bind([str(address) for address in listen], installed),
-                "access": access(str(given.get("password") or ""), installed),
+                "access": access(passwords, installed),
+                "reload_access": " ".join(["on", *hashes(reload_passwords(passwords)), "-@all", "+acl|load"]),
+                "reload_passwords": reload_passwords(passwords),
                 "memory": whole(given.get("memory", DEFAULT_MEMORY)),
                 "policy": policy,
                 "persistent": persistent,

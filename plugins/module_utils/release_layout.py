@@ -26,13 +26,17 @@ class Layout:
     """The folders of one app."""
 
     def __init__(self, spec: dict[str, Any], secrets: dict[str, Any] | None = None) -> None:
-        self.spec = spec
+        # of the environment, what may hold secrets comes with them
+        own = (secrets or {}).get("release_environment", {})
+        self.spec = {**spec, "release_environment": {**spec.get("release_environment", {}), **own}}
         self.secrets: dict[str, str] = {
             key: value for key, value in (secrets or {}).items() if isinstance(value, str)
         }
         # environment and processes that are wanted, where a plan compares them
         self.planned: dict[str, dict[str, str]] = {
-            key: value for key, value in (secrets or {}).items() if isinstance(value, dict)
+            key: value
+            for key, value in (secrets or {}).items()
+            if isinstance(value, dict) and key != "release_environment"
         }
         self.name: str = spec["name"]
         self.user: str = spec["user"]

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import filecmp
 import os
-import shlex
 import shutil
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build
 from ansible_collections.homeport.django.plugins.module_utils.release_database import Database
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout
@@ -85,16 +85,6 @@ class Plan:
             with open(f"{folder}/{name}", encoding="utf-8") as stream:
                 found[name] = stream.read().strip().removeprefix("exec ")
         return changed(digests(found), wanted, values=False)
-
-
-def exports(path: str) -> dict[str, str]:
-    """The variables that an environment file of Homeport's exports."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            words = shlex.split(stream.read())
-    except (OSError, ValueError):
-        return {}
-    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def changed(before: dict[str, str], after: dict[str, str], values: bool = True) -> Change:

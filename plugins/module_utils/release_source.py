@@ -12,6 +12,7 @@ import tarfile
 import urllib.request
 import zipfile
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
@@ -22,6 +23,28 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+# Answers git from the environment, which others cannot see.
+HELPER = '!echo "username=$HOMEPORT_GIT_USER"; echo "password=$HOMEPORT_GIT_PASSWORD"; :'
+
+
+def without_credentials(address: str) -> tuple[str, dict[str, str]]:
+    """An http address without user and password, and the environment that gives these to git, for that server alone."""
+    try:
+        parts = urlsplit(address)
+        place = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return address, {}
+    if parts.scheme not in ("http", "https") or parts.username is None:
+        return address, {}
+    name = f"credential.{parts.scheme}://{place}.helper"
+    # an empty one first: what is configured elsewhere is not asked
+    config = {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": name, "GIT_CONFIG_VALUE_0": ""}
+    config.update({"GIT_CONFIG_KEY_1": name, "GIT_CONFIG_VALUE_1": HELPER})
+    config["HOMEPORT_GIT_USER"] = unquote(parts.username)
+    config["HOMEPORT_GIT_PASSWORD"] = unquote(parts.password or "")
+    return urlunsplit(parts._replace(netloc=place)), config
+
+
 class Source:
     """Where the code of one app comes from."""
 
@@ -29,9 +52,10 @@ class Source:
         self.layout = layout
         self.runner = runner
         self.spec: dict[str, Any] = layout.spec["source"]
-        # the address as it may be shown, and as git gets it
+        # the address as it may be shown, as the vault has it, and as git gets it: what is on a command line is seen
         self.git: str = self.spec.get("git", "")
-        self.address: str = layout.secrets.get("git") or self.git
+        self.secret: str = layout.secrets.get("git") or self.git
+        self.address, self.credentials = without_credentials(self.secret)
 
     def revision(self) -> str:
         """What identifies the code that is wanted, without fetching it."""
@@ -78,11 +102,16 @@ class Source:
                 os.fchown(stream.fileno(), uid, gid)
                 stream.write(self.layout.secrets["deploy_key"].rstrip("\n") + "\n")
             ssh += f" -i {key} -o IdentitiesOnly=yes"
-        env = {"GIT_SSH_COMMAND": ssh, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "0"}
+        env = {
+            "GIT_SSH_COMMAND": ssh,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "0",
+            **self.credentials,
+        }
         try:
             return self.runner.run(["git", *words], what, env=env, timeout=600, **options)
         except DeployError as error:
-            message = str(error).replace(self.address, self.git)
+            message = str(error).replace(self.secret, self.git).replace(self.address, self.git)
             if "Permission denied (publickey" in message or "could not read Username" in message:
                 message += (
                     f"\na private repository takes vault_django_apps.{self.layout.name}.deploy_key (ssh), or an "
@@ -147,7 +176,7 @@ class Source:
             ["submodule", "--quiet", "update", "--init", "--recursive"],
         ):
             self._git(["-C", target, *words], what)
-        # its configuration holds the address, and that may hold a token
+        # its configuration holds the address, which is not for everybody to see
         shutil.rmtree(f"{target}/.git")
 
     def _git_get(self, mirror: str, url: str, commit: str) -> None:

@@ -10,12 +10,12 @@ import json
 import os
 import pwd
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.apps import parse_database_url
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exported
 from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_text
 from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
@@ -35,6 +35,7 @@ DATABASES = """
 WITH role AS (SELECT oid FROM pg_roles WHERE rolname = {name} AND NOT rolsuper)
 SELECT json_build_object(
   'role', EXISTS (SELECT FROM role),
+  'logins', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles WHERE rolname ~ {logins}),
   'databases', (SELECT coalesce(json_agg(json_build_object('name', datname, 'bytes', pg_database_size(oid))
                                          ORDER BY datname), '[]')
                 FROM pg_database WHERE datdba IN (SELECT oid FROM role)),
@@ -96,10 +97,12 @@ class App:
     def is_named_in(self, path: str) -> bool:
         """Whether a file is this app's by its name."""
         folder, name = os.path.split(path)
+        folder = os.path.basename(folder)
+        instances = [f"{server}-{self.name}-{service}" for server in REDIS for service in SERVICES]
         return (
             name.startswith(f"{self.name}.")
-            or name in [f"{server}-{self.name}-{service}.conf" for server in REDIS for service in SERVICES]
-            or os.path.basename(folder) == f"memcached@{self.name}.service.d"
+            or name.removesuffix(".conf") in instances
+            or folder in [*instances, f"memcached@{self.name}.service.d"]
         )
 
     def stores(self) -> list[str]:
@@ -157,12 +160,6 @@ def recorded(path: str, key: str) -> list[str]:
             return list(json.load(stream).get(key, []))
     except (OSError, ValueError):
         return []
-
-
-def exported(text: str) -> dict[str, str]:
-    """Reads back what the filter shell_exports has written."""
-    words = shlex.split(text)
-    return dict(word.partition("=")[::2] for word in words if "=" in word)
 
 
 def database_of(environment: Mapping[str, str]) -> dict[str, str]:
@@ -229,7 +226,8 @@ def refuse_during_deploy(app: App) -> None:
 
 def databases(psql: Psql, app: App, keep: Iterable[str]) -> dict[str, Any]:
     """The app's databases in the local cluster: those that belong to the role of its name."""
-    code, out, err = psql.run(DATABASES.format(name=quote_text(app.name)))
+    logins = quote_text(rf"^{app.name}\.[0-9a-f]{{8}}$")
+    code, out, err = psql.run(DATABASES.format(name=quote_text(app.name), logins=logins))
     if code:
         raise DeployError(f"PostgreSQL does not answer: {err.strip()}")
     found: dict[str, Any] = json.loads(out)

@@ -85,6 +85,7 @@ def drop(psql: Psql, app: App, keep: list[str]) -> list[str]:
         )
         statements.append((f"database {entry['name']}", f"DROP DATABASE {name} WITH (FORCE)"))
     if found["role"]:
+        statements += [("", f"DROP ROLE {quote_name(login)}") for login in found["logins"]]
         statements.append((f"PostgreSQL role {app.name}", f"DROP ROLE {quote_name(app.name)}"))
     for _what, statement in statements:
         code, _out, err = psql.run(f"{statement};\n")

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.apps import RELEASE_ENVIRONMENT
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.exposure import public_port
 from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS, kinds_of, needs_broker
@@ -37,8 +38,8 @@ def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
     return [
         {
             "name": app["database"]["name"],
-            "owner": app["database"]["user"],
-            "password": app["database"]["password"],
+            "owner": app["database"]["owner"],
+            "logins": app["database"]["logins"],
             "connection_limit": app["limits"]["database_connections"],
         }
         for app in apps.values()
@@ -60,6 +61,7 @@ def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[st
             "port": app[service]["port"],
             "listen": list(listen),
             "password": app[service]["password"],
+            "previous_passwords": [login["password"] for login in app[service]["logins"][1:]],
             "memory": app[service]["memory"],
             "policy": "allkeys-lru" if service == "cache" else "noeviction",
             "persistent": service == "broker",
@@ -80,12 +82,9 @@ def memcached_app_instances(apps: Apps) -> list[dict[str, Any]]:
 
 
 def rabbitmq_app_vhosts(apps: Apps) -> list[dict[str, Any]]:
-    """A virtual host for each app, and a user who can do nothing outside of it."""
+    """A virtual host for each app, and users who can do nothing outside of it."""
     return [
-        {
-            key: app["broker"][field]
-            for key, field in (("name", "vhost"), ("user", "user"), ("password", "password"))
-        }
+        {"name": app["broker"]["vhost"], "users": app["broker"]["logins"]}
         for app in apps.values()
         if app["broker"]["managed"] and app["broker"]["engine"] == "rabbitmq"
     ]
@@ -282,11 +281,12 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     keys = (
         "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build",
         "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
-        "release_environment", "keep_releases", "hooks",
+        "keep_releases", "hooks",
     )  # fmt: skip
     return [
         {
             **{key: app[key] for key in keys if key in app},
+            "release_environment": own_and_conventional(app)[1],
             "application": app["web"].get("application", ""),
             "server": app["web"]["server"],
             "socket": app["web"]["socket"],
@@ -300,10 +300,23 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     ]
 
 
+def own_and_conventional(app: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """What a release adds to its environment: what the app asks for, which may hold secrets, and what all have."""
+    own: dict[str, str] = {}
+    conventional: dict[str, str] = {}
+    for key, value in app["release_environment"].items():
+        (conventional if RELEASE_ENVIRONMENT.get(key) == value else own)[key] = value
+    return own, conventional
+
+
 def release_secrets(apps: Apps, planning: bool = False) -> dict[str, dict[str, Any]]:
-    """What the release module must not log: keys and addresses that lead to private code, and for a plan digests
-    of what the app's environment and processes are to be."""
+    """What the release module must not log: keys and addresses that lead to private code, what releases add to
+    their environment, and for a plan digests of what the app's environment and processes are to be."""
     found: dict[str, dict[str, Any]] = {name: dict(app["source_secrets"]) for name, app in apps.items()}
+    for name, app in apps.items():
+        own = own_and_conventional(app)[0]
+        if own:
+            found[name]["release_environment"] = own
     if planning:
         for name, app in apps.items():
             commands = {
@@ -426,10 +439,11 @@ def backup_scratch_databases(apps: Apps) -> list[dict[str, Any]]:
 def database_clients(
     databases: Iterable[Mapping[str, Any]], addresses: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """Each owner reaches its databases from the given addresses."""
+    """Each login reaches its databases from the given addresses."""
     return [
-        {"database": database["name"], "user": database["owner"], "address": address}
+        {"database": database["name"], "user": login["name"], "address": address}
         for database in databases
+        for login in database["logins"]
         for address in addresses
     ]
 

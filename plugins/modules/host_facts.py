@@ -36,6 +36,8 @@ ansible_facts:
         C(time_daemon) (the systemd unit that keeps the clock right, or an empty string),
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (the sites that have one from the role P(homeport.django.certificates#role)),
+        C(logins) (how the live release of each app logs in to its services), C(backup) and C(archive) (where they are;
+        all with fingerprints in the place of passwords),
         C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx), C(postgres), C(redis) and
         C(valkey) (each the version that is installed, or an empty string), C(nginx_brotli) (whether nginx can
         serve brotli files) and C(postgres_cluster) (its name).
@@ -51,6 +53,9 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
 
 SWAP_FILE = "/var/lib/homeport/swapfile"
 TIME_DAEMONS = ("chrony.service", "ntpsec.service", "openntpd.service", "systemd-timesyncd.service")
@@ -146,6 +151,28 @@ def swap() -> dict[str, Any]:
     return {"own_mb": own, "other_mb": other, "filesystem": filesystem_of("/var/lib")}
 
 
+def live_logins(homes: str = "/srv") -> dict[str, dict[str, Any]]:
+    """How the live releases log in to their services, by app."""
+    found = {}
+    for path in sorted(glob.glob(f"{homes}/*/current/config/env")):
+        logins = used_logins(exports(path))
+        if logins:
+            found[path[len(homes) :].split("/")[1]] = logins
+    return found
+
+
+def encrypted(config: str, secret: str, before: str) -> dict[str, str]:
+    """Where something encrypted is kept, and the fingerprint of its password: what follows ``before`` on its line."""
+    try:
+        with open(config, encoding="utf-8") as stream:
+            place = json.load(stream).get("repository", "")
+        with open(secret, encoding="utf-8") as stream:
+            passwords = [line[len(before) :].strip() for line in stream if line.startswith(before)]
+    except (OSError, ValueError):
+        return {}
+    return {"repository": place, "password": fingerprint(passwords[0])} if passwords else {}
+
+
 def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -> str:
     """What a program says of its version, or an empty string where it is not installed."""
     path = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin")
@@ -186,6 +213,11 @@ def main() -> None:
         "time_daemon": time_daemon(),
         "swap": swap(),
         "certificates": certificate_sites(),
+        "logins": live_logins(),
+        "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
+        "archive": encrypted(
+            "/etc/homeport/archive.json", "/etc/pgbackrest/pgbackrest.conf", "repo1-cipher-pass="
+        ),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": memory_mb(),
         "free_mb": shutil.disk_usage("/srv" if os.path.isdir("/srv") else "/").free >> 20,

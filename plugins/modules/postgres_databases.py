@@ -10,7 +10,10 @@ module: postgres_databases
 short_description: Create a set of PostgreSQL databases with their roles
 description:
   - Makes sure that every database exists, belongs to a role of its own, and can be reached by that
-    role alone, in one task for the whole set. Nothing is ever dropped.
+    role alone, in one task for the whole set. No database and no owner is ever dropped.
+  - Over the network an owner may have several logins, each with a password of its own, so that a password is replaced
+    without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing,
+    and one that is not declared any more is dropped.
   - It talks to the local cluster through psql as the user postgres, so nothing is installed for it.
 options:
   databases:
@@ -32,8 +35,24 @@ options:
           authentication lets it in.
         type: str
         default: ""
+      logins:
+        description: Further roles by which the owner logs in. Their names are the owner's with a dot and eight
+          hexadecimal digits after it.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the role.
+            type: str
+            required: true
+          password:
+            description: Its password.
+            type: str
+            required: true
       connection_limit:
-        description: Connections that the role may have at a time; V(-1) is as many as the cluster takes.
+        description: Connections that the role, or each of its logins, may have at a time; V(-1) is as many as the
+          cluster takes.
         type: int
         default: -1
       extensions:
@@ -68,12 +87,16 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
 from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_name, quote_text
 
 STATE = """
 SELECT json_build_object(
   'roles', (SELECT coalesce(json_object_agg(rolname, json_build_object(
-      'login', rolcanlogin, 'super', rolsuper, 'password', rolpassword, 'connections', rolconnlimit)), '{}')
+      'login', rolcanlogin, 'super', rolsuper, 'password', rolpassword, 'connections', rolconnlimit,
+      'acts_as', coalesce((SELECT pg_get_userbyid(roleid) FROM pg_auth_members JOIN pg_db_role_setting
+          ON setrole = member AND setdatabase = 0 AND setconfig @> ARRAY['role=' || pg_get_userbyid(roleid)]
+          WHERE member = pg_authid.oid LIMIT 1), ''))), '{}')
     FROM pg_authid),
   'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
       'owner', pg_get_userbyid(datdba),
@@ -115,7 +138,7 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str,
         password = next(
             (spec["password"] for spec in wanted if spec["owner"] == role and spec["password"]), ""
         )
-        verifier = quote_text(scram_verifier(password, os.urandom(16))) if password else "NULL"
+        verifier = quoted_verifier(password)
         # a role of several databases gets the largest of their limits, and none where one has none
         limits = [spec["connection_limit"] for spec in wanted if spec["owner"] == role]
         limit = -1 if -1 in limits else max(limits)
@@ -123,20 +146,9 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str,
         if found is None:
             words = f"CREATE ROLE {quote_name(role)} LOGIN CONNECTION LIMIT {limit} PASSWORD {verifier}"
             steps.append((f"create role {role}", words))
-            continue
-        if not found["login"]:
-            steps.append((f"let role {role} log in", f"ALTER ROLE {quote_name(role)} LOGIN"))
-        if not password_matches(password, found["password"]):
-            steps.append(
-                (f"set password of role {role}", f"ALTER ROLE {quote_name(role)} PASSWORD {verifier}")
-            )
-        if found["connections"] != limit:
-            steps.append(
-                (
-                    f"let role {role} have {'any number of' if limit == -1 else limit} connections",
-                    f"ALTER ROLE {quote_name(role)} CONNECTION LIMIT {limit}",
-                )
-            )
+        else:
+            steps += role_steps(role, found, password, limit)
+        steps += login_steps(role, logins_of(wanted, role), limit, roles)
     for spec in wanted:
         name, owner = quote_name(spec["name"]), quote_name(spec["owner"])
         found = databases.get(spec["name"])
@@ -159,11 +171,96 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str,
     return steps
 
 
+def quoted_verifier(password: str) -> str:
+    return quote_text(scram_verifier(password, os.urandom(16))) if password else "NULL"
+
+
+def role_steps(role: str, found: dict[str, Any], password: str, limit: int) -> list[tuple[str, str]]:
+    """What sets a role right that is there."""
+    steps, alter = [], f"ALTER ROLE {quote_name(role)}"
+    if not found["login"]:
+        steps.append((f"let role {role} log in", f"{alter} LOGIN"))
+    if not password_matches(password, found["password"]):
+        steps.append((f"set password of role {role}", f"{alter} PASSWORD {quoted_verifier(password)}"))
+    if found["connections"] != limit:
+        number = "any number of" if limit == -1 else limit
+        steps.append((f"let role {role} have {number} connections", f"{alter} CONNECTION LIMIT {limit}"))
+    return steps
+
+
+def logins_of(wanted: list[dict[str, Any]], owner: str) -> dict[str, str]:
+    """Passwords of an owner's logins by their names, over all of its databases."""
+    return {
+        login["name"]: login["password"]
+        for spec in wanted
+        if spec["owner"] == owner
+        for login in spec["logins"]
+    }
+
+
+def login_steps(
+    owner: str, logins: dict[str, str], limit: int, roles: dict[str, Any]
+) -> list[tuple[str, str]]:
+    """What lets an owner in by each of its logins."""
+    steps = []
+    for name, password in logins.items():
+        quoted, found = quote_name(name), roles.get(name)
+        acts = f"ALTER ROLE {quoted} SET role TO {quote_text(owner)}"
+        if found is None:
+            words = f"CREATE ROLE {quoted} LOGIN IN ROLE {quote_name(owner)} CONNECTION LIMIT {limit}"
+            steps.append((f"create login {name}", f"{words} PASSWORD {quoted_verifier(password)}; {acts}"))
+            continue
+        if found["acts_as"] != owner:
+            grant = f"GRANT {quote_name(owner)} TO {quoted}"
+            steps.append((f"let login {name} act as {owner}", f"{grant}; {acts}"))
+        steps += role_steps(name, found, password, limit)
+    return steps
+
+
+def outdated(wanted: list[dict[str, Any]], state: dict[str, Any]) -> dict[str, str]:
+    """Owners of the logins that are not declared any more, by the login's name."""
+    owners = dict.fromkeys(spec["owner"] for spec in wanted)
+    return {
+        name: owner
+        for owner in owners
+        for name in state["roles"]
+        if is_login(name, owner) and name not in logins_of(wanted, owner)
+    }
+
+
+def drop_logins(
+    module: AnsibleModule, psql: Psql, wanted: list[dict[str, Any]], state: dict[str, Any]
+) -> list[str]:
+    """Drops the logins that are not declared any more, and ends their connections; returns what was done."""
+    changes = []
+    for name, owner in outdated(wanted, state).items():
+        changes.append(f"drop login {name}")
+        if module.check_mode:
+            continue
+        # one that somebody has told to act as itself may own something
+        given = f"REASSIGN OWNED BY {quote_name(name)} TO {quote_name(owner)};\n"
+        runs = [(given, spec["name"]) for spec in wanted if spec["owner"] == owner]
+        ended = (
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {quote_text(name)};\n"
+        )
+        runs.append((f"DROP ROLE {quote_name(name)};\n{ended}", "postgres"))
+        for statements, database in runs:
+            code, _out, err = psql.run(statements, database)
+            if code:
+                module.fail_json(msg=f"cannot drop login {name}: {err.strip()}")
+    return changes
+
+
 def main() -> None:
+    login = {
+        "name": {"type": "str", "required": True},
+        "password": {"type": "str", "required": True, "no_log": True},
+    }
     database = {
         "name": {"type": "str", "required": True},
         "owner": {"type": "str", "required": True},
         "password": {"type": "str", "default": "", "no_log": True},
+        "logins": {"type": "list", "elements": "dict", "options": login, "default": []},
         "connection_limit": {"type": "int", "default": -1},
         "extensions": {"type": "list", "elements": "str", "default": []},
     }
@@ -188,6 +285,7 @@ def main() -> None:
             code, _out, err = psql.run(f"{statement};\n")
             if code:
                 module.fail_json(msg=f"cannot {description}: {err.strip()}", changes=changes)
+    changes += drop_logins(module, psql, wanted, state)
     changes += extensions(module, psql, wanted, state)
     module.exit_json(changed=bool(changes), changes=changes)
 

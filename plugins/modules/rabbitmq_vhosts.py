@@ -9,10 +9,12 @@ DOCUMENTATION = r"""
 module: rabbitmq_vhosts
 short_description: Create a set of RabbitMQ virtual hosts with their users
 description:
-  - Makes sure that every virtual host exists with a user of its own, who may do everything in it and nothing
+  - Makes sure that every virtual host exists with users of its own, who may do everything in it and nothing
     anywhere else, in one task for the whole set. No other user keeps a permission in these virtual hosts, and
     the user C(guest), whose password everybody knows, is deleted.
-  - Nothing is deleted because it is not declared any more, only what is declared as V(absent).
+  - No virtual host is deleted because it is not declared any more, only what is declared as V(absent). A user whose
+    name is that of a declared virtual host with a dot and eight hexadecimal digits after it is deleted when it is
+    not declared, which ends its connections. By one more such user a password is replaced without an interruption.
   - It asks the node on the same host through Erlang's C(erl_call), which answers in a fraction of the second or
     two that rabbitmqctl needs to start. Passwords leave the module only as salted hashes, by standard input.
 options:
@@ -26,16 +28,22 @@ options:
         description: Name of the virtual host.
         type: str
         required: true
-      user:
-        description: The user.
-        type: str
-        required: true
-      password:
-        description: Password of the user. Required unless O(vhosts[].state=absent).
-        type: str
-        default: ""
+      users:
+        description: Its users, at least one unless O(vhosts[].state=absent).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the user.
+            type: str
+            required: true
+          password:
+            description: Password of the user.
+            type: str
+            required: true
       state:
-        description: V(absent) deletes the virtual host with all its messages, and the user.
+        description: V(absent) deletes the virtual host with all its messages, and the users who may use no other.
         type: str
         choices: [present, absent]
         default: present
@@ -46,12 +54,13 @@ EXAMPLES = r"""
 - name: Create the virtual hosts of the apps
   homeport.django.rabbitmq_vhosts:
     vhosts:
-      - {name: blog, user: blog, password: "{{ vault_blog_broker_password }}"}
+      - name: blog
+        users: [{name: blog, password: "{{ vault_blog_broker_password }}"}]
 
 - name: Delete what an app had
   homeport.django.rabbitmq_vhosts:
     vhosts:
-      - {name: blog, user: blog, state: absent}
+      - {name: blog, state: absent}
 """
 
 RETURN = r"""
@@ -72,6 +81,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
 
 NODE = "rabbit@localhost"
 ALGORITHM = "rabbit_password_hashing_sha256"
@@ -113,24 +123,36 @@ def tags(user: dict[str, Any]) -> list[str]:
 def objections(wanted: list[dict[str, Any]]) -> list[str]:
     """What is wrong with the input, without values that could be secret."""
     found = []
+    taken: dict[str, str] = {}
     for number, spec in enumerate(wanted):
         where = f"vhosts[{number}]"
         if not spec["name"]:
             found.append(f"{where}.name is empty; give the name of a virtual host")
-        if not spec["user"]:
-            found.append(f"{where}.user is empty; give the name of a user")
-        if spec["user"] == "guest":
-            found.append(
-                f"{where}.user is guest, which is deleted because everybody knows its password; take another"
-            )
-        if spec["state"] == "present" and not spec["password"]:
-            found.append(f"{where}.password is missing: RabbitMQ lets nobody in without one")
-        for field in ("name", "user"):
-            first = next(index for index, other in enumerate(wanted) if other[field] == spec[field])
-            if first != number:
-                found.append(
-                    f"{where}.{field} is that of vhosts[{first}], too; each virtual host has a user of its own"
-                )
+        if spec["state"] == "present" and not spec["users"]:
+            found.append(f"{where}.users is empty; give at least one")
+        first = next(index for index, other in enumerate(wanted) if other["name"] == spec["name"])
+        if first != number:
+            found.append(f"{where}.name is that of vhosts[{first}], too")
+        for index, user in enumerate(spec["users"]):
+            found += user_objections(f"{where}.users[{index}]", user, taken)
+    return found
+
+
+def user_objections(where: str, user: dict[str, Any], taken: dict[str, str]) -> list[str]:
+    """What is wrong with a user; ``taken`` says which there are already, and where."""
+    found = []
+    if not user["name"]:
+        found.append(f"{where}.name is empty; give the name of a user")
+    if user["name"] == "guest":
+        found.append(
+            f"{where}.name is guest, which is deleted because everybody knows its password; take another"
+        )
+    if not user["password"]:
+        found.append(f"{where}.password is missing: RabbitMQ lets nobody in without one")
+    if taken.setdefault(user["name"], where) != where:
+        found.append(
+            f"{where}.name is that of {taken[user['name']]}, too; each virtual host has users of its own"
+        )
     return found
 
 
@@ -144,14 +166,25 @@ class Plan:
         self.users = {user["name"]: user for user in state["users"]}
         self.vhosts = {vhost["name"] for vhost in state["vhosts"]}
         self.permissions = state["permissions"]
-        gone = [spec for spec in wanted if spec["state"] == "absent"]
-        for name in ("guest", *(spec["user"] for spec in gone)):
-            self.delete_user(name)
-        for spec in gone:
-            self.delete_vhost(spec["name"])
+        self.delete_user("guest")
+        for spec in wanted:
+            if spec["state"] == "absent":
+                for name in self.users_of_nothing_else(spec["name"]):
+                    self.delete_user(name)
+                self.delete_vhost(spec["name"])
         for spec in wanted:
             if spec["state"] == "present":
                 self.present(spec)
+
+    def users_of_nothing_else(self, vhost: str) -> list[str]:
+        """Users who may use this virtual host and no other."""
+        names = {entry["user"] for entry in self.permissions if entry["vhost"] == vhost}
+        elsewhere = {entry["user"] for entry in self.permissions if entry["vhost"] != vhost}
+        return sorted((names | self.logins(vhost)) - elsewhere)
+
+    def logins(self, vhost: str) -> set[str]:
+        """Users that were made for a password of the virtual host's app."""
+        return {name for name in self.users if is_login(name, vhost)}
 
     def delete_user(self, name: str) -> None:
         """Its permissions go with it."""
@@ -167,33 +200,40 @@ class Plan:
             self.permissions = [entry for entry in self.permissions if entry["vhost"] != name]
 
     def present(self, spec: dict[str, Any]) -> None:
-        vhost, name = spec["name"], spec["user"]
-        user = self.users.get(name)
+        vhost = spec["name"]
+        names = {user["name"] for user in spec["users"]}
         if vhost not in self.vhosts:
             self.changes.append(f"create virtual host {vhost}")
             self.document["vhosts"].append({"name": vhost})
+        for name in sorted(self.logins(vhost) - names):
+            self.delete_user(name)
+        for entry in list(self.permissions):
+            if (entry["user"] in names) != (entry["vhost"] == vhost):
+                self.revoke(entry["user"], entry["vhost"])
+        for user in spec["users"]:
+            self.user(user["name"], user["password"])
+            allowed = {"user": user["name"], "vhost": vhost, **ALL}
+            if not any(
+                all(entry[key] == value for key, value in allowed.items()) for entry in self.permissions
+            ):
+                self.changes.append(f"give virtual host {vhost} to user {user['name']}")
+                self.document["permissions"].append(allowed)
+
+    def user(self, name: str, password: str) -> None:
+        user = self.users.get(name)
         problem = ""
         if user is None:
             problem = f"create user {name}"
-        elif not password_matches(spec["password"], user):
+        elif not password_matches(password, user):
             problem = f"set password of user {name}"
         elif tags(user):
             problem = f"take tags from user {name}"
         if problem:
             self.changes.append(problem)
-            kept = password_hash(spec["password"], os.urandom(4))
+            kept = password_hash(password, os.urandom(4))
             self.document["users"].append(
                 {"name": name, "password_hash": kept, "hashing_algorithm": ALGORITHM, "tags": ""}
             )
-        allowed = False
-        for entry in list(self.permissions):
-            if entry["user"] == name and entry["vhost"] == vhost:
-                allowed = all(entry[kind] == pattern for kind, pattern in ALL.items())
-            elif entry["user"] == name or entry["vhost"] == vhost:
-                self.revoke(entry["user"], entry["vhost"])
-        if not allowed:
-            self.changes.append(f"give virtual host {vhost} to user {name}")
-            self.document["permissions"].append({"user": name, "vhost": vhost, **ALL})
 
     def revoke(self, user: str, vhost: str) -> None:
         self.permissions = [it for it in self.permissions if (it["user"], it["vhost"]) != (user, vhost)]
@@ -239,10 +279,13 @@ class Node:
 
 
 def main() -> None:
+    user = {
+        "name": {"type": "str", "required": True},
+        "password": {"type": "str", "required": True, "no_log": True},
+    }
     vhost = {
         "name": {"type": "str", "required": True},
-        "user": {"type": "str", "required": True},
-        "password": {"type": "str", "default": "", "no_log": True},
+        "users": {"type": "list", "elements": "dict", "options": user, "default": []},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
     module = AnsibleModule(

@@ -137,6 +137,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils import release_history
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build, fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.release_database import (
     Database,
@@ -154,6 +155,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_plan impor
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import told_warnings
 from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
+from ansible_collections.homeport.django.plugins.module_utils.service_logins import refused
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 
 BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
@@ -184,6 +186,7 @@ class Step:
             action = "none" if settled else "finish"
             return {**result, "pending": not settled, "changed": not settled, "action": action}
         result["live"] = live.get("revision", "")
+        self.check_logins(layout.config)
         ready = [path for path in layout.known_releases() if layout.record(path).get("fingerprint") == mark]
         if ready and not self.replanned():
             self.choose(ready[-1])
@@ -199,6 +202,21 @@ class Step:
         if warnings:
             self.module.warn(f"{layout.name}: manage.py check --deploy: {'; '.join(warnings)}")
         return {**result, "action": "build", "release": record["id"], "seconds": record["seconds"]}
+
+    def check_logins(self, config: str) -> None:
+        """Raises when a service refuses the password that a release with this configuration would come with."""
+        if self.dry:
+            return
+        current = self.layout.current
+        known = exports(f"{current}/config/env") if current else {}
+        refusals = refused(exports(f"{config}/env"), known)
+        if refusals:
+            told = "\n".join(refusals)
+            raise DeployError(
+                f"its services do not let this release in:\n{told}\nIt is the setup playbook that tells the services "
+                "of a new password, not deploy alone; a release from before may have one that is good no more "
+                "(docs/secrets.md)"
+            )
 
     @property
     def planning(self) -> bool:
@@ -260,6 +278,7 @@ class Step:
                 "back the dump from before them"
             )
         chosen = "" if restore.lower() in BOOLEANS_TRUE else restore
+        self.check_logins(f"{target}/config")
         dump = dump_before(layout, name, chosen) if restore else None
         if dump:
             result["restored"] = {key: dump[key] for key in ("release", "time", "migrations")}

@@ -74,6 +74,12 @@ options:
         type: list
         elements: str
         default: []
+      reloads:
+        description: The same for those that a change of this entry reloads. One that cannot be reloaded is
+          restarted.
+        type: list
+        elements: str
+        default: []
   secrets:
     description: Contents of the secret files, by path. The action plugin moves them here, out of
       O(files), so that they are logged nowhere.
@@ -168,7 +174,8 @@ class Entry:
         self.owner, self.group = spec["owner"], spec["group"]
         self.secret = spec["secret"]
         self.restarts: list[str] = spec["restarts"]
-        self.on_change = "none" if self.restarts else spec["on_change"]
+        self.reloads: list[str] = spec["reloads"]
+        self.on_change = "none" if self.restarts or self.reloads else spec["on_change"]
 
     def ids(self) -> tuple[int, int]:
         return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
@@ -311,10 +318,17 @@ class Record:
         self.units: list[str] = found.get("units", [])
         self.pending: str = found.get("pending", "")
         self.restarts: list[str] = found.get("restarts", [])
+        self.reloads: list[str] = found.get("reloads", [])
 
     def write(self) -> None:
         os.makedirs(STATE_FOLDER, mode=0o700, exist_ok=True)
-        found = {"paths": self.paths, "units": self.units, "pending": self.pending, "restarts": self.restarts}
+        found = {
+            "paths": self.paths,
+            "units": self.units,
+            "pending": self.pending,
+            "restarts": self.restarts,
+            "reloads": self.reloads,
+        }
         text = json.dumps(found, indent=1) + "\n"
         beside = f"{self.path}.new"
         with open(beside, "w", encoding="utf-8") as stream:
@@ -391,6 +405,7 @@ def removals(record: Record, entries: list[Entry]) -> list[Entry]:
             "secret": True,
             "on_change": "reload",
             "restarts": [],
+            "reloads": [],
             **blank,
         }
         result.append(Entry(spec))
@@ -438,9 +453,14 @@ def journal(module: AnsibleModule, service: str) -> str:
 
 
 def apply_units(
-    module: AnsibleModule, before: list[str], units: list[str], restarts: list[str], done: list[str]
+    module: AnsibleModule,
+    before: list[str],
+    units: list[str],
+    restarts: list[str],
+    reloads: list[str],
+    done: list[str],
 ) -> str:
-    """Stops the units of before that are not declared, then starts or restarts others; what went wrong."""
+    """Stops the units of before that are not declared, then starts, restarts or reloads others; what went wrong."""
     services = Services(module)
     for unit in before:
         if unit not in units:
@@ -455,11 +475,16 @@ def apply_units(
         found = services.states([unit]).get(unit, {})
         enabled, active = read_state(unit, found)
         commands = []
-        if unit in restarts and found.get("ActiveState") not in ("inactive", "failed", None):
+        if unit in reloads and active and enabled and unit not in restarts:
+            done.append(unit)
+            if services.call("reload", unit)[0] == 0:
+                continue
+            commands = [["restart", unit]]
+        elif unit in restarts and found.get("ActiveState") not in ("inactive", "failed", None):
             commands = [*([] if enabled else [["enable", unit]]), ["restart", unit]]
         elif not (enabled and active):
             commands = [["enable", "--now", unit]]
-        if commands:
+        if commands and unit not in done:
             done.append(unit)
         for command in commands:
             code, out, err = services.call(*command)
@@ -490,6 +515,7 @@ def main() -> None:
         "secret": {"type": "bool", "default": False, "no_log": False},
         "on_change": {"type": "str", "choices": ["reload", "restart", "none"], "default": "reload"},
         "restarts": {"type": "list", "elements": "str", "default": []},
+        "reloads": {"type": "list", "elements": "str", "default": []},
     }
     commands = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
@@ -526,10 +552,12 @@ def run(module: AnsibleModule) -> None:
         changes += removals(record, entries)
     entry_restarts = [unit for entry in changes for unit in entry.restarts]
     restarts = [unit for unit in units if unit in (*record.restarts, *entry_restarts)]
+    entry_reloads = [unit for entry in changes for unit in entry.reloads]
+    reloads = [unit for unit in units if unit in (*record.reloads, *entry_reloads)]
     going = [unit for unit in record.units if unit not in units]
     unmasked = services.unmasked(params["masked"])
     down = services.out_of_order(units)
-    touched = [*going, *unmasked, *(unit for unit in units if unit in (*down, *restarts))]
+    touched = [*going, *unmasked, *(unit for unit in units if unit in (*down, *restarts, *reloads))]
     stopped = bool(params["service"]) and not services.in_order(params["service"])
     needed = max([record.pending, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word])
     needed = "" if needed == "none" else needed
@@ -550,7 +578,7 @@ def run(module: AnsibleModule) -> None:
     earlier = Record(params["name"])
     record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
     record.units = [*going, *units]
-    record.pending, record.restarts = needed, restarts
+    record.pending, record.restarts, record.reloads = needed, restarts, reloads
     record.write()
     backup = Backup(STATE_FOLDER, params["name"])
     done: list[str] = []
@@ -564,25 +592,29 @@ def run(module: AnsibleModule) -> None:
         if not problem:
             problem = apply_masks(services, unmasked)
         if not problem:
-            problem = apply_units(module, earlier.units, units, restarts, done)
+            problem = apply_units(module, earlier.units, units, restarts, reloads, done)
     except OSError as error:
         problem = f"{type(error).__name__}: {error}"
     except KeyError as error:
         problem = f"A user or a group does not exist: {error.args[0]}"
     if problem:
         backup.restore()
-        record.units, record.pending, record.restarts = earlier.units, earlier.pending, earlier.restarts
+        record.units, record.pending = earlier.units, earlier.pending
+        record.restarts, record.reloads = earlier.restarts, earlier.reloads
         # the files are as before: so must the service and the units be
         if result["applied"] or (done and params["daemon_reload"]):
             still = apply_to_service(module, services, needed if result["applied"] else "", True)[1]
             record.pending = (needed if still else "") if result["applied"] else record.pending
-        if done and apply_units(module, units, earlier.units, done, []):
-            record.restarts = [unit for unit in earlier.units if unit in done]
+        again = [unit for unit in earlier.units if unit in done and unit not in reloads]
+        reloads = [unit for unit in earlier.units if unit in done and unit in reloads]
+        if done and apply_units(module, units, earlier.units, again, reloads, []):
+            record.restarts, record.reloads = again, reloads
         backup.discard()
         record.write()
         module.fail_json(msg=f"{problem}\nEvery file of {params['name']} was put back as it was.", **result)
     backup.discard()
-    record.paths, record.units, record.pending, record.restarts = recorded, units, "", []
+    record.paths, record.units, record.pending = recorded, units, ""
+    record.restarts, record.reloads = [], []
     record.write()
     module.exit_json(**result)
 

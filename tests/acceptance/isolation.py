@@ -288,12 +288,13 @@ def rabbitmq(attacker: Attacker, port: str) -> Found:
     """Goes into the other app's virtual host, as itself, as that app, and as everybody."""
     host, app, victim = attacker.host, attacker.app, attacker.victim
     own = Attacker(host, victim, victim)
-    assert own.run(client(victim, "rabbitmq", port, victim, victim)).rc == 0, f"{victim} cannot log in"
+    login = str(address(host, victim, "BROKER_URL").username)
+    assert own.run(client(victim, "rabbitmq", port, login, victim)).rc == 0, f"{victim} cannot log in"
     cookie = attacker.there("/var/lib/rabbitmq/.erlang.cookie")
     found = attacker.succeed(
         {
             f"opens {vhost} of RabbitMQ as {user}": client(app, "rabbitmq", port, user, vhost)
-            for user in (app, victim, "guest")
+            for user in (address(host, app, "BROKER_URL").username or app, login, "guest")
             for vhost in (victim, "/")
         }
     )

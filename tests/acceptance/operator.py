@@ -68,7 +68,13 @@ class Operator:
         return subprocess.Popen(
             [*command, *options],
             cwd=ROOT,
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                # where secrets are searched for once all is done (molecule/shared/tests)
+                "ANSIBLE_LOG_PATH": f"{os.environ['MOLECULE_EPHEMERAL_DIRECTORY']}/ansible.log",
+                "NO_COLOR": "1",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -58,7 +58,7 @@ def until(question, seconds):
 """
 
 ASK = """
-port, password, words = json.loads(sys.argv[1])
+port, password, words = json.loads(bytes.fromhex(sys.argv[1]))
 try:
     print(json.dumps(Redis(port, password)(*words)))
 except ConnectionError as error:
@@ -66,14 +66,14 @@ except ConnectionError as error:
 """
 
 BACK = """
-unit, port, password = json.loads(sys.argv[1])
+unit, port, password = json.loads(bytes.fromhex(sys.argv[1]))
 kill(unit)
 print(json.dumps(until(lambda: Redis(port, password)("PING") == "PONG", 10)))
 """
 
 # The server is killed while acknowledgements come in; a write without one may be there or not.
 WRITE = """
-unit, port, password, kills = json.loads(sys.argv[1])
+unit, port, password, kills = json.loads(bytes.fromhex(sys.argv[1]))
 key = "homeport-test-" + str(os.getpid())
 acknowledged, times, sent = [], [], 0
 server = Redis(port, password)
@@ -99,7 +99,7 @@ print(json.dumps({"lost": sorted(set(acknowledged) - found)[:9], "acknowledged":
 """
 
 KNOCK = """
-address, port = json.loads(sys.argv[1])
+address, port = json.loads(bytes.fromhex(sys.argv[1]))
 try:
     socket.create_connection((address, port), 3).close()
     print(json.dumps("open"))
@@ -108,7 +108,7 @@ except OSError as error:
 """
 
 MEMCACHED = """
-path, value = json.loads(sys.argv[1])
+path, value = json.loads(bytes.fromhex(sys.argv[1]))
 client = socket.socket(socket.AF_UNIX)
 client.settimeout(3)
 try:
@@ -121,7 +121,7 @@ except OSError as error:
 """
 
 BACK_MEMCACHED = """
-unit, path = json.loads(sys.argv[1])
+unit, path = json.loads(bytes.fromhex(sys.argv[1]))
 kill(unit)
 
 def connects():
@@ -134,10 +134,9 @@ print(json.dumps(until(connects, 10)))
 """
 
 
-# The password comes in hexadecimal, so that the search does not find itself.
 SEARCH = """
 import glob
-wanted = bytes.fromhex(json.loads(sys.argv[1])[0])
+wanted = json.loads(bytes.fromhex(sys.argv[1]))[0].encode()
 folders = ("/etc", "/run", "/var/lib/redis", "/var/lib/valkey", "/var/lib/homeport", "/var/log")
 paths = glob.glob("/proc/[0-9]*/cmdline")
 for folder in folders:
@@ -156,7 +155,9 @@ print(json.dumps(found))
 
 def script(host: Any, text: str, *arguments: Any, user: str = "root") -> Any:
     """What a script on the host printed, run as one of its users."""
-    ran = host.run(f"runuser -u {user} -- python3 -c %s %s", CLIENT + text, json.dumps(arguments))
+    # in hexadecimal, so that no password is on a command line, and so in the journal
+    given = json.dumps(arguments).encode().hex()
+    ran = host.run(f"runuser -u {user} -- python3 -c %s %s", CLIENT + text, given)
     assert ran.rc == 0, ran.stderr
     return json.loads(ran.stdout)
 
@@ -228,7 +229,7 @@ def check_no_packaged_instance(host: Any) -> None:
 
 def check_password_is_nowhere(host: Any, password: str) -> None:
     """Neither in a file of the servers, nor in the journal or among the arguments of a process."""
-    assert script(host, SEARCH, password.encode().hex()) == []
+    assert script(host, SEARCH, password) == []
 
 
 def check_memcached(host: Any, name: str, member: str, stranger: str) -> None:

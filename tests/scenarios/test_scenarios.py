@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / ".cache" / "test-logs"
+LINES = 400  # of a log at -vvv, which has some twenty thousand
 MINUTES = int(os.environ.get("SCENARIO_MINUTES", "30"))
 
 
@@ -73,7 +74,8 @@ def test_scenario(scenario: str, image: str, subtests: pytest.Subtests) -> None:
     checks.unlink(missing_ok=True)
     status = molecule(scenario, image, log)
     if status:
-        pytest.fail(f"{scenario} on {image} ended with {status}:\n\n{log.read_text()}", pytrace=False)
+        last = "\n".join(log.read_text().splitlines()[-LINES:])
+        pytest.fail(f"{scenario} on {image} ended with {status}; the end of {log}:\n\n{last}", pytrace=False)
     # Each check of the servers counts.
     for case in ElementTree.parse(checks).iter("testcase") if checks.exists() else []:
         with subtests.test(f"{case.get('classname')}.{case.get('name')}"):

@@ -122,7 +122,7 @@ def render() -> Render:
 @pytest.fixture(scope="session")
 def typical(render: Render) -> Files:
     """Everything that the roles write on one server of the setup typical."""
-    apps = resolved()
+    apps, remote = resolved(), resolved(database_host="db.example.org")
     return {
         **render("django_app", django_app_apps=apps, django_app_base="/inventory"),
         **render("gunicorn", gunicorn_apps=wiring.gunicorn_apps(apps)),
@@ -131,8 +131,8 @@ def typical(render: Render) -> Files:
         **render("nginx", nginx_app_sites=wiring.nginx_sites(apps)),
         **render(
             "postgres",
-            postgres_app_databases=wiring.postgres_databases(apps),
-            postgres_app_clients=wiring.postgres_clients(apps, ["10.0.0.5", "fd00::5"]),
+            postgres_app_databases=wiring.postgres_databases(remote),
+            postgres_app_clients=wiring.postgres_clients(remote, ["10.0.0.5", "fd00::5"]),
             postgres_clients=[{"database": "x", "user": "y", "address": "10.1.0.0/16"}],
             postgres_settings={"log_line_prefix": "it's %m ", "jit": False, "max_wal_size": "2GB"},
         ),

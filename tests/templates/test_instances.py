@@ -33,13 +33,15 @@ def rendered(render: Render, version: str = "8.0.2") -> Files:
 
 
 def test_one_file_for_each_and_one_for_the_unit_of_each_server(render: Render) -> None:
-    assert sorted(rendered(render)) == [
-        "/etc/redis/redis-blog-broker.conf",
-        "/etc/redis/redis-blog-cache.conf",
-        "/etc/systemd/system/redis-server@.service.d/homeport.conf",
-        "/etc/systemd/system/valkey-server@.service.d/homeport.conf",
-        "/etc/valkey/valkey-shop.conf",
-    ]
+    instances = ("/etc/redis/redis-blog-broker", "/etc/redis/redis-blog-cache", "/etc/valkey/valkey-shop")
+    assert sorted(rendered(render)) == sorted(
+        [
+            *(f"{path}{end}" for path in instances for end in (".conf", "", "/users.acl", "/reload")),
+            "/etc/systemd/system/redis-server@.service.d/homeport.conf",
+            "/etc/systemd/system/valkey-server@.service.d/homeport.conf",
+            "/usr/local/lib/homeport/redis-reload",
+        ]
+    )
 
 
 def test_a_cache_forgets_and_a_broker_does_not(render: Render) -> None:
@@ -64,12 +66,16 @@ def test_nobody_gets_in_without_the_password_which_is_nowhere(render: Render) ->
     for text in rendered(render).values():
         assert PASSWORD not in text
     for path, text in rendered(render).items():
-        if path.endswith(".conf") and not path.startswith("/etc/systemd"):
-            words = directives(text)["user"].split()
-            assert words[:2] == ["default", "on"]
-            assert len(words[2]) == 65
-            assert words[2].startswith("#")
-            assert "nopass" not in words
+        if path.endswith(".acl"):
+            words, reload = (line.split() for line in text.splitlines())
+            assert words[:3] == ["user", "default", "on"]
+            assert len(words[3]) == 65
+            assert words[3].startswith("#")
+            assert "nopass" not in [*words, *reload]
+            assert reload[:3] == ["user", "homeport", "on"]
+            assert reload[-2:] == ["-@all", "+acl|load"]
+        elif path.endswith(".conf") and not path.startswith("/etc/systemd"):
+            assert directives(text)["aclfile"] == path.replace(".conf", "/users.acl")
 
 
 def test_folders_are_those_of_the_server(render: Render) -> None:

@@ -53,6 +53,8 @@ def test_access_over_the_network_is_by_tls_and_password(typical: Files) -> None:
     ]
     assert {(line[0], line[4]) for line in outside} == {("hostssl", "scram-sha-256")}
     assert ["hostssl", '"x"', '"y"', "10.1.0.0/16", "scram-sha-256"] in outside
-    assert ["hostssl", '"blog"', '"blog"', "10.0.0.5/32", "scram-sha-256"] in outside
-    assert ["hostssl", '"blog"', '"blog"', "fd00::5/128", "scram-sha-256"] in outside
+    (login,) = {line[2] for line in outside if line[1] == '"blog"'}
+    assert re.fullmatch(r'"blog\.[0-9a-f]{8}"', login)
+    assert ["hostssl", '"blog"', login, "10.0.0.5/32", "scram-sha-256"] in outside
+    assert ["hostssl", '"blog"', login, "fd00::5/128", "scram-sha-256"] in outside
     assert not [line for line in lines if line[-1] in ("trust", "md5", "password")]

@@ -12,7 +12,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     Layout,
     Runner,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import release_specs
+from ansible_collections.homeport.django.plugins.module_utils.wiring import release_secrets, release_specs
 
 from tests.unit.support import resolved
 
@@ -47,8 +47,9 @@ class HereRunner(Runner):
 
 def layout(folder: Path, secrets: dict[str, Any] | None = None, **fields: Any) -> HereLayout:
     """The layout of an app ``blog`` below ``folder``."""
-    spec = release_specs({"blog": resolved(**fields)})[0]
-    found = HereLayout({**spec, "home": str(folder)}, secrets)
+    apps = {"blog": resolved(**fields)}
+    spec, own = release_specs(apps)[0], release_secrets(apps).get("blog", {})
+    found = HereLayout({**spec, "home": str(folder)}, {**own, **(secrets or {})})
     for path in (
         found.releases,
         found.shared,

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.homeport.django.plugins.action import preflight
 from ansible_collections.homeport.django.plugins.action.preflight import (
     certificates,
     exposed,
+    exposed_secrets,
     local_sources,
     own_certificates,
     place,
@@ -289,6 +291,42 @@ def variables(tmp_path: Path) -> dict[str, Any]:
 )
 def test_the_place_of_a_problem(problem: str, line: int, variables: dict[str, Any], tmp_path: Path) -> None:
     assert place(problem, variables) == f"\n  in {tmp_path}/apps.yml, line {line}"
+
+
+VAULT_YML = f"""\
+---
+homeport_secret: {"x" * 40}
+vault_django_apps:
+  blog: {{secret_key: {"y" * 40}}}
+"""
+
+
+def loaded(path: Path, text: str, password: str = "") -> dict[str, Any]:
+    """The variables of a file, which is encrypted where a password is given."""
+    loader = DataLoader()
+    if password:
+        secret = VaultSecret(password.encode())
+        loader.set_vault_secrets([("default", secret)])
+        text = VaultLib([("default", secret)]).encrypt(text, secret).decode()
+    found: dict[str, Any] = loader.load_from_file(str(write(path, text)), trusted_as_template=True)
+    return found
+
+
+@pytest.mark.skipif(
+    vars(preflight)["Origin"] is None, reason="this ansible-core does not keep where a value stands"
+)
+def test_secrets_that_git_would_take_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "vault.yml"
+    plain = loaded(path, VAULT_YML)
+    assert exposed_secrets(plain) == []  # no repository
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    assert exposed_secrets(plain) == [str(path)]
+    assert exposed_secrets({**plain, "homeport_secret": "x"}) == [str(path)]
+    write(tmp_path / ".gitignore", "vault.yml\n")
+    assert exposed_secrets(plain) == []
+    (tmp_path / ".gitignore").unlink()
+    assert exposed_secrets(loaded(path, VAULT_YML, "pw")) == []
+    assert exposed_secrets(loaded(path, 'homeport_secret: "{{ x }}"\nvault_django_apps: {}\n')) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
     unavailable,
 )
 from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
 
 from tests.unit.support import CANARY, SECRET, app, resolved
 
@@ -50,6 +51,15 @@ def test_an_instance_of_its_own_for_each_use(engine: str) -> None:
         ("blog-broker", engine, "noeviction", True),
     ]
     assert wiring.redis_app_instances({"blog": found}, ["cache"], [])[0]["name"] == "blog-cache"
+    assert instances[0]["previous_passwords"] == []
+
+
+def test_earlier_passwords_are_let_in() -> None:
+    earlier, later = ["an-earlier-password", "one-before-that-one"], "the-password-of-now"
+    found = resolved({"cache_password": [later, *earlier]}, setup="cache")
+    (instance,) = wiring.redis_app_instances({"blog": found}, ["cache"], [])
+    assert (instance["password"], instance["previous_passwords"]) == (later, earlier)
+    assert earlier[0] not in str(found["environment"])
 
 
 def test_another_host() -> None:
@@ -62,12 +72,13 @@ def test_another_host() -> None:
 def test_rabbitmq() -> None:
     found = resolved(setup="site", broker="rabbitmq")
     broker, environment = found["broker"], found["environment"]
-    assert broker["url"] == f"amqp://blog:{broker['password']}@127.0.0.1:5672/blog"
+    assert broker["user"] == f"blog.{fingerprint(broker['password'])}"
+    assert broker["url"] == f"amqp://{broker['user']}:{broker['password']}@127.0.0.1:5672/blog"
     for name in ("BROKER_URL", "CELERY_BROKER_URL", "AMQP_URL", "RABBITMQ_URL"):
         assert environment[name] == broker["url"]
     assert "REDIS_URL" not in environment
     assert wiring.rabbitmq_app_vhosts({"blog": found}) == [
-        {"name": "blog", "user": "blog", "password": broker["password"]}
+        {"name": "blog", "users": [{"name": broker["user"], "password": broker["password"]}]}
     ]
 
 

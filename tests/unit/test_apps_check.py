@@ -228,6 +228,45 @@ def test_the_secret(secret: Any, message: str) -> None:
     assert CANARY not in found[0]
 
 
+OTHER = f"{CANARY}{'x' * 40}"
+
+
+@pytest.mark.parametrize(
+    ("previous", "message"),
+    [
+        (OTHER, "homeport_secret_previous: must be a list of the values before, not a string"),
+        ({OTHER: 1}, "homeport_secret_previous: must be a list of the values before, not a dictionary"),
+        ([CANARY], "homeport_secret_previous[0]: must be a string of at least 32 characters"),
+        ([OTHER, None], "homeport_secret_previous[1]: must be a string of at least 32 characters"),
+        ([SECRET], "homeport_secret_previous[0]: is homeport_secret itself"),
+        ([OTHER, OTHER], "homeport_secret_previous[1]: is there twice"),
+    ],
+)
+def test_earlier_secrets(previous: Any, message: str) -> None:
+    found = check({"blog": app()}, {}, SECRET, "typical", previous)
+    assert len(found) == 1
+    assert found[0].startswith(message)
+    assert CANARY not in found[0]
+    assert check({"blog": app()}, {}, SECRET, "typical", [OTHER]) == []
+
+
+@pytest.mark.parametrize(
+    ("rotation", "message"),
+    [
+        ({"sekret_key": [2, 1]}, "rotation.sekret_key: is not a field here (did you mean 'secret_key'?)"),
+        ({"secret_key": [0]}, "rotation.secret_key[0]: must be from 1 to 9999"),
+        ({"secret_key": []}, "rotation.secret_key: must have at least 1 item"),
+        ({"secret_key": [2, 2]}, "rotation.secret_key[1]: is there twice"),
+        ({"secret_key": "new"}, "rotation.secret_key: must be a list, not a string"),
+        (2, "rotation: must be a dictionary with fields among secret_key, database_password"),
+    ],
+)
+def test_bad_rotations(rotation: Any, message: str) -> None:
+    found = problems(app(rotation=rotation))
+    assert len(found) == 1
+    assert message in found[0]
+
+
 def test_an_unknown_setup() -> None:
     assert check({}, {}, SECRET, "typcal") == [
         f"homeport_setup: must be one of {', '.join(SETUPS)} (did you mean 'typical'?)"
@@ -271,7 +310,8 @@ def test_what_the_vault_may_hold() -> None:
     vault = {
         "env": {"STRIPE_KEY": "a\nb'\"$"},
         "secret_key": "x" * 50,
-        "database_password": "pass w%rd'\"",
+        "database_password": ["pass w%rd'\" and more", "another one, too"],
+        "cache_password": "x" * 16,
         "database_url": "postgres://u:p%40@h/n",
         "deploy_key": "-----BEGIN\nkey\n",
         "git": "https://token@git.example.org/blog.git",
@@ -284,9 +324,15 @@ VAULT: list[tuple[Any, str]] = [
         {"sekret_key": CANARY},
         "vault_django_apps.blog.sekret_key: is not a field here (did you mean 'secret_key'?)",
     ),
-    ({"secret_key": CANARY}, "vault_django_apps.blog.secret_key: must be at least 32"),
-    ({"secret_key": f"{CANARY}{'x' * 40}\n"}, "vault_django_apps.blog.secret_key: must be a single line"),
-    ({"database_password": CANARY[:5]}, "vault_django_apps.blog.database_password: must be at least 8"),
+    ({"secret_key": CANARY}, "vault_django_apps.blog.secret_key[0]: must be at least 32"),
+    ({"secret_key": f"{CANARY}{'x' * 40}\n"}, "vault_django_apps.blog.secret_key[0]: must be a single line"),
+    ({"secret_key": []}, "vault_django_apps.blog.secret_key: must have at least 1 item"),
+    ({"secret_key": [CANARY * 5] * 2}, "vault_django_apps.blog.secret_key[1]: is there twice"),
+    (
+        {"secret_key": ["x" * 40, f"{CANARY * 5},"]},
+        "vault_django_apps.blog.secret_key[1]: has a comma in it, which separates the keys in SECRET_KEY_FALLBACKS",
+    ),
+    ({"database_password": CANARY}, "vault_django_apps.blog.database_password[0]: must be at least 16"),
     ({"database_url": CANARY}, "vault_django_apps.blog.database_url: must be a URL"),
     ({"database_url": f"postgres://u:{CANARY}@[h/n"}, "vault_django_apps.blog.database_url: is not a URL"),
     (

@@ -1,4 +1,5 @@
 # ruff: noqa: E501
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from ansible_collections.homeport.django.plugins.module_utils.apps import (
     parse_database_url,
     resolve,
 )
-from ansible_collections.homeport.django.plugins.module_utils.derive import derive, derive_long
+from ansible_collections.homeport.django.plugins.module_utils.derive import derive, derive_long, fingerprint
 
 from tests.unit.support import CANARY, SECRET, app, resolved
 
@@ -113,14 +114,17 @@ def test_postgres_on_the_same_host_needs_no_password() -> None:
 def test_postgres_on_another_host(address: str, shown: str) -> None:
     found = resolved(host={"database_host": address})
     password = derive(SECRET, "blog", "database_password")
-    assert found["database"]["url"] == f"postgres://blog:{password}@{shown}:5432/blog?sslmode=require"
+    login = f"blog.{fingerprint(password)}"
+    assert found["database"]["url"] == f"postgres://{login}:{password}@{shown}:5432/blog?sslmode=require"
+    assert found["database"]["owner"] == "blog"
+    assert found["database"]["logins"] == [{"name": login, "password": password}]
     environment = found["environment"]
     assert environment["PGHOST"] == address
     assert environment["PGPASSWORD"] == password
     assert environment["PGSSLMODE"] == "require"
 
 
-@pytest.mark.parametrize("password", ["pass w@rd:/?#%'\"", "ünïcödé ☃", "a+b&c=d{e}"])
+@pytest.mark.parametrize("password", ["pass w@rd:/?#%'\"", "ünïcödé ☃ ünïcödé", "a+b&c=d{e} a+b&c=d{e}"])
 def test_any_password_survives_its_url(password: str) -> None:
     found = resolved({"database_password": password}, host={"database_host": "db.example"})
     assert found["environment"]["PGPASSWORD"] == password
@@ -209,8 +213,10 @@ def test_one_definition_with_a_database_here_and_elsewhere() -> None:
     here = resolved(env=own)["environment"]
     assert (here["DB_PASSWORD"], here["DSN"]) == ("", "blog:@/var/run/postgresql")
     assert "PGPASSWORD" not in here
-    there = resolved({"database_password": CANARY}, env=own, host={"database_host": "db"})["environment"]
-    assert (there["DB_PASSWORD"], there["DSN"]) == (CANARY, f"blog:{CANARY}@db")
+    password = CANARY * 2
+    there = resolved({"database_password": password}, env=own, host={"database_host": "db"})["environment"]
+    dsn = f"blog.{fingerprint(password)}:{password}@db"
+    assert (there["DB_PASSWORD"], there["DSN"]) == (password, dsn)
 
 
 def test_a_conventional_value_can_be_extended() -> None:
@@ -292,9 +298,69 @@ def test_no_secret_but_where_it_belongs() -> None:
     vault = {
         "env": {"KEY": CANARY},
         "secret_key": CANARY * 5,
-        "database_password": CANARY,
+        "database_password": CANARY * 2,
         "deploy_key": CANARY,
     }
     found = resolved(vault, host={"database_host": "db"}, env={"A": {"from": "KEY"}})
     places = {key for key, value in found.items() if CANARY in str(value)}
     assert places == {"environment", "database", "source_secrets"}
+
+
+OLD = "fedcba9876543210fedcba9876543210"
+FALLBACKS = ("SECRET_KEY_FALLBACKS", "DJANGO_SECRET_KEY_FALLBACKS")
+
+
+def rotated(previous: Sequence[str] = (), vault: Any = None, setup: str = "site", **fields: Any) -> Any:
+    host = {"database_host": "db"}
+    return resolve({"blog": app(**fields)}, {"blog": vault or {}}, SECRET, setup, host, previous)["blog"]
+
+
+def test_nothing_that_is_derived_changes_without_a_rotation() -> None:
+    assert rotated() == resolve({"blog": app()}, {}, SECRET, "site", {"database_host": "db"})["blog"]
+    assert not set(FALLBACKS) & set(rotated()["environment"])
+    assert rotated(rotation={"secret_key": [1]})["environment"] == rotated()["environment"]
+
+
+def test_the_first_generation_is_used_and_the_others_are_accepted() -> None:
+    found = rotated(rotation={"secret_key": [2, 1]})["environment"]
+    assert found["SECRET_KEY"] == derive_long(SECRET, "blog", "secret_key", 2)
+    for name in FALLBACKS:
+        assert found[name] == derive_long(SECRET, "blog", "secret_key")
+    assert not set(FALLBACKS) & set(rotated(rotation={"secret_key": 2})["environment"])
+    key = "x" * 40
+    both = rotated(vault={"secret_key": key}, rotation={"secret_key": [1]})["environment"]
+    assert (both["SECRET_KEY"], both[FALLBACKS[0]]) == (key, derive_long(SECRET, "blog", "secret_key"))
+    several = rotated(vault={"secret_key": [key, key[1:]]})["environment"]
+    assert (several["SECRET_KEY"], several[FALLBACKS[0]]) == (key, key[1:])
+
+
+def test_what_an_earlier_secret_gave_is_accepted() -> None:
+    found = rotated([OLD], cache="redis", broker="rabbitmq")
+    before = resolve(
+        {"blog": app(cache="redis", broker="rabbitmq")}, {}, OLD, "site", {"database_host": "db"}
+    )["blog"]
+    assert found["environment"][FALLBACKS[0]] == before["environment"]["SECRET_KEY"]
+    for service in ("database", "cache", "broker"):
+        assert found[service]["logins"][1:] == before[service]["logins"]
+        assert found[service]["logins"][0]["password"] == found[service]["password"]
+        assert len({login["password"] for login in found[service]["logins"]}) == 2
+    for service in ("database", "broker"):
+        assert found[service]["logins"][0]["name"] == found[service]["user"] != before[service]["user"]
+    assert before["environment"]["SECRET_KEY"] not in str(rotated()["environment"])
+
+
+def test_generations_of_all_secrets() -> None:
+    passwords = [
+        login["password"]
+        for login in rotated([OLD], rotation={"database_password": [3, 2]})["database"]["logins"]
+    ]
+    assert passwords == [
+        derive(secret, "blog", "database_password", number) for secret in (SECRET, OLD) for number in (3, 2)
+    ]
+
+
+def test_an_app_may_name_fallbacks_that_are_not_there() -> None:
+    own = {"OLD_KEYS": {"from": "SECRET_KEY_FALLBACKS"}}
+    assert rotated(env=own)["environment"]["OLD_KEYS"] == ""
+    found = rotated([OLD], env=own)["environment"]
+    assert found["OLD_KEYS"] == found["SECRET_KEY_FALLBACKS"]

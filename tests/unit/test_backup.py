@@ -42,7 +42,7 @@ from tests.unit.support import CANARY, resolved
 ROOT = Path(__file__).parents[2]
 VALUES: dict[str, Any] = {
     "repository": "/var/backups/site",
-    "password": CANARY * 2,
+    "passwords": [CANARY * 2],
     "ssh_key": "",
     "known_hosts": "",
     "credentials": {},
@@ -112,9 +112,10 @@ def test_a_repository_that_is_refused(repository: str) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"password": ""}, "backup_password"),
-        ({"password": "fifteen-letters"}, "backup_password"),
-        ({"password": f"{CANARY * 2}\nmore"}, "backup_password"),
+        ({"passwords": []}, "backup_password"),
+        ({"passwords": ["fifteen-letters"]}, "backup_password"),
+        ({"passwords": [f"{CANARY * 2}\nmore"]}, "backup_password"),
+        ({"passwords": [CANARY * 2, CANARY]}, "backup_previous_passwords"),
         ({"repository": "sftp:me@vault:/b"}, "backup_ssh_key"),
         (
             {"repository": "s3:https://s3.example/b", "credentials": {"AWS_ACCESS_KEY_ID": "x"}},
@@ -136,7 +137,7 @@ def test_inputs_that_are_refused(change: dict[str, Any], field: str) -> None:
 
 
 def test_nothing_is_put_anywhere_without_a_repository() -> None:
-    assert backup_files({**VALUES, "repository": "", "password": ""}, [BLOG], "web1") == []
+    assert backup_files({**VALUES, "repository": "", "passwords": []}, [BLOG], "web1") == []
 
 
 def test_the_files_of_a_host() -> None:
@@ -146,6 +147,12 @@ def test_the_files_of_a_host() -> None:
     assert files[closed[0]]["secret"]
     assert files[closed[0]]["mode"] == "0600"
     assert files["/var/backups/site"]["state"] == "directory"
+    # a change of the password, and of nothing else, changes the repository
+    reloading = [path for path, entry in files.items() if entry.get("on_change", "reload") == "reload"]
+    assert reloading == ["/etc/homeport/backup/password"]
+    several = {**VALUES, "passwords": [CANARY * 2, CANARY * 3, CANARY * 2]}
+    paths = [entry["path"] for entry in backup_files(several, [BLOG], "web1") if entry.get("secret")]
+    assert paths == ["/etc/homeport/backup/password", "/etc/homeport/backup/password.1"]
     config = json.loads(files["/etc/homeport/backup/config.json"]["content"])
     assert config["apps"] == [{**BLOG, "sqlite": "", "scratch": ""}]
     for entry in files.values():

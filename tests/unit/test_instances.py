@@ -39,6 +39,8 @@ def problems(*declared: dict[str, Any]) -> list[str]:
 def test_defaults() -> None:
     found = one()
     assert found.pop("access").startswith("on #")
+    assert found.pop("reload_access").startswith("on #")
+    assert len(found.pop("reload_passwords")) == 1
     assert found == {
         "name": "blog-cache",
         "server": "redis",
@@ -51,10 +53,33 @@ def test_defaults() -> None:
     }
 
 
+def hashed(password: str) -> str:
+    return f"#{hashlib.sha256(password.encode()).hexdigest()}"
+
+
 def test_the_password_is_there_as_its_hash_alone() -> None:
     found = one()
-    assert f"#{hashlib.sha256(PASSWORD.encode()).hexdigest()}" in found["access"].split()
+    assert hashed(PASSWORD) in found["access"].split()
     assert CANARY not in str(found)
+
+
+def test_earlier_passwords_are_let_in_as_well() -> None:
+    found = one(previous_passwords=[f"{PASSWORD}-1", f"{PASSWORD}-2"])
+    assert found["access"].split()[1:4] == [hashed(f"{PASSWORD}{end}") for end in ("", "-1", "-2")]
+    assert CANARY not in str(found)
+    assert problems(redis(previous_passwords=[PASSWORD, "short"])) == [
+        "blog-cache.previous_passwords: must have 16 characters or more each"
+    ]
+
+
+def test_a_user_who_may_do_nothing_but_have_the_users_read_again() -> None:
+    """With a password that the running server knows as long as one of the clients' passwords stays."""
+    before, after = one(), one(password=f"{PASSWORD}-new", previous_passwords=[PASSWORD])
+    assert after["reload_passwords"][1:] == before["reload_passwords"]
+    assert after["reload_access"].split() == [
+        "on", *(hashed(password) for password in after["reload_passwords"]), "-@all", "+acl|load",
+    ]  # fmt: skip
+    assert not set(after["reload_access"].split()[1:3]) & set(after["access"].split())
 
 
 @pytest.mark.parametrize(

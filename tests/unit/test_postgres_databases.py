@@ -51,6 +51,7 @@ def wanted(**fields: Any) -> dict[str, Any]:
         "name": "blog",
         "owner": "blog",
         "password": "",
+        "logins": [],
         "connection_limit": -1,
         "extensions": [],
         **fields,
@@ -58,7 +59,7 @@ def wanted(**fields: Any) -> dict[str, Any]:
 
 
 def role(**fields: Any) -> dict[str, Any]:
-    return {"login": True, "super": False, "password": None, "connections": -1, **fields}
+    return {"login": True, "super": False, "password": None, "connections": -1, "acts_as": "", **fields}
 
 
 EMPTY: dict[str, Any] = {"roles": {}, "databases": {}}
@@ -147,6 +148,63 @@ def test_names_are_quoted() -> None:
     statements = " ".join(text for _what, text in plan([wanted(name='a"b', owner="c-d")], EMPTY))
     assert '"a""b"' in statements
     assert '"c-d"' in statements
+
+
+OLD, NEW = "blog.00000000", "blog.11111111"
+
+
+def login(name: str, password: str = CANARY) -> dict[str, str]:
+    return {"name": name, "password": password}
+
+
+def logged_in(password: str = CANARY, **fields: Any) -> dict[str, Any]:
+    """A login that is as it should be."""
+    return role(password=scram_verifier(password, b"salt"), acts_as="blog", **fields)
+
+
+def test_a_login_for_each_password() -> None:
+    spec = wanted(logins=[login(NEW)], connection_limit=5)
+    (what, statement), *rest = plan(
+        [spec, wanted(name="scratch", logins=[login(NEW)], connection_limit=5)], DONE
+    )[1:]
+    assert what == f"create login {NEW}"
+    assert statement.startswith(
+        f'CREATE ROLE "{NEW}" LOGIN IN ROLE "blog" CONNECTION LIMIT 5 PASSWORD \'SCRAM-SHA-256$'
+    )
+    assert statement.endswith(f"'; ALTER ROLE \"{NEW}\" SET role TO 'blog'")
+    assert not [what for what, _statement in rest if "login" in what]
+    assert CANARY not in statement
+
+
+@pytest.mark.parametrize(
+    ("found", "steps"),
+    [
+        (logged_in(), []),
+        (logged_in("another"), [f"set password of role {NEW}"]),
+        (logged_in(login=False), [f"let role {NEW} log in"]),
+        (logged_in(connections=5), [f"let role {NEW} have any number of connections"]),
+        ({**logged_in(), "acts_as": ""}, [f"let login {NEW} act as blog"]),
+    ],
+)
+def test_a_login_is_set_right(found: dict[str, Any], steps: list[str]) -> None:
+    state = {**DONE, "roles": {"blog": role(), NEW: found}}
+    assert described([wanted(logins=[login(NEW)])], state) == steps
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_login_that_is_not_declared_goes(check_mode: bool) -> None:
+    others = {"blog.monitor": role(), "blogger": role(), "shop.00000000": role()}
+    state = {**DONE, "roles": {"blog": role(), OLD: logged_in(), NEW: logged_in(), **others}}
+    specs = [wanted(logins=[login(NEW)]), wanted(name="scratch", logins=[login(NEW)])]
+    psql = Psql("")
+    changes = postgres_databases.drop_logins(Module(check_mode), psql, specs, state)
+    assert changes == [f"drop login {OLD}"]
+    given = f'REASSIGN OWNED BY "{OLD}" TO "blog";'
+    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{OLD}';"
+    made = [f"blog: {given}", f"scratch: {given}", f'postgres: DROP ROLE "{OLD}";\n{ended}']
+    assert psql.statements == ([] if check_mode else made)
+    none = postgres_databases.drop_logins(Module(False), Psql(""), specs, DONE)
+    assert none == []
 
 
 class Psql(local.Psql):

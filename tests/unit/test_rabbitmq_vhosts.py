@@ -58,8 +58,12 @@ def test_tags_in_both_notations() -> None:
     assert tags({"tags": ""}) == tags({"tags": []}) == tags({}) == []
 
 
+def login(name: str = "blog", password: str = "pencil") -> dict[str, str]:
+    return {"name": name, "password": password}
+
+
 def wanted(name: str = "blog", **fields: Any) -> dict[str, Any]:
-    return {"name": name, "user": name, "password": "pencil", "state": "present", **fields}
+    return {"name": name, "users": [login(name)], "state": "present", **fields}
 
 
 def allowed(user: str = "blog", vhost: str = "blog", **fields: Any) -> dict[str, Any]:
@@ -148,19 +152,56 @@ def test_what_is_not_declared_stays() -> None:
 
 
 def test_absent_deletes_both() -> None:
-    plan = Plan([wanted(state="absent", password="")], state())
+    plan = Plan([wanted(state="absent", users=[])], state())
     assert plan.changes == ["delete user blog", "delete virtual host blog"]
-    assert Plan([wanted(state="absent", password="")], EMPTY).changes == []
+    assert Plan([wanted(state="absent", users=[])], EMPTY).changes == []
+
+
+OLD, NEW = "blog.00000000", "blog.11111111"
+
+
+def test_a_second_user_for_another_password() -> None:
+    found = state(users=[user(OLD)], permissions=[allowed(OLD)])
+    both = wanted(users=[login(NEW), login(OLD)])
+    plan = Plan([both], found)
+    assert plan.changes == [f"create user {NEW}", f"give virtual host blog to user {NEW}"]
+    assert plan.calls == []
+    found = state(users=[user(OLD), user(NEW)], permissions=[allowed(OLD), allowed(NEW)])
+    assert Plan([both], found).changes == []
+    assert Plan([wanted(users=[login(NEW)])], found).changes == [f"delete user {OLD}"]
+    assert Plan([wanted(state="absent", users=[])], found).changes == [
+        f"delete user {OLD}", f"delete user {NEW}", "delete virtual host blog",
+    ]  # fmt: skip
+
+
+def test_users_with_other_names_are_only_kept_out() -> None:
+    others = ["blog.monitor", "blog", "shop.00000000"]
+    found = state(
+        users=[user(NEW), *(user(name) for name in others)],
+        permissions=[allowed(NEW), *(allowed(name) for name in others)],
+    )
+    changes = Plan([wanted(users=[login(NEW)])], found).changes
+    assert changes == [f"close virtual host blog to user {name}" for name in others]
+
+
+def test_who_may_use_another_virtual_host_stays_when_one_goes() -> None:
+    found = state(permissions=[allowed(), allowed(vhost="/")])
+    assert Plan([wanted(state="absent", users=[])], found).changes == ["delete virtual host blog"]
 
 
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ([wanted(password="")], "vhosts[0].password is missing"),
+        ([wanted(users=[])], "vhosts[0].users is empty"),
+        ([wanted(users=[login(password="")])], "vhosts[0].users[0].password is missing"),
+        ([wanted(users=[login("")])], "vhosts[0].users[0].name is empty"),
         ([wanted(""), wanted()], "vhosts[0].name is empty"),
-        ([wanted(user="guest")], "vhosts[0].user is guest"),
-        ([wanted(), wanted("shop", user="blog")], "vhosts[1].user is that of vhosts[0], too"),
-        ([wanted(), wanted(user="shop")], "vhosts[1].name is that of vhosts[0], too"),
+        ([wanted(users=[login("guest")])], "vhosts[0].users[0].name is guest"),
+        (
+            [wanted(), wanted("shop", users=[login()])],
+            "vhosts[1].users[0].name is that of vhosts[0].users[0], too",
+        ),
+        ([wanted(), wanted(users=[login("shop")])], "vhosts[1].name is that of vhosts[0], too"),
     ],
 )
 def test_bad_input_is_refused(given: list[dict[str, Any]], text: str) -> None:
@@ -168,19 +209,20 @@ def test_bad_input_is_refused(given: list[dict[str, Any]], text: str) -> None:
 
 
 def test_good_input_is_not() -> None:
-    assert objections([wanted(), wanted("shop"), wanted("old", state="absent", password="")]) == []
+    assert objections([wanted(), wanted("shop"), wanted("old", state="absent", users=[])]) == []
 
 
 def test_no_password_leaves_the_process() -> None:
-    plan = Plan([wanted(password=CANARY)], EMPTY)
+    plan = Plan([wanted(users=[login(password=CANARY)])], EMPTY)
     assert CANARY not in plan.expressions() + str(plan.changes) + json.dumps(imported(plan))
     assert term(CANARY) not in plan.expressions()
     assert encoded({"password": CANARY}) not in plan.expressions()
 
 
 def test_names_cannot_end_an_expression() -> None:
-    plan = Plan([wanted('a">>), halt(). é', state="absent", user='b")')], {
-        **EMPTY, "users": [user('b")')], "vhosts": [{"name": 'a">>), halt(). é'}],
+    vhost = 'a">>), halt(). é'
+    plan = Plan([wanted(vhost, state="absent", users=[])], {
+        "users": [user('b")')], "vhosts": [{"name": vhost}], "permissions": [allowed('b")', vhost)],
     })  # fmt: skip
     assert "halt" not in plan.expressions()
     assert term('b")') in plan.expressions()

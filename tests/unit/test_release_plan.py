@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_plan import (
     MOST_LINES,
     Plan,
     changed,
-    exports,
     files_changed,
     shown,
 )

@@ -1,18 +1,27 @@
 # ruff: noqa: E501
 from __future__ import annotations
 
+import base64
 import hashlib
+import http.server
 import io
 import os
 import subprocess
 import tarfile
+import threading
 import zipfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, unpack
+from ansible_collections.homeport.django.plugins.module_utils.release_source import (
+    Source,
+    unpack,
+    without_credentials,
+)
 
 from tests.unit.releases import HereRunner, layout
 from tests.unit.support import CANARY
@@ -240,6 +249,72 @@ def test_a_token_in_the_address_is_not_shown(tmp_path: Path) -> None:
         found.revision()
     assert CANARY not in str(error.value)
     assert "asking https://git.example.org/blog.git" in str(error.value)
+
+
+@pytest.fixture
+def guarded(repository: Path, tmp_path: Path) -> Iterator[str]:
+    """The repository over HTTP, for who has the password; the address without it."""
+    served = tmp_path / "served"
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository), str(served))
+    git(served, "update-server-info")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given = self.headers.get("Authorization", "")
+            if given == "Basic " + base64.b64encode(f"me:{CANARY}/@".encode()).decode():
+                super().do_GET()
+            else:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic")
+                self.end_headers()
+
+        def log_message(self, *_words: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(served)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_token_is_on_no_command_line(guarded: str, tmp_path: Path) -> None:
+    """Neither on that of git nor on those of its helpers, which it tells of."""
+    trace = tmp_path / "trace"
+    secret = f"http://me:{CANARY}%2F%40@{guarded}/"
+    found = source(tmp_path / "blog", {"git": secret}, git="https://git.example.org/blog.git")
+    found.runner.base["GIT_TRACE"] = str(trace)
+    target = tmp_path / "blog/releases/1"
+    found.fetch(found.revision(), str(target), None)
+    assert (target / "manage.py").read_text() == "two"
+    told = trace.read_text()
+    assert "git-remote-http" in told or "remote-http" in told
+    assert f"http://{guarded}/" in told
+    assert CANARY not in told
+    config = "".join(path.read_text() for path in (tmp_path / "blog/cache").rglob("config"))
+    assert CANARY not in config
+    wrong = source(
+        tmp_path / "shop", {"git": f"http://me:wrong@{guarded}/"}, git="https://git.example.org/x.git"
+    )
+    with pytest.raises(DeployError):
+        wrong.revision()
+
+
+@pytest.mark.parametrize(
+    ("address", "plain"),
+    [
+        ("https://token@h:8443/x.git", "https://h:8443/x.git"),
+        ("https://h/x.git", None),
+        ("git@h:x.git", None),
+        ("ssh://git@h/x.git", None),
+        ("/srv/x.git", None),
+        ("https://[h", None),
+    ],
+)
+def test_addresses_without_their_tokens(address: str, plain: str | None) -> None:
+    found, environment = without_credentials(address)
+    assert found == (plain or address)
+    assert bool(environment) is (plain is not None)
 
 
 def test_the_deploy_key_goes_again(repository: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils import (
     removal_look,
     removal_steps,
 )
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exported
 from ansible_collections.homeport.django.plugins.module_utils.release_history import append
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Runner
 from ansible_collections.homeport.django.plugins.module_utils.removal_dump import Dump
@@ -27,7 +28,6 @@ from ansible_collections.homeport.django.plugins.module_utils.removal_look impor
     App,
     database_of,
     databases,
-    exported,
     is_there,
     mounted_below,
     recorded,
@@ -103,7 +103,7 @@ def test_the_environment_is_read_back() -> None:
 def test_the_database_without_its_password(
     setup: str, host: dict[str, str], expected: dict[str, str]
 ) -> None:
-    environment = resolved(vault={"database_password": CANARY} if host else None, setup=setup, host=host)[
+    environment = resolved(vault={"database_password": CANARY * 2} if host else None, setup=setup, host=host)[
         "environment"
     ]
     found = database_of(environment)
@@ -137,6 +137,9 @@ def test_another_app_with_a_longer_name_is_another_app(
             "/etc/supervisor/conf.d/blog-two.web.conf",
             "/opt/blog.x",
             "/etc/redis/redis-blog-cache.conf",
+            "/etc/redis/redis-blog-cache",
+            "/etc/redis/redis-blog-cache/users.acl",
+            "/etc/redis/redis-blog-two-cache/users.acl",
             "/etc/valkey/valkey-blog-broker.conf",
             "/etc/redis/redis-blog-cache-cache.conf",
             "/etc/redis/redis-other-cache.conf",
@@ -160,6 +163,8 @@ def test_another_app_with_a_longer_name_is_another_app(
         "/etc/nginx/sites-enabled/blog.conf",
         "/etc/supervisor/conf.d/blog.web.conf",
         "/etc/redis/redis-blog-cache.conf",
+        "/etc/redis/redis-blog-cache",
+        "/etc/redis/redis-blog-cache/users.acl",
         "/etc/valkey/valkey-blog-broker.conf",
         "/etc/systemd/system/memcached@blog.service.d/homeport.conf",
     ]
@@ -208,7 +213,8 @@ class Psql:
 
     def __init__(self, *entries: str, elsewhere: list[str] | None = None) -> None:
         listed = [{"name": name, "bytes": 10} for name in entries]
-        self.answer = {"role": True, "databases": listed, "elsewhere": elsewhere or []}
+        logins = ["blog.0123abcd"]
+        self.answer = {"role": True, "logins": logins, "databases": listed, "elsewhere": elsewhere or []}
         self.seen: list[str] = []
         self.fails_at = "nothing"
 
@@ -389,7 +395,8 @@ def test_databases_are_dropped_before_the_role(app: HereApp) -> None:
     assert done == ["database blog", 'database od"d', "PostgreSQL role blog"]
     drops = [statement.strip() for statement in psql.seen if statement.startswith("DROP")]
     assert drops == [
-        'DROP DATABASE "blog" WITH (FORCE);', 'DROP DATABASE "od""d" WITH (FORCE);', 'DROP ROLE "blog";',
+        'DROP DATABASE "blog" WITH (FORCE);', 'DROP DATABASE "od""d" WITH (FORCE);',
+        'DROP ROLE "blog.0123abcd";', 'DROP ROLE "blog";',
     ]  # fmt: skip
 
 

@@ -93,6 +93,7 @@ class Set:
             "secret": False,
             "on_change": "reload",
             "restarts": [],
+            "reloads": [],
         }
         self.host.params = {
             "name": "web",
@@ -341,6 +342,58 @@ def test_a_file_of_all_units_restarts_all(files: Set) -> None:
     files.run(both, units=units)
     files.run({**both, "content": "y\n"}, units=units)
     assert files.host.commands == ["systemctl restart db@a", "systemctl restart db@b"]
+
+
+def reloaded(name: str, content: str = "one\n") -> dict[str, Any]:
+    return {"path": f"{name}.acl", "content": content, "reloads": [f"db@{name}"]}
+
+
+def test_a_change_may_reload_a_unit_instead(files: Set) -> None:
+    units = ["db@a", "db@b"]
+    files.run(reloaded("a"), reloaded("b"), units=units)
+    result = files.run(reloaded("a"), reloaded("b", "two\n"), units=units)
+    assert files.host.commands == ["systemctl reload db@b"]
+    assert (result["changed"], result["units"]) == (True, ["db@b"])
+    assert files.run(reloaded("a"), reloaded("b", "two\n"), units=units)["changed"] is False
+    # what needs both is restarted
+    files.run(instance("a"), reloaded("a", "two\n"), reloaded("b", "two\n"), units=units)
+    assert files.host.commands == ["systemctl restart db@a"]
+
+
+def test_a_unit_that_cannot_be_reloaded_is_restarted(files: Set) -> None:
+    files.run(reloaded("a"), units=["db@a"])
+    files.host.failing = {"systemctl reload db@a": "no"}
+    assert files.run(reloaded("a", "two\n"), units=["db@a"])["units"] == ["db@a"]
+    assert files.host.commands == ["systemctl reload db@a", "systemctl restart db@a"]
+
+
+def test_a_reload_that_was_cut_off_is_made_up_for(files: Set) -> None:
+    files.run(reloaded("a"), units=["db@a"])
+
+    def kill(_words: str) -> None:
+        raise Killed
+
+    files.host.on_command = kill
+    files.declare(reloaded("a", "two\n"), units=["db@a"])
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _words: None
+    files.run(reloaded("a", "two\n"), units=["db@a"])
+    assert files.host.commands == ["systemctl reload db@a"]
+    assert files.run(reloaded("a", "two\n"), units=["db@a"])["changed"] is False
+
+
+def test_what_was_reloaded_is_reloaded_again_when_the_old_files_are_back(files: Set) -> None:
+    units = ["db@a", "db@b"]
+    files.run(reloaded("a"), instance("b"), units=units)
+    files.host.failing = {"systemctl restart db@b": "bad port"}
+    files.end(reloaded("a", "two\n"), instance("b", "bad\n"), units=units)
+    assert files.host.commands == [
+        "systemctl reload db@a",
+        "systemctl restart db@b",
+        "systemctl reload db@a",
+        "systemctl restart db@b",
+    ]
 
 
 def test_a_unit_makes_room_before_another_starts(files: Set) -> None:

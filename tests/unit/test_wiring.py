@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.filter.apps import FilterModule
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
 
 from tests.unit.support import CANARY, SECRET, app
 
@@ -37,7 +38,7 @@ APPS = {
         web={"server": "asgi", "gunicorn": {"workers": 3, "preload_app": True, "log_level": "warning"}},
     ),
 }  # fmt: skip
-VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": CANARY, "database_password": CANARY}}
+VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": CANARY, "database_password": CANARY * 2}}
 
 
 @pytest.fixture
@@ -57,9 +58,10 @@ def test_every_filter_is_there() -> None:
 
 def test_postgres_databases(apps: dict[str, Any]) -> None:
     blog = {"name": "blog", "owner": "blog", "connection_limit": 100}
-    assert wiring.postgres_databases(apps) == [{**blog, "password": ""}]
+    assert wiring.postgres_databases(apps) == [{**blog, "logins": []}]
     remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"})
-    assert wiring.postgres_databases(remote) == [{**blog, "password": CANARY}]
+    login = {"name": remote["blog"]["database"]["user"], "password": CANARY * 2}
+    assert wiring.postgres_databases(remote) == [{**blog, "logins": [login]}]
 
 
 def test_a_database_that_exists_already_is_not_created() -> None:
@@ -68,10 +70,13 @@ def test_a_database_that_exists_already_is_not_created() -> None:
 
 
 def test_postgres_clients(apps: dict[str, Any]) -> None:
-    assert wiring.postgres_clients(apps, []) == []
-    assert wiring.postgres_clients(apps, ["10.0.0.1", "10.0.0.2"]) == [
-        {"database": "blog", "user": "blog", "address": "10.0.0.1"},
-        {"database": "blog", "user": "blog", "address": "10.0.0.2"},
+    addresses = ["10.0.0.1", "10.0.0.2"]
+    assert wiring.postgres_clients(apps, addresses) == []  # it comes from the same host
+    remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"}, ["y" * 32])
+    assert wiring.postgres_clients(remote, []) == []
+    users = [login["name"] for login in remote["blog"]["database"]["logins"]]
+    assert wiring.postgres_clients(remote, addresses) == [
+        {"database": "blog", "user": user, "address": address} for user in users for address in addresses
     ]
 
 
@@ -221,6 +226,18 @@ def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
 
 def test_release_secrets(apps: dict[str, Any]) -> None:
     assert wiring.release_secrets(apps) == {"blog": {"deploy_key": CANARY}}
+
+
+def test_what_a_release_adds_to_its_environment_may_be_secret(tmp_path: Path) -> None:
+    env = {"BOTH": {"format": "{KEY} {RELEASE}"}, "STATIC_ROOT": {"format": "{KEY}{RELEASE}"}}
+    found = resolve({"blog": app(env=env)}, VAULT, SECRET, "typical")
+    (spec,) = wiring.release_specs(found)
+    assert spec["release_environment"] == {"DJANGO_STATIC_ROOT": "{release}/static", "RELEASE": "{id}"}
+    secrets = wiring.release_secrets(found)["blog"]
+    assert secrets["release_environment"]["BOTH"] == f"{CANARY} {{id}}"
+    whole = Layout({**spec, "home": str(tmp_path)}, secrets)
+    assert whole.spec["release_environment"] == found["blog"]["release_environment"]
+    assert whole.planned == {}
 
 
 def test_what_hosts_need(apps: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 DEBUG                       false
 SECRET_KEY                  required unless DEBUG
+SECRET_KEY_FALLBACKS        keys that were used before, separated by commas
 ALLOWED_HOSTS               names of the site, separated by commas
 SITE_URL                    where visitors find the site; https:// makes cookies secure,
                             redirects plain HTTP and believes X-Forwarded-Proto
@@ -50,6 +51,7 @@ if not SECRET_KEY:
 
 SITE_URL = env.text("SITE_URL", "http://localhost:8000").rstrip("/")
 HTTPS = urlsplit(SITE_URL).scheme == "https"
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 

@@ -261,6 +261,37 @@ def test_a_wrong_password_is_refused(operator: Operator, host: Any) -> None:
     assert rows(host) == before
 
 
+def test_the_password_is_changed(operator: Operator, host: Any) -> None:
+    """Both open it while the old one is named, and only the new one then; what somebody else has added stays."""
+
+    def keys() -> int:
+        script = (
+            "import json; from ansible_collections.homeport.django.plugins.module_utils.backup_main import *; "
+            "print(len(Store(configured()).keys_there()))"
+        )
+        return int(host.check_output("cd /usr/local/lib/homeport/python && python3 -c %s", script))
+
+    def saved() -> bool:
+        host.check_output("systemctl start homeport-backup")
+        return bool(outcome(host, "backup")["ok"])
+
+    assert keys() == 1
+    other = operator.run("typical", "-e", "homeport_secret=another-one-that-nobody-has-told-of-before")
+    assert other.status != 0
+    assert "is encrypted with another password" in other.output, other.output
+    assert other.changed == 0
+    # what was derived is among the earlier ones without being named
+    changed = operator.run("deploy", "-e", "backup_password=one-of-the-operators-own", "-vvv", "--diff")
+    assert changed.status == 0, changed.output
+    assert keys() == 2
+    assert saved()
+    back = operator.run("deploy")
+    assert back.status == 0, back.output
+    assert keys() == 1
+    assert saved()
+    assert operator.run("deploy").changed == 0
+
+
 def test_nobody_else_reads_backups_or_their_secrets(host: Any) -> None:
     password = host.check_output("cat /etc/homeport/backup/password")
     for path in ("/etc/homeport/backup/password", "/etc/homeport/backup/ssh_key", f"{STATE}/memories.json"):

@@ -1,7 +1,9 @@
 """What an operator does besides deploying: management commands, and removing an app."""
 
+import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import requests
 import yaml
 
 from tests.acceptance.album import Album
-from tests.acceptance.operator import Operator, Run
+from tests.acceptance.operator import ROOT, Operator, Run
 from tests.acceptance.under_load import load, lost, wait_for
 
 GUESTS = {
@@ -21,6 +23,53 @@ GUESTS = {
     "schedules": {"digest": {"command": "manage.py send_digest", "calendar": "daily"}},
 }
 CANARY = "c4n4ry-of-the-superuser"
+
+
+def in_site(folder: Path, *words: str) -> str:
+    """What a command prints in a site's own folder, with nothing but the settings that are there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GIT_"))}
+    return subprocess.run(words, cwd=folder, env=kept, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def test_a_new_site_can_be_committed_as_it_is(tmp_path: Path) -> None:
+    site, program = tmp_path / "my site", tmp_path / "ask"
+    site.mkdir()
+    in_site(site, "git", "init", "--quiet", ".")
+    (site / ".gitignore").write_text("*.swp\n")
+    program.write_text("#!/bin/sh\necho from-a-program\n")
+    program.chmod(0o755)
+    more = ["-e", "environment_name=staging", "-e", f"vault_password_file={program}"]
+    for options in ([], more):
+        in_site(
+            ROOT,
+            "ansible-playbook",
+            "playbooks/new_site.yml",
+            "-e",
+            json.dumps({"site": str(site)}),
+            *options,
+        )
+    in_site(site, "git", "add", ".")
+    committed = in_site(site, "git", "ls-files").splitlines()
+    assert {"typical.yml", "prod/group_vars/all/vault.yml", "staging/group_vars/all/vault.yml"} <= set(
+        committed
+    )
+    assert ".vault-password" not in committed
+    assert (site / ".vault-password").stat().st_mode & 0o777 == 0o600
+    secrets = [
+        yaml.safe_load(in_site(site, "ansible-vault", "view", *options, f"{name}/group_vars/all/vault.yml"))
+        for name, options in (("prod", []), ("staging", ["--vault-password-file", str(program)]))
+    ]
+    assert all(len(found["homeport_secret"]) == 64 for found in secrets)
+    assert secrets[0]["homeport_secret"] != secrets[1]["homeport_secret"]
+    assert "homeport_secret" not in in_site(site, "git", "grep", "--cached", "-h", "").replace(
+        "`homeport_secret`", ""
+    )
+    # nothing has to be asked for
+    words = ["ansible", "localhost", "-i", "prod", "-m", "debug"]
+    shown = in_site(
+        site, *words, "-a", "msg={{ [homeport_secret] | homeport.django.archive_passwords | length }}"
+    )
+    assert "msg: 1" in shown, shown
 
 
 def manage(operator: Operator, command: str, *options: str, app: str = "memories") -> Run:

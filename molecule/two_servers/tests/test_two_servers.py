@@ -49,10 +49,12 @@ def test_the_app_comes_over_tls_with_a_scram_password(album: Album, database: An
     album.health()
     query = (
         "select bool_and(ssl) and count(*) > 0 from pg_stat_ssl join pg_stat_activity using (pid) "
-        "where usename = 'memories'"
+        "where usename like 'memories.%'"
     )
     assert database.check_output(f'runuser -u postgres -- psql -qAt -c "{query}"') == "t"
-    query = "select rolpassword like 'SCRAM-SHA-256%' from pg_authid where rolname = 'memories'"
+    query = (
+        "select bool_and(rolpassword like 'SCRAM-SHA-256%') from pg_authid where rolname like 'memories.%'"
+    )
     assert database.check_output(f'runuser -u postgres -- psql -qAt -c "{query}"') == "t"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from tests.acceptance import checks, services
 from tests.acceptance.album import Album
 from tests.acceptance.browser import Browser, check_upload
+from tests.acceptance.operator import Operator
 from tests.acceptance.tasks import Worker, state, upload, wait_until_done
 from tests.acceptance.under_load import wait_for
 
@@ -55,7 +59,7 @@ def test_brokers_are_not_open(host: Any) -> None:
         services.check_redis_refuses(host, port, password)
         services.check_redis_serves(host, port, password)
     users = host.check_output("rabbitmqctl --quiet list_users --no-table-headers")
-    assert users.split() == ["celery-rabbitmq", "[]"]
+    assert re.fullmatch(r"celery-rabbitmq\.[0-9a-f]{8}\s+\[\]", users)
 
 
 @pytest.mark.parametrize("app", BROKERS)
@@ -119,6 +123,52 @@ def test_a_visitor_sees_it_happen(host: Any, browser: Browser, tmp_path: Path) -
 def test_what_a_broker_confirmed_it_keeps(host: Any) -> None:
     port, password = password_of(host, "memories")
     services.check_acknowledged_writes_survive(host, BROKERS["memories"], port, password)
+
+
+ROTATED = {"memories": BROKERS["memories"], "celery-rabbitmq": BROKERS["celery-rabbitmq"]}
+
+
+def test_passwords_are_replaced_while_tasks_come_in(host: Any, operator: Operator) -> None:
+    """No broker is restarted, no photo is lost, and the old password is good until it is named no more."""
+    apps = host.ansible.get_variables()["django_apps"]
+    albums = {app: site(host, app) for app in ROTATED}
+    pids = "systemctl show --value --property=MainPID " + " ".join(ROTATED.values())
+    before = host.check_output(pids)
+    port, old = password_of(host, "memories")
+    photos: list[tuple[str, str]] = []
+    stopping = threading.Event()
+
+    def visit() -> None:
+        while not stopping.wait(0.5):
+            photos.extend((app, upload(album)) for app, album in albums.items())
+
+    def rotate(*generations: int) -> str:
+        rotation = {"rotation": {"broker_password": list(generations)}}
+        done = operator.run(
+            "worker", "-vvv", "--diff", apps={**apps, **{app: {**apps[app], **rotation} for app in ROTATED}}
+        )
+        assert done.status == 0, done.output
+        return str(host.check_output("rabbitmqctl --quiet list_users --no-table-headers | cut -f 1 | sort"))
+
+    (first,) = host.check_output("rabbitmqctl --quiet list_users --no-table-headers | cut -f 1").split()
+    untaken = "cat /var/log/homeport/*/web-*.log | grep -c 'does not take' || true"
+    known = host.check_output(untaken)
+    with ThreadPoolExecutor(1) as pool:
+        visitor = pool.submit(visit)
+        try:
+            assert len(rotate(2, 1).split()) == 2
+            assert services.ask(host, port, old, "PING") == "PONG"
+            (second,) = rotate(2).split()
+        finally:
+            stopping.set()
+        visitor.result()
+    assert second != first
+    assert services.ask(host, port, old, "PING").startswith("-WRONGPASS")
+    assert host.check_output(pids) == before
+    assert len(photos) > 20
+    for app, photo in photos:
+        wait_until_done(albums[app], photo, 60)
+    assert host.check_output(untaken) == known
 
 
 def test_there_is_one_scheduler(host: Any) -> None:

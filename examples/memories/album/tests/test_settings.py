@@ -34,6 +34,10 @@ class SettingsTests(SimpleTestCase):
         self.refuse("SECRET_KEY", SECRET_KEY="")
         self.assertTrue(settings(SECRET_KEY="", DEBUG="1")["SECRET_KEY"])
 
+    def test_keys_that_were_used_before(self):
+        self.assertEqual(settings()["SECRET_KEY_FALLBACKS"], [])
+        self.assertEqual(settings(SECRET_KEY_FALLBACKS="a,b")["SECRET_KEY_FALLBACKS"], ["a", "b"])
+
     def test_flags(self):
         for value in ("1", "true", "True", "YES", " on "):
             self.assertIs(settings(DEBUG=value)["DEBUG"], True, value)

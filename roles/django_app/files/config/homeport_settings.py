@@ -69,6 +69,7 @@ def _cache(url):
 
 DEBUG = False
 SECRET_KEY = _environment["SECRET_KEY"]
+SECRET_KEY_FALLBACKS = [*_list("SECRET_KEY_FALLBACKS"), *globals().get("SECRET_KEY_FALLBACKS", [])]
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
 
