@@ -8,6 +8,7 @@ import datetime
 import ipaddress
 import os
 import re
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.apps import check
-from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
 from cryptography import x509
@@ -69,6 +70,7 @@ class ActionModule(ActionBase):
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         if deploys:
             problems += local_sources(apps, str(base))
+            problems += shell_syntax(apps)
             problems += own_certificates(apps, vault, str(base))
             chosen = plain(self._templar.template(task_vars.get("app")))
             problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
@@ -179,7 +181,9 @@ def own_certificates(apps: Any, vault: Any, base: str) -> list[str]:
                 text = stream.read()
         except OSError as error:
             reason = "there is no file" if isinstance(error, FileNotFoundError) else "cannot be read:"
-            problems.append(f"{path}: {reason} {chain} (relative to {base})")
+            problems.append(f"{path}: {reason} {shown(chain)} (relative to {base})")
+            continue
+        except ValueError:  # no path; the schema has said so
             continue
         domains = [*_texts(app.get("domains")), *_texts(app.get("aliases"))]
         problems += unfit(path, f"vault_django_apps.{name}.tls_key", text, key, domains)
@@ -261,19 +265,19 @@ def local_sources(apps: Any, base: str) -> list[str]:
             path = source.get("path")
             if isinstance(path, str) and not os.path.isdir(absolute(base, path)):
                 problems.append(
-                    f"django_apps.{name}.source.path: there is no folder {path} (relative to {base})"
+                    f"django_apps.{name}.source.path: there is no folder {shown(path)} (relative to {base})"
                 )
             archive = source.get("archive")
             remote = isinstance(archive, str) and archive.startswith(("http://", "https://"))
             if isinstance(archive, str) and not remote and not os.path.isfile(absolute(base, archive)):
                 problems.append(
-                    f"django_apps.{name}.source.archive: there is no file {archive} (relative to {base})"
+                    f"django_apps.{name}.source.archive: there is no file {shown(archive)} (relative to {base})"
                 )
         for target, file in files.items() if isinstance(files, Mapping) else []:
             template = file.get("template") if isinstance(file, Mapping) else None
             if isinstance(template, str) and not os.path.isfile(absolute(base, template)):
                 problems.append(
-                    f"django_apps.{name}.files.{target}: there is no template {template} (relative to {base})"
+                    f"django_apps.{name}.files.{target}: there is no template {shown(template)} (relative to {base})"
                 )
         problems += maintenance_page(name, app, base) if isinstance(app, Mapping) else []
     return problems
@@ -288,13 +292,58 @@ def maintenance_page(name: Any, app: Mapping[Any, Any], base: str) -> list[str]:
     path = f"django_apps.{name}.maintenance.page"
     try:
         with open(absolute(base, page), encoding="utf-8") as stream:
-            return [] if stream.read().strip() else [f"{path}: the file {page} is empty"]
+            return [] if stream.read().strip() else [f"{path}: the file {shown(page)} is empty"]
     except (FileNotFoundError, NotADirectoryError):
-        return [f"{path}: there is no file {page} (relative to {base})"]
+        return [f"{path}: there is no file {shown(page)} (relative to {base})"]
     except OSError as error:
-        return [f"{path}: {page} cannot be read: {error.strerror}"]
+        return [f"{path}: {shown(page)} cannot be read: {error.strerror}"]
     except UnicodeDecodeError:
-        return [f"{path}: {page} is not text in UTF-8"]
+        return [f"{path}: {shown(page)} is not text in UTF-8"]
+    except ValueError:  # no path; the schema has said so
+        return []
+
+
+def shown(path: str) -> str:
+    """A path of the controller as it may stand in a message."""
+    text = "".join(char if char.isprintable() else "?" for char in path)
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-100:]}"
+
+
+
+def shell_commands(app: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """The commands of an app, each with the field that it stands in."""
+
+    def within(value: Any) -> list[tuple[Any, Any]]:
+        return list(value.items()) if isinstance(value, Mapping) else []
+
+    found = [("build", app.get("build")), *((f"hooks.{key}", value) for key, value in within(app.get("hooks")))]
+    for field in ("processes", "schedules"):
+        for key, value in within(app.get(field)):
+            command = value.get("command") if isinstance(value, Mapping) else value
+            found.append((f"{field}.{key}{'.command' if isinstance(value, Mapping) else ''}", command))
+    notify = app.get("notify")
+    found.append(("notify", notify.get("command") if isinstance(notify, Mapping) else notify))
+    commands = []
+    for path, value in found:
+        many = isinstance(value, (list, tuple))
+        for number, command in enumerate(value if many else [value]):
+            if isinstance(command, str) and not unwritable(command):
+                commands.append((f"{path}[{number}]" if many else path, command))
+    return commands
+
+
+def shell_syntax(apps: Any) -> list[str]:
+    """Commands that a shell gives up on before it has run anything."""
+    problems = []
+    for name, app in apps.items() if isinstance(apps, Mapping) else []:
+        for path, command in shell_commands(app) if isinstance(app, Mapping) else []:
+            # what it says of the error may quote the command
+            if subprocess.run(["sh", "-n"], input=command.encode(), capture_output=True, check=False).returncode:
+                problems.append(
+                    f"django_apps.{name}.{path}: is nothing that a shell can read: a quote or a bracket is missing, or "
+                    "is one too many (sh -n)"
+                )
+    return problems
 
 
 def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:

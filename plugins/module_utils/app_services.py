@@ -81,6 +81,18 @@ def broker_engine(app: Values, secrets: Values, setup: Setup) -> str:
 # What is wrong
 
 
+def check_address(url: str, path: str, example: str, problems: Problems) -> None:
+    """The URL of a service that exists already."""
+    try:
+        parts = urlsplit(url)
+        parts.port, parts.hostname  # noqa: B018  (raise where they are none)
+    except ValueError:
+        problems.add(path, "is not a URL (a password in it must be percent-encoded)")
+        return
+    if not re.match(r"[a-z][a-z0-9+]*://", url):
+        problems.add(path, f"must be a URL such as {example}")
+
+
 def check_services(
     path: str, name: str, app: Values, secrets: Values, setup_name: str, problems: Problems
 ) -> None:
@@ -101,8 +113,8 @@ def check_services(
             (f"{path}.{service}.url", given.get("url")),
             (vault, secrets.get(f"{service}_url")),
         ):
-            if isinstance(url, str) and not re.match(r"[a-z][a-z0-9+]*://", url):
-                problems.add(place, "must be a URL such as redis://host:6379/0")
+            if isinstance(url, str):
+                check_address(url, place, "redis://host:6379/0", problems)
         if "url" in given and f"{service}_url" in secrets:
             problems.add(f"{path}.{service}.url", f"is also in {vault}; keep one")
     _check_queues(path, app, secrets, setup_name, problems)

@@ -14,7 +14,7 @@ from ansible_collections.homeport.django.plugins.filter.apps import FilterModule
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
 
-from tests.unit.support import CANARY, SECRET, app
+from tests.unit.support import CANARY, KEY, SECRET, app
 
 APPS = {
     "blog": app(
@@ -37,7 +37,7 @@ APPS = {
         web={"server": "asgi", "gunicorn": {"workers": 3, "preload_app": True, "log_level": "warning"}},
     ),
 }  # fmt: skip
-VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": CANARY, "database_password": CANARY}}
+VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": KEY, "database_password": CANARY}}
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
 
 
 def test_release_secrets(apps: dict[str, Any]) -> None:
-    assert wiring.release_secrets(apps) == {"blog": {"deploy_key": CANARY}}
+    assert wiring.release_secrets(apps) == {"blog": {"deploy_key": KEY}}
 
 
 def test_what_hosts_need(apps: dict[str, Any]) -> None:

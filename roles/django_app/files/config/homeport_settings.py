@@ -105,4 +105,4 @@ LOGGING = {
 }
 
 for _fragment in sorted((Path(__file__).parent / "overlay.d").glob("*.py")):
-    exec(compile(_fragment.read_text(), str(_fragment), "exec"))
+    exec(compile(_fragment.read_text("utf-8"), str(_fragment), "exec"))
