@@ -12,11 +12,25 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.archive_config import settings_of
+from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
+    SHORTEST,
+    BackupError,
+    checked,
+)
+from ansible_collections.homeport.django.plugins.module_utils.instances import (
+    InstancesError,
+    memcached_instances,
+    redis_instances,
+)
+from ansible_collections.homeport.django.plugins.module_utils.role_inputs import problems_of
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
@@ -43,7 +57,8 @@ class ActionModule(ActionBase):
             name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
             for name in ("django_apps", "vault_django_apps", "homeport_secret")
         }
-        problems = []
+        problems: list[str] = []
+        told: list[str] = []  # with the place
         if values["django_apps"] is None:
             values["django_apps"] = {}
             problems.append(
@@ -61,11 +76,13 @@ class ActionModule(ActionBase):
             groups = task_vars.get("groups", {})
             problems += topology(apps, vault, groups, setup)
             problems += exposed(groups, task_vars.get("hostvars", {}))
+            problems += nameless(groups, task_vars.get("hostvars", {}))
             settings = {
                 name: str(plain(self._templar.template(task_vars.get(name, ""))) or "")
                 for name in ("certificates_email", "certificates_dns_auth_hook")
             }
             problems += certificates(apps, settings, groups, setup)
+            told += inputs(task_vars)
         deploys = boolean(self._task.args.get("deploys", True))
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         if deploys:
@@ -74,9 +91,10 @@ class ActionModule(ActionBase):
             problems += own_certificates(apps, vault, str(base))
             chosen = plain(self._templar.template(task_vars.get("app")))
             problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
-        if problems:
-            lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
-            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        told = [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
+        if told:
+            lines = [f"- {problem}" for problem in told]
+            count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
             text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
             result.update(failed=True, msg=text)
         return result
@@ -123,15 +141,82 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
     return problems
 
 
-EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
+def inputs(variables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the variables of the roles, on any of the hosts of the play; each problem once."""
+    hosts = variables.get("hostvars") or {}
+    found: dict[str, None] = {}
+    for host in variables.get("ansible_play_hosts_all") or []:
+        known = {name: known_value(hosts[host], name) for name in hosts[host] if name.startswith(ROLES)}
+        for problem in [*problems_of(known), *instances(known), *archives(known)]:
+            found[f"{problem}{place(problem, hosts[host])}"] = None
+    return list(found)
+
+
+ROLES = (
+    "backup_", "certificates_", "host_", "memcached_", "nginx_", "pgbackrest_", "postgres_", "python_", "rabbitmq_",
+    "redis_", "supervisord_",
+)  # fmt: skip
+
+
+def known_value(variables: Mapping[str, Any], name: str) -> Any:
+    """A variable of a host; nothing where it is made from what is known only later, such as facts."""
+    try:
+        return plain(variables[name])
+    except AnsibleError:
+        return None
+
+
+def instances(known: Mapping[str, Any]) -> list[str]:
+    """What is wrong with instances of Redis, Valkey and Memcached beside those of the apps."""
+    problems = []
+    for name, check_instances in (
+        ("redis_instances", lambda declared: redis_instances(declared, {})),
+        ("memcached_instances", memcached_instances),
+    ):
+        declared = known.get(name)
+        if not isinstance(declared, list) or not all(isinstance(one, dict) for one in declared):
+            problems += [f"{name}: must be a list of dictionaries"] if declared is not None else []
+            continue
+        try:
+            check_instances(declared)
+        except InstancesError as error:
+            problems += [f"{name}: {problem}" for problem in error.problems]
+    return problems
+
+
+def archives(known: Mapping[str, Any]) -> list[str]:
+    """What is wrong with where backups go, where there are any."""
+    problems: list[str] = []
+    for role, names, check_values in (
+        ("backup", {"drill_percent": "drill_percent"}, checked),
+        ("pgbackrest", {"timeout": "archive_timeout"}, settings_of),
+    ):
+        if not known.get(f"{role}_repository"):
+            continue
+        values = {name: known.get(f"{role}_{name}", value) for name, value in defaults(role).items()}
+        values.update({name: values[long] for name, long in names.items()})
+        # the one that is used then is derived
+        values["password"] = values["password"] or "x" * SHORTEST
+        try:
+            check_values(values)
+        except BackupError as error:
+            problems.append(str(error))
+        except (TypeError, ValueError, AttributeError):
+            problems.append(f"{role}_repository: its variables are of other types than the role {role} takes")
+    return problems
+
+
+def defaults(role: str) -> dict[str, Any]:
+    """The defaults of a role, by names without the role's."""
+    path = os.path.join(os.path.dirname(__file__), "..", "..", "roles", role, "defaults", "main.yml")
+    with open(path, encoding="utf-8") as stream:
+        return {name[len(role) + 1 :]: value for name, value in yaml.safe_load(stream).items()}
 
 
 def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, Any], setup: str) -> list[str]:
     """What stands in the way of certificates from an authority."""
     problems = []
     email = settings["certificates_email"]
-    if email and not re.fullmatch(EMAIL, email):
-        problems.append("certificates_email: must be an address such as admin@example.org")
     if setup not in SETUPS or not isinstance(apps, Mapping):
         return problems
     if not SETUPS[setup].proxy:
@@ -239,6 +324,28 @@ def exposed(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
+    """Hosts that others reach by a name: PostgreSQL, Redis and RabbitMQ are told addresses."""
+    servers = list(groups.get("app_servers") or [])
+    wanted = [
+        host for host in servers if groups.get("database_servers") and host not in groups["database_servers"]
+    ]
+    for group in ("cache_servers", "broker_servers"):
+        wanted += [host for host in list(groups.get(group) or [])[:1] if set(servers) - {host}]
+    return [
+        f"inventory: {host} is known to other hosts by a name; set its homeport_address to its IP address"
+        for host in dict.fromkeys(wanted)
+        if not _is_address(host_address(hosts.get(host) or {"inventory_hostname": host}))
+    ]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
 def _is_public(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_global
@@ -309,14 +416,16 @@ def shown(path: str) -> str:
     return text if len(text) <= 200 else f"{text[:100]}...{text[-100:]}"
 
 
-
 def shell_commands(app: Mapping[Any, Any]) -> list[tuple[str, str]]:
     """The commands of an app, each with the field that it stands in."""
 
     def within(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items()) if isinstance(value, Mapping) else []
 
-    found = [("build", app.get("build")), *((f"hooks.{key}", value) for key, value in within(app.get("hooks")))]
+    found = [
+        ("build", app.get("build")),
+        *((f"hooks.{key}", value) for key, value in within(app.get("hooks"))),
+    ]
     for field in ("processes", "schedules"):
         for key, value in within(app.get(field)):
             command = value.get("command") if isinstance(value, Mapping) else value
@@ -338,7 +447,9 @@ def shell_syntax(apps: Any) -> list[str]:
     for name, app in apps.items() if isinstance(apps, Mapping) else []:
         for path, command in shell_commands(app) if isinstance(app, Mapping) else []:
             # what it says of the error may quote the command
-            if subprocess.run(["sh", "-n"], input=command.encode(), capture_output=True, check=False).returncode:
+            if subprocess.run(
+                ["sh", "-n"], input=command.encode(), capture_output=True, check=False
+            ).returncode:
                 problems.append(
                     f"django_apps.{name}.{path}: is nothing that a shell can read: a quote or a bracket is missing, or "
                     "is one too many (sh -n)"

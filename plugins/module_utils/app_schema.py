@@ -11,6 +11,7 @@ import shlex
 import stringprep
 import unicodedata
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from ansible_collections.homeport.django.plugins.module_utils.calendar_events import HINT, is_calendar
 from ansible_collections.homeport.django.plugins.module_utils.nginx_directives import misshapen
@@ -25,6 +26,7 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Problems,
     Scalar,
     Str,
+    controls,
     printable,
 )
 
@@ -60,9 +62,13 @@ RELATIVE_HINT = "must be a path inside the source, relative and without '..'"
 # nginx tidies a path up before it compares it
 _TIDY = r"(?!.*//)(?!.*/\.{1,2}(/|$|\?))"
 URL_PATH = rf"{_TIDY}/([A-Za-z0-9._~-]+/)+"
-URL_PATH_HINT = "must start and end with a slash, be more than one, and have only letters, digits, '.', '_', '~', '-' between"
+URL_PATH_HINT = (
+    "must start and end with a slash, be more than one, and have only letters, digits, and ._~- between"
+)
 ENTRY = rf"(?!\.{{1,2}}(/|$))(?!.*/\.(/|$)){RELATIVE}(?<!/)"
-ENTRY_HINT = "must be the path of a file inside the source, relative and without '.', '..' and a slash at its end"
+ENTRY_HINT = (
+    "must be the path of a file inside the source, relative and without '.', '..' and a slash at its end"
+)
 SIZE = r"[0-9]{1,6}[kmg]?"
 REQUIREMENT_HINT = "must be a requirement as pip reads it, such as 'Django~=5.2'"
 # By name, with what PEP 508 has after it, or in one word: an address, a file.
@@ -79,15 +85,13 @@ WEB_ADDRESS_HINT = "must be an http or https address, without spaces and in ASCI
 class InSource(Str):
     """A path inside the source. A file system takes 255 bytes for each name in it."""
 
-    def __init__(self, doc: str = "", pattern: str = RELATIVE, hint: str = RELATIVE_HINT, **options: Any) -> None:
+    def __init__(
+        self, doc: str = "", pattern: str = RELATIVE, hint: str = RELATIVE_HINT, **options: Any
+    ) -> None:
         super().__init__(doc, pattern=pattern, hint=hint, **options)
 
-    def check(self, value: object, path: str, problems: Problems) -> object:
-        before = len(problems)
-        found = super().check(value, path, problems)
-        if len(problems) == before and isinstance(value, str) and too_long_a_name(value):
-            problems.add(path, "has a name that is too long: a file system takes 255 bytes")
-        return found
+    def objection(self, value: str) -> str:
+        return "has a name that is too long: a file system takes 255 bytes" if too_long_a_name(value) else ""
 
 
 def too_long_a_name(path: str) -> bool:
@@ -147,7 +151,9 @@ def _check_command(command: object, path: str, problems: Problems) -> None:
     if not isinstance(command, str):
         return
     if re.match(r"\s*[A-Za-z_]\w*=", command):
-        problems.add(path, "begins with a variable; put that into env, or write env NAME=VALUE before the command")
+        problems.add(
+            path, "begins with a variable; put that into env, or write env NAME=VALUE before the command"
+        )
     # outside of quotes; what a backslash stands before is no quote
     bare = re.sub(r"""\\.|'[^']*'|"(\\.|[^"\\])*\"""", "x", command)
     if re.search(r"(^|\s)#", bare):
@@ -166,15 +172,13 @@ def _manage_path(manage: str) -> str:
 class Manage(Str):
     """The management command: the path of a manage.py, with arguments or without, or a command."""
 
-    def check(self, value: object, path: str, problems: Problems) -> object:
-        before = len(problems)
-        found = super().check(value, path, problems)
-        if len(problems) == before and isinstance(value, str):
-            check_argv(value, path, problems)
-            manage = _manage_path(value)
-            if manage and not re.fullmatch(rf"(?!.*:){ENTRY}", manage):
-                problems.add(path, f"{ENTRY_HINT}, and without ':'")
-        return found
+    def objection(self, value: str) -> str:
+        problems = Problems()
+        check_argv(value, "", problems)
+        manage = _manage_path(value)
+        if manage and not re.fullmatch(rf"(?!.*:){ENTRY}", manage):
+            problems.add("", f"{ENTRY_HINT}, and without ':'")
+        return problems[0].removeprefix(": ") if problems else ""
 
 
 def _process_rule(process: dict[str, Any], path: str, problems: Problems) -> None:
@@ -231,7 +235,9 @@ class EnvValue(Scalar):
 def _env_rule(env: dict[str, Any], path: str, problems: Problems) -> None:
     for name in env:
         if name in SHELL_VARIABLES:
-            problems.add(f"{path}.{name}", "is a variable of the shell's own; the app would not get this value")
+            problems.add(
+                f"{path}.{name}", "is a variable of the shell's own; the app would not get this value"
+            )
         elif name == "DJANGO_SETTINGS_MODULE":
             problems.add(f"{path}.{name}", "is said by the app's field settings")
         elif re.fullmatch(OWN_VARIABLES, name):
@@ -435,9 +441,21 @@ WEB = Object(
     default={},
 )
 
+
+class Page(Str):
+    """What a browser would ask a site for."""
+
+    def objection(self, value: str) -> str:
+        try:
+            text = unquote_to_bytes(value).decode()
+        except UnicodeDecodeError:
+            return "is percent-encoded in something else than UTF-8"
+        return "has a control character, percent-encoded" if controls(text) else ""
+
+
 HEALTH = Object(
     {
-        "path": Str(
+        "path": Page(
             "page that a new release must answer",
             pattern=rf"{_TIDY}/[!-\"$-~]*",
             hint="must start with a slash, and be what a browser would ask for: in ASCII, with everything else "
@@ -522,19 +540,14 @@ NOTIFY = Object(
 class Address(Str):
     """An IP address or a network."""
 
-    def check(self, value: object, path: str, problems: Problems) -> object:
-        found = super().check(value, path, problems)
-        if isinstance(value, str):
-            try:
-                ipaddress.ip_network("" if "%" in value else value)
-            except ValueError as error:
-                problems.add(
-                    path,
-                    "is neither an address nor the first address of a network: leave out what follows the slash"
-                    if "has host bits set" in str(error)
-                    else "must be an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32",
-                )
-        return found
+    def objection(self, value: str) -> str:
+        try:
+            ipaddress.ip_network("" if "%" in value else value)
+        except ValueError as error:
+            if "has host bits set" in str(error):
+                return "is neither an address nor the first address of a network: leave out what follows the slash"
+            return "must be an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
+        return ""
 
 
 MAINTENANCE = Object(
@@ -604,12 +617,8 @@ PROCESS = Object(
 class Calendar(Str):
     """Moments, in the words of systemd."""
 
-    def check(self, value: object, path: str, problems: Problems) -> object:
-        before = len(problems)
-        found = super().check(value, path, problems)
-        if len(problems) == before and isinstance(value, str) and not is_calendar(value):
-            problems.add(path, HINT)
-        return found
+    def objection(self, value: str) -> str:
+        return "" if is_calendar(value) else HINT
 
 
 SCHEDULE = Object(
@@ -644,7 +653,9 @@ FILE = Object(
 def _files_rule(files: dict[str, Any], path: str, problems: Problems) -> None:
     for name in files:
         if too_long_a_name(name):
-            problems.add(path, f"{printable(name)} has a name that is too long: a file system takes 255 bytes")
+            problems.add(
+                path, f"{printable(name)} has a name that is too long: a file system takes 255 bytes"
+            )
         for other in files:
             if name.startswith(f"{other}/"):
                 problems.add(f"{path}.{printable(name)}", f"lies in {printable(other)}, which is a file, too")
@@ -674,19 +685,15 @@ def _tls_rule(tls: dict[str, Any], path: str, problems: Problems) -> None:
         problems.add(f"{path}.challenge", "goes with certificate: acme only")
 
 
-
 class Directives(Str):
     """Directives of nginx. What each means nginx itself judges on the host; here they only have to end."""
 
     def __init__(self, doc: str = "", **options: Any) -> None:
         super().__init__(doc, multiline=True, **options)
 
-    def check(self, value: object, path: str, problems: Problems) -> object:
-        before = len(problems)
-        found = super().check(value, path, problems)
-        if len(problems) == before and isinstance(value, str) and misshapen(value):
-            problems.add(path, f"is not complete in itself: {misshapen(value)}")
-        return found
+    def objection(self, value: str) -> str:
+        found = misshapen(value)
+        return f"is not complete in itself: {found}" if found else ""
 
 
 PROXY = Object(
@@ -852,19 +859,20 @@ APP = Object(
 def tidied(password: str) -> bool:
     """Whether PostgreSQL's clients make another text of a password before they use it (SASLprep)."""
     return unicodedata.normalize("NFKC", password) != password or any(
-        stringprep.in_table_b1(char) or (char != " " and unicodedata.category(char) == "Zs") for char in password
+        stringprep.in_table_b1(char) or (char != " " and unicodedata.category(char) == "Zs")
+        for char in password
     )
 
 
 class DatabasePassword(Str):
     """A password that PostgreSQL and its clients understand alike."""
 
-    def check(self, value: object, path: str, problems: Problems) -> object:
-        before = len(problems)
-        found = super().check(value, path, problems)
-        if len(problems) == before and isinstance(value, str) and tidied(value):
-            problems.add(path, "has characters of which PostgreSQL's clients make others; use those of ASCII")
-        return found
+    def objection(self, value: str) -> str:
+        return (
+            "has characters of which PostgreSQL's clients make others; use those of ASCII"
+            if tidied(value)
+            else ""
+        )
 
 
 SECRETS = Object(

@@ -23,8 +23,8 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
     SECRETS,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
-    check_ports,
     check_address,
+    check_ports,
     check_services,
     in_url,
     resolve_services,
@@ -186,7 +186,7 @@ def _check_app(
         (f"{path}.database.url", app.get("database", {}).get("url")),
         (f"vault_django_apps.{name}.database_url", secrets.get("database_url")),
     ):
-        if _is_text(url):
+        if isinstance(url, str):
             check_address(url, url_path, "postgres://user@host:5432/name", problems)
     if "url" in app.get("notify", {}) and "notify_url" in secrets:
         problems.add(f"{path}.notify.url", f"is also in vault_django_apps.{name}.notify_url; keep one")
@@ -223,14 +223,20 @@ def _check_environment(
                 )
     if problems:
         return
-    values = {key: len(value.encode()) for key, value in _environment(plain, app["env"], secrets["env"])[0].items()}
+    values = {
+        key: len(value.encode()) for key, value in _environment(plain, app["env"], secrets["env"])[0].items()
+    }
     for key, size in values.items():
         if len(key) + 1 + size > LONGEST_VALUE:
             place = "domains" if key not in app["env"] else f"env.{key}"
             where = f"vault_django_apps.{name}.env.{key}" if key in secrets["env"] else f"{path}.{place}"
-            problems.add(where, f"makes {key} longer than the {LONGEST_VALUE} bytes that Linux takes, with its name")
+            problems.add(
+                where, f"makes {key} longer than the {LONGEST_VALUE} bytes that Linux takes, with its name"
+            )
     if sum(values.values()) > LARGEST_ENVIRONMENT:
-        problems.add(f"{path}.env", f"has more than {LARGEST_ENVIRONMENT} bytes, together with what is in the vault")
+        problems.add(
+            f"{path}.env", f"has more than {LARGEST_ENVIRONMENT} bytes, together with what is in the vault"
+        )
 
 
 def _is_text(value: Any) -> bool:

@@ -15,6 +15,9 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_config impo
     MODULES,
     SHORTEST,
     BackupError,
+    check_credentials,
+    check_schedules,
+    is_line,
     target,
 )
 
@@ -35,8 +38,10 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     except BackupError as error:
         raise BackupError(str(error).replace("backup_repository", "pgbackrest_repository")) from None
     password = str(values["password"])
-    if not re.fullmatch(rf"\S{{{SHORTEST},}}", password):
+    if not re.fullmatch(rf"\S{{{SHORTEST},}}", password) or not is_line(password):
         raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
+    check_schedules("pgbackrest", values, ("full_schedule", "incremental_schedule", "drill_schedule"))
+    check_credentials("pgbackrest", values["credentials"])
     if not 1 <= values["timeout"] <= 3600:
         raise BackupError("pgbackrest_archive_timeout: must be a number of seconds from 1 to 3600")
     if values["keep"] < 1 or values["queue_gb"] < 1:

@@ -15,7 +15,9 @@ WORDS = frozenset((
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 # fmt: on
 DAY_NAMES = {name for day in DAYS for name in (day, day[:3])}
-HINT = "must be a calendar expression of systemd, such as daily, '*-*-* 06:30' or 'Mon..Fri 08:00 Europe/Vienna'"
+HINT = (
+    "must be a calendar expression of systemd, such as daily, '*-*-* 06:30' or 'Mon..Fri 08:00 Europe/Vienna'"
+)
 
 
 def is_calendar(text: str) -> bool:
@@ -77,7 +79,9 @@ def is_time(word: str) -> bool:
 
 def is_component(text: str, first: int, last: int, time: bool = False) -> bool:
     """``*``, or numbers and ranges (a..b) with commas between them, each with a step (/n) or without."""
-    if text == "*" or (time and (found := re.fullmatch(r"\*/([0-9]{1,2})", text)) and 0 < int(found[1]) <= last):
+    if text == "*" or (
+        time and (found := re.fullmatch(r"\*/([0-9]{1,2})", text)) and 0 < int(found[1]) <= last
+    ):
         return True
     for part in text.split(","):
         found = re.fullmatch(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?(?:/([0-9]{1,4}))?", part)

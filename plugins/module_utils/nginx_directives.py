@@ -73,9 +73,7 @@ class Reader:
                 if self.text[self.place : self.place + 1] not in ("", *SPACE, ";", "{", ")"):
                     raise ValueError("something right after a closing quote")
                 return
-            elif not quote and (
-                char in f"{SPACE};" or (char == "{" and self.text[self.place - 1] != "$")
-            ):
+            elif not quote and (char in f"{SPACE};" or (char == "{" and self.text[self.place - 1] != "$")):
                 return
             else:
                 self.place += 1

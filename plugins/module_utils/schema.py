@@ -140,7 +140,13 @@ class Str(Field):
             problems.add(path, "contains a control character")
         elif self.pattern and not self.pattern.fullmatch(value):
             problems.add(path, self.hint or f"must match {self.pattern.pattern}")
+        else:
+            problems.extend(f"{path}: {found}" for found in [self.objection(value)] if found)
         return str(value)
+
+    def objection(self, value: str) -> str:
+        """What else is wrong with a value that is right up to here; empty where nothing is."""
+        return ""
 
 
 def quote_hint(value: Any) -> str:
@@ -294,7 +300,11 @@ class Map(Field):
 
 
 class Object(Field):
-    """A dictionary with known fields. ``short`` names the field that a lone value stands for."""
+    """A dictionary with known fields.
+
+    ``short`` names the field that a lone value stands for. With ``others`` there may be further fields, which nobody
+    looks at; one that ``may_be_empty`` has its required fields only where it has any.
+    """
 
     kind = "dictionary"
 
@@ -304,12 +314,16 @@ class Object(Field):
         doc: str = "",
         short: str = "",
         rule: Rule | None = None,
+        others: bool = False,
+        may_be_empty: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(doc, **options)
         self.fields = fields
         self.short = short
         self.rule = rule
+        self.others = others
+        self.may_be_empty = may_be_empty
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, Mapping) or bool(self.short and self.fields[self.short].accepts(value))
@@ -321,9 +335,11 @@ class Object(Field):
             known = ", ".join(self.fields)
             problems.add(path, f"must be a dictionary with fields among {known}; it is {type_name(value)}")
             return self.blank()
+        if self.may_be_empty and not value:
+            return {}
         names = list(self.fields)
         for key in value:
-            if key not in self.fields:
+            if key not in self.fields and not self.others:
                 guess = closest(key, names)
                 problems.add(
                     f"{path}.{printable(key)}",

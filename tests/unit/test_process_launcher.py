@@ -127,7 +127,15 @@ def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
 
 
 # What the launcher calls its own variables, and what it might.
-NAMES = {*re.findall(r"\b([a-z]\w*)=", LAUNCHER.read_text()), "command", "main", "release", "signal", "status", "PS4"}
+NAMES = {
+    *re.findall(r"\b([a-z]\w*)=", LAUNCHER.read_text()),
+    "command",
+    "main",
+    "release",
+    "signal",
+    "status",
+    "PS4",
+}
 TOLD = """
 import json, os
 print(json.dumps({key: os.environ[key] for key in %r}), flush=True)
@@ -136,7 +144,7 @@ print("up", os.getpid(), flush=True)
 
 
 def test_the_command_gets_the_variables_of_the_app(supervisord: Supervisord) -> None:
-    given = {name: f"it's \"{name}\" $HOME 100%\n#é " for name in NAMES if not name.startswith("homeport_")}
+    given = {name: f'it\'s "{name}" $HOME 100%\n#é ' for name in NAMES if not name.startswith("homeport_")}
     launcher, _family = supervisord.start("queue", TOLD % list(given), **given)
     assert supervisord.status(launcher) == 0
     assert json.loads(supervisord.log("queue").splitlines()[0]) == given
