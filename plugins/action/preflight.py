@@ -100,6 +100,10 @@ class ActionModule(ActionBase):
         return result
 
 
+# What runs on a host that the inventory names for it.
+ENGINES = ("postgres", "redis", "valkey", "memcached", "rabbitmq")
+
+
 def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> list[str]:
     """What the apps need that the inventory has no host for."""
     problems = []
@@ -126,7 +130,7 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
             "broker": ("broker_servers", broker_engine(plain_app, known, shape)),
         }
         for service, (group, engine) in wanted.items():
-            if "url" in plain_app[service] or f"{service}_url" in known or engine in ("", "none", "database"):
+            if "url" in plain_app[service] or f"{service}_url" in known or engine not in ENGINES:
                 continue
             if not groups.get(group):
                 problems.append(
@@ -215,7 +219,7 @@ def defaults(role: str) -> dict[str, Any]:
 
 def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, Any], setup: str) -> list[str]:
     """What stands in the way of certificates from an authority."""
-    problems = []
+    problems: list[str] = []
     email = settings["certificates_email"]
     if setup not in SETUPS or not isinstance(apps, Mapping):
         return problems
@@ -359,7 +363,8 @@ def _long(value: Any) -> Mapping[str, Any]:
 
 
 def absolute(base: str, path: str) -> str:
-    return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
+    # what cannot be a path leads nowhere, wherever it would be looked for
+    return os.path.normpath(os.path.join(base, path if unwritable(path) else os.path.expanduser(path)))
 
 
 def local_sources(apps: Any, base: str) -> list[str]:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.derive import derive
 from ansible_collections.homeport.django.plugins.module_utils.queues import (
+    BROKERS,
     QUEUES,
     REDIS,
     default_broker,
@@ -117,6 +118,11 @@ def check_services(
                 check_address(url, place, "redis://host:6379/0", problems)
         if "url" in given and f"{service}_url" in secrets:
             problems.add(f"{path}.{service}.url", f"is also in {vault}; keep one")
+        elif isinstance(secrets.get(f"{service}_url"), str) and "engine" in given:
+            found = engine_of(secrets[f"{service}_url"])
+            same = found == "other" or found == given["engine"] or {found, given["engine"]} <= set(REDIS)
+            if not same:
+                problems.add(f"{path}.{service}.engine", f"is not what {vault} leads to ({found})")
     _check_queues(path, app, secrets, setup_name, problems)
 
 
@@ -127,6 +133,8 @@ def _check_queues(path: str, app: Values, secrets: Values, setup_name: str, prob
         "url" in database or "database_url" in secrets or database.get("engine", setup.databases[0]) != "none"
     )
     engine = broker_engine(app, secrets, setup)
+    if engine not in (*BROKERS, "none", "other"):
+        return  # which has been said already
     for process, options in app.get("processes", {}).items():
         kind = options.get("kind")
         if kind not in QUEUES:

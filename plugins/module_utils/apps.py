@@ -553,6 +553,7 @@ def _environment(
         if not used:
             if isinstance(value, Mapping):
                 values[key] = value["format"]
+                release.pop(key, None)
             continue
         text = value["format"] if "format" in value else f"{{{value['from']}}}"
         known = {**_empty_here(plain), **values, **release}
@@ -562,6 +563,7 @@ def _environment(
             values.pop(key, None)
         else:
             values[key] = _substitute(text, known)
+            release.pop(key, None)
     return values, release
 
 
