@@ -50,6 +50,10 @@ CERTIFICATES = r"\s*-----BEGIN CERTIFICATE-----[^\0]*-----END CERTIFICATE-----\s
 EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
 
 
+# A regular expression that nginx reads as it is: some characters end a word, and some escapes stand for others.
+UNQUOTED = r"~([^\s;{}\"'#$\\]|\\[^\sntr\"'\\])+\$?"
+
+
 class ServerName(Str):
     """A name that nginx compares hosts with: a host name, one with a wildcard, or a regular expression."""
 
@@ -57,8 +61,8 @@ class ServerName(Str):
         if value.startswith("~"):
             return (
                 ""
-                if re.fullmatch(r"~[^\s;{}\"'\\$#]+\$?", value)
-                else "has what nginx would take for its end"
+                if re.fullmatch(UNQUOTED, value)
+                else "has what nginx would not take as it is without quotes"
             )
         if re.fullmatch(rf"_|(\*\.|\.)?{HOST_NAME}(\.\*)?", value):
             return ""

@@ -91,7 +91,7 @@ def arrives(fields: dict[str, Any], secrets: dict[str, Any], found: dict[str, An
     for given in texts({key: value for key, value in fields.items() if key not in elsewhere}):
         # a number may be written as a text, which is what `-e` gives
         assert given in told or given.isdigit(), given
-    files = {entry["path"]: entry.get("content") for entry in wiring.app_files({"blog": found})}
+    files = {entry["path"]: str(entry.get("content")) for entry in wiring.app_files({"blog": found})}
     for name, process in found["processes"].items():
         assert files[f"/srv/blog/config/processes/{name}"] == f"exec {process['command']}\n"
     for name, schedule in found["schedules"].items():
@@ -135,7 +135,8 @@ def test_every_field_is_named_when_its_value_is_refused(root: str, shape: Object
         for value in values(field, rng) if path else []:
             if value is None or takes(field, value):
                 continue
-            fields, secrets = app(), {}
+            fields: dict[str, Any] = app()
+            secrets: dict[str, Any] = {}
             target = fields if root == "django_apps" else secrets
             target[path[0]] = place(value, path[1:])
             found = check({"blog": fields}, {"blog": secrets}, SECRET, "site")

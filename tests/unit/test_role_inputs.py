@@ -101,7 +101,7 @@ def test_accepted(given: dict[str, Any]) -> None:
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"nginx_sites": {"../x": {}}}, "nginx_sites: '../x' is not a good name here"),
     ({"nginx_sites": {"x": {"server_names": [f"a; {CANARY}"], "upstream": "h:1"}}}, "nginx_sites.x.server_names[0]: must be a host name"),
-    ({"nginx_sites": {"x": {"server_names": ["~a b"], "upstream": "h:1"}}}, "nginx_sites.x.server_names[0]: has what nginx would take for its end"),
+    ({"nginx_sites": {"x": {"server_names": ["~a b"], "upstream": "h:1"}}}, "nginx_sites.x.server_names[0]: has what nginx would not take as it is"),
     ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": f"h;{CANARY}"}}}, "nginx_sites.x.upstream: must be unix:/PATH or HOST:PORT"),
     ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h:1", "redirects": ["b"]}}}, "nginx_sites.x.canonical: is required with redirects"),
     ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h", "static": {"url": "/s/", "root": "/srv/x y"}}}}, "nginx_sites.x.static.root: must be an absolute path"),
@@ -114,7 +114,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"supervisord_programs": {"x": {"command": f"x 5% {CANARY}"}}}, "supervisord_programs.x.command: has a % that supervisord would expand; write %%"),
     ({"supervisord_programs": {"x": {"command": f"x ;{CANARY}"}}}, "supervisord_programs.x.command: has a ; or # after a space"),
     ({"supervisord_programs": {"x": {"user": " root"}}}, "supervisord_programs.x.user: begins or ends with a space"),
-    ({"certificates_sites": {"..": {"domains": ["x"], "kind": "own"}}}, "certificates_sites: '..' is not a good name here"),
+    ({"certificates_sites": {"..": {"domains": ["x"], "kind": "own"}}}, "certificates_sites: .. is not a good name here"),
     ({"certificates_sites": {"x": {"domains": ["-x"], "kind": "acme"}}}, "certificates_sites.x.domains[0]: must be a host name"),
     ({"certificates_private_keys": {"x": CANARY}}, "certificates_private_keys.x: must be a private key in PEM"),
     ({"certificates_email": "nobody"}, "certificates_email: must be an address such as admin@example.org"),
@@ -186,13 +186,13 @@ def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"redis_instances": [{"name": "X;", "port": 1, "password": CANARY * 2}]}, "redis_instances: X;.name: must be small letters"),
+        ({"redis_instances": [{"name": "X;", "port": 6390, "password": CANARY * 2}]}, "redis_instances: X;.name: must be small letters"),
         ({"redis_instances": "x"}, "redis_instances: must be a list of dictionaries"),
         ({"memcached_instances": [{"name": "x", "group": "root"}]}, "memcached_instances: x.group: must be the name of a group"),
         ({"backup_repository": "/etc"}, "backup_repository: must be a folder of its own"),
         ({"backup_repository": "/mnt/x", "backup_schedule": "daily\nx"}, "backup_schedule: must be a calendar expression"),
         ({"backup_repository": "/mnt/x", "backup_password": f" {CANARY}{CANARY}"}, "backup_password: must be one line"),
-        ({"backup_repository": "/mnt/x", "backup_keep": "all"}, "backup_repository: its variables are of other types"),
+        ({"backup_repository": "/mnt/x", "backup_keep": 5}, "backup_repository: its variables are of other types"),
         ({"backup_repository": "s3:h/b", "backup_credentials": {"AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be one line of text"),
         ({"backup_repository": "s3:h/b", "backup_credentials": {"A=B": "x"}}, "backup_credentials: 'A=B' is not the name of a variable"),
         ({"backup_repository": "s3:https://h:99999/b"}, "backup_repository: S3 is written"),
