@@ -137,12 +137,13 @@ def check_argv(command: object, path: str, problems: Problems) -> None:
     if not words:
         problems.add(path, "is empty")
         return
-    # split once more, with what a shell would see outside of quotes as words of their own
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    if any(not set(word) - set("();<>|&") for word in lexer if word):
+    if re.search(r"[();<>|&]", _bare(command)):
         problems.add(path, "must be one command; put several into a script, or use sh -c '...'")
+
+
+def _bare(command: str) -> str:
+    """What of a command stands in no quotes, and has no backslash before it."""
+    return re.sub(r"""\\.|'[^']*'|"(\\.|[^"\\])*\"""", "x", command)
 
 
 def _check_command(command: object, path: str, problems: Problems) -> None:
@@ -154,9 +155,7 @@ def _check_command(command: object, path: str, problems: Problems) -> None:
         problems.add(
             path, "begins with a variable; put that into env, or write env NAME=VALUE before the command"
         )
-    # outside of quotes; what a backslash stands before is no quote
-    bare = re.sub(r"""\\.|'[^']*'|"(\\.|[^"\\])*\"""", "x", command)
-    if re.search(r"(^|\s)#", bare):
+    if re.search(r"(^|\s)#", _bare(command)):
         problems.add(path, "has a #, from where on a shell takes it for a comment; put the word into quotes")
 
 
@@ -447,7 +446,7 @@ class Page(Str):
 
     def objection(self, value: str) -> str:
         try:
-            text = unquote_to_bytes(value).decode()
+            text = unquote_to_bytes(value.partition("?")[0]).decode()
         except UnicodeDecodeError:
             return "is percent-encoded in something else than UTF-8"
         return "has a control character, percent-encoded" if controls(text) else ""

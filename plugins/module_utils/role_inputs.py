@@ -35,6 +35,8 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Problems,
     Scalar,
     Str,
+    breaks_line,
+    controls,
 )
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
@@ -98,8 +100,10 @@ class Plain(Scalar):
         before = len(problems)
         found = super().check(value, path, problems)
         if len(problems) == before:
-            if found.splitlines() not in ([], [found]):
+            if breaks_line(found):
                 problems.add(path, "must be a single line")
+            elif controls(found):
+                problems.add(path, "contains a control character")
             elif found != found.strip():
                 problems.add(path, "begins or ends with a space, which would be lost")
             elif self.objection(found):

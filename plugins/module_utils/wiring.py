@@ -146,9 +146,9 @@ def scalar(text: str) -> Any:
     """The Python value that a setting written in YAML stands for."""
     if text in ("True", "False", "None"):
         return {"True": True, "False": False, "None": None}[text]
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(r"-?(0|[1-9][0-9]*)", text):  # 007 is a text: gunicorn reads it as it likes
         return int(text)
-    return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
+    return float(text) if re.fullmatch(r"-?(0|[1-9][0-9]*)\.[0-9]+", text) else text
 
 
 def python_literal(value: Any) -> str:
