@@ -148,7 +148,7 @@ def test_commands_arrive_as_a_shell_reads_them(apps: dict[str, Any], files: File
 
 
 def test_files_arrive(definitions: Definitions, apps: dict[str, Any]) -> None:
-    plain = {
+    plain: dict[str, Any] = {
         "state": "file",
         "target": None,
         "mode": None,
