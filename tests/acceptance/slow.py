@@ -77,7 +77,7 @@ def slow_client(host: Any, kind: str, connections: int) -> Iterator[SlowClient]:
         "systemd-run --quiet --unit slow-client --property LimitNOFILE=20000 /usr/bin/python3 -c %s %s %s",
         program,
         kind,
-        connections,
+        str(connections),
     )
     try:
         yield SlowClient(host)
