@@ -81,6 +81,10 @@ def test_the_app_works(secure: Album) -> None:
     checks.check_static_files(secure)
 
 
+def test_the_checks_of_a_deployment_find_nothing(host: Any) -> None:
+    checks.check_deployment_checks(host, "memories")
+
+
 def test_the_others_have_theirs(host: Any, address: str) -> None:
     inventory = Path(host.backend.ansible_runner.inventory_file)
     text = (inventory.parent / "tls/brought.pem").read_text()

@@ -107,6 +107,10 @@ def test_processes(host: Any) -> None:
     checks.check_processes(host)
 
 
+def test_the_checks_of_a_deployment_find_nothing(host: Any) -> None:
+    checks.check_deployment_checks(host, "memories")
+
+
 def test_schedule(host: Any) -> None:
     checks.check_schedule(host)
 
