@@ -224,7 +224,7 @@ def test_1600_slow_connections_of_one_client_stop_nobody_else(
         wait_for(lambda: client.told()["open"] >= held, 30)
         # the client is at the server, whose visitors are elsewhere
         with load(album, rate=50) as running:
-            time.sleep(15)
+            time.sleep(10)
         told = client.told()
     assert told["opened"] > 1600, told
     assert told["most"] >= held, told
