@@ -93,6 +93,16 @@ def outside(host: Any) -> set[int]:
     return {int(port) for address, port in found if not address.startswith(("127.", "[::1]"))}
 
 
+def check_exposure(host: Any, *units: str) -> None:
+    """Each unit, by the beginning of its name, is shut in, and all that systemd has of it."""
+    table = host.check_output("systemd-analyze security --no-pager")
+    found = {line.split()[0]: float(line.split()[1]) for line in table.splitlines()[1:] if line.split()}
+    for unit in units:
+        exposure = {name: value for name, value in found.items() if name.startswith(unit)}
+        assert exposure, unit
+        assert max(exposure.values()) <= 3.0, exposure
+
+
 def check_deployment_checks(host: Any, name: str, site_url: str = "") -> None:
     """Django's checks of a deployment find nothing in the live release, or in what it would be at another address."""
     release = f"/srv/{name}/current"

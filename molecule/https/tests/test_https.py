@@ -194,6 +194,7 @@ def test_the_timer_is_set(host: Any) -> None:
     ran = host.run("systemctl start homeport-certificates.service")
     assert ran.rc == 0, ran.stderr
     assert host.check_output("systemctl is-system-running") == "running"
+    checks.check_exposure(host, "homeport-certificates.", "nginx.")
 
 
 def test_nginx_starts_whatever_is_missing(host: Any, address: str, roots: str) -> None:
