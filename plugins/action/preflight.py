@@ -12,12 +12,27 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.apps import check
-from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.archive_config import settings_of
+from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
+    SHORTEST,
+    BackupError,
+    checked,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host_settings import host_problems
+from ansible_collections.homeport.django.plugins.module_utils.instances import (
+    InstancesError,
+    memcached_instances,
+    redis_instances,
+)
+from ansible_collections.homeport.django.plugins.module_utils.role_inputs import problems_of
+from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
 from cryptography import x509
@@ -43,7 +58,8 @@ class ActionModule(ActionBase):
             name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
             for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous")
         }
-        problems = []
+        problems: list[str] = []
+        told: list[str] = []  # with the place
         if values["django_apps"] is None:
             values["django_apps"] = {}
             problems.append(
@@ -62,15 +78,18 @@ class ActionModule(ActionBase):
             groups = task_vars.get("groups", {})
             problems += topology(apps, vault, groups, setup)
             problems += exposed(groups, task_vars.get("hostvars", {}))
+            problems += nameless(groups, task_vars.get("hostvars", {}))
             settings = {
                 name: str(plain(self._templar.template(task_vars.get(name, ""))) or "")
                 for name in ("certificates_email", "certificates_dns_auth_hook")
             }
             problems += certificates(apps, settings, groups, setup)
+            told += inputs(task_vars)
         deploys = boolean(self._task.args.get("deploys", True))
         base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
         if deploys:
             problems += local_sources(apps, str(base))
+            problems += shell_syntax(apps)
             problems += own_certificates(apps, vault, str(base))
             chosen = plain(self._templar.template(task_vars.get("app")))
             problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
@@ -78,12 +97,17 @@ class ActionModule(ActionBase):
             self._display.warning(
                 f"{path} holds secrets in plain text, and git would take it: ansible-vault encrypt {path}"
             )
-        if problems:
-            lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
-            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        told = [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
+        if told:
+            lines = [f"- {problem}" for problem in told]
+            count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
             text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
             result.update(failed=True, msg=text)
         return result
+
+
+# What runs on a host that the inventory names for it.
+ENGINES = ("postgres", "redis", "valkey", "memcached", "rabbitmq")
 
 
 def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> list[str]:
@@ -112,7 +136,7 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
             "broker": ("broker_servers", broker_engine(plain_app, known, shape)),
         }
         for service, (group, engine) in wanted.items():
-            if "url" in plain_app[service] or f"{service}_url" in known or engine in ("", "none", "database"):
+            if "url" in plain_app[service] or f"{service}_url" in known or engine not in ENGINES:
                 continue
             if not groups.get(group):
                 problems.append(
@@ -127,15 +151,83 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
     return problems
 
 
-EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
+def inputs(variables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the variables of the roles, on any of the hosts of the play; each problem once."""
+    hosts = variables.get("hostvars") or {}
+    found: dict[str, None] = {}
+    for host in variables.get("ansible_play_hosts_all") or []:
+        known = {name: known_value(hosts[host], name) for name in hosts[host] if name.startswith(ROLES)}
+        for problem in [*problems_of(known), *host_problems(known), *instances(known), *archives(known)]:
+            found[f"{problem}{place(problem, hosts[host])}"] = None
+    return list(found)
+
+
+ROLES = (
+    "backup_", "certificates_", "host_", "memcached_", "nginx_", "pgbackrest_", "postgres_", "python_", "rabbitmq_",
+    "redis_", "supervisord_",
+)  # fmt: skip
+
+
+def known_value(variables: Mapping[str, Any], name: str) -> Any:
+    """A variable of a host; nothing where it is made from what is known only later, such as facts."""
+    try:
+        return plain(variables[name])
+    except AnsibleError:
+        return None
+
+
+def instances(known: Mapping[str, Any]) -> list[str]:
+    """What is wrong with instances of Redis, Valkey and Memcached beside those of the apps."""
+    problems = []
+    for name, check_instances in (
+        ("redis_instances", lambda declared: redis_instances(declared, {})),
+        ("memcached_instances", memcached_instances),
+    ):
+        declared = known.get(name)
+        if not isinstance(declared, list) or not all(isinstance(one, dict) for one in declared):
+            problems += [f"{name}: must be a list of dictionaries"] if declared is not None else []
+            continue
+        try:
+            check_instances(declared)
+        except InstancesError as error:
+            problems += [f"{name}: {problem}" for problem in error.problems]
+    return problems
+
+
+def archives(known: Mapping[str, Any]) -> list[str]:
+    """What is wrong with where backups go, where there are any."""
+    problems: list[str] = []
+    for role, names, check_values in (
+        ("backup", {"drill_percent": "drill_percent"}, checked),
+        ("pgbackrest", {"timeout": "archive_timeout"}, settings_of),
+    ):
+        if not known.get(f"{role}_repository"):
+            continue
+        values = {name: known.get(f"{role}_{name}", value) for name, value in defaults(role).items()}
+        values.update({name: values[long] for name, long in names.items()})
+        # the one that is used then is derived
+        values["password"] = values["password"] or "x" * SHORTEST
+        values["passwords"] = [values["password"], *values.get("previous_passwords", [])]
+        try:
+            check_values(values)
+        except BackupError as error:
+            problems.append(str(error))
+        except (TypeError, ValueError, AttributeError):
+            problems.append(f"{role}_repository: its variables are of other types than the role {role} takes")
+    return problems
+
+
+def defaults(role: str) -> dict[str, Any]:
+    """The defaults of a role, by names without the role's."""
+    path = os.path.join(os.path.dirname(__file__), "..", "..", "roles", role, "defaults", "main.yml")
+    with open(path, encoding="utf-8") as stream:
+        return {name[len(role) + 1 :]: value for name, value in yaml.safe_load(stream).items()}
 
 
 def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, Any], setup: str) -> list[str]:
     """What stands in the way of certificates from an authority."""
-    problems = []
+    problems: list[str] = []
     email = settings["certificates_email"]
-    if email and not re.fullmatch(EMAIL, email):
-        problems.append("certificates_email: must be an address such as admin@example.org")
     if setup not in SETUPS or not isinstance(apps, Mapping):
         return problems
     if not SETUPS[setup].proxy:
@@ -185,7 +277,9 @@ def own_certificates(apps: Any, vault: Any, base: str) -> list[str]:
                 text = stream.read()
         except OSError as error:
             reason = "there is no file" if isinstance(error, FileNotFoundError) else "cannot be read:"
-            problems.append(f"{path}: {reason} {chain} (relative to {base})")
+            problems.append(f"{path}: {reason} {shown(chain)} (relative to {base})")
+            continue
+        except ValueError:  # no path; the schema has said so
             continue
         domains = [*_texts(app.get("domains")), *_texts(app.get("aliases"))]
         problems += unfit(path, f"vault_django_apps.{name}.tls_key", text, key, domains)
@@ -241,6 +335,28 @@ def exposed(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
+    """Hosts that others reach by a name: PostgreSQL, Redis and RabbitMQ are told addresses."""
+    servers = list(groups.get("app_servers") or [])
+    wanted = [
+        host for host in servers if groups.get("database_servers") and host not in groups["database_servers"]
+    ]
+    for group in ("cache_servers", "broker_servers"):
+        wanted += [host for host in list(groups.get(group) or [])[:1] if set(servers) - {host}]
+    return [
+        f"inventory: {host} is known to other hosts by a name; set its homeport_address to its IP address"
+        for host in dict.fromkeys(wanted)
+        if not _is_address(host_address(hosts.get(host) or {"inventory_hostname": host}))
+    ]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
 def _is_public(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_global
@@ -254,7 +370,8 @@ def _long(value: Any) -> Mapping[str, Any]:
 
 
 def absolute(base: str, path: str) -> str:
-    return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
+    # what cannot be a path leads nowhere, wherever it would be looked for
+    return os.path.normpath(os.path.join(base, path if unwritable(path) else os.path.expanduser(path)))
 
 
 def local_sources(apps: Any, base: str) -> list[str]:
@@ -267,19 +384,19 @@ def local_sources(apps: Any, base: str) -> list[str]:
             path = source.get("path")
             if isinstance(path, str) and not os.path.isdir(absolute(base, path)):
                 problems.append(
-                    f"django_apps.{name}.source.path: there is no folder {path} (relative to {base})"
+                    f"django_apps.{name}.source.path: there is no folder {shown(path)} (relative to {base})"
                 )
             archive = source.get("archive")
             remote = isinstance(archive, str) and archive.startswith(("http://", "https://"))
             if isinstance(archive, str) and not remote and not os.path.isfile(absolute(base, archive)):
                 problems.append(
-                    f"django_apps.{name}.source.archive: there is no file {archive} (relative to {base})"
+                    f"django_apps.{name}.source.archive: there is no file {shown(archive)} (relative to {base})"
                 )
         for target, file in files.items() if isinstance(files, Mapping) else []:
             template = file.get("template") if isinstance(file, Mapping) else None
             if isinstance(template, str) and not os.path.isfile(absolute(base, template)):
                 problems.append(
-                    f"django_apps.{name}.files.{target}: there is no template {template} (relative to {base})"
+                    f"django_apps.{name}.files.{target}: there is no template {shown(template)} (relative to {base})"
                 )
         problems += maintenance_page(name, app, base) if isinstance(app, Mapping) else []
     return problems
@@ -294,13 +411,62 @@ def maintenance_page(name: Any, app: Mapping[Any, Any], base: str) -> list[str]:
     path = f"django_apps.{name}.maintenance.page"
     try:
         with open(absolute(base, page), encoding="utf-8") as stream:
-            return [] if stream.read().strip() else [f"{path}: the file {page} is empty"]
+            return [] if stream.read().strip() else [f"{path}: the file {shown(page)} is empty"]
     except (FileNotFoundError, NotADirectoryError):
-        return [f"{path}: there is no file {page} (relative to {base})"]
+        return [f"{path}: there is no file {shown(page)} (relative to {base})"]
     except OSError as error:
-        return [f"{path}: {page} cannot be read: {error.strerror}"]
+        return [f"{path}: {shown(page)} cannot be read: {error.strerror}"]
     except UnicodeDecodeError:
-        return [f"{path}: {page} is not text in UTF-8"]
+        return [f"{path}: {shown(page)} is not text in UTF-8"]
+    except ValueError:  # no path; the schema has said so
+        return []
+
+
+def shown(path: str) -> str:
+    """A path of the controller as it may stand in a message."""
+    text = "".join(char if char.isprintable() else "?" for char in path)
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-100:]}"
+
+
+def shell_commands(app: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """The commands of an app, each with the field that it stands in."""
+
+    def within(value: Any) -> list[tuple[Any, Any]]:
+        return list(value.items()) if isinstance(value, Mapping) else []
+
+    found = [
+        ("build", app.get("build")),
+        *((f"hooks.{key}", value) for key, value in within(app.get("hooks"))),
+    ]
+    for field in ("processes", "schedules"):
+        for key, value in within(app.get(field)):
+            command = value.get("command") if isinstance(value, Mapping) else value
+            found.append((f"{field}.{key}{'.command' if isinstance(value, Mapping) else ''}", command))
+    notify = app.get("notify")
+    found.append(("notify", notify.get("command") if isinstance(notify, Mapping) else notify))
+    commands = []
+    for path, value in found:
+        many = isinstance(value, (list, tuple))
+        for number, command in enumerate(value if many else [value]):
+            if isinstance(command, str) and not unwritable(command):
+                commands.append((f"{path}[{number}]" if many else path, command))
+    return commands
+
+
+def shell_syntax(apps: Any) -> list[str]:
+    """Commands that a shell gives up on before it has run anything."""
+    problems = []
+    for name, app in apps.items() if isinstance(apps, Mapping) else []:
+        for path, command in shell_commands(app) if isinstance(app, Mapping) else []:
+            # what it says of the error may quote the command
+            if subprocess.run(
+                ["sh", "-n"], input=command.encode(), capture_output=True, check=False
+            ).returncode:
+                problems.append(
+                    f"django_apps.{name}.{path}: is nothing that a shell can read: a quote or a bracket is missing, or "
+                    "is one too many (sh -n)"
+                )
+    return problems
 
 
 def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:

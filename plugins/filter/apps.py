@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.homeport.django.plugins.module_utils import rotation, wiring
+from ansible_collections.homeport.django.plugins.module_utils import role_inputs, rotation, wiring
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
     unavailable as unavailable_services,
 )
@@ -78,6 +78,22 @@ def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     return found
 
 
+def accepted(value: Any, name: str) -> Any:
+    """The value of a role's input, which is refused where a configuration file could not hold it."""
+    try:
+        return role_inputs.accepted(plain(value), name)
+    except role_inputs.InputError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def postgres_value(value: Any) -> str:
+    """A value as postgresql.conf has it, in quotes."""
+    text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+    for char, written in (("\\", "\\\\"), ("'", "''"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(char, written)
+    return f"'{text}'"
+
+
 class FilterModule:
     """Projections of resolved apps onto what each role understands."""
 
@@ -100,6 +116,8 @@ class FilterModule:
             "certificate_sites": wiring.certificate_sites,
             "certificate_keys": wiring.certificate_keys,
             "without": without,
+            "accepted": accepted,
+            "postgres_value": postgres_value,
             "failed_apps": failed_apps,
             "cut_off": rotation.cut_off,
             "unavailable": unavailable,

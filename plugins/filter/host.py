@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.exposure import exposure, firewall_rules
-from ansible_collections.homeport.django.plugins.module_utils.host_settings import host_problems, swap_size
+from ansible_collections.homeport.django.plugins.module_utils.host_settings import swap_size
 
 
 class FilterModule:
@@ -16,6 +16,5 @@ class FilterModule:
         return {
             "exposure": exposure,
             "firewall_rules": firewall_rules,
-            "host_problems": host_problems,
             "swap_size": swap_size,
         }

@@ -5,11 +5,17 @@
 from __future__ import annotations
 
 import ipaddress
+import keyword
 import re
 import shlex
+import stringprep
+import unicodedata
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
+from ansible_collections.homeport.django.plugins.module_utils.calendar_events import HINT, is_calendar
 from ansible_collections.homeport.django.plugins.module_utils.derive import PURPOSES
+from ansible_collections.homeport.django.plugins.module_utils.nginx_directives import misshapen
 from ansible_collections.homeport.django.plugins.module_utils.queues import QUEUES
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Bool,
@@ -21,21 +27,31 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Problems,
     Scalar,
     Str,
+    controls,
+    printable,
 )
 
 APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
 APP_NAME_HINT = "start with a lower-case letter, then up to 30 lower-case letters, digits, '_' or '-'"
 
-# Users and databases that exist on a server already: an app of that name would take them over.
+# Users, groups and databases that exist on a server already: an app of that name would take them over.
 # fmt: off
 RESERVED_NAMES = frozenset((
     "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy",
     "www-data", "backup", "list", "irc", "gnats", "nobody", "postgres", "template0", "template1",
     "redis", "memcache", "rabbitmq", "nginx", "sshd", "messagebus", "systemd-network",
     "systemd-resolve", "systemd-timesync", "uuidd", "syslog", "admin", "sudo", "adm", "homeport",
-    "supervisor", "supervisord", "all",
+    "supervisor", "supervisord", "all", "tty", "disk", "kmem", "dialout", "fax", "voice", "cdrom", "floppy", "tape",
+    "audio", "dip", "operator", "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "users", "nogroup",
+    "crontab", "ssh", "input", "sgx", "kvm", "render", "netdev", "ssl-cert", "docker", "wheel",
 ))
 # fmt: on
+# Databases that restore drills fill and empty.
+SCRATCH_PREFIX = "homeport_drill_"
+
+# Variables that a shell keeps for itself: there is one between supervisord and each process.
+SHELL_VARIABLES = frozenset(("_", "IFS", "LINENO", "OLDPWD", "OPTIND", "PPID", "PWD", "SHLVL"))
+OWN_VARIABLES = r"(HOMEPORT|homeport)_.*|SUPERVISOR_.*|LISTEN_(FDS|PID|FDNAMES)|VIRTUAL_ENV"
 
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 HOST_NAME = rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"
@@ -44,11 +60,43 @@ ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 RELATIVE = r"(?!/)(?!.*(^|/)\.\.(/|$))(?!.*//)[^\0\n]{1,400}"
 RELATIVE_HINT = "must be a path inside the source, relative and without '..'"
-URL_PATH = r"/([A-Za-z0-9._~-]+/)+"
-URL_PATH_HINT = "must start and end with a slash, and be more than one"
-SIZE = r"\d{1,6}[kmg]?"
+# nginx tidies a path up before it compares it
+_TIDY = r"(?!.*//)(?!.*/\.{1,2}(/|$|\?))"
+URL_PATH = rf"{_TIDY}/([A-Za-z0-9._~-]+/)+"
+URL_PATH_HINT = (
+    "must start and end with a slash, be more than one, and have only letters, digits, and ._~- between"
+)
+ENTRY = rf"(?!\.{{1,2}}(/|$))(?!.*/\.(/|$)){RELATIVE}(?<!/)"
+ENTRY_HINT = (
+    "must be the path of a file inside the source, relative and without '.', '..' and a slash at its end"
+)
+SIZE = r"[0-9]{1,6}[kmg]?"
 REQUIREMENT_HINT = "must be a requirement as pip reads it, such as 'Django~=5.2'"
-PACKAGE = r"[A-Za-z0-9][A-Za-z0-9._-]*[^\n\0]*"
+# By name, with what PEP 508 has after it, or in one word: an address, a file.
+_VERSION = r"(===|[<>=!~]=|[<>])\s*[\w.*+!-]+"
+PACKAGE = (
+    r"[A-Za-z0-9]\S*|[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[\w\s,.-]*\])?\s*"
+    rf"(@\s*\S+|\(?{_VERSION}(\s*,\s*{_VERSION})*\)?)?\s*(;.*)?"
+)
+EXTRA = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+WEB_ADDRESS = r"https?://[!-~]+"
+WEB_ADDRESS_HINT = "must be an http or https address, without spaces and in ASCII"
+
+
+class InSource(Str):
+    """A path inside the source. A file system takes 255 bytes for each name in it."""
+
+    def __init__(
+        self, doc: str = "", pattern: str = RELATIVE, hint: str = RELATIVE_HINT, **options: Any
+    ) -> None:
+        super().__init__(doc, pattern=pattern, hint=hint, **options)
+
+    def objection(self, value: str) -> str:
+        return "has a name that is too long: a file system takes 255 bytes" if too_long_a_name(value) else ""
+
+
+def too_long_a_name(path: str) -> bool:
+    return any(len(name.encode()) > 255 for name in path.split("/"))
 
 
 def _one_of_sources(source: dict[str, Any], path: str, problems: Problems) -> None:
@@ -87,18 +135,54 @@ def check_argv(command: object, path: str, problems: Problems) -> None:
     except ValueError as error:
         problems.add(path, f"cannot be split into words: {str(error).lower()}")
         return
-    # split once more, with what a shell would see outside of quotes as words of their own
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
     if not words:
         problems.add(path, "is empty")
-    elif any(not set(word) - set("();<>|&") for word in lexer if word):
+        return
+    if re.search(r"[();<>|&]", _bare(command)):
         problems.add(path, "must be one command; put several into a script, or use sh -c '...'")
 
 
+def _bare(command: str) -> str:
+    """What of a command stands in no quotes, and has no backslash before it."""
+    return re.sub(r"""\\.|'[^']*'|"(\\.|[^"\\])*\"""", "x", command)
+
+
+def _check_command(command: object, path: str, problems: Problems) -> None:
+    """A process's own command, of which a shell reads the words, once."""
+    check_argv(command, path, problems)
+    if not isinstance(command, str):
+        return
+    if re.match(r"\s*[A-Za-z_]\w*=", command):
+        problems.add(
+            path, "begins with a variable; put that into env, or write env NAME=VALUE before the command"
+        )
+    if re.search(r"(^|\s)#", _bare(command)):
+        problems.add(path, "has a #, from where on a shell takes it for a comment; put the word into quotes")
+
+
+def _manage_path(manage: str) -> str:
+    """The manage.py that ``manage`` names, where it names one and no command."""
+    try:
+        words = shlex.split(manage)
+    except ValueError:
+        return ""
+    return words[0] if words and words[0].split("/")[-1] == "manage.py" else ""
+
+
+class Manage(Str):
+    """The management command: the path of a manage.py, with arguments or without, or a command."""
+
+    def objection(self, value: str) -> str:
+        problems = Problems()
+        check_argv(value, "", problems)
+        manage = _manage_path(value)
+        if manage and not re.fullmatch(rf"(?!.*:){ENTRY}", manage):
+            problems.add("", f"{ENTRY_HINT}, and without ':'")
+        return problems[0].removeprefix(": ") if problems else ""
+
+
 def _process_rule(process: dict[str, Any], path: str, problems: Problems) -> None:
-    check_argv(process.get("command"), f"{path}.command", problems)
+    _check_command(process.get("command"), f"{path}.command", problems)
     if "options" in process:
         check_argv(process["options"], f"{path}.options", problems)
     if ("kind" in process) == ("command" in process):
@@ -148,9 +232,22 @@ class EnvValue(Scalar):
         return super().check(value, path, problems)
 
 
+def _env_rule(env: dict[str, Any], path: str, problems: Problems) -> None:
+    for name in env:
+        if name in SHELL_VARIABLES:
+            problems.add(
+                f"{path}.{name}", "is a variable of the shell's own; the app would not get this value"
+            )
+        elif name == "DJANGO_SETTINGS_MODULE":
+            problems.add(f"{path}.{name}", "is said by the app's field settings")
+        elif re.fullmatch(OWN_VARIABLES, name):
+            problems.add(f"{path}.{name}", "is a variable that Homeport sets")
+
+
 ENV = Map(
     EnvValue(),
     key=ENV_NAME,
+    rule=_env_rule,
     key_hint="use letters, digits and '_', not starting with a digit",
     doc="environment variables; secret ones belong in vault_django_apps.<app>.env",
     default={},
@@ -176,7 +273,12 @@ SOURCE = Object(
         "package": Str(
             "a Python package that holds the project, as pip reads it", pattern=PACKAGE, hint=REQUIREMENT_HINT
         ),
-        "subdirectory": Str("folder of the source that is the app", pattern=RELATIVE, hint=RELATIVE_HINT),
+        "subdirectory": InSource(
+            "folder of the source that is the app",
+            # it becomes part of PYTHONPATH
+            pattern=rf"(?!.*:){RELATIVE}",
+            hint=f"{RELATIVE_HINT}, and without ':'",
+        ),
     },
     doc="where the code comes from: git, path, archive or package",
     rule=_source_rule,
@@ -186,7 +288,7 @@ SOURCE = Object(
 REQUIREMENTS = Object(
     {
         "files": List(
-            Str("a requirements file", pattern=RELATIVE, hint=RELATIVE_HINT),
+            InSource("a requirements file"),
             doc="requirements files, relative to the source (default: found)",
         ),
         "packages": List(
@@ -195,10 +297,10 @@ REQUIREMENTS = Object(
             default=[],
         ),
         "extras": List(
-            Str("an extra", pattern=r"[\w.-]+"), doc="extras of the project in pyproject.toml", default=[]
+            Str("an extra", pattern=EXTRA), doc="extras of the project in pyproject.toml", default=[]
         ),
         "groups": List(
-            Str("a group", pattern=r"[\w.-]+"),
+            Str("a group", pattern=EXTRA),
             doc="dependency groups in pyproject.toml or Pipfile",
             default=[],
         ),
@@ -274,11 +376,7 @@ STATIC = Object(
             "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/static/"
         ),
         "collect": Bool("run collectstatic for each release", default=True),
-        "path": Str(
-            "folder of the source that holds them when they are not collected",
-            pattern=RELATIVE,
-            hint=RELATIVE_HINT,
-        ),
+        "path": InSource("folder of the source that holds them when they are not collected"),
         "precompress": Bool("add .gz and .br files where the project does not make them", default=True),
     },
     short="server",
@@ -297,6 +395,17 @@ MEDIA = Object(
     doc="files that users upload",
     default={},
 )
+
+# What the configuration's own code needs, and what would take the app out of supervisord's hands.
+OWN_GUNICORN = ("bind", "daemon", "os", "time", "post_worker_init", "post_request", "control_socket")
+
+
+def _gunicorn_rule(settings: dict[str, Any], path: str, problems: Problems) -> None:
+    for name in settings:
+        if keyword.iskeyword(name) or name.startswith("_") or name in OWN_GUNICORN:
+            what = "is Homeport's own" if name in OWN_GUNICORN else "is not the name of a gunicorn setting"
+            problems.add(f"{path}.{name}", what)
+
 
 WEB = Object(
     {
@@ -323,6 +432,7 @@ WEB = Object(
             Scalar(),
             key=r"[a-z_]+",
             key_hint="use the name of a gunicorn setting",
+            rule=_gunicorn_rule,
             doc="further settings in gunicorn's own names",
             default={},
         ),
@@ -331,12 +441,26 @@ WEB = Object(
     default={},
 )
 
+
+class Page(Str):
+    """What a browser would ask a site for."""
+
+    def objection(self, value: str) -> str:
+        try:
+            text = unquote_to_bytes(value.partition("?")[0]).decode()
+        except UnicodeDecodeError:
+            return "is percent-encoded in something else than UTF-8"
+        return "has a control character, percent-encoded" if controls(text) else ""
+
+
 HEALTH = Object(
     {
-        "path": Str(
+        "path": Page(
             "page that a new release must answer",
-            pattern=r"/[^\s]*",
-            hint="must start with a slash",
+            pattern=rf"{_TIDY}/[!-\"$-~]*",
+            hint="must start with a slash, and be what a browser would ask for: in ASCII, with everything else "
+            "percent-encoded, without '//', '.', '..' and '#'",
+            most=1000,
             default="/",
         ),
         "status": List(
@@ -403,8 +527,8 @@ NOTIFY = Object(
         ),
         "url": Str(
             "address that the outcome is posted to as JSON; one that is secret goes to the vault's notify_url",
-            pattern=r"https?://[^\s]+",
-            hint="must be an http or https address",
+            pattern=WEB_ADDRESS,
+            hint=WEB_ADDRESS_HINT,
         ),
     },
     short="command",
@@ -416,19 +540,14 @@ NOTIFY = Object(
 class Address(Str):
     """An IP address or a network."""
 
-    def check(self, value: object, path: str, problems: Problems) -> object:
-        found = super().check(value, path, problems)
-        if isinstance(value, str):
-            try:
-                ipaddress.ip_network("" if "%" in value else value)
-            except ValueError as error:
-                problems.add(
-                    path,
-                    "is neither an address nor the first address of a network: leave out what follows the slash"
-                    if "has host bits set" in str(error)
-                    else "must be an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32",
-                )
-        return found
+    def objection(self, value: str) -> str:
+        try:
+            ipaddress.ip_network("" if "%" in value else value)
+        except ValueError as error:
+            if "has host bits set" in str(error):
+                return "is neither an address nor the first address of a network: leave out what follows the slash"
+            return "must be an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
+        return ""
 
 
 MAINTENANCE = Object(
@@ -494,13 +613,19 @@ PROCESS = Object(
     rule=_process_rule,
 )
 
+
+class Calendar(Str):
+    """Moments, in the words of systemd."""
+
+    def objection(self, value: str) -> str:
+        return "" if is_calendar(value) else HINT
+
+
 SCHEDULE = Object(
     {
         "command": Str("the command, as a shell reads it", required=True),
-        "calendar": Str(
+        "calendar": Calendar(
             "when, in the words of systemd's OnCalendar (hourly, daily, '*-*-* 06:30', 'Mon 08:00')",
-            pattern=r"[A-Za-z0-9*:,./~ -]{1,100}",
-            hint="must be a calendar expression of systemd, such as daily or '*-*-* 06:30'",
             required=True,
         ),
         "timeout": Int("seconds after which a run is ended", low=1, high=604800, default=3600),
@@ -525,6 +650,31 @@ FILE = Object(
 )
 
 
+def _files_rule(files: dict[str, Any], path: str, problems: Problems) -> None:
+    for name in files:
+        if too_long_a_name(name):
+            problems.add(
+                path, f"{printable(name)} has a name that is too long: a file system takes 255 bytes"
+            )
+        for other in files:
+            if name.startswith(f"{other}/"):
+                problems.add(f"{path}.{printable(name)}", f"lies in {printable(other)}, which is a file, too")
+
+
+def _app_rule(app: dict[str, Any], path: str, problems: Problems) -> None:
+    """Paths that survive releases, of which none may be in another."""
+    kept = [name.rstrip("/") for name in app.get("shared", []) if isinstance(name, str)]
+    for number, name in enumerate(kept):
+        if any(name.startswith(f"{other}/") for other in kept) or name in kept[:number]:
+            problems.add(f"{path}.shared[{number}]", "lies in another of these paths, or is one of them")
+    for name in app.get("files", {}):
+        if any(f"{name}/".startswith(f"{other}/") for other in kept):
+            problems.add(
+                f"{path}.files.{printable(name)}",
+                "lies in a path of shared, where what an earlier release left would stay; take it out of one of them",
+            )
+
+
 def _tls_rule(tls: dict[str, Any], path: str, problems: Problems) -> None:
     kind = tls.get("certificate")
     if kind == "own" and "chain" not in tls:
@@ -533,6 +683,17 @@ def _tls_rule(tls: dict[str, Any], path: str, problems: Problems) -> None:
         problems.add(f"{path}.chain", "goes with certificate: own only")
     if tls.get("challenge") == "dns-01" and kind not in ("acme", None):
         problems.add(f"{path}.challenge", "goes with certificate: acme only")
+
+
+class Directives(Str):
+    """Directives of nginx. What each means nginx itself judges on the host; here they only have to end."""
+
+    def __init__(self, doc: str = "", **options: Any) -> None:
+        super().__init__(doc, multiline=True, **options)
+
+    def objection(self, value: str) -> str:
+        found = misshapen(value)
+        return f"is not complete in itself: {found}" if found else ""
 
 
 PROXY = Object(
@@ -544,7 +705,7 @@ PROXY = Object(
             default="20m",
         ),
         "timeout": Int("seconds that nginx waits for the app", low=1, high=3600, default=60),
-        "extra": Str("further nginx directives for the app's server block", multiline=True, default=""),
+        "extra": Directives("further nginx directives for the app's server block", default=""),
     },
     doc="how nginx stands in front of the app",
     default={},
@@ -628,7 +789,7 @@ APP = Object(
             default=[],
         ),
         "source": SOURCE,
-        "manage": Str(
+        "manage": Manage(
             "the management command: backend/manage.py, 'python -m project' (default: manage.py is found)"
         ),
         "settings": Str(
@@ -653,7 +814,8 @@ APP = Object(
         "system_packages": List(
             Str(
                 "a Debian package",
-                pattern=r"[a-z0-9][a-z0-9+.-]+",
+                # apt would remove what ends with a hyphen
+                pattern=r"[a-z0-9][a-z0-9+.-]*[a-z0-9+]",
                 hint="must be the name of a Debian package",
             ),
             doc="Debian packages the app needs",
@@ -673,7 +835,11 @@ APP = Object(
         "static": STATIC,
         "media": MEDIA,
         "shared": List(
-            Str("a path", pattern=RELATIVE, hint=RELATIVE_HINT),
+            InSource(
+                "a path",
+                pattern=rf"{ENTRY}/?",
+                hint="must be a path inside the source, relative and without '.' and '..'",
+            ),
             doc="files and folders of the source that survive releases; a folder with a dot ends in a slash",
             default=[],
         ),
@@ -692,15 +858,37 @@ APP = Object(
         "env": ENV,
         "files": Map(
             FILE,
-            key=RELATIVE,
-            key_hint=RELATIVE_HINT,
+            key=ENTRY,
+            key_hint=ENTRY_HINT,
+            rule=_files_rule,
             doc="files written into the source of each release",
             default={},
         ),
         "keep_releases": Int("releases kept for a rollback", low=2, high=100, default=5),
         "rotation": ROTATION,
-    }
+    },
+    rule=_app_rule,
 )
+
+
+def tidied(password: str) -> bool:
+    """Whether PostgreSQL's clients make another text of a password before they use it (SASLprep)."""
+    return unicodedata.normalize("NFKC", password) != password or any(
+        stringprep.in_table_b1(char) or (char != " " and unicodedata.category(char) == "Zs")
+        for char in password
+    )
+
+
+class DatabasePassword(Str):
+    """A password that PostgreSQL and its clients understand alike."""
+
+    def objection(self, value: str) -> str:
+        return (
+            "has characters of which PostgreSQL's clients make others; use those of ASCII"
+            if tidied(value)
+            else ""
+        )
+
 
 SECRETS = Object(
     {
@@ -708,6 +896,7 @@ SECRETS = Object(
             Scalar(),
             key=ENV_NAME,
             key_hint="use letters, digits and '_', not starting with a digit",
+            rule=_env_rule,
             doc="secret environment variables",
             default={},
         ),
@@ -724,16 +913,16 @@ SECRETS = Object(
         ),
         **{
             f"{service}_password": List(
-                Str("a password", pattern=pattern, hint=f"must be at least 16 {characters}"),
+                shape("a password", pattern=pattern, hint=f"must be at least 16 {characters}"),
                 doc=f"password of the app's own {service}, or several: the first is used, the others are accepted as "
                 "well (default: derived)",
                 unique=True,
                 least=1,
             )
-            for service, pattern, characters in (
-                ("database", r".{16,}", "characters"),
-                ("cache", r"[\x21-\x7e]{16,}", "printable characters without spaces"),
-                ("broker", r"[\x21-\x7e]{16,}", "printable characters without spaces"),
+            for service, shape, pattern, characters in (
+                ("database", DatabasePassword, r".{16,}", "characters"),
+                ("cache", Str, r"[\x21-\x7e]{16,}", "printable characters without spaces"),
+                ("broker", Str, r"[\x21-\x7e]{16,}", "printable characters without spaces"),
             )
         },
         "database_url": Str("address of a database that exists already"),
@@ -741,8 +930,8 @@ SECRETS = Object(
         "broker_url": Str("address of a broker that exists already"),
         "notify_url": Str(
             "address that the outcome of a deploy is posted to",
-            pattern=r"https?://[^\s]+",
-            hint="must be an http or https address",
+            pattern=WEB_ADDRESS,
+            hint=WEB_ADDRESS_HINT,
         ),
         "tls_key": Str(
             "private key (PEM) of the app's own certificate",
@@ -750,7 +939,16 @@ SECRETS = Object(
             hint="must be a private key in PEM, without a passphrase",
             multiline=True,
         ),
-        "deploy_key": Str("private SSH key that may read the git repository", multiline=True),
-        "git": Str("address of the git repository with a token in it, used instead of source.git"),
+        "deploy_key": Str(
+            "private SSH key that may read the git repository",
+            pattern=r"\s*-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[^\0]*",
+            hint="must be a private key as ssh-keygen writes it",
+            multiline=True,
+        ),
+        "git": Str(
+            "address of the git repository with a token in it, used instead of source.git",
+            pattern=r"[^\s-]\S*[:/]\S*",
+            hint="is not the address of a git repository",
+        ),
     }
 )

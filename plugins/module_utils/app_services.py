@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.derive import accepted, logins
 from ansible_collections.homeport.django.plugins.module_utils.queues import (
+    BROKERS,
     QUEUES,
     REDIS,
     default_broker,
@@ -82,6 +83,18 @@ def broker_engine(app: Values, secrets: Values, setup: Setup) -> str:
 # What is wrong
 
 
+def check_address(url: str, path: str, example: str, problems: Problems) -> None:
+    """The URL of a service that exists already."""
+    try:
+        parts = urlsplit(url)
+        parts.port, parts.hostname  # noqa: B018  (raise where they are none)
+    except ValueError:
+        problems.add(path, "is not a URL (a password in it must be percent-encoded)")
+        return
+    if not re.match(r"[a-z][a-z0-9+]*://", url):
+        problems.add(path, f"must be a URL such as {example}")
+
+
 def check_services(
     path: str, name: str, app: Values, secrets: Values, setup_name: str, problems: Problems
 ) -> None:
@@ -102,10 +115,15 @@ def check_services(
             (f"{path}.{service}.url", given.get("url")),
             (vault, secrets.get(f"{service}_url")),
         ):
-            if isinstance(url, str) and not re.match(r"[a-z][a-z0-9+]*://", url):
-                problems.add(place, "must be a URL such as redis://host:6379/0")
+            if isinstance(url, str):
+                check_address(url, place, "redis://host:6379/0", problems)
         if "url" in given and f"{service}_url" in secrets:
             problems.add(f"{path}.{service}.url", f"is also in {vault}; keep one")
+        elif isinstance(secrets.get(f"{service}_url"), str) and "engine" in given:
+            found = engine_of(secrets[f"{service}_url"])
+            same = found == "other" or found == given["engine"] or {found, given["engine"]} <= set(REDIS)
+            if not same:
+                problems.add(f"{path}.{service}.engine", f"is not what {vault} leads to ({found})")
     _check_queues(path, app, secrets, setup_name, problems)
 
 
@@ -116,6 +134,8 @@ def _check_queues(path: str, app: Values, secrets: Values, setup_name: str, prob
         "url" in database or "database_url" in secrets or database.get("engine", setup.databases[0]) != "none"
     )
     engine = broker_engine(app, secrets, setup)
+    if engine not in (*BROKERS, "none", "other"):
+        return  # which has been said already
     for process, options in app.get("processes", {}).items():
         kind = options.get("kind")
         if kind not in QUEUES:

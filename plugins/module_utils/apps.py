@@ -8,8 +8,8 @@ no role or template has to. Both are pure functions of their arguments.
 
 from __future__ import annotations
 
-import ast
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -19,10 +19,12 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
     APP_NAME,
     APP_NAME_HINT,
     RESERVED_NAMES,
+    SCRATCH_PREFIX,
     SECRETS,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
     accepted_of,
+    check_address,
     check_ports,
     check_services,
     in_url,
@@ -41,10 +43,12 @@ from ansible_collections.homeport.django.plugins.module_utils.queues import (
     worker,
 )
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
+    LONGEST_VALUE,
     Problems,
     closest,
     printable,
     type_name,
+    unwritable,
 )
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup
 
@@ -55,6 +59,8 @@ POSTGRES_SOCKET = "/var/run/postgresql"
 POSTGRES_PORT = 5432
 PREVIOUS = "homeport_secret_previous"
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
+# Bytes of all variables together; Linux takes about two million for these and a command's words.
+LARGEST_ENVIRONMENT = 1_000_000
 
 
 class AppsError(ValueError):
@@ -127,6 +133,8 @@ def _check_secret(secret: Any, previous: Any, problems: Problems) -> None:
         )
     elif not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
         problems.add("homeport_secret", f"must be a string of at least {SHORTEST_SECRET} characters")
+    elif unwritable(secret):
+        problems.add("homeport_secret", unwritable(secret))
     if not isinstance(previous, (list, tuple)):
         problems.add(PREVIOUS, f"must be a list of the values before, not {type_name(previous)}")
         return
@@ -134,6 +142,8 @@ def _check_secret(secret: Any, previous: Any, problems: Problems) -> None:
         path = f"{PREVIOUS}[{index}]"
         if not isinstance(value, str) or len(value) < SHORTEST_SECRET:
             problems.add(path, f"must be a string of at least {SHORTEST_SECRET} characters")
+        elif unwritable(value):
+            problems.add(path, unwritable(value))
         elif value == secret:
             problems.add(path, "is homeport_secret itself; name here what that was before, or leave it out")
         elif value in previous[:index]:
@@ -148,7 +158,7 @@ def _parse_set(values: Any, path: str, shape: Any, problems: Problems) -> dict[s
     for name, value in values.items():
         if not isinstance(name, str) or not re.fullmatch(APP_NAME, name):
             problems.add(path, f"{printable(name)} cannot name an app: {APP_NAME_HINT}")
-        elif name in RESERVED_NAMES:
+        elif name in RESERVED_NAMES or name.startswith(SCRATCH_PREFIX):
             problems.add(f"{path}.{name}", "is the name of a user or service of the system; choose another")
         else:
             result[str(name)] = shape.check(value, f"{path}.{name}", problems)
@@ -181,7 +191,8 @@ def _check_app(
     media = app.get("media", {})
     if media.get("kind") == "local" and media.get("url") == app.get("static", {}).get("url"):
         problems.add(f"{path}.media.url", "is that of the static files; give each its own path")
-    if app.get("database", {}).get("name") in SYSTEM_DATABASES:
+    database = app.get("database", {}).get("name")
+    if _is_text(database) and (database in SYSTEM_DATABASES or database.startswith(SCRATCH_PREFIX)):
         problems.add(f"{path}.database.name", "is a database of the system; choose another")
     for index, key in enumerate(secrets.get("secret_key", [])):
         if index and "," in str(key):
@@ -196,46 +207,63 @@ def _check_app(
     for process in sorted(set(app.get("processes", {})) & set(app.get("schedules", {}))):
         problems.add(f"{path}.schedules.{process}", "is also the name of a process; choose another")
     for key, expression in app.get("overlay_settings", {}).items():
-        try:
-            ast.parse(expression if isinstance(expression, str) else "", mode="eval")
-        except (SyntaxError, ValueError):
+        if not is_expression(expression):
             problems.add(f"{path}.overlay_settings.{key}", "is not a Python expression")
     for url_path, url in (
         (f"{path}.database.url", app.get("database", {}).get("url")),
         (f"vault_django_apps.{name}.database_url", secrets.get("database_url")),
     ):
-        _check_database_url(url, url_path, problems)
+        if isinstance(url, str):
+            check_address(url, url_path, "postgres://user@host:5432/name", problems)
     if "url" in app.get("notify", {}) and "notify_url" in secrets:
         problems.add(f"{path}.notify.url", f"is also in vault_django_apps.{name}.notify_url; keep one")
     if "url" in app.get("database", {}) and "database_url" in secrets:
         problems.add(f"{path}.database.url", f"is also in vault_django_apps.{name}.database_url; keep one")
     if not problems:
-        known = {
-            **_base_environment(name, app, secrets, ["x" * SHORTEST_SECRET], setup_name, {}),
-            **RELEASE_ENVIRONMENT,
-        }
-        known.update(dict.fromkeys(secrets.get("env", {}), ""), **_empty_here(known))
-        for key, value in app.get("env", {}).items():
-            for used in _references(value):
-                if used not in known and not isinstance(app["env"].get(used), str):
-                    hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
-                    problems.add(
-                        f"{path}.env.{key}",
-                        f"takes the value of {used}, which the app's environment does not have{hint}",
-                    )
+        _check_environment(path, name, app, secrets, setup_name, problems)
 
 
-def _check_database_url(url: Any, path: str, problems: Problems) -> None:
-    if not isinstance(url, str):
-        return
+def is_expression(text: Any) -> bool:
+    """Whether a text is a Python expression, also outside of a function."""
     try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  (raises where the port is no number)
-    except ValueError:
-        problems.add(path, "is not a URL (a password in it must be percent-encoded)")
+        with warnings.catch_warnings():  # about what is odd in it
+            warnings.simplefilter("ignore")
+            compile(text if isinstance(text, str) else "", "overlay_settings", "eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError):
+        return False
+    return True
+
+
+def _check_environment(
+    path: str, name: str, app: dict[str, Any], secrets: dict[str, Any], setup_name: str, problems: Problems
+) -> None:
+    plain = _base_environment(name, app, secrets, ["x" * SHORTEST_SECRET], setup_name, {})
+    known = {**plain, **RELEASE_ENVIRONMENT}
+    known.update(dict.fromkeys(secrets.get("env", {}), ""), **_empty_here(known))
+    for key, value in app.get("env", {}).items():
+        for used in _references(value):
+            if used not in known and not isinstance(app["env"].get(used), str):
+                hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
+                problems.add(
+                    f"{path}.env.{key}",
+                    f"takes the value of {used}, which the app's environment does not have{hint}",
+                )
+    if problems:
         return
-    if not parts.scheme or "://" not in url:
-        problems.add(path, "must be a URL such as postgres://user@host:5432/name")
+    values = {
+        key: len(value.encode()) for key, value in _environment(plain, app["env"], secrets["env"])[0].items()
+    }
+    for key, size in values.items():
+        if len(key) + 1 + size > LONGEST_VALUE:
+            place = "domains" if key not in app["env"] else f"env.{key}"
+            where = f"vault_django_apps.{name}.env.{key}" if key in secrets["env"] else f"{path}.{place}"
+            problems.add(
+                where, f"makes {key} longer than the {LONGEST_VALUE} bytes that Linux takes, with its name"
+            )
+    if sum(values.values()) > LARGEST_ENVIRONMENT:
+        problems.add(
+            f"{path}.env", f"has more than {LARGEST_ENVIRONMENT} bytes, together with what is in the vault"
+        )
 
 
 def _is_text(value: Any) -> bool:
@@ -562,6 +590,7 @@ def _environment(
         if not used:
             if isinstance(value, Mapping):
                 values[key] = value["format"]
+                release.pop(key, None)
             continue
         text = value["format"] if "format" in value else f"{{{value['from']}}}"
         known = {**_empty_here(plain), **values, **release}
@@ -571,6 +600,7 @@ def _environment(
             values.pop(key, None)
         else:
             values[key] = _substitute(text, known)
+            release.pop(key, None)
     return values, release
 
 

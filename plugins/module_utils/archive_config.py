@@ -16,6 +16,9 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_config impo
     SHORTEST,
     BackupError,
     check_ca,
+    check_credentials,
+    check_schedules,
+    is_line,
     target,
 )
 
@@ -37,8 +40,10 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         raise BackupError(str(error).replace("backup_repository", "pgbackrest_repository")) from None
     check_ca(values["ca"], found["kind"], "pgbackrest")
     password = str(values["password"])
-    if not re.fullmatch(rf"\S{{{SHORTEST},}}", password):
+    if not re.fullmatch(rf"\S{{{SHORTEST},}}", password) or not is_line(password):
         raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
+    check_schedules("pgbackrest", values, ("full_schedule", "incremental_schedule", "drill_schedule"))
+    check_credentials("pgbackrest", values["credentials"])
     if not 1 <= values["timeout"] <= 3600:
         raise BackupError("pgbackrest_archive_timeout: must be a number of seconds from 1 to 3600")
     if values["keep"] < 1 or values["queue_gb"] < 1:

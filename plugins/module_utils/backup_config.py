@@ -6,13 +6,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.calendar_events import HINT, is_calendar
+from ansible_collections.homeport.django.plugins.module_utils.schema import (
+    breaks_line,
+    controls,
+    printable,
+    unwritable,
+)
 
 UNITS = ("hourly", "daily", "weekly", "monthly", "yearly")
 SHORTEST = 16
 # ssh takes a word that begins with a hyphen for an option
-SFTP = r"sftp:(?P<user>[\w.][\w.-]*)@(?P<host>[\w.:][\w.:-]*?|\[[0-9a-fA-F:]+\])(?::(?P<port>\d+):|:)(?P<path>\S+)"
+SFTP = (
+    r"sftp:(?P<user>[\w.][\w.-]*)@(?P<host>[\w.:][\w.:-]*?|\[[0-9a-fA-F:]+\])"
+    r"(?::(?P<port>[0-9]{1,6}):|:)(?P<path>\S+)"
+)
 # The folder becomes root's alone: none of the system's or the apps' may be one.
 CLOSED = (
     "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr",
@@ -39,7 +50,12 @@ def target(repository: str) -> dict[str, Any]:
             raise BackupError(
                 "backup_repository: sftp is written sftp:USER@HOST:PATH, or sftp:USER@HOST:PORT:PATH"
             )
-        parts = {"user": found["user"], "host": found["host"].strip("[]"), "port": int(found["port"] or 22)}
+        port = int(found["port"] or 22)
+        parts = {"user": found["user"], "host": found["host"].strip("[]"), "port": port}
+        if not 0 < port < 65536 or not is_line(found["path"]):
+            raise BackupError(
+                "backup_repository: sftp has a port from 1 to 65535, and a path without control characters"
+            )
         return {
             "kind": "sftp",
             "sftp": parts,
@@ -47,7 +63,9 @@ def target(repository: str) -> dict[str, Any]:
             "repository": f"sftp:{found['user']}@{found['host']}:{found['path']}",
         }
     if repository.startswith("s3:"):
-        if not re.fullmatch(r"s3:(https?://)?[\w.:-]+/\S+", repository):
+        if not re.fullmatch(
+            r"s3:(https?://)?[\w.-]+(:[0-9]{1,4}|:[1-5][0-9]{4})?/\S+", repository
+        ) or not is_line(repository):
             raise BackupError("backup_repository: S3 is written s3:https://HOST/BUCKET/FOLDER")
         return {"kind": "s3", "repository": repository}
     path = repository.rstrip("/")
@@ -64,6 +82,27 @@ def target(repository: str) -> dict[str, Any]:
     return {"kind": "local", "folder": path, "repository": path}
 
 
+def is_line(text: str) -> bool:
+    """Whether a text stays what it is as a line of a file, whoever reads it."""
+    return text == text.strip() and not unwritable(text) and not breaks_line(text) and not controls(text)
+
+
+def check_schedules(role: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        if not is_calendar(str(values[name])):
+            raise BackupError(f"{role}_{name}: {HINT}")
+
+
+def check_credentials(role: str, credentials: Mapping[str, Any]) -> None:
+    for name, value in credentials.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+            raise BackupError(f"{role}_credentials: {printable(name)} is not the name of a variable")
+        if not isinstance(value, str) or not value or not is_line(value):
+            raise BackupError(
+                f"{role}_credentials.{name}: must be one line of text, without spaces around it"
+            )
+
+
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """Raises for an input that cannot work; returns what ``target`` says."""
     found = target(str(values["repository"]))
@@ -71,8 +110,12 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         ("password", values["passwords"][:1] or [""]),
         ("previous_passwords", values["passwords"]),
     ):
-        if any(len(str(password)) < SHORTEST or "\n" in str(password) for password in passwords):
-            raise BackupError(f"backup_{field}: must be one line of {SHORTEST} characters or more")
+        if any(len(str(password)) < SHORTEST or not is_line(str(password)) for password in passwords):
+            raise BackupError(
+                f"backup_{field}: must be one line of {SHORTEST} characters or more, without spaces around them"
+            )
+    check_schedules("backup", values, ("schedule", "drill_schedule"))
+    check_credentials("backup", values["credentials"])
     if found["kind"] == "sftp" and not (values["ssh_key"] and values["known_hosts"]):
         raise BackupError(
             "backup_ssh_key and backup_known_hosts: sftp needs a private key and the host's public keys (ssh-keyscan)"

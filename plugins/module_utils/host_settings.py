@@ -107,8 +107,6 @@ CHECKS: dict[str, Callable[[str, Any], list[str]]] = {
         ),
         _truth,
     ),
-    "host_timezone": _matches(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", "a name such as Europe/Vienna"),
-    "host_locale": _matches(r"[A-Za-z_]+\.[A-Za-z0-9-]+", "a name such as C.UTF-8 or de_AT.UTF-8"),
     "host_firewall_rules": lambda _name, value: firewall_problems(value),
     "host_ssh_root_login": _matches("auto|no|prohibit-password|yes", "auto, 'no', prohibit-password or 'yes'"),
     "host_fail2ban_ignored": _each(is_network, "addresses or networks, such as 192.0.2.7 or 2001:db8::/32"),

@@ -193,8 +193,8 @@ def needs_broker(kind: str) -> bool:
 
 def kinds_of(processes: Mapping[str, Any]) -> list[str]:
     """The kinds of queue that an app's processes are, each once."""
-    found = (process.get("kind") for process in processes.values() if isinstance(process, Mapping))
-    return [kind for kind in dict.fromkeys(found) if kind in QUEUES]
+    found = [process.get("kind") for process in processes.values() if isinstance(process, Mapping)]
+    return [kind for kind in dict.fromkeys(kind for kind in found if isinstance(kind, str)) if kind in QUEUES]
 
 
 def default_broker(kinds: list[str], available: tuple[str, ...]) -> str:

@@ -238,13 +238,14 @@ class Build:
     def find_manage(self, source: str) -> tuple[str, str]:
         """The management command and the folder it is run in."""
         given = self.spec.get("manage")
-        if given and not given.split()[0].endswith("manage.py"):
-            return given, source
         if given:
-            path = os.path.join(source, given)
+            name, *arguments = shlex.split(given)
+            if os.path.basename(name) != "manage.py":
+                return given, source
+            path = os.path.join(source, name)
             if not os.path.isfile(path):
-                raise DeployError(f"manage: the source has no {given}")
-            return "python manage.py", os.path.dirname(path)
+                raise DeployError(f"manage: the source has no {name}")
+            return shlex.join(["python", "manage.py", *arguments]), os.path.dirname(path)
         if "package" in self.spec["source"]:
             return "python -m django", source
         found = search(source, "manage.py", depth=4)
@@ -281,12 +282,12 @@ class Build:
             values["HOMEPORT_BASE_SETTINGS"] = settings
         self.record["settings"] = settings
         lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
-        lines.append(f"export PATH={self.folder}/bin:{self.folder}/venv/bin:$PATH\n")
+        lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:"$PATH"\n')
         # Whoever runs it finds the project's modules, and those beside it where manage.py has a folder of its own.
         folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
         folders += list(dict.fromkeys([project, source]))
         path = ":".join(shlex.quote(folder) for folder in folders)
-        lines.append(f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}\n")
+        lines.append(f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"\n')
         self.write("config/release.env", "".join(lines), mode=0o640)
         os.chown(f"{self.folder}/config/release.env", 0, self.layout.ids()[1])
 

@@ -165,7 +165,8 @@ class Requirements:
         """Everything comes from requirements.packages or source.package."""
 
     def _install_files(self, _path: str) -> None:
-        words = [word for name in self.spec["files"] for word in ("-r", name)]
+        # with the folder before it, none looks like an option
+        words = [word for name in self.spec["files"] for word in ("-r", f"./{name}")]
         self._pip(words, f"installing {', '.join(self.spec['files'])}")
 
     def _install_file(self, path: str) -> None:

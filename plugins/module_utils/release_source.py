@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import re
 import shutil
@@ -229,7 +230,7 @@ class Source:
                 for block in iter(lambda: answer.read(1 << 20), b""):
                     digest.update(block)
                     stream.write(block)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise DeployError(f"cannot download {url}: {error}") from error
         expected = self.spec.get("checksum")
         if expected and digest.hexdigest() != expected:

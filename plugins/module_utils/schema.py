@@ -8,12 +8,21 @@ returns the normalised value. Problems never quote a value: it may be a secret.
 
 from __future__ import annotations
 
+import datetime
 import difflib
+import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
 MISSING = object()
+
+# Characters: a line that a person writes, and a text of several lines.
+LONGEST_LINE = 10_000
+LONGEST_TEXT = 1_000_000
+# Bytes: Linux takes 128 KiB for one argument or one variable of an environment, with its name and what ends it.
+LONGEST_VALUE = 128 * 1024 - 1
 
 
 class Problems(list[str]):
@@ -21,6 +30,10 @@ class Problems(list[str]):
 
     def add(self, path: str, message: str) -> None:
         self.append(f"{path}: {message}")
+
+
+# Sees a whole dictionary, with its path.
+Rule = Callable[[dict[str, Any], str, Problems], None]
 
 
 def type_name(value: Any) -> str:
@@ -37,6 +50,8 @@ def type_name(value: Any) -> str:
         return "a dictionary"
     if isinstance(value, (list, tuple)):
         return "a list"
+    if isinstance(value, datetime.date):
+        return "a date"
     return f"a {type(value).__name__}"
 
 
@@ -44,6 +59,27 @@ def closest(word: str, choices: list[str]) -> str:
     """``" (did you mean 'x'?)"`` when one of ``choices`` is close to ``word``."""
     match = difflib.get_close_matches(str(word), choices, n=1)
     return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def unwritable(text: str) -> str:
+    """Why no file can hold ``text`` as it is; empty where one can."""
+    if "\0" in text:
+        return "contains a NUL byte"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "contains half a character (a lone surrogate)"
+    return ""
+
+
+def breaks_line(text: str) -> bool:
+    """Whether some program would take ``text`` for more than one line."""
+    return text.splitlines() not in ([], [text])
+
+
+def controls(text: str) -> bool:
+    """Whether ``text`` has characters that move a terminal's cursor, or do nothing that one can see."""
+    return any(unicodedata.category(char) == "Cc" and char != "\t" for char in text)
 
 
 class Field:
@@ -65,35 +101,57 @@ class Field:
 
 
 class Str(Field):
-    """A one-line string; ``pattern`` must match all of it and ``hint`` says what would."""
+    """A one-line string; ``pattern`` must match all of it and ``hint`` says what would.
+
+    ``most`` is the number of characters that it may have.
+    """
 
     kind = "string"
 
     def __init__(
-        self, doc: str = "", pattern: str = "", hint: str = "", multiline: bool = False, **options: Any
+        self,
+        doc: str = "",
+        pattern: str = "",
+        hint: str = "",
+        multiline: bool = False,
+        most: int = 0,
+        **options: Any,
     ) -> None:
         super().__init__(doc, **options)
         self.pattern = re.compile(pattern) if pattern else None
         self.hint = hint
         self.multiline = multiline
+        self.most = most or (LONGEST_TEXT if multiline else LONGEST_LINE)
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str)
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
         if not isinstance(value, str):
-            problems.add(path, f"must be a string, not {type_name(value)}{self._quote_hint(value)}")
+            problems.add(path, f"must be a string, not {type_name(value)}{quote_hint(value)}")
             return value
-        if "\0" in value:
-            problems.add(path, "contains a NUL byte, which no configuration file can hold")
-        elif not self.multiline and ("\n" in value or "\r" in value):
+        if unwritable(value):
+            problems.add(path, f"{unwritable(value)}, which no configuration file can hold")
+        elif len(value) > self.most:
+            problems.add(path, f"must have at most {self.most} characters")
+        elif not self.multiline and breaks_line(value):
             problems.add(path, "must be a single line")
+        elif not self.multiline and controls(value):
+            problems.add(path, "contains a control character")
         elif self.pattern and not self.pattern.fullmatch(value):
             problems.add(path, self.hint or f"must match {self.pattern.pattern}")
+        else:
+            problems.extend(f"{path}: {found}" for found in [self.objection(value)] if found)
         return str(value)
 
-    def _quote_hint(self, value: Any) -> str:
-        return " (put it in quotes)" if isinstance(value, (int, float)) else ""
+    def objection(self, value: str) -> str:
+        """What else is wrong with a value that is right up to here; empty where nothing is."""
+        return ""
+
+
+def quote_hint(value: Any) -> str:
+    """What helps where YAML has made something else of a text: a number, a boolean, a date."""
+    return " (put it in quotes)" if isinstance(value, (int, float, datetime.date)) else ""
 
 
 class Scalar(Field):
@@ -106,10 +164,16 @@ class Scalar(Field):
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
         if not self.accepts(value):
-            problems.add(path, f"must be a string, a number or a boolean, not {type_name(value)}")
+            problems.add(
+                path, f"must be a string, a number or a boolean, not {type_name(value)}{quote_hint(value)}"
+            )
             return ""
-        if isinstance(value, str) and "\0" in value:
-            problems.add(path, "contains a NUL byte, which an environment cannot hold")
+        if isinstance(value, float) and not math.isfinite(value):
+            problems.add(path, "is not a number that could be written down (put it in quotes)")
+        elif isinstance(value, str) and unwritable(value):
+            problems.add(path, f"{unwritable(value)}, which an environment cannot hold")
+        elif isinstance(value, str) and len(value.encode()) > LONGEST_VALUE:
+            problems.add(path, f"must have at most {LONGEST_VALUE} bytes")
         return str(value)
 
 
@@ -127,7 +191,7 @@ class Int(Field):
         return isinstance(value, int) and not isinstance(value, bool)
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
-        if isinstance(value, str) and re.fullmatch(r"-?\d{1,10}", value):  # what `-e` and Jinja give
+        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,10}", value):  # what `-e` and Jinja give
             value = int(value)
         if not self.accepts(value):
             problems.add(path, f"must be a whole number, not {type_name(value)}")
@@ -165,6 +229,7 @@ class Choice(Field):
     def check(self, value: Any, path: str, problems: Problems) -> Any:
         if not isinstance(value, str):
             problems.add(path, f"must be one of {', '.join(self.choices)}, not {type_name(value)}")
+            return ""
         elif value not in self.choices:
             problems.add(path, f"must be one of {', '.join(self.choices)}{closest(value, self.choices)}")
         return value
@@ -207,11 +272,14 @@ class Map(Field):
 
     kind = "dictionary"
 
-    def __init__(self, value: Field, key: str, key_hint: str, doc: str = "", **options: Any) -> None:
+    def __init__(
+        self, value: Field, key: str, key_hint: str, doc: str = "", rule: Rule | None = None, **options: Any
+    ) -> None:
         super().__init__(doc, **options)
         self.value = value
         self.key = re.compile(key)
         self.key_hint = key_hint
+        self.rule = rule
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, Mapping)
@@ -222,15 +290,21 @@ class Map(Field):
             return {}
         result = {}
         for key, item in value.items():
-            if not isinstance(key, str) or not self.key.fullmatch(key):
+            if not isinstance(key, str) or not self.key.fullmatch(key) or unwritable(key) or controls(key):
                 problems.add(path, f"{printable(key)} is not a good name here: {self.key_hint}")
                 continue
             result[str(key)] = self.value.check(item, f"{path}.{key}", problems)
+        if self.rule:
+            self.rule(result, path, problems)
         return result
 
 
 class Object(Field):
-    """A dictionary with known fields. ``short`` names the field that a lone value stands for."""
+    """A dictionary with known fields.
+
+    ``short`` names the field that a lone value stands for. With ``others`` there may be further fields, which nobody
+    looks at; one that ``may_be_empty`` has its required fields only where it has any.
+    """
 
     kind = "dictionary"
 
@@ -239,13 +313,17 @@ class Object(Field):
         fields: dict[str, Field],
         doc: str = "",
         short: str = "",
-        rule: Callable[[dict[str, Any], str, Problems], None] | None = None,
+        rule: Rule | None = None,
+        others: bool = False,
+        may_be_empty: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(doc, **options)
         self.fields = fields
         self.short = short
         self.rule = rule
+        self.others = others
+        self.may_be_empty = may_be_empty
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, Mapping) or bool(self.short and self.fields[self.short].accepts(value))
@@ -257,9 +335,11 @@ class Object(Field):
             known = ", ".join(self.fields)
             problems.add(path, f"must be a dictionary with fields among {known}; it is {type_name(value)}")
             return self.blank()
+        if self.may_be_empty and not value:
+            return {}
         names = list(self.fields)
         for key in value:
-            if key not in self.fields:
+            if key not in self.fields and not self.others:
                 guess = closest(key, names)
                 problems.add(
                     f"{path}.{printable(key)}",

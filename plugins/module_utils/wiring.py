@@ -146,9 +146,9 @@ def scalar(text: str) -> Any:
     """The Python value that a setting written in YAML stands for."""
     if text in ("True", "False", "None"):
         return {"True": True, "False": False, "None": None}[text]
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(r"-?(0|[1-9][0-9]*)", text):  # 007 is a text: gunicorn reads it as it likes
         return int(text)
-    return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
+    return float(text) if re.fullmatch(r"-?(0|[1-9][0-9]*)\.[0-9]+", text) else text
 
 
 def python_literal(value: Any) -> str:
@@ -513,17 +513,17 @@ def app_accounts(apps: Apps) -> list[dict[str, Any]]:
     return [{"name": app["user"], "home": f"{app['home']}/home"} for app in apps.values()]
 
 
-def app_files(apps: Apps, base: str = "") -> list[dict[str, Any]]:
+def app_files(apps: Apps, base: str = "", sandbox: bool = True) -> list[dict[str, Any]]:
     """Folders and configuration of each app. A change of these makes a new release; it reloads nothing.
 
-    ``base`` is the controller's folder that templates are relative to.
+    ``base`` is the controller's folder that templates are relative to; ``sandbox`` is for what is scheduled.
     """
     entries = []
     for app in apps.values():
         entries += _folders(app)
         entries += _configuration(app, base)
         entries += _maintenance(app, base)
-        entries += _schedules(app)
+        entries += _schedules(app, sandbox)
     return entries
 
 
@@ -609,7 +609,33 @@ def limits(given: Mapping[str, Any]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
+# What no scheduled command needs: the same as the programs of supervisord (role supervisord), which says what is left
+# out and why. It begins as the app's user, and so has no use for any capability.
+SANDBOX = """\
+NoNewPrivileges=true
+ProtectSystem=full
+ProtectHome=true
+ProtectProc=invisible
+PrivateDevices=true
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectClock=true
+ProtectHostname=true
+LockPersonality=true
+RestrictRealtime=true
+RestrictNamespaces=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+UMask=0077
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+CapabilityBoundingSet=
+"""
+
+
+def _schedules(app: Mapping[str, Any], sandbox: bool) -> list[dict[str, Any]]:
     entries = []
     for name, schedule in app["schedules"].items():
         unit = f"/etc/systemd/system/{app['name']}.{name}"
@@ -618,6 +644,7 @@ def _schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"[Service]\nType=oneshot\nUser={app['user']}\nGroup={app['group']}\n"
             f"ExecStart={LIBRARY}/process {app['name']} {name}\nTimeoutStartSec={schedule['timeout']}\n"
             f"StandardOutput=append:{app['logs']}/{name}.log\nStandardError=inherit\n"
+            f"{SANDBOX if sandbox else ''}"
         )
         timer = (
             f"# Written by Homeport (role django_app).\n[Unit]\nDescription={name} of {app['name']}\n\n"

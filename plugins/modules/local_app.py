@@ -51,6 +51,7 @@ EXAMPLES = r"""
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -106,7 +107,9 @@ class LocalApp:
         source = self.source()
         found, project = Build(self.layout, "", "local", None).find_manage(source)
         changed = self.install(source, project)
-        manage = found.replace("python ", f"{self.home}/venv/bin/python ", 1).split()
+        manage = shlex.split(found)
+        if manage[0] == "python":
+            manage[0] = f"{self.home}/venv/bin/python"
         if self.spec["migrate"]["run"]:
             out = self.runner.run([*manage, "migrate", "--noinput"], "migrate", cwd=project)
             changed = changed or "Applying " in out

@@ -1,5 +1,6 @@
 """What holds on every server with the photo album, whatever its setup."""
 
+import json
 from typing import Any
 
 from tests.acceptance.album import Album, picture
@@ -90,3 +91,23 @@ def outside(host: Any) -> set[int]:
     """TCP ports that other machines reach."""
     found = {address.rpartition(":")[::2] for address in listening(host)}
     return {int(port) for address, port in found if not address.startswith(("127.", "[::1]"))}
+
+
+def check_exposure(host: Any, *units: str) -> None:
+    """Each unit, by the beginning of its name, is shut in, and all that systemd has of it."""
+    table = host.check_output("systemd-analyze security --no-pager")
+    found = {line.split()[0]: float(line.split()[1]) for line in table.splitlines()[1:] if line.split()}
+    for unit in units:
+        exposure = {name: value for name, value in found.items() if name.startswith(unit)}
+        assert exposure, unit
+        assert max(exposure.values()) <= 3.0, exposure
+
+
+def check_deployment_checks(host: Any, name: str, site_url: str = "") -> None:
+    """Django's checks of a deployment find nothing in the live release, or in what it would be at another address."""
+    release = f"/srv/{name}/current"
+    assert json.loads(host.file(f"{release}/release.json").content_string)["warnings"] == []
+    address = f"env SITE_URL={site_url} " if site_url else ""
+    check = f"{address}manage.py check --deploy --fail-level WARNING"
+    found = host.run(f"runuser -u {name} -- /usr/local/lib/homeport/run {release} {check}")
+    assert "no issues" in found.stdout, found.stdout + found.stderr

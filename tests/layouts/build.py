@@ -9,6 +9,7 @@ them from. Everything is made at this moment, so no lock file and no key is ever
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 Files = dict[str, str]
+
+# Values that mean something to whatever stands between a definition and the app that it is for.
+HOSTILE = {
+    "HOSTILE_QUOTES": 'it\'s "quoted" `id` $(id) ${HOME} $HOME \\ \\n \\$ \'\' ""',
+    "HOSTILE_PERCENT": "100% %s %(here)s %% %h {x} {} {{ 7 * 7 }} {% raw %} {# #}",
+    "HOSTILE_LINES": "\n one\n\ttwo\r\nthree\n\n",
+    "HOSTILE_SPACES": "  x  ",
+    "HOSTILE_SIGNS": "# ; = & | < > * ? [a] (b) ! ~ ^ .. ../ -- --x ~root",
+    "HOSTILE_UNICODE": "é e\u0301 日本語 \U0001f600 \u202e \ufeff \u2028 \x85 \x1b[31m \x7f \x01",
+    "HOSTILE_LONG": "é'\"$\n" * 17_000,
+    "HOSTILE_EMPTY": "",
+    # what the launchers have variables of that name for
+    "release": "mine",
+    "command": "mine, too",
+}
+HOSTILE_FILE = "conf d/it's $x 100% {{ y }}.ini"
+HOSTILE_ARGUMENTS = ['--name=a "b" #', "c d", "50%", "$HOME", "é", ";", "it's", "{{ 7 }}"]
 
 SETTINGS = """
     import os
@@ -82,6 +100,7 @@ URLS = """
             "release": os.environ["RELEASE"],
             "extra": settings.EXTRA,
             "hello": hello,
+            "hostile": {{name: os.environ[name] for name in os.environ if name.startswith("HOSTILE_")}},
         }})
 
 
@@ -438,10 +457,13 @@ DIGEST = """
 """
 
 LISTENER = """
+    import json
     import os
+    import sys
     import time
 
     print("listener of", os.environ["RELEASE"], flush=True)
+    print(json.dumps([sys.argv[1:], dict(os.environ)]), flush=True)
     while True:
         time.sleep(1)
 """
@@ -550,6 +572,9 @@ def main(target: Path) -> None:
     )
     facts = {
         "nested_commit": commits["nested"],
+        "hostile": HOSTILE,
+        "hostile_file": HOSTILE_FILE,
+        "hostile_command": shlex.join(["python", "-m", "listener", *HOSTILE_ARGUMENTS]),
         "built_checksum": hashlib.sha256((target / "http" / "built.tar.gz").read_bytes()).hexdigest(),
     }
     (target / "config.json.j2").write_text(text(CONFIG_TEMPLATE))

@@ -8,6 +8,8 @@ from ansible_collections.homeport.django.plugins.module_utils.apps import check,
 
 # A value that no message may ever show.
 CANARY = "c4n4ry-Zq7!"
+# What begins as a private key does, as far as that can be told without reading it.
+KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}\n"
 SECRET = "0123456789abcdef0123456789abcdef"
 
 Definition = dict[str, Any]

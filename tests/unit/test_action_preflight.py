@@ -97,7 +97,6 @@ ONE, MAIL = {"app_servers": ["a"]}, "me@example.org"
         (None, MAIL, "", ONE, "typical", ""),
         (None, "", "", ONE, "typical", ""),
         ("acme", "", "", ONE, "typical", "set certificates_email"),
-        (None, "nobody", "", ONE, "typical", "certificates_email: must be an address"),
         (None, MAIL, "", ONE, "simple", "certificates_email: the simple setup has no nginx and no HTTPS"),
         (None, "", "", ONE, "simple", ""),
         ({"certificate": "acme", "challenge": "dns-01"}, MAIL, "", ONE, "site", "certificates_dns_auth_hook"),

@@ -7,7 +7,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
 from ansible_collections.homeport.django.plugins.module_utils.apps import check
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 
-from tests.unit.support import CANARY, SECRET, app, problems
+from tests.unit.support import CANARY, KEY, SECRET, app, problems
 
 GIT = "https://git.example.org/blog.git"
 
@@ -313,7 +313,7 @@ def test_what_the_vault_may_hold() -> None:
         "database_password": ["pass w%rd'\" and more", "another one, too"],
         "cache_password": "x" * 16,
         "database_url": "postgres://u:p%40@h/n",
-        "deploy_key": "-----BEGIN\nkey\n",
+        "deploy_key": KEY,
         "git": "https://token@git.example.org/blog.git",
     }
     assert problems(app(), vault) == []

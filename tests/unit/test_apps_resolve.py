@@ -10,7 +10,7 @@ from ansible_collections.homeport.django.plugins.module_utils.apps import (
 )
 from ansible_collections.homeport.django.plugins.module_utils.derive import derive, derive_long, fingerprint
 
-from tests.unit.support import CANARY, SECRET, app, resolved
+from tests.unit.support import CANARY, KEY, SECRET, app, resolved
 
 HOSTILE = [
     "plain",
@@ -269,8 +269,8 @@ def test_packages_that_the_server_needs(fields: dict[str, Any], setup: str, pack
 
 
 def test_what_leads_to_private_code_stays_apart() -> None:
-    found = resolved({"deploy_key": CANARY, "git": f"https://{CANARY}@git.example.org/x"})
-    assert found["source_secrets"] == {"deploy_key": CANARY, "git": f"https://{CANARY}@git.example.org/x"}
+    found = resolved({"deploy_key": KEY, "git": f"https://{CANARY}@git.example.org/x"})
+    assert found["source_secrets"] == {"deploy_key": KEY, "git": f"https://{CANARY}@git.example.org/x"}
     assert CANARY not in str({key: value for key, value in found.items() if key != "source_secrets"})
 
 
@@ -299,7 +299,7 @@ def test_no_secret_but_where_it_belongs() -> None:
         "env": {"KEY": CANARY},
         "secret_key": CANARY * 5,
         "database_password": CANARY * 2,
-        "deploy_key": CANARY,
+        "deploy_key": KEY,
     }
     found = resolved(vault, host={"database_host": "db"}, env={"A": {"from": "KEY"}})
     places = {key for key, value in found.items() if CANARY in str(value)}

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+# Its own, since what is left of an app's process is looked for on the whole machine, where other tests may run, too.
+APP = f"blog{os.getpid()}"
 LAUNCHER = Path(__file__).parents[2] / "roles/django_app/files/usr/local/lib/homeport/process"
 
 # Starts what it is told to in a session of its own, so that no launcher takes something of ours for a leftover.
@@ -82,7 +84,7 @@ class Supervisord:
         processes.mkdir(parents=True, exist_ok=True)
         (self.folder / f"{name}.py").write_text(textwrap.dedent(code))
         (processes / name).write_text(f"exec {sys.executable} {self.folder}/{name}.py\n")
-        words = ["sh", str(LAUNCHER), "blog", name, str(self.folder)]
+        words = ["sh", str(LAUNCHER), APP, name, str(self.folder)]
         before = self.log(name).count("up ") if (self.folder / f"{name}.log").exists() else 0
         log = str(self.folder / f"{name}.log")
         pid = self.order(do="start", words=words, log=log, env={"SUPERVISOR_PROCESS_NAME": "0", **env})
@@ -117,11 +119,35 @@ def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             words = stat.read_text().rsplit(")", 1)[1].split()
-            marked = b"HOMEPORT_PROCESS=blog." in (stat.parent / "environ").read_bytes()
+            marked = f"HOMEPORT_PROCESS={APP}.".encode() in (stat.parent / "environ").read_bytes()
         except OSError:
             continue
         if marked or words[3] == str(found.process.pid):
             os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+# What the launcher calls its own variables, and what it might.
+NAMES = {
+    *re.findall(r"\b([a-z]\w*)=", LAUNCHER.read_text()),
+    "command",
+    "main",
+    "release",
+    "signal",
+    "status",
+    "PS4",
+}
+TOLD = """
+import json, os
+print(json.dumps({key: os.environ[key] for key in %r}), flush=True)
+print("up", os.getpid(), flush=True)
+"""
+
+
+def test_the_command_gets_the_variables_of_the_app(supervisord: Supervisord) -> None:
+    given = {name: f'it\'s "{name}" $HOME 100%\n#é ' for name in NAMES if not name.startswith("homeport_")}
+    launcher, _family = supervisord.start("queue", TOLD % list(given), **given)
+    assert supervisord.status(launcher) == 0
+    assert json.loads(supervisord.log("queue").splitlines()[0]) == given
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "QUIT"])
@@ -149,7 +175,7 @@ def test_a_killed_command_takes_everything_with_it(supervisord: Supervisord) -> 
     os.kill(main, signal.SIGKILL)
     assert supervisord.status(launcher) == 128 + signal.SIGKILL
     assert not any(runs(pid) for pid in children)
-    assert "blog.queue:0 left processes behind, which are killed: " in supervisord.log("queue")
+    assert f"{APP}.queue:0 left processes behind, which are killed: " in supervisord.log("queue")
 
 
 def test_a_command_that_leaves_nothing_says_nothing(supervisord: Supervisord) -> None:
@@ -199,7 +225,7 @@ def test_one_that_has_grown_too_large_is_asked_to_stop(supervisord: Supervisord)
     assert supervisord.status(launcher) == 0
     log = supervisord.log("queue")
     assert re.search(
-        r"homeport: blog.queue:0 uses \d+ MiB, more than its 50: it is asked to stop \(INT\)\n", log
+        rf"homeport: {APP}.queue:0 uses \d+ MiB, more than its 50: it is asked to stop \(INT\)\n", log
     )
     assert "got SIGINT" in log
     assert "killed: " in log  # the child that it did not end itself, and nothing of the launcher's own

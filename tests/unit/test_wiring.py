@@ -15,7 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
 
-from tests.unit.support import CANARY, SECRET, app
+from tests.unit.support import CANARY, KEY, SECRET, app
 
 APPS = {
     "blog": app(
@@ -38,7 +38,7 @@ APPS = {
         web={"server": "asgi", "gunicorn": {"workers": 3, "preload_app": True, "log_level": "warning"}},
     ),
 }  # fmt: skip
-VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": CANARY, "database_password": CANARY * 2}}
+VAULT = {"blog": {"env": {"KEY": CANARY}, "deploy_key": KEY, "database_password": CANARY * 2}}
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
 
 
 def test_release_secrets(apps: dict[str, Any]) -> None:
-    assert wiring.release_secrets(apps) == {"blog": {"deploy_key": CANARY}}
+    assert wiring.release_secrets(apps) == {"blog": {"deploy_key": KEY}}
 
 
 def test_what_a_release_adds_to_its_environment_may_be_secret(tmp_path: Path) -> None:

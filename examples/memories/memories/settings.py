@@ -69,6 +69,8 @@ SECURE_REDIRECT_EXEMPT = [r"^health/$", r"^version/$"]
 SECURE_HSTS_SECONDS = env.number("SECURE_HSTS_SECONDS", 3600 if HTTPS else 0)
 # Subdomains and the preload list concern the whole domain, which one app must not decide.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+if not HTTPS:  # which is what these ask for
+    SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]
 
 # The application
 

@@ -39,6 +39,7 @@ def test_neither_is_open(host: Any) -> None:
     services.check_redis_refuses(host, port, password)
     services.check_redis_serves(host, port, password)
     services.check_memcached(host, "notes", member="notes", stranger="memories")
+    checks.check_exposure(host, "redis-server@", "valkey-server@", "memcached@")
 
 
 def test_pages_come_from_the_cache(album: Album) -> None:

@@ -1,5 +1,6 @@
 """What an operator fears: broken releases, killed processes, cancelled runs. The site stays up."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from tests.acceptance import checks
 from tests.acceptance.album import Album
 from tests.acceptance.operator import Operator
+from tests.acceptance.slow import slow_client
 from tests.acceptance.under_load import load, lost, serves, wait_for
 
 
@@ -144,16 +146,91 @@ def test_a_full_disk_leaves_the_old_release_serving(album: Album, operator: Oper
     assert album.health()["release"] != before
 
 
+# Fields of apps, each of its own, with what nobody should write, and what the message must begin with.
+HOSTILE: list[tuple[str, Any, str]] = [
+    ("procesess", {}, "procesess: is not a field here (did you mean 'processes'?)"),
+    ("domains", ["a'b%"], "domains[0]: must be a host name"),
+    ("domains", ["a.example; return 200"], "domains[0]: must be a host name"),
+    ("web", {"workers": "many"}, "web.workers: must be a whole number"),
+    ("web", {"gunicorn": {"class": 1}}, "web.gunicorn.class: is not the name of a gunicorn setting"),
+    ("source", {"git": "--upload-pack=id"}, "source.git: is not the address of a git repository"),
+    ("source", {"git": "https://git.example/x", "version": "--x"}, "source.version: must be a branch, tag or commit"),
+    ("source", {"path": "../x", "subdirectory": "../../etc"}, "source.subdirectory: must be a path inside the source"),
+    ("files", {"../x": "x"}, "files: '../x' is not a good name here"),
+    ("files", {"a": "x", "a/b": "x"}, "files.'a/b': lies in a"),
+    ("env", {"A": "x\0y"}, "env.A: contains a NUL byte"),
+    ("env", {"A": "x" * 140_000}, "env.A: must have at most"),
+    ("env", {"PWD": "/"}, "env.PWD: is a variable of the shell's own"),
+    ("env", {"HOMEPORT_APP": "x"}, "env.HOMEPORT_APP: is a variable that Homeport sets"),
+    ("health", "/a\nb", "health.path: must be a single line"),
+    ("health", "/%ff", "health.path: is percent-encoded in something else than UTF-8"),
+    ("static", {"url": "/a/../b/"}, "static.url: must start and end with a slash"),
+    ("proxy", {"extra": "}\nserver {"}, "proxy.extra: is not complete in itself: one } too many in line 1"),
+    ("processes", {"x": "a && b"}, "processes.x.command: must be one command"),
+    ("processes", {"x": "'a"}, "processes.x.command: cannot be split into words"),
+    ("schedules", {"x": {"command": "true", "calendar": "daily\nOnBootSec=1"}}, "schedules.x.calendar: must be a"),
+    ("schedules", {"x": {"command": "fi", "calendar": "daily"}}, "schedules.x.command: is nothing that"),
+    ("hooks", {"after_build": ["echo '"]}, "hooks.after_build[0]: is nothing that"),
+    ("overlay_settings", {"A": "1; import os"}, "overlay_settings.A: is not a Python expression"),
+    ("database", {"name": "x\" OWNER y"}, "database.name: must be lower-case letters"),
+    ("system_packages", ["sudo-"], "system_packages[0]: must be the name of a Debian package"),
+    ("limits", {"memory": "64; rm -rf /"}, "limits.memory: must be a whole number"),
+    ("shared", ["a", "a/b"], "shared[1]: lies in another of these paths"),
+]  # fmt: skip
+# The same of the roles' own variables.
+HOSTILE_INPUTS: list[tuple[str, Any, str]] = [
+    ("nginx_sites", {"../x": {"server_names": ["x"], "upstream": "h:1"}}, "nginx_sites: '../x' is not a good name"),
+    ("nginx_client_timeout", "5s; daemon off", "nginx_client_timeout: must be a whole number"),
+    ("supervisord_programs", {"x": {"command": "a\nuser=root"}}, "supervisord_programs.x.command: must be a"),
+    ("postgres_settings", {"a'b": 1}, "postgres_settings: 'a'b' is not a good name here"),
+    ("certificates_email", "x y", "certificates_email: must be an address"),
+]  # fmt: skip
+
+# What changes on a host by being logged in and asked.
+TRACES = (
+    "( -path /run -o -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/lib/systemd -o -path /var/lib/sudo "
+    "-o -path /var/lib/postgresql -o -name .ansible -o -name __pycache__ )"
+)
+
+
 def test_bad_input_is_refused_before_anything_changes(album: Album, operator: Operator, host: Any) -> None:
-    before = host.check_output("cat /var/lib/homeport/*.json | sha256sum")
-    done = operator.run("typical", changes={"procesess": {}, "domains": ["a'b%"], "web": {"workers": "many"}})
+    host.check_output("touch /run/before-bad-input")
+    apps: dict[str, dict[str, Any]] = {}
+    for number, (field, value, _told) in enumerate(HOSTILE):
+        source = {"source": {"path": str(operator.source)}}
+        apps[f"bad{number}"] = {"domains": [f"bad{number}.example"], **source, field: value}
+    words = json.dumps({name: value for name, value, _told in HOSTILE_INPUTS})
+    done = operator.run("typical", "-e", words, apps=apps)
     assert done.status != 0
-    assert "3 problems" in done.output, done.output
-    assert "did you mean 'processes'?" in done.output
-    assert "django_apps.memories.domains[0]" in done.output
-    assert "django_apps.memories.web.workers: must be a whole number" in done.output
-    assert host.check_output("cat /var/lib/homeport/*.json | sha256sum") == before
+    assert "before anything was changed on any host" in done.output, done.output
+    missing = [
+        told
+        for number, (*_field, told) in enumerate(HOSTILE)
+        if f"- django_apps.bad{number}.{told}" not in done.output
+    ]
+    missing += [told for *_input, told in HOSTILE_INPUTS if f"- {told}" not in done.output]
+    assert not missing, done.output
+    assert "changed=0" in done.output
+    changed = f"find / -xdev {TRACES} -prune -o -newercm /run/before-bad-input -not -path /home/admin -print"
+    assert host.check_output(changed.replace("(", r"\(").replace(")", r"\)")) == ""
     assert serves(album)
+
+
+@pytest.mark.parametrize(("kind", "held"), [("header", 1500), ("body", 200)])
+def test_1600_slow_connections_of_one_client_stop_nobody_else(
+    kind: str, held: int, album: Album, host: Any
+) -> None:
+    with slow_client(host, kind, 1600) as client:
+        wait_for(lambda: client.told()["open"] >= held, 30)
+        # the client is at the server, whose visitors are elsewhere
+        with load(album, rate=50) as running:
+            time.sleep(10)
+        told = client.told()
+    assert told["opened"] > 1600, told
+    assert told["most"] >= held, told
+    summary = running.summary()
+    assert summary["lost"] == 0, summary
+    assert sorted(running.latencies)[int(len(running.latencies) * 0.99)] < 2, summary
 
 
 def test_a_changed_setting_reaches_the_app_without_a_lost_request(

@@ -67,6 +67,10 @@ def test_the_app_works(secure: Album) -> None:
     checks.check_static_files(secure)
 
 
+def test_the_checks_of_a_deployment_find_nothing(host: Any) -> None:
+    checks.check_deployment_checks(host, "memories")
+
+
 def test_the_others_have_theirs(host: Any, address: str) -> None:
     inventory = Path(host.backend.ansible_runner.inventory_file)
     text = (inventory.parent / "tls/brought.pem").read_text()
@@ -176,6 +180,7 @@ def test_the_timer_is_set(host: Any) -> None:
     ran = host.run("systemctl start homeport-certificates.service")
     assert ran.rc == 0, ran.stderr
     assert host.check_output("systemctl is-system-running") == "running"
+    checks.check_exposure(host, "homeport-certificates.", "nginx.")
 
 
 def test_nginx_starts_whatever_is_missing(host: Any, address: str, roots: str) -> None:

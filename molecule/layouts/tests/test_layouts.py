@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+
+from tests.acceptance.checks import check_deployment_checks
+from tests.layouts.build import HOSTILE, HOSTILE_ARGUMENTS, HOSTILE_FILE
 
 ROOT = Path(__file__).parents[3]
 
@@ -165,12 +169,40 @@ def test_long_running_commands(host: Any) -> None:
     assert f"listener of {release}" in host.file("/var/log/homeport/busy/listener-1.log").content_string
 
 
+def test_hostile_values_arrive_as_they_are_written(site: Site, host: Any) -> None:
+    named = {name: value for name, value in HOSTILE.items() if name.startswith("HOSTILE_")}
+    assert site.get("busy").json()["hostile"] == named
+    everywhere = {**HOSTILE, "MOTTO": "{{ 7 * 7 }} is not 49", "SECRET": HOSTILE["HOSTILE_QUOTES"]}
+    log = host.file("/var/log/homeport/busy/listener-0.log").content_string
+    arguments, environment = json.loads([line for line in log.splitlines() if line.startswith("[[")][-1])
+    assert arguments == HOSTILE_ARGUMENTS
+    assert {name: environment[name] for name in everywhere} == everywhere
+    # and what a management command gets
+    within = ["runuser", "-u", "busy", "--", RUN, "/srv/busy/current", "manage.py", "shell", "-c"]
+    program = "import json, os; print(json.dumps(dict(os.environ)))"
+    found = json.loads(host.check_output(shlex.join([*within, program])).splitlines()[-1])
+    assert {name: found[name] for name in everywhere} == everywhere
+    written = host.file(f"/srv/busy/current/src/{HOSTILE_FILE}")
+    assert written.content == "".join(HOSTILE.values()).encode()
+
+
+@pytest.mark.parametrize("name", STARTPROJECT)
+def test_the_checks_of_a_deployment_find_nothing(name: str, host: Any) -> None:
+    check_deployment_checks(host, name)
+
+
+def test_nor_would_they_over_https(host: Any) -> None:
+    check_deployment_checks(host, "newest", "https://newest.example")
+
+
 def test_scheduled_commands(host: Any) -> None:
     assert host.service("busy.digest.timer").is_enabled
     assert host.service("busy.digest.timer").is_running
     host.check_output("systemctl start busy.digest.service")
+    log = host.file("/var/log/homeport/busy/digest.log").content_string
+    assert '{{ 7 * 7 }} is not 49|50% $x|it"s|#|digest of' in log
     assert re.search(
-        r"^digest of \d+ users$", host.file("/var/log/homeport/busy/digest.log").content_string, re.MULTILINE
+        r"digest of \d+ users$", host.file("/var/log/homeport/busy/digest.log").content_string, re.MULTILINE
     )
 
 

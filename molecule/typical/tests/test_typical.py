@@ -107,6 +107,10 @@ def test_processes(host: Any) -> None:
     checks.check_processes(host)
 
 
+def test_the_checks_of_a_deployment_find_nothing(host: Any) -> None:
+    checks.check_deployment_checks(host, "memories")
+
+
 def test_schedule(host: Any) -> None:
     checks.check_schedule(host)
 
@@ -176,10 +180,7 @@ def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
 
 
 def test_what_serves_visitors_is_shut_in(host: Any) -> None:
-    table = host.check_output("systemd-analyze security --no-pager")
-    exposure = {line.split()[0]: float(line.split()[1]) for line in table.splitlines()[1:] if line.split()}
-    cluster = next(unit for unit in exposure if unit.startswith("postgresql@"))
-    assert max(exposure[unit] for unit in ("nginx.service", "supervisor.service", cluster)) <= 3.0
+    checks.check_exposure(host, "nginx.", "supervisor.", "postgresql@", "memories.digest.")
     gunicorn = host.check_output("pgrep --oldest --uid memories")
     status = host.check_output("cat /proc/%s/status", gunicorn)
     assert "NoNewPrivs:\t1" in status

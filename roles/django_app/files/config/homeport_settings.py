@@ -94,6 +94,12 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else Non
 SECURE_SSL_REDIRECT = _https
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_CONTENT_TYPE_NOSNIFF = True
+# How long browsers are to refuse plain HTTP is said by nginx (tls.hsts). What the other checks want needs HTTPS.
+SILENCED_SYSTEM_CHECKS = [
+    *globals().get("SILENCED_SYSTEM_CHECKS", []),
+    "security.W004",
+    *([] if _https else ["security.W008", "security.W012", "security.W016"]),
+]
 X_FRAME_OPTIONS = globals().get("X_FRAME_OPTIONS", "DENY")
 
 LOGGING = {
@@ -106,4 +112,4 @@ LOGGING = {
 }
 
 for _fragment in sorted((Path(__file__).parent / "overlay.d").glob("*.py")):
-    exec(compile(_fragment.read_text(), str(_fragment), "exec"))
+    exec(compile(_fragment.read_text("utf-8"), str(_fragment), "exec"))

@@ -1,0 +1,279 @@
+# ruff: noqa: E501  (a table reads best with one case a line)
+"""What users may set of the roles: checked before anything changes, and by the role itself where it is used alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible_collections.homeport.django.plugins.action import preflight
+from ansible_collections.homeport.django.plugins.filter.apps import accepted, postgres_value
+from ansible_collections.homeport.django.plugins.module_utils.role_inputs import INPUTS, problems_of
+
+from tests.unit.support import CANARY
+
+ROOT = Path(__file__).parents[2]
+# What the playbooks set, what has a check of its own (instances, backups), and what reaches no file as a text.
+ELSEWHERE = {
+    "host_wired_packages", "host_wired_masked", "host_setup", "redis_instances", "memcached_instances", "postgres_listen_addresses",
+    "rabbitmq_listen", "rabbitmq_vhosts",
+}  # fmt: skip
+ROLES = ("nginx", "supervisord", "certificates", "postgres", "rabbitmq", "redis", "memcached", "python")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_input_that_users_set_is_looked_at(role: str) -> None:
+    defaults = yaml.safe_load((ROOT / "roles" / role / "defaults/main.yml").read_text())
+    wanted = {
+        name
+        for name, value in defaults.items()
+        if not isinstance(value, bool) and not name.startswith((f"{role}_app_", f"{role}_install"))
+    }
+    assert wanted - set(INPUTS) <= ELSEWHERE
+    for name in wanted & set(INPUTS):
+        assert problems_of({name: defaults[name]}) == []
+
+
+GOOD: list[dict[str, Any]] = [
+    {
+        "nginx_sites": {
+            "mine": {
+                "server_names": ["mine.example", "*.mine.example", "_", "~^www\\d+\\.x$"],
+                "upstream": "127.0.0.1:8000",
+            }
+        }
+    },
+    {
+        "nginx_sites": {
+            "m": {
+                "server_names": ["x"],
+                "upstream": "unix:/run/x.sock",
+                "static": {},
+                "tls": {},
+                "redirects": ["y"],
+                "canonical": "x",
+            }
+        }
+    },
+    {"nginx_client_timeout": "15", "nginx_http_extra": "map $host $mine { default 1; }"},
+    {
+        "supervisord_programs": {
+            "x": {
+                "command": "/bin/x --a 'b c' %(process_num)02d 5%%",
+                "environment": 'A="b,c",B="d"',
+                "numprocs": 2,
+                "autorestart": True,
+            }
+        }
+    },
+    {
+        "certificates_sites": {"x": {"domains": ["*.x.example"], "kind": "acme", "challenge": "dns-01"}},
+        "certificates_email": "",
+    },
+    {
+        "postgres_settings": {"log_line_prefix": "it's %m \\ ", "jit": False},
+        "postgres_clients": [{"database": "x", "user": "_y", "address": "10.0.0.5/24"}],
+    },
+    {"rabbitmq_settings": {"log.console": True, "heartbeat": 30}},
+    {
+        "host_users": [
+            {
+                "name": "ann",
+                "authorized_keys": ["ssh-ed25519 AAAA ann@x"],
+                "groups": "adm",
+                "sudo": True,
+                "some": "more",
+            }
+        ]
+    },
+    {"unknown_variable": CANARY, "nginx_sites": None},
+]
+
+
+@pytest.mark.parametrize("given", GOOD)
+def test_accepted(given: dict[str, Any]) -> None:
+    assert problems_of(given) == []
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"nginx_sites": {"../x": {}}}, "nginx_sites: '../x' is not a good name here"),
+    ({"nginx_sites": {"x": {"server_names": [f"a; {CANARY}"], "upstream": "h:1"}}}, "nginx_sites.x.server_names[0]: must be a host name"),
+    ({"nginx_sites": {"x": {"server_names": ["~a b"], "upstream": "h:1"}}}, "nginx_sites.x.server_names[0]: has what nginx would not take as it is"),
+    ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": f"h;{CANARY}"}}}, "nginx_sites.x.upstream: must be unix:/PATH or HOST:PORT"),
+    ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h:1", "redirects": ["b"]}}}, "nginx_sites.x.canonical: is required with redirects"),
+    ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h", "static": {"url": "/s/", "root": "/srv/x y"}}}}, "nginx_sites.x.static.root: must be an absolute path"),
+    ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h", "extra": "}"}}}, "nginx_sites.x.extra: is not complete in itself: one } too many in line 1"),
+    ({"nginx_http_extra": "server {"}, "nginx_http_extra: is not complete in itself"),
+    ({"nginx_worker_connections": "many"}, "nginx_worker_connections: must be a whole number"),
+    ({"supervisord_programs": {"a:b": {}}}, "supervisord_programs: 'a:b' is not a good name here"),
+    ({"supervisord_programs": {"x": {"comand": "x"}}}, "supervisord_programs.x.comand: is not a field here (did you mean 'command'?)"),
+    ({"supervisord_programs": {"x": {"command": f"x\nuser={CANARY}"}}}, "supervisord_programs.x.command: must be a single line"),
+    ({"supervisord_programs": {"x": {"command": f"x 5% {CANARY}"}}}, "supervisord_programs.x.command: has a % that supervisord would expand; write %%"),
+    ({"supervisord_programs": {"x": {"command": f"x ;{CANARY}"}}}, "supervisord_programs.x.command: has a ; or # after a space"),
+    ({"supervisord_programs": {"x": {"user": " root"}}}, "supervisord_programs.x.user: begins or ends with a space"),
+    ({"certificates_sites": {"..": {"domains": ["x"], "kind": "own"}}}, "certificates_sites: .. is not a good name here"),
+    ({"certificates_sites": {"x": {"domains": ["-x"], "kind": "acme"}}}, "certificates_sites.x.domains[0]: must be a host name"),
+    ({"certificates_private_keys": {"x": CANARY}}, "certificates_private_keys.x: must be a private key in PEM"),
+    ({"certificates_email": "nobody"}, "certificates_email: must be an address such as admin@example.org"),
+    ({"certificates_dns_auth_hook": "--x"}, "certificates_dns_auth_hook: must be a command"),
+    ({"postgres_settings": {"a = 'b'\nc": 1}}, "postgres_settings: \"a = 'b'?c\" is not a good name here".replace('"', "'", 1).replace('"', "'", 1)),
+    ({"postgres_databases": [{"name": "x", "owner": "x", "password": f"ｆ{CANARY}"}]}, "postgres_databases[0].password: has characters of which PostgreSQL's clients make others"),
+    ({"postgres_clients": [{"database": 'x" all', "user": "x", "address": "::1"}]}, "postgres_clients[0].database: use letters"),
+    ({"postgres_clients": [{"database": "x", "user": "x", "address": "everywhere"}]}, "postgres_clients[0].address: must be an IP address, or a network"),
+    ({"rabbitmq_settings": {"a": f"b # {CANARY}"}}, "rabbitmq_settings.a: has a #"),
+    ({"rabbitmq_settings": {"a": f"b\nc = {CANARY}"}}, "rabbitmq_settings.a: must be a single line"),
+    ({"host_timezone": "../../etc/shadow"}, "host_timezone: must be the name of a time zone"),
+    ({"host_users": [{"name": "x ALL=(ALL) ALL\n"}]}, "host_users[0].name: must be a single line"),
+    ({"host_packages": ["sudo-"]}, "host_packages[0]: must be the name of a Debian package"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), BAD, ids=lambda value: value[:50] if isinstance(value, str) else ""
+)
+def test_refused(given: dict[str, Any], told: str) -> None:
+    found = problems_of(given)
+    assert [problem for problem in found if problem.startswith(told)], found
+    assert CANARY not in "".join(found)
+
+
+def test_a_role_that_is_used_alone_refuses_it_too() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"supervisord_programs\.x\.command: must be a single line"):
+        accepted({"x": {"command": "a\nb"}}, "supervisord_programs")
+    assert accepted({"x": {"command": "a"}}, "supervisord_programs") == {"x": {"command": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (True, "'on'"),
+        (False, "'off'"),
+        (5, "'5'"),
+        ("it's", "'it''s'"),
+        ("a\\b\n", "'a\\\\b\\n'"),
+        ("", "''"),
+    ],
+)
+def test_postgres_value(value: Any, written: str) -> None:
+    assert postgres_value(value) == written
+
+
+class Late(dict[str, Any]):
+    """A host whose variables are made from what is not known yet."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "nginx_http_extra":
+            raise AnsibleError("'ansible_facts' is undefined")
+        return super().__getitem__(name)
+
+
+def play(**hosts: dict[str, Any]) -> dict[str, Any]:
+    return {"hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
+
+
+def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() -> None:
+    wrong = {"nginx_client_timeout": "soon"}
+    found = preflight.inputs(play(a=wrong, b=wrong, c=Late(nginx_http_extra="{", nginx_acme_root="x")))
+    assert found == [
+        "nginx_client_timeout: must be a whole number, not a string",
+        "nginx_acme_root: must be an absolute path of letters, digits and ._-@+~",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"redis_instances": [{"name": "X;", "port": 6390, "password": CANARY * 2}]}, "redis_instances: X;.name: must be small letters"),
+        ({"redis_instances": "x"}, "redis_instances: must be a list of dictionaries"),
+        ({"memcached_instances": [{"name": "x", "group": "root"}]}, "memcached_instances: x.group: must be the name of a group"),
+        ({"backup_repository": "/etc"}, "backup_repository: must be a folder of its own"),
+        ({"backup_repository": "/mnt/x", "backup_schedule": "daily\nx"}, "backup_schedule: must be a calendar expression"),
+        ({"backup_repository": "/mnt/x", "backup_password": f" {CANARY}{CANARY}"}, "backup_password: must be one line"),
+        ({"backup_repository": "/mnt/x", "backup_keep": 5}, "backup_repository: its variables are of other types"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {"AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be one line of text"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {"A=B": "x"}}, "backup_credentials: 'A=B' is not the name of a variable"),
+        ({"backup_repository": "s3:https://h:99999/b"}, "backup_repository: S3 is written"),
+        ({"backup_repository": "sftp:me@h:99999:/x"}, "backup_repository: sftp has a port from 1 to 65535"),
+        ({"pgbackrest_repository": "/mnt/x", "pgbackrest_password": f"{CANARY} {CANARY}"}, "pgbackrest_password: must be 16"),
+        ({"pgbackrest_repository": "/mnt/x", "pgbackrest_full_schedule": "whenever"}, "pgbackrest_full_schedule: must be a calendar expression"),
+    ],
+)  # fmt: skip
+def test_instances_and_backups(given: dict[str, Any], told: str) -> None:
+    found = preflight.inputs(play(a=given))
+    assert len(found) == 1, found
+    assert found[0].startswith(told)
+    assert CANARY not in found[0]
+
+
+def test_good_backups_are_no_problem() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b/+="}
+    assert (
+        preflight.inputs(
+            play(
+                a={
+                    "backup_repository": "/mnt/x",
+                    "pgbackrest_repository": "s3:https://h:9000/b/c",
+                    "pgbackrest_credentials": keys,
+                }
+            )
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "hosts", "count"),
+    [
+        ({"app_servers": ["a"], "database_servers": ["a"]}, {"a": {"ansible_host": "a.internal"}}, 0),
+        ({"app_servers": ["a"], "database_servers": ["b"]}, {"a": {"ansible_host": "a.internal"}}, 1),
+        (
+            {"app_servers": ["a"], "database_servers": ["b"]},
+            {"a": {"ansible_host": "a.internal", "homeport_address": "10.0.0.5"}},
+            0,
+        ),
+        ({"app_servers": ["a"], "cache_servers": ["b"]}, {"b": {"ansible_host": "b; drop"}}, 1),
+        ({"app_servers": ["a"]}, {}, 0),
+    ],
+)
+def test_hosts_that_others_reach_have_addresses(
+    groups: dict[str, Any], hosts: dict[str, Any], count: int
+) -> None:
+    assert len(preflight.nameless(groups, hosts)) == count
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"build": ["npm ci && (npm run build"]}, "build[0]"),
+        ({"hooks": {"after_switch": ["true", f"echo '{CANARY}"]}}, "hooks.after_switch[1]"),
+        ({"hooks": {"after_build": "fi"}}, "hooks.after_build"),
+        ({"schedules": {"x": {"command": "a | | b", "calendar": "daily"}}}, "schedules.x.command"),
+        ({"processes": {"x": "manage.py x `id"}}, "processes.x"),
+        ({"notify": {"command": "if true"}}, "notify.command"),
+    ],
+)
+def test_commands_that_no_shell_can_read(fields: dict[str, Any], told: str) -> None:
+    found = preflight.shell_syntax({"blog": fields})
+    assert [problem.partition(": ")[0] for problem in found] == [
+        f"django_apps.blog.{told}".replace("notify.command", "notify")
+    ]
+    assert CANARY not in found[0]
+
+
+def test_commands_that_a_shell_can_read() -> None:
+    good = {
+        "build": "npm ci && npm run build",
+        "hooks": {"after_build": ['for x in 1 2; do echo "$x"; done']},
+        "processes": {"a": "x"},
+        "notify": {"url": "x"},
+    }
+    assert (
+        preflight.shell_syntax(
+            {"blog": good, "x": None, "y": {"build": 3, "hooks": [], "processes": {"a": [1]}}}
+        )
+        == []
+    )
+    assert preflight.shell_syntax(None) == []
