@@ -6,7 +6,7 @@
 #   testhosts/host.sh down --purpose WHAT   remove all with this purpose
 #   testhosts/host.sh ip NAME               print its address
 #   testhosts/host.sh vars NAME [USER]      print its Ansible connection variables, as YAML
-#   testhosts/host.sh ssh NAME [COMMAND]    log in as admin, who may use sudo
+#   testhosts/host.sh ssh NAME [COMMAND]    be root there, by way of admin and sudo
 #   testhosts/host.sh list                  the hosts there are
 #
 # Logins: root, and admin with sudo as on a cloud server; the key is .cache/ssh/id_ed25519.
@@ -125,8 +125,10 @@ case $command in
     ssh)
         name=$1
         shift
-        exec ssh -i "$key" -o IdentitiesOnly=yes -o "UserKnownHostsFile=$CACHE/ssh/known_hosts.$name" \
-            "admin@$(ip_of "$name")" "$@"
+        login=(ssh -i "$key" -o IdentitiesOnly=yes -o "UserKnownHostsFile=$CACHE/ssh/known_hosts.$name"
+            "admin@$(ip_of "$name")")
+        [ $# -gt 0 ] || exec "${login[@]}" -t sudo -i
+        exec "${login[@]}" "sudo sh -c $(printf %q "$*")"
         ;;
     list)
         docker ps --all --filter label=homeport=1 \
