@@ -93,7 +93,15 @@ def apps(definitions: Definitions) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def files(apps: dict[str, Any], render: Render) -> Files:
+def remote(definitions: Definitions) -> dict[str, Any]:
+    """The apps, where their database is on another host."""
+    return resolve(
+        *definitions, SECRET, "site", {"cores": 2, "memory_mb": 2000, "database_host": "db.example"}
+    )
+
+
+@pytest.fixture(scope="session")
+def files(apps: dict[str, Any], remote: dict[str, Any], render: Render) -> Files:
     return {
         **render("django_app", django_app_apps=apps, django_app_base="/inventory"),
         **render("gunicorn", gunicorn_apps=wiring.gunicorn_apps(apps)),
@@ -104,7 +112,7 @@ def files(apps: dict[str, Any], render: Render) -> Files:
         **render(
             "postgres",
             postgres_app_databases=wiring.postgres_databases(apps),
-            postgres_app_clients=wiring.postgres_clients(apps, ["10.0.0.5"]),
+            postgres_app_clients=wiring.postgres_clients(remote, ["10.0.0.5"]),
         ),
     }  # fmt: skip
 
@@ -121,7 +129,7 @@ def test_environments_arrive_through_the_launcher(apps: dict[str, Any], files: F
             },
         )
         # twice through a shell, as a process of supervisord's is started
-        words = ["sh", str(launcher), str(release), "sh", "-c", "exec /usr/bin/env -0"]
+        words = ["sh", str(launcher), str(release), "/bin/sh", "-c", "exec /usr/bin/env -0"]
         out = subprocess.run(words, env={"PATH": os.environ["PATH"]}, capture_output=True, check=True).stdout
         found = dict(pair.split("=", 1) for pair in out.decode().split("\0") if pair)
         for key, value in app["environment"].items():
@@ -156,6 +164,7 @@ def test_files_arrive(definitions: Definitions, apps: dict[str, Any]) -> None:
         "group": "root",
         "secret": True,
         "restarts": [],
+        "reloads": [],
         "on_change": "none",
     }
     for name, app in apps.items():
@@ -218,13 +227,15 @@ def test_timers_have_their_calendar_and_nothing_else(apps: dict[str, Any], files
             ]  # fmt: skip
 
 
-def test_clients_of_the_databases(apps: dict[str, Any], files: Files) -> None:
+def test_clients_of_the_databases(remote: dict[str, Any], files: Files) -> None:
     lines = [
         line
         for line in files["/etc/postgresql/15/main/homeport_hba.conf"].splitlines()
         if line.startswith("hostssl")
     ]
-    wanted = {(one["name"], one["owner"]) for one in wiring.postgres_databases(apps)}
+    wanted = {
+        (one["name"], login["name"]) for one in wiring.postgres_databases(remote) for login in one["logins"]
+    }
     assert {tuple(shlex.split(line)[1:3]) for line in lines} == wanted
     assert all(shlex.split(line)[3:] == ["10.0.0.5/32", "scram-sha-256"] for line in lines)
 
@@ -242,9 +253,10 @@ def test_redis_is_told_no_password(apps: dict[str, Any], files: Files) -> None:
         for service in ("cache", "broker"):
             password = app[service]["password"]
             if app[service]["managed"] and app[service]["engine"] == "redis":
-                written = files[f"/etc/redis/redis-{name}-{service}.conf"]
-                assert password not in written
-                assert len([line for line in written.splitlines() if line.startswith("user ")]) == 1
+                folder = f"/etc/redis/redis-{name}-{service}"
+                assert password not in files[f"{folder}.conf"] + files[f"{folder}/users.acl"]
+                users = [line.split()[1] for line in files[f"{folder}/users.acl"].splitlines()]
+                assert users == ["default", "homeport"]
 
 
 @pytest.fixture(scope="module")
@@ -423,8 +435,8 @@ def test_inputs_of_roles_arrive(render: Render, parse: Any, tmp_path: Path) -> N
 
 def test_backups_are_told_what_is_written() -> None:
     values = {
-        "repository": "sftp:me@vault:/it's/$x", "password": ALL_PRINTABLE, "ssh_key": "KEY\n", "known_hosts": "vault ssh-ed25519 AAAA\n",
-        "credentials": {"AWS_ACCESS_KEY_ID": "a'\"$%\\"}, "keep": {"daily": 7}, "schedule": "daily", "drill_schedule": "Sun 04:30", "drill_percent": 100, "max_age": 30, "drill_max_age": 200,
+        "repository": "sftp:me@vault:/it's/$x", "passwords": [ALL_PRINTABLE], "ssh_key": "KEY\n", "known_hosts": "vault ssh-ed25519 AAAA\n",
+        "credentials": {"AWS_ACCESS_KEY_ID": "a'\"$%\\"}, "ca": "", "keep": {"daily": 7}, "schedule": "daily", "drill_schedule": "Sun 04:30", "drill_percent": 100,
         "bandwidth": 0, "scratch": {}, "timeout": 60, "queue_gb": 8, "full_schedule": "daily", "incremental_schedule": "daily",
     }  # fmt: skip
     found = {
