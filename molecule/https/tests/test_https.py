@@ -174,6 +174,24 @@ def test_a_renewal_loses_no_request(host: Any, address: str, roots: str, secure:
     assert len(running.latencies) > 50
 
 
+def test_a_certificate_that_is_over_soon_is_reported(host: Any, tmp_path: Path) -> None:
+    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+    site = "/etc/homeport/certificates/memories"
+    before = host.check_output(f"readlink {site}/live")
+    # of 90 days, 80 are over
+    make = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj /CN={NAME}"
+    files = f"-keyout {site}/soon/privkey.pem -out {site}/soon/fullchain.pem"
+    host.check_output(
+        f"mkdir {site}/soon && faketime -f -80d openssl {make} {files} && ln -sfn soon {site}/live"
+    )
+    try:
+        done = operator.run("status")
+        assert done.status != 0
+        assert "memories on web1: its certificate is over in 9 d 23 h" in done.output, done.output
+    finally:
+        host.check_output(f"ln -sfn {before} {site}/live && rm -r {site}/soon")
+
+
 def test_the_timer_is_set(host: Any) -> None:
     assert host.service("homeport-certificates.timer").is_running
     assert host.service("homeport-certificates.timer").is_enabled

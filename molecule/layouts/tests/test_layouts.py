@@ -157,6 +157,22 @@ def test_the_default_branch_was_not_taken(host: Any) -> None:
         assert host.run(f"grep -rq 'this is the default branch' /srv/{name}/current/src").rc == 1
 
 
+def test_an_examiner_of_https_gives_the_best_of_marks(host: Any) -> None:
+    """testssl.sh, told to trust the certificate: A+, no suite with CBC, nothing that it thinks is worth a remark."""
+    certificate = "/etc/homeport/certificates/examined/live/fullchain.pem"
+    # what a grade needs, and no more: it takes its time
+    words = "testssl --quiet --color 0 --warnings off --overwrite --ip 127.0.0.1 -p -s -f -S -h -U"
+    done = host.run(
+        f"timeout 300 {words} --add-ca {certificate} --jsonfile /root/testssl.json examined.example"
+    )
+    found = {one["id"]: one for one in json.loads(host.file("/root/testssl.json").content_string)}
+    assert found["overall_grade"]["finding"] == "A+", done.stdout
+    assert found["cipherlist_OBSOLETED"]["finding"] == "not offered", done.stdout
+    # nobody could revoke a certificate that nobody else has signed
+    grave = {name for name, one in found.items() if one["severity"] in ("MEDIUM", "HIGH", "CRITICAL")}
+    assert grave <= {"cert_revocation"}, done.stdout
+
+
 def test_long_running_commands(host: Any) -> None:
     status = host.check_output("supervisorctl status 'busy.worker:*' 'busy.listener:*'")
     assert re.findall(r"^(\S+) +RUNNING", status, re.MULTILINE) == [
