@@ -10,8 +10,8 @@ module: preflight
 short_description: Check the definitions of the apps before any host is touched
 description:
   - Reads C(django_apps), C(vault_django_apps), C(homeport_secret) and C(homeport_secret_previous), collects
-    everything that is wrong with them, with the inventory's groups, and with files on the controller that they name, and fails
-    once with all of it.
+    everything that is wrong with them, with the inventory's groups, and with files on the controller that they
+    name, and fails once with all of it.
   - Values are never shown, since any of them may be a secret. A file with secrets in plain text that git would
     take is warned of.
 options:
