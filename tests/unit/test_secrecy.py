@@ -39,8 +39,7 @@ def test_everything_that_is_given() -> None:
 
 
 def test_everything_that_is_derived(tmp_path: Path) -> None:
-    vault: dict[str, Any] = {"blog": {"env": {}}}
-    found = resolve(VARIABLES["django_apps"], vault, SECRET, "site", {"database_host": "db"}, [OLD])["blog"]
+    found = resolve(VARIABLES["django_apps"], {}, SECRET, "site", {"database_host": "db"}, [OLD])["blog"]
     passwords = [
         login["password"] for service in ("database", "cache", "broker") for login in found[service]["logins"]
     ]
