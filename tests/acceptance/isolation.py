@@ -354,12 +354,15 @@ def database(attacker: Attacker) -> Found:
 def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
     """Looks for what is secret in all that anybody may read of the host's configuration, records and journal."""
     assert secrets
-    # by standard input: a pattern on a command line would itself be what is found
+    # in hexadecimal: a pattern on a command line would itself be what is found
     places = (
         "/etc /var/lib/homeport /var/log /run /usr/local /tmp /var/tmp /dev/shm /var/backups /var/spool /opt"
     )
-    patterns = shlex.quote("\n".join(secrets))
-    done = attacker.run(f"printf '%s\\n' {patterns} | timeout 120 grep -rIlsF -f - {places}; true")
+    patterns = "".join(f"{secret}\n" for secret in secrets).encode().hex()
+    decode = "import sys; sys.stdout.write(bytes.fromhex(sys.argv[1]).decode())"
+    done = attacker.run(
+        f"python3 -c {shlex.quote(decode)} {patterns} | timeout 120 grep -rIlsF -f - {places}; true"
+    )
     found = [f"finds a secret in {path}" for path in done.stdout.split()]
     found += attacker.succeed(
         {
