@@ -122,3 +122,8 @@ def test_nothing_is_lost_and_nobody_signed_out(
     assert back.status != 0
     assert "its services do not let this release in" in back.output, back.output
     assert album.health()["status"] == "ok"
+
+    # the inventory's own again, which is what the other tests run with
+    again = operator.run("typical", *secrets(tmp_path, old, NEW))
+    assert again.status == 0, again.output
+    assert first in logins(database)
