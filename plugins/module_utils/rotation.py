@@ -39,7 +39,7 @@ def cut_off(apps: Mapping[str, Mapping[str, Any]], used: Mapping[str, Mapping[st
         services = []
         for service, login in used.get(name, {}).items():
             wanted = apps.get(name, {}).get(service, {})
-            if not wanted.get("managed") or list(login["server"]) != [wanted["host"], wanted["port"]]:
+            if not wanted.get("managed") or list(login["server"]) != [wanted["host"].lower(), wanted["port"]]:
                 continue  # somebody else's, or about to be another one
             good = [(entry["name"], fingerprint(entry["password"])) for entry in wanted["logins"]]
             if good and (login["user"], login["password"]) not in good:

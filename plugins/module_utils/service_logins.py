@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH
 from ansible_collections.homeport.django.plugins.module_utils.rotation import ADDRESSES
 
@@ -53,8 +54,10 @@ def ask_redis(parts: SplitResult) -> str:
 
 
 def ask_postgres(parts: SplitResult) -> str:
-    """By psql, where it is installed. Its words for a refusal depend on the server's language: a server that is ready
-    and does not let it in refuses."""
+    """By psql, and only with a login of Homeport's own: others may need what psql does not know of. Its words for a
+    refusal depend on the server's language: a server that is ready and does not let it in refuses."""
+    if not is_login(user(parts), user(parts).rpartition(".")[0]) or not shutil.which("psql", path=PATH):
+        return ""
     environment = {
         "PATH": PATH,
         "HOME": "/nonexistent",
@@ -66,8 +69,6 @@ def ask_postgres(parts: SplitResult) -> str:
         "PGSSLMODE": "require" if "sslmode=require" in parts.query else "prefer",
         "PGCONNECT_TIMEOUT": str(PATIENCE),
     }
-    if not shutil.which("psql", path=PATH):
-        return ""
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -26,7 +26,7 @@ from tests.unit.releases import write
 from tests.unit.support import CANARY, SECRET, app
 
 OLD = "fedcba9876543210fedcba9876543210"
-HOST = {"database_host": "10.0.0.2", "cache_host": "10.0.0.3"}
+HOST = {"database_host": "DB.example", "cache_host": "10.0.0.3"}
 
 
 def apps(secret: str = SECRET, previous: Any = (), host: Any = None, **fields: Any) -> dict[str, Any]:

@@ -123,9 +123,11 @@ def test_postgres(
     write(tmp_path / "pg_isready", f"#!/bin/sh\nexit {ready}\n").chmod(0o755)
     monkeypatch.setattr(service_logins, "PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    url = f"postgres://blog.1:{CANARY}@db:5432/blog?sslmode=require"
+    url = f"postgres://blog.0123abcd:{CANARY}@db:5432/blog?sslmode=require"
     assert refused({"DATABASE_URL": url}, {}) == told
-    assert seen.read_text().endswith(f"{CANARY} blog.1 require\n")
+    assert seen.read_text().endswith(f"{CANARY} blog.0123abcd require\n")
+    # one that somebody else runs
+    assert refused({"DATABASE_URL": url.replace("blog.0123abcd", "blog")}, {}) == []
 
 
 def test_what_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
