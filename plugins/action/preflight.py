@@ -443,7 +443,7 @@ def shell_commands(app: Mapping[Any, Any]) -> list[tuple[str, str]]:
             command = value.get("command") if isinstance(value, Mapping) else value
             found.append((f"{field}.{key}{'.command' if isinstance(value, Mapping) else ''}", command))
     notify = app.get("notify")
-    found.append(("notify", notify.get("command") if isinstance(notify, Mapping) else notify))
+    found.append(("notify.command", notify.get("command") if isinstance(notify, Mapping) else notify))
     commands = []
     for path, value in found:
         many = isinstance(value, (list, tuple))

@@ -60,8 +60,8 @@ ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 RELATIVE = r"(?!/)(?!.*(^|/)\.\.(/|$))(?!.*//)[^\0\n]{1,400}"
 RELATIVE_HINT = "must be a path inside the source, relative and without '..'"
-# nginx tidies a path up before it compares it
-_TIDY = r"(?!.*//)(?!.*/\.{1,2}(/|$|\?))"
+# nginx tidies a path up before it compares it; what follows the question mark stays
+_TIDY = r"(?![^?]*//)(?![^?]*/\.{1,2}(/|$|\?))"
 URL_PATH = rf"{_TIDY}/([A-Za-z0-9._~-]+/)+"
 URL_PATH_HINT = (
     "must start and end with a slash, be more than one, and have only letters, digits, and ._~- between"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import zoneinfo
 
@@ -43,8 +44,14 @@ def is_zone(word: str) -> bool:
         return True
     if not re.fullmatch(r"[A-Z][A-Za-z]+(/[A-Za-z0-9_+-]+)*", word) or word.lower() in DAY_NAMES | WORDS:
         return False
-    known = zoneinfo.available_timezones()
+    known = zones()
     return word in known or not known
+
+
+@functools.cache
+def zones() -> set[str]:
+    """The time zones that the controller knows; it looks through a thousand files for them."""
+    return zoneinfo.available_timezones()
 
 
 def are_days(word: str) -> bool:

@@ -36,6 +36,7 @@ HOSTILE = {
     "release": "mine",
     "command": "mine, too",
 }
+HOSTILE_FOLDER = "it's my $site 50%"
 HOSTILE_FILE = "conf d/it's $x 100% {{ y }}.ini"
 HOSTILE_ARGUMENTS = ['--name=a "b" #', "c d", "50%", "$HOME", "é", ";", "it's", "{{ 7 }}"]
 
@@ -408,16 +409,17 @@ def layouts() -> dict[str, Files]:
             extra=SQLITE + '    MEDIA_ROOT = BASE_DIR / "media"\n',
             **{"requirements.txt": "Django~=5.2.0\n"},
         ),
-        # Long-running and scheduled commands, and settings of another name.
+        # Long-running and scheduled commands, settings of another name, a folder whose name a shell might misread.
         "busy": project(
             "busy",
+            folder=HOSTILE_FOLDER,
             settings="production",
             **{
                 "requirements.txt": "Django~=5.2.0\npsycopg[binary]\n",
-                "site_/management/__init__.py": "",
-                "site_/management/commands/__init__.py": "",
-                "site_/management/commands/worker_loop.py": text(WORKER_LOOP),
-                "site_/management/commands/digest.py": text(DIGEST),
+                f"{HOSTILE_FOLDER}/site_/management/__init__.py": "",
+                f"{HOSTILE_FOLDER}/site_/management/commands/__init__.py": "",
+                f"{HOSTILE_FOLDER}/site_/management/commands/worker_loop.py": text(WORKER_LOOP),
+                f"{HOSTILE_FOLDER}/site_/management/commands/digest.py": text(DIGEST),
                 "listener/__init__.py": "",
                 "listener/__main__.py": text(LISTENER),
             },

@@ -200,6 +200,13 @@ def test_values_that_only_a_release_knows(value: str) -> None:
     }
 
 
+def test_own_values_win_over_those_of_a_release_however_they_are_written() -> None:
+    found = resolved(env={"STATIC_ROOT": {"format": "/elsewhere"}, "RELEASE": {"from": "SITE_URL"}})
+    assert found["environment"]["STATIC_ROOT"] == "/elsewhere"
+    assert found["environment"]["RELEASE"] == "http://blog.example.org"
+    assert found["release_environment"].keys() == {"DJANGO_STATIC_ROOT"}
+
+
 def test_own_values_win_over_the_conventional_ones() -> None:
     found = resolved({"env": {"SECRET_KEY": CANARY}}, env={"STATIC_ROOT": "/elsewhere", "DEBUG": "1"})
     assert found["environment"]["SECRET_KEY"] == CANARY

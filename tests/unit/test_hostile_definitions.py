@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.action import preflight
 from ansible_collections.homeport.django.plugins.module_utils import wiring
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP, SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app_schema import (
+    APP,
+    APP_NAME,
+    RESERVED_NAMES,
+    SECRETS,
+)
 from ansible_collections.homeport.django.plugins.module_utils.apps import RELEASE_ENVIRONMENT, check, resolve
 from ansible_collections.homeport.django.plugins.module_utils.role_inputs import INPUTS, problems_of
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
@@ -23,7 +28,7 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
 )
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 
-from tests.hostile import MARK, NASTY, ODD, WRONG, Author, leaves, place, takes, text, texts
+from tests.hostile import KEYS, MARK, NASTY, ODD, WRONG, Author, leaves, place, takes, text, texts
 from tests.unit.support import SECRET, app
 
 DEFINITIONS = 500
@@ -149,6 +154,19 @@ def test_every_field_is_named_when_its_value_is_refused(root: str, shape: Object
                 value,
                 found,
             )
+
+
+def test_names_of_apps() -> None:
+    rng = random.Random(4)
+    for name in [*ODD, *NASTY, *KEYS, *(text(rng) for _ in range(200)), None, True, 3, 1.5, ("a",)]:
+        for root, found in (
+            ("django_apps", check({name: app()}, {}, SECRET, "site")),
+            ("vault_django_apps", check({}, {name: {}}, SECRET, "site")),
+        ):
+            if isinstance(name, str) and re.fullmatch(APP_NAME, name) and name not in RESERVED_NAMES:
+                continue
+            assert any(problem.startswith(root) for problem in found), name
+            assert all(problem.isprintable() for problem in found), name
 
 
 def test_every_text_is_tried_with_something_that_it_takes() -> None:

@@ -119,6 +119,11 @@ def test_manage_as_given(tmp_path: Path) -> None:
         find_manage(tmp_path, manage="c/manage.py")
 
 
+def test_manage_in_a_folder_with_spaces_and_with_arguments(tmp_path: Path) -> None:
+    found = find_manage(tmp_path, "my dir/manage.py", manage="'my dir/manage.py' --a 'b c'")
+    assert found == ("python manage.py --a 'b c'", "my dir")
+
+
 def test_another_management_command(tmp_path: Path) -> None:
     assert find_manage(tmp_path, manage="python -m blog") == ("python -m blog", ".")
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.acceptance.checks import check_deployment_checks
-from tests.layouts.build import HOSTILE, HOSTILE_ARGUMENTS, HOSTILE_FILE
+from tests.layouts.build import HOSTILE, HOSTILE_ARGUMENTS, HOSTILE_FILE, HOSTILE_FOLDER
 
 ROOT = Path(__file__).parents[3]
 
@@ -259,7 +259,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["web.server: asgi needs gunicorn", "23.0.0"],
     ),
     "kept": ({"files": {"site_/settings.py": "import os\nos.environ['NO_KEY']\n"}}, ["env: ", "NO_KEY"]),
-    "busy": ({"files": {"site_/urls.py": "import not_there\n"}}, ["requirements: ", "not_there"]),
+    "busy": (
+        {"files": {f"{HOSTILE_FOLDER}/site_/urls.py": "import not_there\n"}},
+        ["requirements: ", "not_there"],
+    ),
 }
 # The same for those that show only when the new release is asked for its page.
 LATE_MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {

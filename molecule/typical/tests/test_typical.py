@@ -180,7 +180,7 @@ def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
 
 
 def test_what_serves_visitors_is_shut_in(host: Any) -> None:
-    checks.check_exposure(host, "nginx.", "supervisor.", "postgresql@", "memories.digest.")
+    checks.check_exposure(host, "nginx", "supervisor", "postgresql@", "memories.digest")
     gunicorn = host.check_output("pgrep --oldest --uid memories")
     status = host.check_output("cat /proc/%s/status", gunicorn)
     assert "NoNewPrivs:\t1" in status
