@@ -158,6 +158,29 @@ def test_settings_that_shut_out_who_is_logged_in_are_refused(host: Any, operator
     assert host.check_output("sshd -T") == before
 
 
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("AllowUsers nobody root", True),
+        ("AllowUsers nobody adm*@192.0.2.*", False),
+        ("AllowGroups root", True),
+        ("AllowGroups root admin", False),
+        ("DenyUsers admin", True),
+        ("DenyGroups admin", True),
+        ("DenyUsers root admin@192.0.2.7", False),
+    ],
+)
+def test_who_may_log_in_is_looked_at_before_sshd_reads_it(host: Any, line: str, refused: bool) -> None:
+    own = "/etc/ssh/sshd_config.d/50-own.conf"
+    host.check_output(f"sh -c 'echo {line} >{own}'")
+    try:
+        checked = host.run(f"sh {LIBRARY}/sshd-check admin no")
+        assert (checked.rc != 0) == refused, checked.stderr
+        assert line.split()[0] in checked.stderr or not refused
+    finally:
+        host.check_output(f"rm {own}")
+
+
 def test_who_keeps_failing_to_log_in_is_shut_out(host: Any, address: str, stranger: str) -> None:
     options = "-o StrictHostKeyChecking=no -o BatchMode=yes -o ConnectTimeout=3"
     # ssh's own exit status would be taken for one of the connection to the host
