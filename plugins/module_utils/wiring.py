@@ -593,6 +593,10 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
     if app["overlay"]:
         for name in ("homeport_settings.py", "homeport_static.py", "homeport_cache.py"):
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
+        if app["tls"]["certificate"] != "none" and not app["tls"]["hsts"]:
+            # nginx leaves the header to the app, and so Django has to remind of it again
+            text = 'SILENCED_SYSTEM_CHECKS.remove("security.W004")\n'
+            entries.append({"path": f"{config}/overlay.d/10_hsts.py", "content": text, **common})
     if app["overlay_settings"]:
         lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())
         entries.append(

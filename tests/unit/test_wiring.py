@@ -392,6 +392,24 @@ def test_connections_make_no_release() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("tls", "reminded"),
+    [
+        ("none", False),
+        ({"certificate": "selfsigned"}, False),
+        ({"certificate": "selfsigned", "hsts": 0}, True),
+    ],
+)
+def test_django_reminds_of_hsts_where_nginx_leaves_it_out(tls: Any, reminded: bool) -> None:
+    found = entries(resolve({"blog": app(overlay=True, tls=tls)}, {}, SECRET, "typical"))
+    fragment = "/srv/blog/config/overlay.d/10_hsts.py"
+    assert (fragment in found) == reminded
+    if reminded:
+        settings = {"SILENCED_SYSTEM_CHECKS": ["app.own", "security.W004"]}
+        exec(found[fragment]["content"], settings)
+        assert settings["SILENCED_SYSTEM_CHECKS"] == ["app.own"]
+
+
 def test_the_overlay_only_where_it_is_wanted(apps: dict[str, Any]) -> None:
     found = entries(apps)
     assert found["/srv/shop/config/overlay.d/90_settings.py"]["content"] == "A = 1\nB = 'x'\n"

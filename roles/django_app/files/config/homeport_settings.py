@@ -94,7 +94,8 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else Non
 SECURE_SSL_REDIRECT = _https
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_CONTENT_TYPE_NOSNIFF = True
-# How long browsers are to refuse plain HTTP is said by nginx (tls.hsts). What the other checks want needs HTTPS.
+# How long browsers are to refuse plain HTTP is said by nginx; where it is not (tls.hsts is 0), a fragment takes that
+# back. What the other checks want needs HTTPS.
 SILENCED_SYSTEM_CHECKS = [
     *globals().get("SILENCED_SYSTEM_CHECKS", []),
     "security.W004",
