@@ -459,13 +459,15 @@ DIGEST = """
 """
 
 LISTENER = """
+    import hashlib
     import json
     import os
     import sys
     import time
 
     print("listener of", os.environ["RELEASE"], flush=True)
-    print(json.dumps([sys.argv[1:], dict(os.environ)]), flush=True)
+    digests = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in os.environ.items()}
+    print(json.dumps([sys.argv[1:], digests]), flush=True)
     while True:
         time.sleep(1)
 """

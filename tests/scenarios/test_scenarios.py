@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / ".cache" / "test-logs"
-LINES = 400  # of a log at -vvv, which has some twenty thousand
+LINES = 200  # of a log at -vvv, which has some twenty thousand
 MINUTES = int(os.environ.get("SCENARIO_MINUTES", "30"))
 
 
@@ -66,6 +66,15 @@ def molecule(scenario: str, image: str, log: Path) -> int:
             raise
 
 
+def failures(cases: list[ElementTree.Element]) -> str:
+    """What each failed check of the servers says, which the log has long before its end."""
+    return "\n\n".join(
+        f"{case.get('classname')}.{case.get('name')}:\n{(problem.text or problem.get('message') or '').strip()}"
+        for case in cases
+        for problem in [*case.findall("failure"), *case.findall("error")]
+    )
+
+
 @pytest.mark.parametrize(("scenario", "image"), runs(), ids=lambda value: value)
 def test_scenario(scenario: str, image: str, subtests: pytest.Subtests) -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -73,11 +82,12 @@ def test_scenario(scenario: str, image: str, subtests: pytest.Subtests) -> None:
     checks = log.with_suffix(".xml")
     checks.unlink(missing_ok=True)
     status = molecule(scenario, image, log)
+    cases = list(ElementTree.parse(checks).iter("testcase")) if checks.exists() else []
     if status:
-        last = "\n".join(log.read_text().splitlines()[-LINES:])
-        pytest.fail(f"{scenario} on {image} ended with {status}; the end of {log}:\n\n{last}", pytrace=False)
+        last = failures(cases) or "\n".join(log.read_text().splitlines()[-LINES:])
+        pytest.fail(f"{scenario} on {image} ended with {status}, see {log}:\n\n{last}", pytrace=False)
     # Each check of the servers counts.
-    for case in ElementTree.parse(checks).iter("testcase") if checks.exists() else []:
+    for case in cases:
         with subtests.test(f"{case.get('classname')}.{case.get('name')}"):
             skipped = case.find("skipped")
             if skipped is not None:
