@@ -342,7 +342,10 @@ def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
         host for host in servers if groups.get("database_servers") and host not in groups["database_servers"]
     ]
     for group in ("cache_servers", "broker_servers"):
-        wanted += [host for host in list(groups.get(group) or [])[:1] if set(servers) - {host}]
+        for host in list(groups.get(group) or [])[:1]:
+            others = [server for server in servers if server != host]
+            # each lets the other's firewall know who it is
+            wanted += [host, *others] if others else []
     return [
         f"inventory: {host} is known to other hosts by a name; set its homeport_address to its IP address"
         for host in dict.fromkeys(wanted)

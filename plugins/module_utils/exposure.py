@@ -62,7 +62,7 @@ def firewall_rules(ports: Iterable[Mapping[str, Any]], own: Iterable[Mapping[str
         listed = entry["port"] if isinstance(entry["port"], (list, tuple)) else [entry["port"]]
         target = f"{protocol} dport {{ {', '.join(str(port) for port in listed)} }} accept"
         comment = f' comment "{service}"'
-        sources = list(entry.get("sources") or ANY)
+        sources = list(entry.get("sources", ANY))
         if sources == ANY:
             lines.append(target + comment)
             continue
@@ -87,11 +87,13 @@ def firewall_problems(rules: Any) -> list[str]:
         if not isinstance(rule, Mapping) or "port" not in rule:
             found.append(f"{where}: must have a port, such as {{port: 8443}}")
             continue
-        for field in sorted(set(rule) - {"port", "protocol", "sources", "comment"}):
+        for field in sorted(set(rule) - {"port", "protocol", "sources", "comment"}, key=str):
             found.append(
                 f"{where}.{field}: is not a field here; there are port, protocol, sources and comment"
             )
         ports = rule["port"] if isinstance(rule["port"], (list, tuple)) else [rule["port"]]
+        if not ports:
+            found.append(f"{where}.port: has no port in it")
         for port in ports:
             if isinstance(port, bool) or not _is_port(str(port)):
                 found.append(
@@ -102,14 +104,20 @@ def firewall_problems(rules: Any) -> list[str]:
         sources = rule.get("sources", ANY)
         if not isinstance(sources, (list, tuple)):
             found.append(f"{where}.sources: must be a list of addresses or networks")
+        elif not sources:
+            found.append(
+                f"{where}.sources: is empty, so nobody would get in; leave it out for everybody, or leave the rule out"
+            )
         elif list(sources) != ANY:
             found += [
                 f"{where}.sources: {source!r} is not an address or a network, such as 192.0.2.7 or 2001:db8::/32"
                 for source in sources
                 if not is_network(str(source))
             ]
-        if not re.fullmatch(r"[\w .,:()+-]{0,100}", str(rule.get("comment", ""))):
-            found.append(f"{where}.comment: may have letters, digits, spaces and .,:()+- only, 100 of them")
+        if not re.fullmatch(r"[\w .,:()+-]{0,100}", str(rule.get("comment", "")), re.ASCII):
+            found.append(
+                f"{where}.comment: may have letters (a to z), digits, spaces and .,:()+- only, 100 of them"
+            )
     return found
 
 
@@ -118,7 +126,8 @@ def is_network(text: str) -> bool:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
         return False
-    return True
+    # nftables takes no 192.0.2.0/255.255.255.0
+    return re.fullmatch(r"\d*", text.partition("/")[2]) is not None
 
 
 def _is_port(text: str) -> bool:

@@ -103,7 +103,7 @@ CHECKS: dict[str, Callable[[str, Any], list[str]]] = {
         (
             "host_hide_processes", "host_firewall", "host_ssh_hardening", "host_ssh_keys_only",
             "host_ssh_agent_forwarding", "host_fail2ban", "host_updates", "host_updates_reboot", "host_time_sync",
-            "host_kernel_hardening",
+            "host_kernel_hardening", "host_pwquality", "host_checklists",
         ),
         _truth,
     ),

@@ -107,7 +107,14 @@ def certificate_sites() -> list[str]:
 
 def login_user() -> str:
     """Who logged in, before becoming root."""
-    return os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER") or pwd.getpwuid(os.getuid()).pw_name
+    named = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER")
+    if named:
+        return named
+    try:  # su says nothing, but the session knows
+        with open("/proc/self/loginuid", encoding="utf-8") as stream:
+            return pwd.getpwuid(int(stream.read())).pw_name
+    except (OSError, ValueError, KeyError, OverflowError):
+        return pwd.getpwuid(os.getuid()).pw_name
 
 
 def ssh_ports(module: AnsibleModule) -> list[int]:
@@ -115,7 +122,15 @@ def ssh_ports(module: AnsibleModule) -> list[int]:
     if not os.path.exists("/usr/sbin/sshd"):
         return []
     _code, out, _err = module.run_command(["/usr/sbin/sshd", "-T"])
-    return sorted({int(port) for port in re.findall(r"^port (\d+)$", out, re.MULTILINE)})
+    # an address that is listened on may have a port of its own, and then it is not that of Port
+    found = re.findall(r"^listenaddress .*:(\d+)$", out, re.MULTILINE)
+    # where systemd listens for it, it may have been told otherwise
+    _code, unit, _err = module.run_command(
+        ["systemctl", "show", "--property=ActiveState,Listen", "ssh.socket"]
+    )
+    if "ActiveState=active" in unit.splitlines():
+        found += re.findall(r"^Listen=.*:(\d+) \(Stream\)$", unit, re.MULTILINE)
+    return sorted({int(port) for port in found})
 
 
 def trials() -> list[str]:

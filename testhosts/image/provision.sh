@@ -55,7 +55,7 @@ fi
 # No user namespaces here: redis and others ask for them in their units and would not start.
 mkdir -p /etc/systemd/system/service.d
 printf '[Service]\nPrivateUsers=no\n' >/etc/systemd/system/service.d/test-host.conf
-# Hardware, consoles, kernel settings and the machine's own mounts belong to the machine.
+# Hardware, consoles and the machine's own mounts belong to the machine.
 for unit in console-getty.service getty.target systemd-udevd.service \
     systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-modules-load.service \
     systemd-remount-fs.service systemd-firstboot.service systemd-update-utmp.service \
@@ -70,6 +70,8 @@ done
 cat >/usr/local/sbin/homeport-init <<'END'
 #!/bin/sh
 [ ! -f /sys/fs/cgroup/cgroup.controllers ] || mount -o remount,rw /sys/fs/cgroup
+# settings of the network are the container's own, and those of the machine's kernel stay read-only
+mount --bind /proc/sys/net /proc/sys/net && mount -o remount,rw,bind /proc/sys/net
 ssh-keygen -A >/dev/null
 exec /sbin/init
 END

@@ -99,6 +99,11 @@ def test_rules_name_who_gets_in() -> None:
         ([{"port": 1, "sources": ["somewhere"]}], "'somewhere' is not an address"),
         ([{"port": 1, "sources": ["192.0.2.1 } accept; tcp dport { 1"]}], "is not an address"),
         ([{"port": 1, "comment": 'x" accept'}], "comment: may have"),
+        ([{"port": 1, "comment": "ü" * 100}], "comment: may have"),
+        ([{"port": []}], "has no port in it"),
+        ([{"port": 1, "sources": []}], "sources: is empty"),
+        ([{"port": 1, "sources": ["192.0.2.0/255.255.255.0"]}], "is not an address or a network"),
+        ([{"port": 1, 2: 3, "x": 4}], "[0].2: is not a field"),
     ],
 )
 def test_what_is_wrong_with_a_rule(rules: Any, problem: str) -> None:
@@ -109,3 +114,7 @@ def test_a_rule_that_is_right() -> None:
     rules = [{"port": [80, "6000-6010"], "protocol": "udp", "sources": ["any"], "comment": "a (b), c"}]
     assert firewall_problems(rules) == []
     assert firewall_problems([{"port": 1, "sources": ["192.0.2.0/24", "2001:db8::/32"]}]) == []
+
+
+def test_a_rule_that_is_for_nobody_lets_nobody_in() -> None:
+    assert firewall_rules([], [{"port": 9100, "sources": []}]) == []

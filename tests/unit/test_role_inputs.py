@@ -234,7 +234,13 @@ def test_good_backups_are_no_problem() -> None:
             {"a": {"ansible_host": "a.internal", "homeport_address": "10.0.0.5"}},
             0,
         ),
-        ({"app_servers": ["a"], "cache_servers": ["b"]}, {"b": {"ansible_host": "b; drop"}}, 1),
+        (
+            {"app_servers": ["a"], "cache_servers": ["b"]},
+            {"a": {"ansible_host": "10.0.0.5"}, "b": {"ansible_host": "b; drop"}},
+            1,
+        ),
+        ({"app_servers": ["a", "b"], "broker_servers": ["b"]}, {"b": {"ansible_host": "10.0.0.5"}}, 1),
+        ({"app_servers": ["a"], "broker_servers": ["a"]}, {}, 0),
         ({"app_servers": ["a"]}, {}, 0),
     ],
 )

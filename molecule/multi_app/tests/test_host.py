@@ -119,6 +119,9 @@ def test_rules_that_shut_everybody_out_are_put_back(host: Any, address: str) -> 
     wait_for(lambda: reachable(address, [22, 80]) == {22, 80}, 20)
     assert host.file(rules).content_string == before
     assert not host.file("/var/lib/homeport/trials/firewall/pending").exists
+    # who got in only after that is told so
+    late = host.run(f"{LIBRARY}/trial keep firewall")
+    assert (late.rc, "it took too long" in late.stderr) == (1, True)
 
 
 def test_a_reboot_in_the_middle_of_a_trial_puts_it_back(host: Any) -> None:
@@ -168,6 +171,7 @@ def test_settings_that_shut_out_who_is_logged_in_are_refused(host: Any, operator
         ("DenyUsers admin", True),
         ("DenyGroups admin", True),
         ("DenyUsers root admin@192.0.2.7", False),
+        ("Match LocalPort 22", False),
     ],
 )
 def test_who_may_log_in_is_looked_at_before_sshd_reads_it(host: Any, line: str, refused: bool) -> None:
@@ -179,6 +183,12 @@ def test_who_may_log_in_is_looked_at_before_sshd_reads_it(host: Any, line: str, 
         assert line.split()[0] in checked.stderr or not refused
     finally:
         host.check_output(f"rm {own}")
+
+
+def test_root_who_is_logged_in_is_not_shut_out(host: Any) -> None:
+    checked = host.run(f"sh {LIBRARY}/sshd-check root no")
+    assert checked.rc == 1
+    assert "root may not log in (host_ssh_root_login)" in checked.stderr
 
 
 def test_who_keeps_failing_to_log_in_is_shut_out(host: Any, address: str, stranger: str) -> None:
