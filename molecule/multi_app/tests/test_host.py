@@ -1,6 +1,7 @@
 """multi_app: a host that looks after itself, and who gets in."""
 
 import asyncio
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -122,6 +123,24 @@ def test_rules_that_shut_everybody_out_are_put_back(host: Any, address: str) -> 
     # who got in only after that is told so
     late = host.run(f"{LIBRARY}/trial keep firewall")
     assert (late.rc, "it took too long" in late.stderr) == (1, True)
+
+
+def test_a_run_that_shuts_everybody_out_says_so_and_is_undone(
+    host: Any, address: str, operator: Operator
+) -> None:
+    apps = host.ansible.get_variables()["django_apps"]
+    rules = "/etc/homeport/firewall.nft"
+    before = host.file(rules).content_string
+    without_ssh = [{"port": 80, "protocol": "tcp", "sources": ["any"], "service": "nginx"}]
+    wrong = {"homeport_exposure": without_ssh, "__host_trial_seconds": 30}
+    done = operator.run("multi_app", "-e", json.dumps(wrong), apps=apps)
+    assert done.status != 0
+    assert "lets nobody log in with its new firewall" in done.output
+    wait_for(lambda: reachable(address, [22, 80]) == {22, 80}, 40)
+    assert host.file(rules).content_string == before
+    done = operator.run("multi_app", apps=apps)
+    assert done.status == 0, done.output
+    assert host.file(rules).content_string == before
 
 
 def test_a_reboot_in_the_middle_of_a_trial_puts_it_back(host: Any) -> None:
