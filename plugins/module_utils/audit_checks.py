@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -36,6 +36,8 @@ OURS = (
 DAY = 86400
 EPHEMERAL = 32768  # from here on, sockets of UDP are those of clients
 DHCP = (68, 546)
+LAST_PORT = 65535
+FORWARDER = "docker-proxy"
 AGAIN = "run the setup playbook, which puts it right"
 
 
@@ -103,40 +105,76 @@ def ports_of(value: Any) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def stray(seen: Seen) -> dict[tuple[str, int], str]:
-    """What listens to others and is not expected, with address and program."""
+def stray(seen: Seen) -> dict[tuple[str, int], list[Mapping[str, Any]]]:
+    """What listens to others and is not expected, by protocol and port."""
     wanted = expected(seen)
-    found: dict[tuple[str, int], list[str]] = {}
+    found: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for entry in seen.part("sockets"):
         key = (entry["protocol"], entry["port"])
         client = key[0] == "udp" and (key[1] >= EPHEMERAL or key[1] in DHCP)
         if key not in wanted and not client and not local(entry["address"]):
-            address = f"[{entry['address']}]" if ":" in entry["address"] else entry["address"]
-            found.setdefault(key, []).append(f"{address}:{key[1]} ({entry['program'] or entry['user']})")
-    return {key: ", ".join(dict.fromkeys(places)) for key, places in found.items()}
+            found.setdefault(key, []).append(entry)
+    return found
+
+
+def place(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Where something listens, and what it is."""
+    found = []
+    for entry in entries:
+        address = f"[{entry['address']}]" if ":" in entry["address"] else entry["address"]
+        found.append(f"{address}:{entry['port']} ({entry['program'] or entry['user']})")
+    return ", ".join(dict.fromkeys(found))
 
 
 def local(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
+DROPPED, UNKNOWN, OPEN = "dropped", "unknown", "open"
+
+
+def fate(seen: Seen, entries: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """What becomes of those who come from elsewhere to a stray port, and how one knows."""
+    found = seen.part("firewall")
+    if any(entry["program"] == FORWARDER for entry in entries):
+        return OPEN, "and Docker forwards it past the firewall"
+    if HOMEPORT in found["dropping"]:
+        rules = [rule for rule in found["accepted"] if covers(rule, entries[0])]
+        if not rules:
+            return DROPPED, ""
+        if all(rule["some"] for rule in rules):
+            return UNKNOWN, "the firewall lets some in"
+        return OPEN, "and the firewall lets everybody in"
+    if found["dropping"]:
+        return UNKNOWN, f"whether {listed(found['dropping'])} drops it is not known"
+    if not found["known"]:
+        return UNKNOWN, "whether a firewall drops it is not known"
+    return OPEN, "nor does a firewall drop it"
+
+
+def covers(rule: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    return bool(rule["protocol"] == entry["protocol"] and rule["first"] <= entry["port"] <= rule["last"])
+
+
 def ports(seen: Seen) -> Checked:
     """What listens beyond the host itself is what the inventory says; the rest nobody reaches."""
     others = stray(seen)
-    dropping = seen.part("firewall")["dropping"]
-    problems = []
-    for (protocol, port), place in others.items() if HOMEPORT not in dropping else ():
-        text = f"{place} listens to other hosts over {protocol}, and the inventory does not have it"
-        do = (
-            "stop it, or have it listen on 127.0.0.1 alone; if others are to reach it, add "
-            f"{{port: {port}{', protocol: udp' if protocol == 'udp' else ''}}} to host_firewall_rules in group_vars"
-        )
-        if dropping:
-            problems.append(warning(f"{text}; whether {listed(dropping)} drops it is not known", do))
-        else:
-            problems.append(
-                (wrong if protocol == "tcp" else warning)(f"{text}, nor does a firewall drop it", do)
+    problems, dropped = [], []
+    for (protocol, port), entries in others.items():
+        what, why = fate(seen, entries)
+        if what == DROPPED:
+            dropped.append(place(entries))
+            continue
+        level = wrong if what == OPEN and protocol == "tcp" else warning
+        text = f"{place(entries)} listens to other hosts over {protocol}, and the inventory does not have it"
+        problems.append(
+            level(
+                f"{text}{';' if what == UNKNOWN else ','} {why}",
+                "stop it, or have it listen on 127.0.0.1 alone; if others are to reach it, add "
+                f"{{port: {port}{', protocol: udp' if protocol == 'udp' else ''}}} to host_firewall_rules "
+                "in group_vars",
             )
+        )
     open_ports = sorted(
         {
             entry["port"]
@@ -146,15 +184,19 @@ def ports(seen: Seen) -> Checked:
         }
     )
     note = f"{listed(open_ports)} as wanted" if open_ports else "nothing listens to others"
-    if HOMEPORT in dropping and others:
-        note += f"; the firewall drops what comes for {listed(others.values())}"
+    if dropped:
+        note += f"; the firewall drops what comes for {listed(dropped)}"
     return note, problems
 
 
 def firewall(seen: Seen) -> Checked:
     found = seen.part("firewall")
     if HOMEPORT in found["dropping"]:
-        return "drops what the inventory does not have", []
+        return "drops what is not allowed", let_in(expected(seen), found["accepted"])
+    if not found["known"] and (found["declared"] or not found["dropping"]):
+        text = "what the firewall drops is not known: nft is missing, or fails"
+        do = "apt-get install nftables; nft list ruleset says why it fails"
+        return "not known", [(wrong if found["declared"] else warning)(text, do)]
     if found["declared"]:
         return "off", [
             wrong(
@@ -172,6 +214,36 @@ def firewall(seen: Seen) -> Checked:
     ]
 
 
+def let_in(
+    wanted: Mapping[tuple[str, int], list[str]], accepted: Iterable[Mapping[str, Any]]
+) -> list[Problem]:
+    """What the firewall lets in at this moment, and the inventory does not."""
+    do = (
+        "systemctl restart homeport-firewall takes out what was added by hand, the setup playbook what is no longer "
+        "in the inventory"
+    )
+    problems, unknown = [], []
+    for rule in accepted:
+        protocol, first, last = rule["protocol"], rule["first"], rule["last"]
+        span = [(protocol, port) for port in range(first, last + 1)]
+        name = f"{protocol} {first}{f'-{last}' if last > first else ''}"
+        if len(span) > LAST_PORT:
+            who, level = ("some", warning) if rule["some"] else ("everybody", wrong)
+            problems.append(level(f"the firewall lets {who} in to every port of {protocol}", do))
+        elif protocol == "udp" and first == last and first in DHCP:
+            continue
+        elif any(key not in wanted for key in span):
+            unknown.append(name)
+        elif not rule["some"] and any("any" not in wanted[key] for key in span):
+            sources = dict.fromkeys(source for key in span for source in wanted[key])
+            text = f"the firewall lets everybody in to {name}, which is for {listed(sources)} alone"
+            problems.append(wrong(text, do))
+    if unknown:
+        text = f"the firewall lets in what comes for {listed(unknown)}, and the inventory does not have it"
+        problems.append(warning(text, do))
+    return problems
+
+
 def reach(seen: Seen) -> Checked:
     """What answers the controller is meant for it."""
     outside = seen.outside
@@ -187,7 +259,8 @@ def reach(seen: Seen) -> Checked:
     wanted = expected(seen)
     # those that nothing drops are told of by the check of the ports
     inside = all(seen.inside.get(name, {}).get("found") is not None for name in ("sockets", "firewall"))
-    said = stray(seen) if inside and not seen.part("firewall")["dropping"] else {}
+    others = stray(seen) if inside else {}
+    said = {key for key, entries in others.items() if fate(seen, entries)[0] == OPEN}
     problems = []
     for port in outside["ports"]:
         sources = wanted.get(("tcp", port))

@@ -25,6 +25,11 @@ def socket(port: int, address: str = "0.0.0.0", program: str = "", **changes: An
     }
 
 
+def accept(first: int, last: int = 0, protocol: str = "tcp", some: bool = False) -> dict[str, Any]:
+    """What a rule of the firewall lets in."""
+    return {"protocol": protocol, "first": first, "last": last or first, "some": some}
+
+
 def looked(found: Any) -> dict[str, Any]:
     return {"found": found, "error": ""}
 
@@ -88,7 +93,12 @@ INSIDE: dict[str, Any] = {
         socket(53, "127.0.0.53", "systemd-resolve", protocol="udp"),
     ],
     "stores": [],
-    "firewall": {"declared": True, "known": True, "dropping": ["inet homeport"]},
+    "firewall": {
+        "declared": True,
+        "known": True,
+        "dropping": ["inet homeport"],
+        "accepted": [accept(546, protocol="udp", some=True), accept(22), accept(80), accept(443)],
+    },
     "sshd": {
         "port": ["22"],
         "passwordauthentication": ["no"],

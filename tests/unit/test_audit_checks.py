@@ -21,6 +21,7 @@ from tests.unit.audits import (
     INSIDE,
     NAME,
     NOW,
+    accept,
     cookie,
     looked,
     page,
@@ -65,8 +66,19 @@ def test_a_good_app_has_no_problem(check: Check) -> None:
 # The network
 
 STRAY = [*INSIDE["sockets"], socket(9999, program="python3"), socket(9999, "::", "python3")]
-OPEN = {"declared": False, "known": False, "dropping": []}
-OTHER = {"declared": False, "known": True, "dropping": ["ip filter"]}
+FOR_PEERS = [{"port": 5432, "sources": ["192.0.2.7"]}]
+DOCKER = [*INSIDE["sockets"], socket(8080, program="docker-proxy")]
+OPEN = {"declared": False, "known": True, "dropping": [], "accepted": []}
+OTHER = {"declared": False, "known": True, "dropping": ["ip filter"], "accepted": []}
+NO_NFT = {"declared": False, "known": False, "dropping": [], "accepted": []}
+
+
+def accepting(*more: dict[str, Any]) -> dict[str, Any]:
+    """Homeport's firewall, with rules that are not in the inventory."""
+    return {**INSIDE["firewall"], "accepted": [*INSIDE["firewall"]["accepted"], *more]}
+
+
+EVERY = accept(0, 65535)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +87,15 @@ OTHER = {"declared": False, "known": True, "dropping": ["ip filter"]}
         (STRAY, INSIDE["firewall"], [], []),
         (STRAY, OPEN, [], [("wrong", "0.0.0.0:9999 (python3), [::]:9999 (python3) listens")]),
         (STRAY, OTHER, [], [("warning", "ip filter")]),
+        (STRAY, NO_NFT, [], [("warning", "whether a firewall drops it is not known")]),
+        (STRAY, accepting(accept(9999)), [], [("wrong", "the firewall lets everybody in")]),
+        (STRAY, accepting(accept(9990, 10000)), [], [("wrong", "9999 (python3)")]),
+        (STRAY, accepting(accept(9999, some=True)), [], [("warning", "the firewall lets some in")]),
+        (STRAY, accepting(accept(9999, some=True), EVERY), [], [("wrong", "lets everybody in")]),
+        (STRAY, accepting(accept(9999, protocol="udp"), accept(9998)), [], []),
+        (DOCKER, INSIDE["firewall"], [], [("wrong", "Docker forwards it past the firewall")]),
+        (DOCKER, OTHER, [], [("wrong", "8080 (docker-proxy)")]),
+        (DOCKER, INSIDE["firewall"], [{"port": 8080}], []),
         (STRAY, OPEN, [{"port": 9999}], []),
         (STRAY, OPEN, [{"port": ["8000-8010", "9990-9999"], "sources": ["192.0.2.0/24"]}], []),
         (STRAY, OPEN, [{"port": 9999, "protocol": "udp"}], [("wrong", "9999")]),
@@ -92,6 +113,13 @@ def test_ports(sockets: Any, firewall: Any, rules: Any, problems: Problems) -> N
         parts={"sockets": sockets, "firewall": firewall},
         wanted_changes={"rules": rules},
     )
+
+
+def test_what_the_firewall_is_said_to_drop() -> None:
+    sockets = [*STRAY, socket(7777, program="nc")]
+    verdict = checks.ports(seen(parts={"sockets": sockets, "firewall": accepting(accept(9999))}))
+    assert verdict
+    assert verdict[0] == "22, 80, 443 as wanted; the firewall drops what comes for 0.0.0.0:7777 (nc)"
 
 
 def test_sshds_own_port_is_expected_where_another_one_is_forwarded_to_it() -> None:
@@ -116,13 +144,21 @@ def test_ports_of_a_rule(value: Any, ports: list[int]) -> None:
         ({**OTHER, "declared": True}, [("wrong", "drops nothing")]),
         (OTHER, []),
         (OPEN, [("warning", "there is no firewall")]),
+        (NO_NFT, [("warning", "not known")]),
+        ({**NO_NFT, "declared": True}, [("wrong", "not known")]),
+        ({**NO_NFT, "dropping": ["ip filter (iptables-legacy)"]}, []),
+        (
+            accepting(accept(9999), accept(60000, 61000, "udp", some=True)),
+            [("warning", "lets in what comes for tcp 9999, udp 60000-61000, and the inventory does not")],
+        ),
+        (accepting(EVERY), [("wrong", "everybody in to every port of tcp")]),
+        (accepting({**EVERY, "some": True}), [("warning", "some in to every port of tcp")]),
+        (accepting(accept(5432, some=True)), []),
+        (accepting(accept(5432)), [("wrong", "everybody in to tcp 5432, which is for 192.0.2.7 alone")]),
     ],
 )
 def test_firewall(found: Any, problems: Problems) -> None:
-    judged(checks.firewall, problems, parts={"firewall": found})
-
-
-FOR_PEERS = [{"port": 5432, "sources": ["192.0.2.7"]}]
+    judged(checks.firewall, problems, parts={"firewall": found}, wanted_changes={"rules": FOR_PEERS})
 
 
 @pytest.mark.parametrize(
@@ -132,6 +168,9 @@ FOR_PEERS = [{"port": 5432, "sources": ["192.0.2.7"]}]
         ({"ports": [22, 5432]}, FOR_PEERS, INSIDE["firewall"], [("wrong", "is for 192.0.2.7 alone")]),
         ({"ports": [22, 5432], "source": "192.0.2.7"}, FOR_PEERS, INSIDE["firewall"], []),
         ({"ports": [22, 9999]}, [], OPEN, []),  # the check of the ports has it
+        ({"ports": [22, 9999]}, [], accepting(accept(9999)), []),
+        ({"ports": [22, 9999]}, [], INSIDE["firewall"], [("wrong", "port 9999")]),
+        ({"ports": [22, 9999]}, [], NO_NFT, [("wrong", "port 9999")]),
         ({"ports": [22, 7777]}, [], OPEN, [("wrong", "port 7777")]),  # not the host itself answers there
         ({"reached": False, "reason": "no port answers"}, [], OPEN, [("warning", "no port answers")]),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import audit_inside
 from ansible_collections.homeport.django.plugins.module_utils.audit_inside import (
+    accepted,
     accounts,
     app_files,
     clock,
@@ -19,10 +21,12 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_inside impor
     dropping,
     endpoint,
     failed_units,
+    firewall,
     host_files,
     inet_interfaces,
     issues,
     kernel,
+    legacy,
     looked,
     named,
     pending,
@@ -36,6 +40,7 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_inside impor
     unit_of,
 )
 
+from tests.unit.audits import accept
 from tests.unit.releases import write
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -128,6 +133,85 @@ def chain(**fields: Any) -> str:
 )
 def test_tables_that_drop(text: str, found: list[str]) -> None:
     assert dropping(text) == found
+
+
+def rules(*rules: list[Any], table: str = "homeport") -> str:
+    """What nft 1.0.6 prints of them."""
+    own = {"family": "inet", "table": table}
+    ports = {"set": {**own, "name": "mosh", "elem": [{"range": [60000, 61000]}, {"elem": {"val": 9}}]}}
+    chains = [{"rule": {**own, "chain": "input", "handle": 7, "expr": rule}} for rule in rules]
+    return json.dumps({"nftables": [{"metainfo": {}}, {"table": own}, ports, *chains]})
+
+
+def match(protocol: str, field: str, right: Any, op: str = "==") -> dict[str, Any]:
+    if protocol in ("meta", "ct"):
+        return {"match": {"op": op, "left": {protocol: {"key": field}}, "right": right}}
+    return {"match": {"op": op, "left": {"payload": {"protocol": protocol, "field": field}}, "right": right}}
+
+
+LET_IN: dict[str, Any] = {"accept": None}
+FROM = match("ip", "saddr", {"set": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, "192.0.2.7"]})
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ([match("tcp", "dport", 22), LET_IN], [accept(22)]),
+        ([match("tcp", "dport", {"set": [80, 443]}), LET_IN], [accept(80), accept(443)]),
+        ([match("udp", "dport", {"range": [6000, 6010]}), LET_IN], [accept(6000, 6010, "udp")]),
+        ([match("udp", "dport", "@mosh"), LET_IN], [accept(60000, 61000, "udp"), accept(9, 9, "udp")]),
+        ([match("tcp", "dport", "@gone"), LET_IN], [accept(0, 65535, some=True)]),
+        ([match("tcp", "dport", 23, "!="), {"counter": {}}, LET_IN], [accept(0, 65535)]),
+        ([FROM, match("tcp", "dport", 5432), LET_IN], [accept(5432, some=True)]),
+        (
+            [match("meta", "l4proto", {"set": ["tcp", "udp"]}), match("th", "dport", 53), LET_IN],
+            [accept(53), accept(53, 53, "udp")],
+        ),
+        ([match("ct", "state", "new", "in"), match("tcp", "dport", 54), LET_IN], [accept(54)]),
+        ([match("ip", "protocol", "tcp"), LET_IN], [accept(0, 65535)]),
+        ([match("meta", "iifname", "wg0"), LET_IN], [accept(0, 65535, p, some=True) for p in ("tcp", "udp")]),
+        ([LET_IN], [accept(0, 65535), accept(0, 65535, "udp")]),
+        # what Homeport's own lets in besides
+        ([match("ct", "state", ["established", "related"], "in"), LET_IN], []),
+        ([match("meta", "iif", "lo"), LET_IN], []),
+        ([match("icmp", "type", {"set": ["echo-request"]}), LET_IN], []),
+        ([match("tcp", "dport", 9999), {"drop": None}], []),
+    ],
+)
+def test_what_a_firewall_lets_in(rule: Any, found: Any) -> None:
+    assert accepted(rules(rule)) == found
+    assert accepted(rules(rule, rule)) == found
+    assert accepted(rules(rule, table="filter")) == []
+
+
+def test_older_tables_are_not_made_by_looking_for_them(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str]) -> tuple[int, str]:
+        asked.append(command[0])
+        return 0, "-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n"
+
+    assert legacy(run, str(tmp_path)) == []
+    write(tmp_path / "net/ip_tables_names", "nat\n")
+    assert legacy(run, str(tmp_path)) == []
+    assert asked == []
+    write(tmp_path / "net/ip_tables_names", "nat\nfilter\n")
+    write(tmp_path / "net/ip6_tables_names", "filter\n")
+    assert legacy(run, str(tmp_path)) == ["ip filter (iptables-legacy)", "ip6 filter (ip6tables-legacy)"]
+    assert legacy(lambda _command: (0, "-P INPUT ACCEPT\n"), str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "iptables", "known"),
+    [(0, None, True), (1, None, False), (127, None, True), (127, "/usr/sbin/iptables", False)],
+)
+def test_whether_the_firewall_is_known(
+    status: int, iptables: str | None, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_words, **_options: iptables)
+    monkeypatch.setattr(audit_inside, "legacy", lambda _run: [])
+    found = firewall(lambda _command: (status, chain() if status == 0 else ""))
+    assert (found["known"], found["dropping"]) == (known, ["inet homeport"] if status == 0 else [])
 
 
 def test_the_settings_of_sshd() -> None:
