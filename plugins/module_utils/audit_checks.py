@@ -38,6 +38,11 @@ EPHEMERAL = 32768  # from here on, sockets of UDP are those of clients
 DHCP = (68, 546)
 LAST_PORT = 65535
 FORWARDER = "docker-proxy"
+# of RFC 1918, carriers, and RFC 4193
+PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
 AGAIN = "run the setup playbook, which puts it right"
 
 
@@ -261,25 +266,48 @@ def reach(seen: Seen) -> Checked:
     inside = all(seen.inside.get(name, {}).get("found") is not None for name in ("sockets", "firewall"))
     others = stray(seen) if inside else {}
     said = {key for key, entries in others.items() if fate(seen, entries)[0] == OPEN}
+    source = visitor(seen)
     problems = []
     for port in outside["ports"]:
         sources = wanted.get(("tcp", port))
         if sources is None and ("tcp", port) not in said:
             problems.append(
                 wrong(
-                    f"port {port} answers {outside['source']}, and the inventory does not have it",
+                    f"port {port} answers {source}, and the inventory does not have it",
                     "have the firewall drop it (nft list ruleset), or stop what answers there; where something else "
                     f"than the host answers, look there; or add {{port: {port}}} to host_firewall_rules in group_vars",
                 )
             )
-        elif sources is not None and not allowed(outside["source"], sources):
-            problems.append(
-                wrong(
-                    f"port {port} answers {outside['source']}, and is for {listed(sources)} alone",
-                    "have the firewall drop it: host_firewall: true, or systemctl restart homeport-firewall",
-                )
-            )
-    return f"{listed(outside['ports'])} answer {outside['source']}", problems
+        elif sources is not None and not allowed(source, sources):
+            text = f"port {port} answers {source}, and is for {listed(sources)} alone"
+            if maybe(seen, sources):
+                do = "nothing, where one of them is the address that the host sees this machine under"
+                problems.append(warning(f"{text}; the host may see another address", do))
+            else:
+                do = "have the firewall drop it: host_firewall: true, or systemctl restart homeport-firewall"
+                problems.append(wrong(text, do))
+    return f"{listed(outside['ports'])} answer {source}", problems
+
+
+def visitor(seen: Seen) -> str:
+    """The controller's address as the host sees it, which behind NAT is not the one that it has itself."""
+    source: str = seen.outside["source"]
+    return (private(source) and (seen.inside.get("client") or {}).get("found")) or source
+
+
+def maybe(seen: Seen, sources: Iterable[str]) -> bool:
+    """Whether the controller, of which no more than a private address is known, may be among those that may come."""
+    known = (seen.inside.get("client") or {}).get("found")
+    return not known and private(seen.outside["source"]) and not all(private(each) for each in sources)
+
+
+def private(address: str) -> bool:
+    """Whether an address, or a network, is one that others may have as well; a name is not."""
+    try:
+        network = ipaddress.ip_network(address.partition("%")[0], strict=False)
+    except ValueError:
+        return False
+    return any(network.version == each.version and network.subnet_of(each) for each in PRIVATE)  # type: ignore[arg-type]
 
 
 def allowed(source: str, sources: Iterable[str]) -> bool:

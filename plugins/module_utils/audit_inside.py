@@ -53,6 +53,7 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
         "stores": lambda: stores(sockets(places.proc)),
         "firewall": lambda: firewall(run),
         "sshd": lambda: sshd(run),
+        "client": client,
         "accounts": lambda: accounts(read("/etc/passwd"), read("/etc/shadow")),
         "files": host_files,
         "updates": lambda: updates(run),
@@ -157,6 +158,18 @@ def holders(inodes: set[str], proc: str) -> dict[str, str]:
                     if match and match[1] in inodes:
                         found.setdefault(match[1], read(f"{proc}/{pid}/comm").strip())
     return found
+
+
+def client(proc: str = "/proc") -> str:
+    """The address of whoever has logged in here, or nothing; sudo leaves it to the processes above it."""
+    pid = str(os.getpid())
+    while pid not in ("0", ""):
+        found = re.search(r"(?:^|\0)SSH_CONNECTION=(\S+)", read(f"{proc}/{pid}/environ"))
+        if found:
+            return found[1]
+        parent = re.search(r"^PPid:\s*(\d+)", read(f"{proc}/{pid}/status"), re.MULTILINE)
+        pid = parent[1] if parent else ""
+    return ""
 
 
 def stores(listening: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -99,6 +99,7 @@ INSIDE: dict[str, Any] = {
         "dropping": ["inet homeport"],
         "accepted": [accept(546, protocol="udp", some=True), accept(22), accept(80), accept(443)],
     },
+    "client": CONTROLLER,
     "sshd": {
         "port": ["22"],
         "passwordauthentication": ["no"],

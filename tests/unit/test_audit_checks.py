@@ -186,6 +186,47 @@ def test_reach(changes: Any, rules: Any, firewall: Any, problems: Problems) -> N
 
 
 @pytest.mark.parametrize(
+    ("source", "client", "sources", "problems"),
+    [
+        # what the host sees counts
+        ("192.168.1.5", "203.0.113.10", ["203.0.113.10"], []),
+        (
+            "192.168.1.5",
+            "203.0.113.9",
+            ["203.0.113.10"],
+            [("wrong", "port 9100 answers 203.0.113.9, and is")],
+        ),
+        (
+            "192.168.1.5",
+            "192.168.1.5",
+            ["203.0.113.10"],
+            [("wrong", "port 9100 answers 192.168.1.5, and is")],
+        ),
+        # it has not said
+        ("192.168.1.5", "", ["203.0.113.10"], [("warning", "the host may see another address")]),
+        ("fd00::5", "", ["10.0.0.0/8", "2001:db8::/32"], [("warning", "the host may see another address")]),
+        ("192.168.1.5", "", ["192.168.2.0/24"], [("wrong", "is for 192.168.2.0/24 alone")]),
+        # whoever is not behind NAT may have logged in from elsewhere
+        (
+            "203.0.113.9",
+            "203.0.113.10",
+            ["203.0.113.10"],
+            [("wrong", "port 9100 answers 203.0.113.9, and is")],
+        ),
+        ("203.0.113.10", "192.0.2.1", ["203.0.113.0/24"], []),
+    ],
+)
+def test_reach_from_behind_nat(source: str, client: str, sources: list[str], problems: Problems) -> None:
+    judged(
+        checks.reach,
+        problems,
+        parts={"client": client},
+        outside_changes={"ports": [22, 9100], "source": source},
+        wanted_changes={"rules": [{"port": 9100, "sources": sources}]},
+    )
+
+
+@pytest.mark.parametrize(
     ("sources", "good"),
     [
         (["any"], True),

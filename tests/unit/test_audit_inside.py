@@ -16,6 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_inside impor
     accepted,
     accounts,
     app_files,
+    client,
     clock,
     deploy_check,
     dropping,
@@ -113,6 +114,28 @@ def test_a_store_that_answers_anybody(answer: bytes, is_open: bool) -> None:
         other = {**entry, "user": "postgres"}
         assert stores([other, entry, entry]) == [{"program": "redis-server", "port": port, "open": is_open}]
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("environments", "found"),
+    [
+        (["A=1\0SSH_CONNECTION=203.0.113.10 50000 192.0.2.1 22\0B=2\0", "", ""], "203.0.113.10"),
+        # sudo has taken it out
+        (
+            ["A=1\0", "XSSH_CONNECTION=x\0", "SSH_CONNECTION=2001:db8::1 50000 2001:db8::2 22\0"],
+            "2001:db8::1",
+        ),
+        (["A=1\0", "", ""], ""),
+    ],
+)
+def test_who_has_logged_in(
+    environments: list[str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 30)
+    for pid, parent, environment in zip((30, 20, 10), (20, 10, 0), environments, strict=True):
+        write(tmp_path / f"{pid}/environ", environment)
+        write(tmp_path / f"{pid}/status", f"Name:\tx\nPid:\t{pid}\nPPid:\t{parent}\n")
+    assert client(str(tmp_path)) == found
 
 
 def chain(**fields: Any) -> str:
