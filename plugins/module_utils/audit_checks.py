@@ -356,23 +356,36 @@ def sshd(seen: Seen) -> Checked:
     settings = seen.part("sshd")
     if not settings:
         return None
-    have = seen.part("accounts")["password"]
-    yes = {name for name, values in settings.items() if values[:1] == ["yes"]}
-    passwords = yes & {"passwordauthentication", "kbdinteractiveauthentication"}
-    able = [name for name in have if name != "root" or "permitrootlogin" in yes]
+    own = settings["accounts"]
+    root = (own["root"]["permitrootlogin"] or ["no"])[0]
+    # by name; of a name that is no account, and that no Match is about, nothing
+    taken = {name: passwords(found) for name, found in (("", settings), *own.items())}
+    able = [
+        name
+        for name in seen.part("accounts")["password"]
+        if taken.get(name) and (name != "root" or "yes" in own["root"]["permitrootlogin"])
+    ]
     do = "write {} no into a file below /etc/ssh/sshd_config.d, and systemctl reload ssh"
     problems = []
-    if "permitemptypasswords" in yes:
+    if any("yes" in found["permitemptypasswords"] for found in (settings, *own.values())):
         problems.append(wrong("sshd lets accounts without a password in", do.format("PermitEmptyPasswords")))
-    do = do.format(
-        "PasswordAuthentication" if "passwordauthentication" in yes else "KbdInteractiveAuthentication"
-    )
-    if passwords and able:
+    if taken[""]:
+        do = do.format(taken[""])
+    else:
+        do = "take that out of the Match blocks in /etc/ssh, and systemctl reload ssh"
+    if able:
         problems.append(wrong(f"sshd accepts passwords, and these accounts have one: {listed(able)}", do))
-    elif passwords:
-        problems.append(warning("sshd accepts passwords, though no account has one", do))
-    root = (settings["permitrootlogin"] or ["no"])[0]
-    return f"passwords {'accepted' if passwords else 'refused'}, root login {root}", problems
+    elif any(taken.values()):
+        problems.append(warning("sshd accepts passwords, though no account that it lets in has one", do))
+    return f"passwords {'accepted' if any(taken.values()) else 'refused'}, root login {root}", problems
+
+
+def passwords(settings: Mapping[str, Sequence[str]]) -> str:
+    """By which of sshd's settings somebody may log in with a password, if by any."""
+    for name in ("PasswordAuthentication", "KbdInteractiveAuthentication"):
+        if "yes" in settings[name.lower()]:
+            return name
+    return ""
 
 
 def accounts(seen: Seen) -> Checked:

@@ -52,8 +52,8 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
         "sockets": lambda: sockets(places.proc),
         "stores": lambda: stores(sockets(places.proc)),
         "firewall": lambda: firewall(run),
-        "sshd": lambda: sshd(run),
         "client": client,
+        "sshd": lambda: sshd(run, accounts(read("/etc/passwd"), read("/etc/shadow"))),
         "accounts": lambda: accounts(read("/etc/passwd"), read("/etc/shadow")),
         "files": host_files,
         "updates": lambda: updates(run),
@@ -316,26 +316,47 @@ SSHD = (
     "permitrootlogin",
     "permitemptypasswords",
 )
+STRANGER = "homeport-nobody"  # no such account
 
 
-def sshd(run: Run) -> dict[str, list[str]] | None:
-    """The settings of sshd that count for somebody from outside; nothing where there is none."""
+def sshd(run: Run, who: dict[str, list[str]]) -> dict[str, Any] | None:
+    """The settings of sshd that count for somebody from outside; nothing where there is none.
+
+    They are those for a name that no Match is about, and under C(accounts) those for root and whoever has a password.
+    """
     if not os.path.exists("/usr/sbin/sshd"):
         return None
-    status, out = run(["/usr/sbin/sshd", "-T", "-C", "user=root,host=outside.invalid,addr=192.0.2.1"])
-    if status:
-        raise OSError(f"sshd -T ended with status {status}")
-    return sshd_settings(out)
+
+    def told(user: str, ports: Iterable[str]) -> dict[str, list[str]]:
+        text = ""
+        for port in ports:
+            who = f"user={user},host=outside.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport={port}"
+            status, out = run(["/usr/sbin/sshd", "-T", "-C", who])
+            if status:
+                raise OSError(f"sshd -T ended with status {status}")
+            text += out
+        return sshd_settings(text)
+
+    ports = told(STRANGER, ["22"])["port"]
+    return {
+        **told(STRANGER, ports),
+        "accounts": {
+            user: told(user, ports) for user in dict.fromkeys(["root", *who["password"], *who["empty"]])
+        },
+    }
 
 
 def sshd_settings(text: str) -> dict[str, list[str]]:
+    """Each with its values, of which there are several where sshd was asked about several of its ports."""
     found: dict[str, list[str]] = {name: [] for name in SSHD}
     for line in text.splitlines():
         name, _space, value = line.strip().lower().partition(" ")
         name = name.replace("challengeresponse", "kbdinteractive")
-        if name in found:
+        if name in found and value not in found[name]:
             found[name].append(value)
-    return found
+    # one that is said of an address alone is not among those that port tells
+    bound = re.findall(r"^listenaddress \S+:(\d+)\b", text, re.MULTILINE)
+    return {**found, "port": list(dict.fromkeys(bound)) or found["port"]}
 
 
 def accounts(passwd: str, shadow: str) -> dict[str, list[str]]:

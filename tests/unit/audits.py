@@ -79,6 +79,13 @@ def cookie(name: str, **changes: bool) -> dict[str, Any]:
     return {"name": name, "secure": True, "httponly": True, "samesite": True, **changes}
 
 
+SETTINGS = {  # of sshd
+    "port": ["22"],
+    "passwordauthentication": ["no"],
+    "kbdinteractiveauthentication": ["no"],
+    "permitrootlogin": ["without-password"],
+    "permitemptypasswords": ["no"],
+}
 INSIDE: dict[str, Any] = {
     "host": {
         "disks": [{"path": "/", "total": 100 << 30, "free": 60 << 30}],
@@ -101,11 +108,8 @@ INSIDE: dict[str, Any] = {
     },
     "client": CONTROLLER,
     "sshd": {
-        "port": ["22"],
-        "passwordauthentication": ["no"],
-        "kbdinteractiveauthentication": ["no"],
-        "permitrootlogin": ["without-password"],
-        "permitemptypasswords": ["no"],
+        **SETTINGS,
+        "accounts": {"root": SETTINGS},
     },
     "accounts": {"password": [], "empty": [], "roots": []},
     "files": {"count": 13, "open": []},

@@ -21,6 +21,7 @@ from tests.unit.audits import (
     INSIDE,
     NAME,
     NOW,
+    SETTINGS,
     accept,
     cookie,
     looked,
@@ -260,7 +261,7 @@ def test_strangers(answers: Any, problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("settings", "passwords", "problems"),
     [
-        ({"passwordauthentication": ["yes"]}, [], [("warning", "no account has one")]),
+        ({"passwordauthentication": ["yes"]}, [], [("warning", "no account that it lets in has one")]),
         ({"passwordauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
         ({"kbdinteractiveauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
         ({"passwordauthentication": ["yes"]}, ["root"], [("warning", "no account")]),  # which needs a key
@@ -271,7 +272,45 @@ def test_strangers(answers: Any, problems: Problems) -> None:
 )
 def test_sshd(settings: Any, passwords: list[str], problems: Problems) -> None:
     accounts = {**INSIDE["accounts"], "password": passwords}
-    judged(checks.sshd, problems, parts={"sshd": {**INSIDE["sshd"], **settings}, "accounts": accounts})
+    own = {**SETTINGS, **settings}
+    sshd = {**own, "accounts": dict.fromkeys(["root", *passwords], own)}
+    judged(checks.sshd, problems, parts={"sshd": sshd, "accounts": accounts})
+
+
+YES = {**SETTINGS, "passwordauthentication": ["yes"]}
+
+
+@pytest.mark.parametrize(
+    ("others", "own", "problems"),
+    [
+        (SETTINGS, {"root": SETTINGS, "anna": YES}, [("wrong", "these accounts have one: anna")]),
+        (YES, {"root": SETTINGS, "anna": YES}, [("wrong", "these accounts have one: anna")]),
+        (YES, {"root": SETTINGS, "anna": SETTINGS}, [("warning", "sshd accepts passwords")]),
+        (SETTINGS, {"root": SETTINGS, "anna": SETTINGS}, []),
+        (
+            SETTINGS,
+            {"root": SETTINGS, "anna": {**SETTINGS, "permitemptypasswords": ["yes"]}},
+            [("wrong", "without a password")],
+        ),
+        # on one of its ports
+        (
+            SETTINGS,
+            {"root": SETTINGS, "anna": {**SETTINGS, "kbdinteractiveauthentication": ["no", "yes"]}},
+            [("wrong", "anna")],
+        ),
+    ],
+)
+def test_what_sshd_says_of_one_account_alone(others: Any, own: Any, problems: Problems) -> None:
+    accounts = {**INSIDE["accounts"], "password": ["anna"]}
+    judged(checks.sshd, problems, parts={"sshd": {**others, "accounts": own}, "accounts": accounts})
+
+
+def test_where_passwords_are_to_be_refused() -> None:
+    accounts = {**INSIDE["accounts"], "password": ["anna"]}
+    sshd = {**SETTINGS, "accounts": {"root": SETTINGS, "anna": YES}}
+    verdict = checks.sshd(seen(parts={"sshd": sshd, "accounts": accounts}))
+    assert verdict
+    assert "Match" in verdict[1][0]["do"]
 
 
 def test_a_host_without_sshd() -> None:

@@ -34,6 +34,7 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_inside impor
     reachable,
     replaced,
     sockets,
+    sshd,
     sshd_settings,
     stale,
     stores,
@@ -237,11 +238,34 @@ def test_whether_the_firewall_is_known(
     assert (found["known"], found["dropping"]) == (known, ["inet homeport"] if status == 0 else [])
 
 
+def test_sshd_is_asked_for_each_account_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "exists", lambda _path: True)
+    asked = []
+
+    def run(command: list[str]) -> tuple[int, str]:
+        who = dict(word.split("=") for word in command[-1].split(","))
+        assert who.keys() == {"user", "host", "addr", "laddr", "lport"}
+        asked.append((who["user"], who["lport"]))
+        text = "port 22\nlistenaddress 0.0.0.0:2222\nlistenaddress [::]:2222\nlistenaddress [::]:2223\n"
+        password = "yes" if (who["user"], who["lport"]) == ("anna", "2223") else "no"
+        return 0, f"{text}passwordauthentication {password}\npermitrootlogin no\n"
+
+    found = sshd(run, {"password": ["anna", "root"], "empty": ["guest"], "roots": []})
+    assert found
+    assert found["port"] == ["2222", "2223"]
+    assert found["passwordauthentication"] == ["no"]
+    assert found["accounts"].keys() == {"root", "anna", "guest"}
+    assert found["accounts"]["anna"]["passwordauthentication"] == ["no", "yes"]
+    assert {port for user, port in asked if user == "guest"} == {"2222", "2223"}
+
+
 def test_the_settings_of_sshd() -> None:
     found = sshd_settings("Port 22\nport 2222\nPasswordAuthentication yes\nx11forwarding no\nusepam yes\n")
     assert found["port"] == ["22", "2222"]
     assert found["passwordauthentication"] == ["yes"]
     assert "x11forwarding" not in found
+    bound = "port 22\nlistenaddress 0.0.0.0:2222\nlistenaddress [2001:db8::1]:2223 rdomain x\n"
+    assert sshd_settings(bound)["port"] == ["2222", "2223"]
     # before OpenSSH 8.7
     assert sshd_settings("challengeresponseauthentication no\n")["kbdinteractiveauthentication"] == ["no"]
 
