@@ -412,6 +412,13 @@ def files(seen: Seen) -> Checked:
         problems.append(
             wrong(f"{entry['path']} has mode {entry['mode']} and belongs to {entry['owner']}", *steps)
         )
+    problems += [
+        warning(
+            f"{folder} has too many files to look at all of them for those that somebody left there",
+            f"find {shlex.quote(folder)} -maxdepth 3 -perm -004 -name '.env*' shows some of them",
+        )
+        for folder in found.get("unseen", [])
+    ]
     return f"{found['count']} looked at", problems
 
 

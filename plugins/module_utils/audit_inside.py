@@ -384,8 +384,11 @@ HOST_FILES = (
     ("/etc/shadow", 0o007),
     ("/etc/ssh/ssh_host_*_key", 0o077),
     ("/etc/ssl/private/*.key", 0o007),
-    ("/etc/redis/*.conf", 0o007),
-    ("/etc/valkey/*.conf", 0o007),
+    *(
+        (f"/etc/{server}/{name}", mask)
+        for server in ("redis", "valkey")
+        for name, mask in (("*.conf", 0o007), ("*/users.acl", 0o007), ("*/reload", 0o077))
+    ),
     ("/etc/pgbackrest*/*", 0o007),
     ("/var/lib/rabbitmq/.erlang.cookie", 0o077),
     ("/var/lib/homeport/backups", 0o077),
@@ -396,8 +399,11 @@ HOMEPORT_SECRET = r"privkey.*\.pem|.*\.key|private_key\.json|password|ssh_key|cr
 LEFT_BEHIND = (
     r"\.env(\..+)?|\.?vault.*|.*\.vault|id_(rsa|dsa|ecdsa|ed25519)|.*\.key|\.pgpass|\.netrc|\.my\.cnf"
 )
-LEFT_IN = ("/root", "/home/*", "/srv")
-DEEPEST, MOST = 3, 20000  # folders below each other, and entries, that are looked at
+# Folders, each with how many below each other are looked into: what one account or app keeps hides nothing of others.
+LEFT_IN = (("/root", 3), ("/home/*", 3), ("/srv", 0), ("/srv/*", 2))
+MOST = 20000  # entries that are looked at below each
+# Many files, and none that somebody left there by hand.
+BULK = r".*/shared/media|.*/(static|venv|\.venv|node_modules|__pycache__|\.git|\.cache)"
 APP_FILES = ("env", "release.env", "*.py", "files/*", "overlay.d/*", "processes/*")
 APP_FOLDERS = (("home", 0o077), ("shared/data", 0o007), ("shared/media", 0o007), ("dumps", 0o007))
 
@@ -407,15 +413,21 @@ def host_files(base: str = "") -> dict[str, Any]:
     paths = [
         (path, mask, False) for pattern, mask in HOST_FILES for path in sorted(glob.glob(f"{base}{pattern}"))
     ]
-    paths += [(path, 0o077, True) for path in named(f"{base}/etc/homeport", HOMEPORT_SECRET, 9)]
+    own, _cut = named(f"{base}/etc/homeport", HOMEPORT_SECRET, 9)
+    paths += [(path, 0o077, True) for path in own]
     found = [entry for path, mask, owned in paths if (entry := too_open(path, mask, owned))]
-    for pattern in LEFT_IN:
+    unseen = []
+    for pattern, depth in LEFT_IN:
         for folder in sorted(glob.glob(f"{base}{pattern}")):
-            for path in named(folder, LEFT_BEHIND, DEEPEST):
+            if uninteresting(folder):
+                continue
+            left, cut = named(folder, LEFT_BEHIND, depth, uninteresting)
+            unseen += [folder] if cut else []
+            for path in left:
                 entry = too_open(path, 0o004, False)
                 if entry and reachable(path, base) and not encrypted(path):
                     found.append(entry)
-    return {"count": len(paths), "open": found}
+    return {"count": len(paths), "open": found, "unseen": unseen}
 
 
 def app_files(spec: dict[str, Any]) -> dict[str, Any]:
@@ -450,18 +462,31 @@ def too_open(path: str, mask: int, owned: bool) -> Entry | None:
     }
 
 
-def named(folder: str, pattern: str, depth: int) -> list[str]:
-    """Files below a folder by their names; links are not followed, and not every corner is looked into."""
-    found, seen = [], 0
+def named(
+    folder: str, pattern: str, depth: int, passed: Callable[[str], bool] = lambda _path: False
+) -> tuple[list[str], bool]:
+    """Files below a folder by their names, and whether there is more than is looked at.
+
+    Links are not followed, and folders that are to be C(passed) by are not looked into.
+    """
+    found: list[str] = []
+    seen = 0
     for path, folders, files in os.walk(folder):
-        if path[len(folder) :].count("/") >= depth:
-            folders.clear()
-        folders.sort()
-        found += [f"{path}/{name}" for name in sorted(files) if re.fullmatch(pattern, name)]
-        seen += len(folders) + len(files)
         if seen > MOST:
-            break
-    return found
+            return found, True
+        found += [f"{path}/{name}" for name in sorted(files) if re.fullmatch(pattern, name)]
+        deeper = path[len(folder) :].count("/") < depth
+        folders[:] = sorted(name for name in folders if deeper and not passed(f"{path}/{name}"))
+        seen += len(folders) + len(files)
+    return found, False
+
+
+def uninteresting(folder: str) -> bool:
+    """Whether nobody left anything in a folder that everybody can read: one with bulk, or closed to others."""
+    try:
+        return re.fullmatch(BULK, folder) is not None or not os.stat(folder).st_mode & 0o001
+    except OSError:
+        return True
 
 
 def encrypted(path: str) -> bool:

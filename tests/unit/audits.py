@@ -112,7 +112,7 @@ INSIDE: dict[str, Any] = {
         "accounts": {"root": SETTINGS},
     },
     "accounts": {"password": [], "empty": [], "roots": []},
-    "files": {"count": 13, "open": []},
+    "files": {"count": 13, "open": [], "unseen": []},
     "updates": {"packages": [], "security": [], "age": 3600, "automatic": False},
     "kernel": {"asked": False, "packages": [], "running": "6.1.0-28-amd64", "newer": ""},
     "stale": [],

@@ -339,6 +339,11 @@ def test_files() -> None:
     ]
 
 
+def test_a_folder_that_was_not_looked_at_to_the_end() -> None:
+    found = {"count": 2, "open": [], "unseen": ["/srv/shop"]}
+    judged(checks.files, [("warning", "/srv/shop has too many files")], parts={"files": found})
+
+
 # What has to be kept up to date
 
 

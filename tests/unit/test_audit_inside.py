@@ -328,6 +328,9 @@ def test_the_secrets_of_a_host(tmp_path: Path) -> None:
         "etc/homeport/acme/accounts/x/private_key.json": 0o400,
         "etc/homeport/backup/password": 0o600,
         "etc/redis/redis.conf": 0o644,
+        "etc/redis/redis-blog-cache/users.acl": 0o644,
+        "etc/valkey/valkey-shop-cache/users.acl": 0o640,
+        "etc/valkey/valkey-shop-cache/reload": 0o640,
         "home/anna/.vault_pass": 0o644,
         "home/anna/prod/group_vars/all/vault.yml": 0o644,
         "home/anna/prod/group_vars/all/more/vault.yml": 0o644,  # further down than is looked
@@ -342,11 +345,14 @@ def test_the_secrets_of_a_host(tmp_path: Path) -> None:
     (tmp_path / "root").chmod(0o700)  # nobody comes that far
     (tmp_path / "home/anna/safe/vault.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
     found = host_files(str(tmp_path))
-    assert found["count"] == 4
+    assert found["count"] == 7
+    assert found["unseen"] == []
     opened = {entry["path"][len(str(tmp_path)) :] for entry in found["open"]}
     assert opened == {
         "/etc/homeport/certificates/blog/1/privkey.pem",
         "/etc/redis/redis.conf",
+        "/etc/redis/redis-blog-cache/users.acl",
+        "/etc/valkey/valkey-shop-cache/reload",
         "/home/anna/.vault_pass",
         "/home/anna/prod/group_vars/all/vault.yml",
     }
@@ -382,10 +388,52 @@ def test_the_secrets_of_an_app(tmp_path: Path) -> None:
 def test_a_search_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         write(tmp_path / name / ".env")
-    assert len(named(str(tmp_path), r"\.env", 3)) == 3
-    assert named(str(tmp_path), r"\.env", 0) == []
+    paths = [str(tmp_path / name / ".env") for name in "abc"]
+    assert named(str(tmp_path), r"\.env", 3) == (paths, False)
+    assert named(str(tmp_path), r"\.env", 3, lambda path: path.endswith("/b")) == (
+        [paths[0], paths[2]],
+        False,
+    )
+    assert named(str(tmp_path), r"\.env", 0) == ([], False)
     monkeypatch.setattr(audit_inside, "MOST", 3)
-    assert len(named(str(tmp_path), r"\.env", 3)) == 1
+    assert named(str(tmp_path), r"\.env", 3) == (paths[:1], True)
+    monkeypatch.setattr(audit_inside, "MOST", 5)
+    assert named(str(tmp_path), r"\.env", 3) == (paths, False)
+
+
+def test_many_files_of_one_app_hide_nothing_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_inside, "MOST", 10)
+    many = [str(number) for number in range(20)]
+    for name in (
+        ".env",
+        "album/.env",
+        *(f"album/shared/media/{number}" for number in many),
+        "album/web/.env",
+        *(f"blog/{number}/x" for number in many),
+        "blog/.env",
+        *(f"closed/{number}/x" for number in many),
+        "shop/.env",
+        "shop/one/two/.env",
+        "shop/one/two/three/.env",  # further down than is looked
+        "shop/node_modules/.env",
+    ):
+        write(tmp_path / "srv" / name).chmod(0o644)
+    for folder, _folders, _files in os.walk(tmp_path):
+        Path(folder).chmod(0o755)
+    (tmp_path / "srv/closed").chmod(0o750)
+    found = host_files(str(tmp_path))
+    base = str(tmp_path / "srv")
+    assert [entry["path"][len(base) + 1 :] for entry in found["open"]] == [
+        ".env",
+        "album/.env",
+        "album/web/.env",
+        "blog/.env",
+        "shop/.env",
+        "shop/one/two/.env",
+    ]
+    assert found["unseen"] == [f"{base}/blog"]
 
 
 # What has to be kept up to date
