@@ -435,13 +435,18 @@ def updates(seen: Seen) -> Checked:
         )
         if found["automatic"]:
             problems.append(
-                warning(text, "unattended-upgrades installs them within a day; or apt-get upgrade now")
+                warning(
+                    text,
+                    "unattended-upgrades is to install them when apt-daily-upgrade.timer is next due; or apt-get "
+                    "upgrade now",
+                )
             )
         else:
             problems.append(
                 wrong(
                     f"{text}; nothing installs them by itself",
-                    "apt-get upgrade; and unattended-upgrades for later",
+                    "apt-get upgrade; for later unattended-upgrades, on in APT::Periodic, and apt-daily-upgrade.timer: "
+                    "host_updates: true (its default) has the setup playbook see to them",
                 )
             )
     if found["age"] is None or found["age"] > DAY:

@@ -519,13 +519,18 @@ def updates(run: Run) -> dict[str, Any]:
     status, out = run(["apt-get", "-s", "-q", "-o", "Debug::NoLocking=1", "dist-upgrade"])
     if status:
         raise OSError(f"apt-get -s dist-upgrade ended with status {status}")
-    _status, periodic = run(["apt-config", "shell", "ON", "APT::Periodic::Unattended-Upgrade"])
+    names = ("ENABLE", "APT::Periodic::Enable", "UPGRADE", "APT::Periodic::Unattended-Upgrade")
+    _status, periodic = run(["apt-config", "shell", *names])
+    settings = dict(re.findall(r"^(\w+)='(.*)'$", periodic, re.MULTILINE))
+    idle, _out = run(["systemctl", "is-active", "--quiet", "apt-daily-upgrade.timer"])
     age = lists_age()
     return {
         **pending(out),
         "age": None if age == float("inf") else int(age),
         "automatic": os.path.exists("/usr/bin/unattended-upgrade")
-        and re.search(r"'([1-9]\d*|always)'", periodic) is not None,
+        and not idle
+        and settings.get("ENABLE", "1") != "0"
+        and settings.get("UPGRADE", "") not in ("", "0"),
     }
 
 

@@ -445,6 +445,13 @@ def test_postgres(part: str, added: Any, problems: Problems) -> None:
     judged(checks.postgres, problems, parts={"postgres": found})
 
 
+def test_what_installs_updates_promises_no_time() -> None:
+    found = {**INSIDE["updates"], "security": ["x"], "automatic": True}
+    verdict = checks.updates(seen(parts={"updates": found}))
+    assert verdict
+    assert "day" not in verdict[1][0]["do"].replace("daily", "")
+
+
 def test_stores() -> None:
     found = [
         {"program": "redis-server", "port": 6379, "open": True},

@@ -40,6 +40,7 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_inside impor
     stores,
     too_open,
     unit_of,
+    updates,
 )
 
 from tests.unit.audits import accept
@@ -453,6 +454,29 @@ def test_pending_upgrades() -> None:
         "security": ["libssl3", "linux-image-6.8"],
     }
     assert pending("0 upgraded, 0 newly installed") == {"packages": [], "security": []}
+
+
+@pytest.mark.parametrize(
+    ("program", "periodic", "timer", "automatic"),
+    [
+        (True, "UPGRADE='1'\n", 0, True),
+        (True, "ENABLE='1'\nUPGRADE='always'\n", 0, True),
+        (True, "ENABLE='1'\nUPGRADE='7d'\n", 0, True),
+        (True, "ENABLE='0'\nUPGRADE='1'\n", 0, False),
+        (True, "ENABLE='1'\nUPGRADE='0'\n", 0, False),
+        (True, "ENABLE='1'\n", 0, False),
+        (True, "", 0, False),
+        (True, "UPGRADE='1'\n", 3, False),  # stopped, or masked
+        (False, "UPGRADE='1'\n", 0, False),
+    ],
+)
+def test_what_installs_upgrades(
+    program: bool, periodic: str, timer: int, automatic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "exists", lambda _path: program)
+    monkeypatch.setattr(audit_inside, "lists_age", lambda: 60)
+    told = {"apt-get": (0, ""), "apt-config": (0, periodic), "systemctl": (timer, "")}
+    assert updates(lambda command: told[command[0]])["automatic"] is automatic
 
 
 @pytest.mark.parametrize(
