@@ -54,7 +54,6 @@ class Seen:
     outside: Mapping[str, Any]
     wanted: Mapping[str, Any]
     app: str = ""  # the app or the site that is judged
-    spec: Mapping[str, Any] | None = None
 
     def part(self, name: str) -> Any:
         return self.inside[name]["found"]
@@ -580,6 +579,14 @@ def stores(seen: Seen) -> Checked:
         )
         for entry in found
         if entry["open"]
+    ]
+    problems += [
+        warning(
+            f"{entry['program']} on port {entry['port']} did not answer: whether it asks for a password is not known",
+            "look at it by hand: it may speak TLS alone, or hang",
+        )
+        for entry in found
+        if entry["open"] is None
     ]
     return listed(f"{entry['program']} {entry['port']}" for entry in found), problems
 

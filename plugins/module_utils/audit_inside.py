@@ -173,14 +173,19 @@ def client(proc: str = "/proc") -> str:
 
 
 def stores(listening: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Caches and brokers that speak TCP, and whether they answer somebody who names no password."""
+    """Caches and brokers that speak TCP, and whether they answer somebody who names no password.
+
+    C(open) is nothing where one does not answer at all.
+    """
     found: dict[int, dict[str, Any]] = {}
     for entry in listening:
         greeting = STORES.get(entry["user"])
+        known = found.get(entry["port"], {}).get("open")
         # one instance listens on several addresses
-        if greeting and entry["protocol"] == "tcp" and entry["port"] not in found:
-            name = entry["program"] or entry["user"]
-            is_open = answers(entry["address"], entry["port"], greeting)
+        if greeting and entry["protocol"] == "tcp" and known is None:
+            name, is_open = entry["program"] or entry["user"], None
+            with contextlib.suppress(OSError):
+                is_open = answers(entry["address"], entry["port"], greeting)
             found[entry["port"]] = {"program": name, "port": entry["port"], "open": is_open}
     return list(found.values())
 
@@ -634,8 +639,7 @@ SELECT json_build_object(
     FROM pg_authid WHERE rolcanlogin),
   'rules', (SELECT coalesce(json_agg(json_build_object(
       'line', line_number, 'type', type, 'address', coalesce(address, ''), 'method', auth_method)), '[]')
-    FROM pg_hba_file_rules WHERE error IS NULL),
-  'ssl', current_setting('ssl') = 'on')
+    FROM pg_hba_file_rules WHERE error IS NULL))
 """
 
 

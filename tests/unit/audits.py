@@ -133,7 +133,6 @@ INSIDE: dict[str, Any] = {
             {"line": 2, "type": "host", "address": "127.0.0.1", "method": "scram-sha-256"},
             {"line": 3, "type": "hostssl", "address": "192.0.2.7", "method": "scram-sha-256"},
         ],
-        "ssl": True,
     },
     "backups": {
         "stopped": [],

@@ -456,8 +456,13 @@ def test_stores() -> None:
     found = [
         {"program": "redis-server", "port": 6379, "open": True},
         {"program": "redis", "port": 6380, "open": False},
+        {"program": "valkey", "port": 6381, "open": None},
     ]
-    judged(checks.stores, [("wrong", "redis-server on port 6379")], parts={"stores": found})
+    judged(
+        checks.stores,
+        [("wrong", "redis-server on port 6379"), ("warning", "valkey on port 6381 did not answer")],
+        parts={"stores": found},
+    )
 
 
 def test_supervisord() -> None:

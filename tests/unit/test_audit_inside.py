@@ -119,6 +119,28 @@ def test_a_store_that_answers_anybody(answer: bytes, is_open: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("listening", "found"),
+    [
+        ([("127.0.0.1", 6379), ("127.0.0.1", 6380)], [(6379, None), (6380, True)]),
+        # of two addresses of one
+        ([("127.0.0.1", 6379), ("192.0.2.1", 6379)], [(6379, True)]),
+    ],
+)
+def test_a_store_that_does_not_answer_hides_no_other(
+    listening: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answers(address: str, port: int, _greeting: bytes) -> bool:
+        if (address, port) == ("127.0.0.1", 6379):
+            raise ConnectionRefusedError
+        return True
+
+    monkeypatch.setattr(audit_inside, "answers", answers)
+    entry = {"protocol": "tcp", "user": "redis", "program": "redis-server"}
+    told = stores([{**entry, "address": address, "port": port} for address, port in listening])
+    assert [(store["port"], store["open"]) for store in told] == found
+
+
+@pytest.mark.parametrize(
     ("environments", "found"),
     [
         (["A=1\0SSH_CONNECTION=203.0.113.10 50000 192.0.2.1 22\0B=2\0", "", ""], "203.0.113.10"),
