@@ -343,8 +343,14 @@ def sshd(run: Run, who: dict[str, list[str]]) -> dict[str, Any] | None:
         return sshd_settings(text)
 
     ports = told(STRANGER, ["22"])["port"]
+    # where systemd listens for it, it may have been told otherwise
+    _status, unit = run(["systemctl", "show", "--property=ActiveState,Listen", "ssh.socket"])
+    if "ActiveState=active" in unit.splitlines():
+        ports += re.findall(r"^Listen=.*:(\d+) \(Stream\)$", unit, re.MULTILINE)
+    ports = list(dict.fromkeys(ports))
     return {
         **told(STRANGER, ports),
+        "port": ports,
         "accounts": {
             user: told(user, ports) for user in dict.fromkeys(["root", *who["password"], *who["empty"]])
         },

@@ -266,6 +266,8 @@ def test_sshd_is_asked_for_each_account_and_port(monkeypatch: pytest.MonkeyPatch
     asked = []
 
     def run(command: list[str]) -> tuple[int, str]:
+        if command[0] == "systemctl":
+            return 0, "Listen=0.0.0.0:2224 (Stream)\nListen=[::]:2224 (Stream)\nActiveState=active\n"
         who = dict(word.split("=") for word in command[-1].split(","))
         assert who.keys() == {"user", "host", "addr", "laddr", "lport"}
         asked.append((who["user"], who["lport"]))
@@ -275,11 +277,11 @@ def test_sshd_is_asked_for_each_account_and_port(monkeypatch: pytest.MonkeyPatch
 
     found = sshd(run, {"password": ["anna", "root"], "empty": ["guest"], "roots": []})
     assert found
-    assert found["port"] == ["2222", "2223"]
+    assert found["port"] == ["2222", "2223", "2224"]
     assert found["passwordauthentication"] == ["no"]
     assert found["accounts"].keys() == {"root", "anna", "guest"}
     assert found["accounts"]["anna"]["passwordauthentication"] == ["no", "yes"]
-    assert {port for user, port in asked if user == "guest"} == {"2222", "2223"}
+    assert {port for user, port in asked if user == "guest"} == {"2222", "2223", "2224"}
 
 
 def test_the_settings_of_sshd() -> None:
