@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -36,6 +36,13 @@ OURS = (
 DAY = 86400
 EPHEMERAL = 32768  # from here on, sockets of UDP are those of clients
 DHCP = (68, 546)
+LAST_PORT = 65535
+FORWARDER = "docker-proxy"
+# of RFC 1918, carriers, and RFC 4193
+PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
 AGAIN = "run the setup playbook, which puts it right"
 
 
@@ -47,7 +54,6 @@ class Seen:
     outside: Mapping[str, Any]
     wanted: Mapping[str, Any]
     app: str = ""  # the app or the site that is judged
-    spec: Mapping[str, Any] | None = None
 
     def part(self, name: str) -> Any:
         return self.inside[name]["found"]
@@ -103,40 +109,76 @@ def ports_of(value: Any) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def stray(seen: Seen) -> dict[tuple[str, int], str]:
-    """What listens to others and is not expected, with address and program."""
+def stray(seen: Seen) -> dict[tuple[str, int], list[Mapping[str, Any]]]:
+    """What listens to others and is not expected, by protocol and port."""
     wanted = expected(seen)
-    found: dict[tuple[str, int], list[str]] = {}
+    found: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for entry in seen.part("sockets"):
         key = (entry["protocol"], entry["port"])
         client = key[0] == "udp" and (key[1] >= EPHEMERAL or key[1] in DHCP)
         if key not in wanted and not client and not local(entry["address"]):
-            address = f"[{entry['address']}]" if ":" in entry["address"] else entry["address"]
-            found.setdefault(key, []).append(f"{address}:{key[1]} ({entry['program'] or entry['user']})")
-    return {key: ", ".join(dict.fromkeys(places)) for key, places in found.items()}
+            found.setdefault(key, []).append(entry)
+    return found
+
+
+def place(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Where something listens, and what it is."""
+    found = []
+    for entry in entries:
+        address = f"[{entry['address']}]" if ":" in entry["address"] else entry["address"]
+        found.append(f"{address}:{entry['port']} ({entry['program'] or entry['user']})")
+    return ", ".join(dict.fromkeys(found))
 
 
 def local(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
+DROPPED, UNKNOWN, OPEN = "dropped", "unknown", "open"
+
+
+def fate(seen: Seen, entries: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """What becomes of those who come from elsewhere to a stray port, and how one knows."""
+    found = seen.part("firewall")
+    if any(entry["program"] == FORWARDER for entry in entries):
+        return OPEN, "and Docker forwards it past the firewall"
+    if HOMEPORT in found["dropping"]:
+        rules = [rule for rule in found["accepted"] if covers(rule, entries[0])]
+        if not rules:
+            return DROPPED, ""
+        if all(rule["some"] for rule in rules):
+            return UNKNOWN, "the firewall lets some in"
+        return OPEN, "and the firewall lets everybody in"
+    if found["dropping"]:
+        return UNKNOWN, f"whether {listed(found['dropping'])} drops it is not known"
+    if not found["known"]:
+        return UNKNOWN, "whether a firewall drops it is not known"
+    return OPEN, "nor does a firewall drop it"
+
+
+def covers(rule: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    return bool(rule["protocol"] == entry["protocol"] and rule["first"] <= entry["port"] <= rule["last"])
+
+
 def ports(seen: Seen) -> Checked:
     """What listens beyond the host itself is what the inventory says; the rest nobody reaches."""
     others = stray(seen)
-    dropping = seen.part("firewall")["dropping"]
-    problems = []
-    for (protocol, port), place in others.items() if HOMEPORT not in dropping else ():
-        text = f"{place} listens to other hosts over {protocol}, and the inventory does not have it"
-        do = (
-            "stop it, or have it listen on 127.0.0.1 alone; if others are to reach it, add "
-            f"{{port: {port}{', protocol: udp' if protocol == 'udp' else ''}}} to host_firewall_rules in group_vars"
-        )
-        if dropping:
-            problems.append(warning(f"{text}; whether {listed(dropping)} drops it is not known", do))
-        else:
-            problems.append(
-                (wrong if protocol == "tcp" else warning)(f"{text}, nor does a firewall drop it", do)
+    problems, dropped = [], []
+    for (protocol, port), entries in others.items():
+        what, why = fate(seen, entries)
+        if what == DROPPED:
+            dropped.append(place(entries))
+            continue
+        level = wrong if what == OPEN and protocol == "tcp" else warning
+        text = f"{place(entries)} listens to other hosts over {protocol}, and the inventory does not have it"
+        problems.append(
+            level(
+                f"{text}{';' if what == UNKNOWN else ','} {why}",
+                "stop it, or have it listen on 127.0.0.1 alone; if others are to reach it, add "
+                f"{{port: {port}{', protocol: udp' if protocol == 'udp' else ''}}} to host_firewall_rules "
+                "in group_vars",
             )
+        )
     open_ports = sorted(
         {
             entry["port"]
@@ -146,15 +188,19 @@ def ports(seen: Seen) -> Checked:
         }
     )
     note = f"{listed(open_ports)} as wanted" if open_ports else "nothing listens to others"
-    if HOMEPORT in dropping and others:
-        note += f"; the firewall drops what comes for {listed(others.values())}"
+    if dropped:
+        note += f"; the firewall drops what comes for {listed(dropped)}"
     return note, problems
 
 
 def firewall(seen: Seen) -> Checked:
     found = seen.part("firewall")
     if HOMEPORT in found["dropping"]:
-        return "drops what the inventory does not have", []
+        return "drops what is not allowed", let_in(expected(seen), found["accepted"])
+    if not found["known"] and (found["declared"] or not found["dropping"]):
+        text = "what the firewall drops is not known: nft is missing, or fails"
+        do = "apt-get install nftables; nft list ruleset says why it fails"
+        return "not known", [(wrong if found["declared"] else warning)(text, do)]
     if found["declared"]:
         return "off", [
             wrong(
@@ -172,6 +218,36 @@ def firewall(seen: Seen) -> Checked:
     ]
 
 
+def let_in(
+    wanted: Mapping[tuple[str, int], list[str]], accepted: Iterable[Mapping[str, Any]]
+) -> list[Problem]:
+    """What the firewall lets in at this moment, and the inventory does not."""
+    do = (
+        "systemctl restart homeport-firewall takes out what was added by hand, the setup playbook what is no longer "
+        "in the inventory"
+    )
+    problems, unknown = [], []
+    for rule in accepted:
+        protocol, first, last = rule["protocol"], rule["first"], rule["last"]
+        span = [(protocol, port) for port in range(first, last + 1)]
+        name = f"{protocol} {first}{f'-{last}' if last > first else ''}"
+        if len(span) > LAST_PORT:
+            who, level = ("some", warning) if rule["some"] else ("everybody", wrong)
+            problems.append(level(f"the firewall lets {who} in to every port of {protocol}", do))
+        elif protocol == "udp" and first == last and first in DHCP:
+            continue
+        elif any(key not in wanted for key in span):
+            unknown.append(name)
+        elif not rule["some"] and any("any" not in wanted[key] for key in span):
+            sources = dict.fromkeys(source for key in span for source in wanted[key])
+            text = f"the firewall lets everybody in to {name}, which is for {listed(sources)} alone"
+            problems.append(wrong(text, do))
+    if unknown:
+        text = f"the firewall lets in what comes for {listed(unknown)}, and the inventory does not have it"
+        problems.append(warning(text, do))
+    return problems
+
+
 def reach(seen: Seen) -> Checked:
     """What answers the controller is meant for it."""
     outside = seen.outside
@@ -187,26 +263,50 @@ def reach(seen: Seen) -> Checked:
     wanted = expected(seen)
     # those that nothing drops are told of by the check of the ports
     inside = all(seen.inside.get(name, {}).get("found") is not None for name in ("sockets", "firewall"))
-    said = stray(seen) if inside and not seen.part("firewall")["dropping"] else {}
+    others = stray(seen) if inside else {}
+    said = {key for key, entries in others.items() if fate(seen, entries)[0] == OPEN}
+    source = visitor(seen)
     problems = []
     for port in outside["ports"]:
         sources = wanted.get(("tcp", port))
         if sources is None and ("tcp", port) not in said:
             problems.append(
                 wrong(
-                    f"port {port} answers {outside['source']}, and the inventory does not have it",
+                    f"port {port} answers {source}, and the inventory does not have it",
                     "have the firewall drop it (nft list ruleset), or stop what answers there; where something else "
                     f"than the host answers, look there; or add {{port: {port}}} to host_firewall_rules in group_vars",
                 )
             )
-        elif sources is not None and not allowed(outside["source"], sources):
-            problems.append(
-                wrong(
-                    f"port {port} answers {outside['source']}, and is for {listed(sources)} alone",
-                    "have the firewall drop it: host_firewall: true, or systemctl restart homeport-firewall",
-                )
-            )
-    return f"{listed(outside['ports'])} answer {outside['source']}", problems
+        elif sources is not None and not allowed(source, sources):
+            text = f"port {port} answers {source}, and is for {listed(sources)} alone"
+            if maybe(seen, sources):
+                do = "nothing, where one of them is the address that the host sees this machine under"
+                problems.append(warning(f"{text}; the host may see another address", do))
+            else:
+                do = "have the firewall drop it: host_firewall: true, or systemctl restart homeport-firewall"
+                problems.append(wrong(text, do))
+    return f"{listed(outside['ports'])} answer {source}", problems
+
+
+def visitor(seen: Seen) -> str:
+    """The controller's address as the host sees it, which behind NAT is not the one that it has itself."""
+    source: str = seen.outside["source"]
+    return (private(source) and (seen.inside.get("client") or {}).get("found")) or source
+
+
+def maybe(seen: Seen, sources: Iterable[str]) -> bool:
+    """Whether the controller, of which no more than a private address is known, may be among those that may come."""
+    known = (seen.inside.get("client") or {}).get("found")
+    return not known and private(seen.outside["source"]) and not all(private(each) for each in sources)
+
+
+def private(address: str) -> bool:
+    """Whether an address, or a network, is one that others may have as well; a name is not."""
+    try:
+        network = ipaddress.ip_network(address.partition("%")[0], strict=False)
+    except ValueError:
+        return False
+    return any(network.version == each.version and network.subnet_of(each) for each in PRIVATE)  # type: ignore[arg-type]
 
 
 def allowed(source: str, sources: Iterable[str]) -> bool:
@@ -255,23 +355,36 @@ def sshd(seen: Seen) -> Checked:
     settings = seen.part("sshd")
     if not settings:
         return None
-    have = seen.part("accounts")["password"]
-    yes = {name for name, values in settings.items() if values[:1] == ["yes"]}
-    passwords = yes & {"passwordauthentication", "kbdinteractiveauthentication"}
-    able = [name for name in have if name != "root" or "permitrootlogin" in yes]
+    own = settings["accounts"]
+    root = (own["root"]["permitrootlogin"] or ["no"])[0]
+    # by name; of a name that is no account, and that no Match is about, nothing
+    taken = {name: passwords(found) for name, found in (("", settings), *own.items())}
+    able = [
+        name
+        for name in seen.part("accounts")["password"]
+        if taken.get(name) and (name != "root" or "yes" in own["root"]["permitrootlogin"])
+    ]
     do = "write {} no into a file below /etc/ssh/sshd_config.d, and systemctl reload ssh"
     problems = []
-    if "permitemptypasswords" in yes:
+    if any("yes" in found["permitemptypasswords"] for found in (settings, *own.values())):
         problems.append(wrong("sshd lets accounts without a password in", do.format("PermitEmptyPasswords")))
-    do = do.format(
-        "PasswordAuthentication" if "passwordauthentication" in yes else "KbdInteractiveAuthentication"
-    )
-    if passwords and able:
+    if taken[""]:
+        do = do.format(taken[""])
+    else:
+        do = "take that out of the Match blocks in /etc/ssh, and systemctl reload ssh"
+    if able:
         problems.append(wrong(f"sshd accepts passwords, and these accounts have one: {listed(able)}", do))
-    elif passwords:
-        problems.append(warning("sshd accepts passwords, though no account has one", do))
-    root = (settings["permitrootlogin"] or ["no"])[0]
-    return f"passwords {'accepted' if passwords else 'refused'}, root login {root}", problems
+    elif any(taken.values()):
+        problems.append(warning("sshd accepts passwords, though no account that it lets in has one", do))
+    return f"passwords {'accepted' if any(taken.values()) else 'refused'}, root login {root}", problems
+
+
+def passwords(settings: Mapping[str, Sequence[str]]) -> str:
+    """By which of sshd's settings somebody may log in with a password, if by any."""
+    for name in ("PasswordAuthentication", "KbdInteractiveAuthentication"):
+        if "yes" in settings[name.lower()]:
+            return name
+    return ""
 
 
 def accounts(seen: Seen) -> Checked:
@@ -298,6 +411,13 @@ def files(seen: Seen) -> Checked:
         problems.append(
             wrong(f"{entry['path']} has mode {entry['mode']} and belongs to {entry['owner']}", *steps)
         )
+    problems += [
+        warning(
+            f"{folder} has too many files to look at all of them for those that somebody left there",
+            f"find {shlex.quote(folder)} -maxdepth 3 -perm -004 -name '.env*' shows some of them",
+        )
+        for folder in found.get("unseen", [])
+    ]
     return f"{found['count']} looked at", problems
 
 
@@ -314,13 +434,18 @@ def updates(seen: Seen) -> Checked:
         )
         if found["automatic"]:
             problems.append(
-                warning(text, "unattended-upgrades installs them within a day; or apt-get upgrade now")
+                warning(
+                    text,
+                    "unattended-upgrades is to install them when apt-daily-upgrade.timer is next due; or apt-get "
+                    "upgrade now",
+                )
             )
         else:
             problems.append(
                 wrong(
                     f"{text}; nothing installs them by itself",
-                    "apt-get upgrade; and unattended-upgrades for later",
+                    "apt-get upgrade; for later unattended-upgrades, on in APT::Periodic, and apt-daily-upgrade.timer: "
+                    "host_updates: true (its default) has the setup playbook see to them",
                 )
             )
     if found["age"] is None or found["age"] > DAY:
@@ -454,6 +579,14 @@ def stores(seen: Seen) -> Checked:
         )
         for entry in found
         if entry["open"]
+    ]
+    problems += [
+        warning(
+            f"{entry['program']} on port {entry['port']} did not answer: whether it asks for a password is not known",
+            "look at it by hand: it may speak TLS alone, or hang",
+        )
+        for entry in found
+        if entry["open"] is None
     ]
     return listed(f"{entry['program']} {entry['port']}" for entry in found), problems
 

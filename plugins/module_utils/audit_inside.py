@@ -14,6 +14,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -36,6 +37,7 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
 
 FIREWALL = "/etc/homeport/firewall.nft"
 CHECK_SECONDS = 90  # that an app's own checks may take
+ALL_PORTS = (0, 65535)
 LISTEN, UNCONNECTED = "0A", "07"  # states in /proc/net
 # By the accounts that packages make for them.
 STORES = {"redis": b"PING\r\n", "valkey": b"PING\r\n", "memcache": b"version\r\n"}
@@ -50,7 +52,8 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
         "sockets": lambda: sockets(places.proc),
         "stores": lambda: stores(sockets(places.proc)),
         "firewall": lambda: firewall(run),
-        "sshd": lambda: sshd(run),
+        "client": client,
+        "sshd": lambda: sshd(run, accounts(read("/etc/passwd"), read("/etc/shadow"))),
         "accounts": lambda: accounts(read("/etc/passwd"), read("/etc/shadow")),
         "files": host_files,
         "updates": lambda: updates(run),
@@ -157,15 +160,32 @@ def holders(inodes: set[str], proc: str) -> dict[str, str]:
     return found
 
 
+def client(proc: str = "/proc") -> str:
+    """The address of whoever has logged in here, or nothing; sudo leaves it to the processes above it."""
+    pid = str(os.getpid())
+    while pid not in ("0", ""):
+        found = re.search(r"(?:^|\0)SSH_CONNECTION=(\S+)", read(f"{proc}/{pid}/environ"))
+        if found:
+            return found[1]
+        parent = re.search(r"^PPid:\s*(\d+)", read(f"{proc}/{pid}/status"), re.MULTILINE)
+        pid = parent[1] if parent else ""
+    return ""
+
+
 def stores(listening: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Caches and brokers that speak TCP, and whether they answer somebody who names no password."""
+    """Caches and brokers that speak TCP, and whether they answer somebody who names no password.
+
+    C(open) is nothing where one does not answer at all.
+    """
     found: dict[int, dict[str, Any]] = {}
     for entry in listening:
         greeting = STORES.get(entry["user"])
+        known = found.get(entry["port"], {}).get("open")
         # one instance listens on several addresses
-        if greeting and entry["protocol"] == "tcp" and entry["port"] not in found:
-            name = entry["program"] or entry["user"]
-            is_open = answers(entry["address"], entry["port"], greeting)
+        if greeting and entry["protocol"] == "tcp" and known is None:
+            name, is_open = entry["program"] or entry["user"], None
+            with contextlib.suppress(OSError):
+                is_open = answers(entry["address"], entry["port"], greeting)
             found[entry["port"]] = {"program": name, "port": entry["port"], "open": is_open}
     return list(found.values())
 
@@ -179,23 +199,117 @@ def answers(address: str, port: int, greeting: bytes) -> bool:
 
 
 def firewall(run: Run) -> dict[str, Any]:
-    """Which tables of nftables drop what comes in and is not allowed."""
+    """Which firewalls drop what comes in and is not allowed, and what Homeport's lets in."""
     status, out = run(["nft", "-j", "list", "ruleset"])
-    return {"declared": os.path.exists(FIREWALL), "known": status == 0, "dropping": dropping(out)}
+    # where neither program is, nothing has made any tables
+    none = status == 127 and not shutil.which("iptables", path="/usr/sbin:/sbin:/usr/bin")
+    return {
+        "declared": os.path.exists(FIREWALL),
+        "known": status == 0 or none,
+        "dropping": dropping(out) + legacy(run),
+        "accepted": accepted(out),
+    }
+
+
+def ruleset(text: str) -> list[dict[str, Any]]:
+    """What nft prints as JSON."""
+    try:
+        items: list[dict[str, Any]] = json.loads(text)["nftables"] if text.strip() else []
+    except (ValueError, KeyError):
+        return []
+    return items
 
 
 def dropping(text: str) -> list[str]:
     """Families and tables whose chain for what comes in drops by default, from what nft prints as JSON."""
-    try:
-        items = json.loads(text)["nftables"] if text.strip() else []
-    except (ValueError, KeyError):
-        return []
-    chains = [item["chain"] for item in items if "chain" in item]
+    chains = [item["chain"] for item in ruleset(text) if "chain" in item]
     return [
         f"{chain['family']} {chain['table']}"
         for chain in chains
         if chain.get("hook") == "input" and chain.get("policy") == "drop"
     ]
+
+
+def legacy(run: Run, proc: str = "/proc") -> list[str]:
+    """The same of the older tables that nft does not show. To ask for them would make them where there are none."""
+    return [
+        f"{family} filter ({program})"
+        for family, program in (("ip", "iptables-legacy"), ("ip6", "ip6tables-legacy"))
+        if "filter" in read(f"{proc}/net/{family}_tables_names").split()
+        and run([program, "-S", "INPUT"])[1].startswith("-P INPUT DROP")
+    ]
+
+
+def accepted(text: str) -> list[dict[str, Any]]:
+    """What Homeport's table lets in at this moment: C(protocol), the C(first) and the C(last) port.
+
+    C(some) tells whether that is for some only, be it by address, interface or anything else.
+    """
+    found: list[dict[str, Any]] = []
+    own = [
+        (kind, item[kind])
+        for item in ruleset(text)
+        for kind in ("set", "rule")
+        if kind in item and (item[kind].get("family"), item[kind].get("table")) == ("inet", "homeport")
+    ]
+    sets = {f"@{entry['name']}": entry.get("elem", []) for kind, entry in own if kind == "set"}
+    for kind, entry in own:
+        if kind == "rule":
+            found += [new for new in let_in(entry["expr"], sets) if new not in found]
+    return found
+
+
+def let_in(statements: list[dict[str, Any]], sets: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """The ports that one rule accepts: all of them where it names none."""
+    if not any("accept" in statement for statement in statements):
+        return []
+    protocols, spans, some = {"tcp", "udp"}, [ALL_PORTS], False
+    for match in (statement["match"] for statement in statements if "match" in statement):
+        what, field = subject(match["left"])
+        values, equal = values_of(match["right"], sets), match["op"] in ("==", "in")
+        if what in ("tcp", "udp"):
+            protocols &= {what}
+        if field == "dport":
+            spans = [span(value) for value in values] if equal else spans
+            some = some or (equal and ALL_PORTS in spans)  # no port that can be read here
+        elif not equal:
+            some = True
+        elif what in ("icmp", "icmpv6") or (field in ("iif", "iifname") and values == ["lo"]):
+            return []
+        elif (what, field) in (("meta", "l4proto"), ("ip", "protocol"), ("ip6", "nexthdr")):
+            protocols = {protocol for protocol in protocols if protocol in values}
+        elif (what, field) == ("ct", "state") and "new" not in values:
+            return []  # answers to what the host itself has asked
+        elif (what, field) != ("ct", "state"):
+            some = True
+    return [
+        {"protocol": protocol, "first": first, "last": last, "some": some}
+        for protocol in sorted(protocols)
+        for first, last in spans
+    ]
+
+
+def subject(left: dict[str, Any]) -> tuple[str, str]:
+    """What a rule looks at: a protocol or a kind of knowledge, and its field."""
+    for kind in ("payload", "meta", "ct"):
+        if kind in left:
+            return left[kind].get("protocol", kind), left[kind].get("field", left[kind].get("key", ""))
+    return "", ""
+
+
+def values_of(right: Any, sets: dict[str, list[Any]]) -> list[Any]:
+    if isinstance(right, str):
+        return sets.get(right, [right])
+    found = right.get("set", [right]) if isinstance(right, dict) else right
+    return found if isinstance(found, list) else [found]
+
+
+def span(value: Any) -> tuple[int, int]:
+    if isinstance(value, dict) and "elem" in value:
+        value = value["elem"]["val"]
+    if isinstance(value, dict) and "range" in value:
+        return value["range"][0], value["range"][1]
+    return (value, value) if isinstance(value, int) else ALL_PORTS
 
 
 # Who gets in
@@ -207,26 +321,53 @@ SSHD = (
     "permitrootlogin",
     "permitemptypasswords",
 )
+STRANGER = "homeport-nobody"  # no such account
 
 
-def sshd(run: Run) -> dict[str, list[str]] | None:
-    """The settings of sshd that count for somebody from outside; nothing where there is none."""
+def sshd(run: Run, who: dict[str, list[str]]) -> dict[str, Any] | None:
+    """The settings of sshd that count for somebody from outside; nothing where there is none.
+
+    They are those for a name that no Match is about, and under C(accounts) those for root and whoever has a password.
+    """
     if not os.path.exists("/usr/sbin/sshd"):
         return None
-    status, out = run(["/usr/sbin/sshd", "-T", "-C", "user=root,host=outside.invalid,addr=192.0.2.1"])
-    if status:
-        raise OSError(f"sshd -T ended with status {status}")
-    return sshd_settings(out)
+
+    def told(user: str, ports: Iterable[str]) -> dict[str, list[str]]:
+        text = ""
+        for port in ports:
+            who = f"user={user},host=outside.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport={port}"
+            status, out = run(["/usr/sbin/sshd", "-T", "-C", who])
+            if status:
+                raise OSError(f"sshd -T ended with status {status}")
+            text += out
+        return sshd_settings(text)
+
+    ports = told(STRANGER, ["22"])["port"]
+    # where systemd listens for it, it may have been told otherwise
+    _status, unit = run(["systemctl", "show", "--property=ActiveState,Listen", "ssh.socket"])
+    if "ActiveState=active" in unit.splitlines():
+        ports += re.findall(r"^Listen=.*:(\d+) \(Stream\)$", unit, re.MULTILINE)
+    ports = list(dict.fromkeys(ports))
+    return {
+        **told(STRANGER, ports),
+        "port": ports,
+        "accounts": {
+            user: told(user, ports) for user in dict.fromkeys(["root", *who["password"], *who["empty"]])
+        },
+    }
 
 
 def sshd_settings(text: str) -> dict[str, list[str]]:
+    """Each with its values, of which there are several where sshd was asked about several of its ports."""
     found: dict[str, list[str]] = {name: [] for name in SSHD}
     for line in text.splitlines():
         name, _space, value = line.strip().lower().partition(" ")
         name = name.replace("challengeresponse", "kbdinteractive")
-        if name in found:
+        if name in found and value not in found[name]:
             found[name].append(value)
-    return found
+    # one that is said of an address alone is not among those that port tells
+    bound = re.findall(r"^listenaddress \S+:(\d+)\b", text, re.MULTILINE)
+    return {**found, "port": list(dict.fromkeys(bound)) or found["port"]}
 
 
 def accounts(passwd: str, shadow: str) -> dict[str, list[str]]:
@@ -254,8 +395,11 @@ HOST_FILES = (
     ("/etc/shadow", 0o007),
     ("/etc/ssh/ssh_host_*_key", 0o077),
     ("/etc/ssl/private/*.key", 0o007),
-    ("/etc/redis/*.conf", 0o007),
-    ("/etc/valkey/*.conf", 0o007),
+    *(
+        (f"/etc/{server}/{name}", mask)
+        for server in ("redis", "valkey")
+        for name, mask in (("*.conf", 0o007), ("*/users.acl", 0o007), ("*/reload", 0o077))
+    ),
     ("/etc/pgbackrest*/*", 0o007),
     ("/var/lib/rabbitmq/.erlang.cookie", 0o077),
     ("/var/lib/homeport/backups", 0o077),
@@ -266,8 +410,11 @@ HOMEPORT_SECRET = r"privkey.*\.pem|.*\.key|private_key\.json|password|ssh_key|cr
 LEFT_BEHIND = (
     r"\.env(\..+)?|\.?vault.*|.*\.vault|id_(rsa|dsa|ecdsa|ed25519)|.*\.key|\.pgpass|\.netrc|\.my\.cnf"
 )
-LEFT_IN = ("/root", "/home/*", "/srv")
-DEEPEST, MOST = 3, 20000  # folders below each other, and entries, that are looked at
+# Folders, each with how many below each other are looked into: what one account or app keeps hides nothing of others.
+LEFT_IN = (("/root", 3), ("/home/*", 3), ("/srv", 0), ("/srv/*", 2))
+MOST = 20000  # entries that are looked at below each
+# Many files, and none that somebody left there by hand.
+BULK = r".*/shared/media|.*/(static|venv|\.venv|node_modules|__pycache__|\.git|\.cache)"
 APP_FILES = ("env", "release.env", "*.py", "files/*", "overlay.d/*", "processes/*")
 APP_FOLDERS = (("home", 0o077), ("shared/data", 0o007), ("shared/media", 0o007), ("dumps", 0o007))
 
@@ -277,15 +424,21 @@ def host_files(base: str = "") -> dict[str, Any]:
     paths = [
         (path, mask, False) for pattern, mask in HOST_FILES for path in sorted(glob.glob(f"{base}{pattern}"))
     ]
-    paths += [(path, 0o077, True) for path in named(f"{base}/etc/homeport", HOMEPORT_SECRET, 9)]
+    own, _cut = named(f"{base}/etc/homeport", HOMEPORT_SECRET, 9)
+    paths += [(path, 0o077, True) for path in own]
     found = [entry for path, mask, owned in paths if (entry := too_open(path, mask, owned))]
-    for pattern in LEFT_IN:
+    unseen = []
+    for pattern, depth in LEFT_IN:
         for folder in sorted(glob.glob(f"{base}{pattern}")):
-            for path in named(folder, LEFT_BEHIND, DEEPEST):
+            if uninteresting(folder):
+                continue
+            left, cut = named(folder, LEFT_BEHIND, depth, uninteresting)
+            unseen += [folder] if cut else []
+            for path in left:
                 entry = too_open(path, 0o004, False)
                 if entry and reachable(path, base) and not encrypted(path):
                     found.append(entry)
-    return {"count": len(paths), "open": found}
+    return {"count": len(paths), "open": found, "unseen": unseen}
 
 
 def app_files(spec: dict[str, Any]) -> dict[str, Any]:
@@ -320,18 +473,31 @@ def too_open(path: str, mask: int, owned: bool) -> Entry | None:
     }
 
 
-def named(folder: str, pattern: str, depth: int) -> list[str]:
-    """Files below a folder by their names; links are not followed, and not every corner is looked into."""
-    found, seen = [], 0
+def named(
+    folder: str, pattern: str, depth: int, passed: Callable[[str], bool] = lambda _path: False
+) -> tuple[list[str], bool]:
+    """Files below a folder by their names, and whether there is more than is looked at.
+
+    Links are not followed, and folders that are to be C(passed) by are not looked into.
+    """
+    found: list[str] = []
+    seen = 0
     for path, folders, files in os.walk(folder):
-        if path[len(folder) :].count("/") >= depth:
-            folders.clear()
-        folders.sort()
-        found += [f"{path}/{name}" for name in sorted(files) if re.fullmatch(pattern, name)]
-        seen += len(folders) + len(files)
         if seen > MOST:
-            break
-    return found
+            return found, True
+        found += [f"{path}/{name}" for name in sorted(files) if re.fullmatch(pattern, name)]
+        deeper = path[len(folder) :].count("/") < depth
+        folders[:] = sorted(name for name in folders if deeper and not passed(f"{path}/{name}"))
+        seen += len(folders) + len(files)
+    return found, False
+
+
+def uninteresting(folder: str) -> bool:
+    """Whether nobody left anything in a folder that everybody can read: one with bulk, or closed to others."""
+    try:
+        return re.fullmatch(BULK, folder) is not None or not os.stat(folder).st_mode & 0o001
+    except OSError:
+        return True
 
 
 def encrypted(path: str) -> bool:
@@ -364,13 +530,18 @@ def updates(run: Run) -> dict[str, Any]:
     status, out = run(["apt-get", "-s", "-q", "-o", "Debug::NoLocking=1", "dist-upgrade"])
     if status:
         raise OSError(f"apt-get -s dist-upgrade ended with status {status}")
-    _status, periodic = run(["apt-config", "shell", "ON", "APT::Periodic::Unattended-Upgrade"])
+    names = ("ENABLE", "APT::Periodic::Enable", "UPGRADE", "APT::Periodic::Unattended-Upgrade")
+    _status, periodic = run(["apt-config", "shell", *names])
+    settings = dict(re.findall(r"^(\w+)='(.*)'$", periodic, re.MULTILINE))
+    idle, _out = run(["systemctl", "is-active", "--quiet", "apt-daily-upgrade.timer"])
     age = lists_age()
     return {
         **pending(out),
         "age": None if age == float("inf") else int(age),
         "automatic": os.path.exists("/usr/bin/unattended-upgrade")
-        and re.search(r"'([1-9]\d*|always)'", periodic) is not None,
+        and not idle
+        and settings.get("ENABLE", "1") != "0"
+        and settings.get("UPGRADE", "") not in ("", "0"),
     }
 
 
@@ -474,8 +645,7 @@ SELECT json_build_object(
     FROM pg_authid WHERE rolcanlogin),
   'rules', (SELECT coalesce(json_agg(json_build_object(
       'line', line_number, 'type', type, 'address', coalesce(address, ''), 'method', auth_method)), '[]')
-    FROM pg_hba_file_rules WHERE error IS NULL),
-  'ssl', current_setting('ssl') = 'on')
+    FROM pg_hba_file_rules WHERE error IS NULL))
 """
 
 

@@ -25,6 +25,11 @@ def socket(port: int, address: str = "0.0.0.0", program: str = "", **changes: An
     }
 
 
+def accept(first: int, last: int = 0, protocol: str = "tcp", some: bool = False) -> dict[str, Any]:
+    """What a rule of the firewall lets in."""
+    return {"protocol": protocol, "first": first, "last": last or first, "some": some}
+
+
 def looked(found: Any) -> dict[str, Any]:
     return {"found": found, "error": ""}
 
@@ -74,6 +79,13 @@ def cookie(name: str, **changes: bool) -> dict[str, Any]:
     return {"name": name, "secure": True, "httponly": True, "samesite": True, **changes}
 
 
+SETTINGS = {  # of sshd
+    "port": ["22"],
+    "passwordauthentication": ["no"],
+    "kbdinteractiveauthentication": ["no"],
+    "permitrootlogin": ["without-password"],
+    "permitemptypasswords": ["no"],
+}
 INSIDE: dict[str, Any] = {
     "host": {
         "disks": [{"path": "/", "total": 100 << 30, "free": 60 << 30}],
@@ -88,16 +100,19 @@ INSIDE: dict[str, Any] = {
         socket(53, "127.0.0.53", "systemd-resolve", protocol="udp"),
     ],
     "stores": [],
-    "firewall": {"declared": True, "known": True, "dropping": ["inet homeport"]},
+    "firewall": {
+        "declared": True,
+        "known": True,
+        "dropping": ["inet homeport"],
+        "accepted": [accept(546, protocol="udp", some=True), accept(22), accept(80), accept(443)],
+    },
+    "client": CONTROLLER,
     "sshd": {
-        "port": ["22"],
-        "passwordauthentication": ["no"],
-        "kbdinteractiveauthentication": ["no"],
-        "permitrootlogin": ["without-password"],
-        "permitemptypasswords": ["no"],
+        **SETTINGS,
+        "accounts": {"root": SETTINGS},
     },
     "accounts": {"password": [], "empty": [], "roots": []},
-    "files": {"count": 13, "open": []},
+    "files": {"count": 13, "open": [], "unseen": []},
     "updates": {"packages": [], "security": [], "age": 3600, "automatic": False},
     "kernel": {"asked": False, "packages": [], "running": "6.1.0-28-amd64", "newer": ""},
     "stale": [],
@@ -118,7 +133,6 @@ INSIDE: dict[str, Any] = {
             {"line": 2, "type": "host", "address": "127.0.0.1", "method": "scram-sha-256"},
             {"line": 3, "type": "hostssl", "address": "192.0.2.7", "method": "scram-sha-256"},
         ],
-        "ssl": True,
     },
     "backups": {
         "stopped": [],

@@ -21,6 +21,8 @@ from tests.unit.audits import (
     INSIDE,
     NAME,
     NOW,
+    SETTINGS,
+    accept,
     cookie,
     looked,
     page,
@@ -65,8 +67,19 @@ def test_a_good_app_has_no_problem(check: Check) -> None:
 # The network
 
 STRAY = [*INSIDE["sockets"], socket(9999, program="python3"), socket(9999, "::", "python3")]
-OPEN = {"declared": False, "known": False, "dropping": []}
-OTHER = {"declared": False, "known": True, "dropping": ["ip filter"]}
+FOR_PEERS = [{"port": 5432, "sources": ["192.0.2.7"]}]
+DOCKER = [*INSIDE["sockets"], socket(8080, program="docker-proxy")]
+OPEN = {"declared": False, "known": True, "dropping": [], "accepted": []}
+OTHER = {"declared": False, "known": True, "dropping": ["ip filter"], "accepted": []}
+NO_NFT = {"declared": False, "known": False, "dropping": [], "accepted": []}
+
+
+def accepting(*more: dict[str, Any]) -> dict[str, Any]:
+    """Homeport's firewall, with rules that are not in the inventory."""
+    return {**INSIDE["firewall"], "accepted": [*INSIDE["firewall"]["accepted"], *more]}
+
+
+EVERY = accept(0, 65535)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +88,15 @@ OTHER = {"declared": False, "known": True, "dropping": ["ip filter"]}
         (STRAY, INSIDE["firewall"], [], []),
         (STRAY, OPEN, [], [("wrong", "0.0.0.0:9999 (python3), [::]:9999 (python3) listens")]),
         (STRAY, OTHER, [], [("warning", "ip filter")]),
+        (STRAY, NO_NFT, [], [("warning", "whether a firewall drops it is not known")]),
+        (STRAY, accepting(accept(9999)), [], [("wrong", "the firewall lets everybody in")]),
+        (STRAY, accepting(accept(9990, 10000)), [], [("wrong", "9999 (python3)")]),
+        (STRAY, accepting(accept(9999, some=True)), [], [("warning", "the firewall lets some in")]),
+        (STRAY, accepting(accept(9999, some=True), EVERY), [], [("wrong", "lets everybody in")]),
+        (STRAY, accepting(accept(9999, protocol="udp"), accept(9998)), [], []),
+        (DOCKER, INSIDE["firewall"], [], [("wrong", "Docker forwards it past the firewall")]),
+        (DOCKER, OTHER, [], [("wrong", "8080 (docker-proxy)")]),
+        (DOCKER, INSIDE["firewall"], [{"port": 8080}], []),
         (STRAY, OPEN, [{"port": 9999}], []),
         (STRAY, OPEN, [{"port": ["8000-8010", "9990-9999"], "sources": ["192.0.2.0/24"]}], []),
         (STRAY, OPEN, [{"port": 9999, "protocol": "udp"}], [("wrong", "9999")]),
@@ -92,6 +114,13 @@ def test_ports(sockets: Any, firewall: Any, rules: Any, problems: Problems) -> N
         parts={"sockets": sockets, "firewall": firewall},
         wanted_changes={"rules": rules},
     )
+
+
+def test_what_the_firewall_is_said_to_drop() -> None:
+    sockets = [*STRAY, socket(7777, program="nc")]
+    verdict = checks.ports(seen(parts={"sockets": sockets, "firewall": accepting(accept(9999))}))
+    assert verdict
+    assert verdict[0] == "22, 80, 443 as wanted; the firewall drops what comes for 0.0.0.0:7777 (nc)"
 
 
 def test_sshds_own_port_is_expected_where_another_one_is_forwarded_to_it() -> None:
@@ -116,13 +145,21 @@ def test_ports_of_a_rule(value: Any, ports: list[int]) -> None:
         ({**OTHER, "declared": True}, [("wrong", "drops nothing")]),
         (OTHER, []),
         (OPEN, [("warning", "there is no firewall")]),
+        (NO_NFT, [("warning", "not known")]),
+        ({**NO_NFT, "declared": True}, [("wrong", "not known")]),
+        ({**NO_NFT, "dropping": ["ip filter (iptables-legacy)"]}, []),
+        (
+            accepting(accept(9999), accept(60000, 61000, "udp", some=True)),
+            [("warning", "lets in what comes for tcp 9999, udp 60000-61000, and the inventory does not")],
+        ),
+        (accepting(EVERY), [("wrong", "everybody in to every port of tcp")]),
+        (accepting({**EVERY, "some": True}), [("warning", "some in to every port of tcp")]),
+        (accepting(accept(5432, some=True)), []),
+        (accepting(accept(5432)), [("wrong", "everybody in to tcp 5432, which is for 192.0.2.7 alone")]),
     ],
 )
 def test_firewall(found: Any, problems: Problems) -> None:
-    judged(checks.firewall, problems, parts={"firewall": found})
-
-
-FOR_PEERS = [{"port": 5432, "sources": ["192.0.2.7"]}]
+    judged(checks.firewall, problems, parts={"firewall": found}, wanted_changes={"rules": FOR_PEERS})
 
 
 @pytest.mark.parametrize(
@@ -132,6 +169,9 @@ FOR_PEERS = [{"port": 5432, "sources": ["192.0.2.7"]}]
         ({"ports": [22, 5432]}, FOR_PEERS, INSIDE["firewall"], [("wrong", "is for 192.0.2.7 alone")]),
         ({"ports": [22, 5432], "source": "192.0.2.7"}, FOR_PEERS, INSIDE["firewall"], []),
         ({"ports": [22, 9999]}, [], OPEN, []),  # the check of the ports has it
+        ({"ports": [22, 9999]}, [], accepting(accept(9999)), []),
+        ({"ports": [22, 9999]}, [], INSIDE["firewall"], [("wrong", "port 9999")]),
+        ({"ports": [22, 9999]}, [], NO_NFT, [("wrong", "port 9999")]),
         ({"ports": [22, 7777]}, [], OPEN, [("wrong", "port 7777")]),  # not the host itself answers there
         ({"reached": False, "reason": "no port answers"}, [], OPEN, [("warning", "no port answers")]),
     ],
@@ -143,6 +183,47 @@ def test_reach(changes: Any, rules: Any, firewall: Any, problems: Problems) -> N
         parts={"sockets": STRAY, "firewall": firewall},
         outside_changes=changes,
         wanted_changes={"rules": rules},
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "client", "sources", "problems"),
+    [
+        # what the host sees counts
+        ("192.168.1.5", "203.0.113.10", ["203.0.113.10"], []),
+        (
+            "192.168.1.5",
+            "203.0.113.9",
+            ["203.0.113.10"],
+            [("wrong", "port 9100 answers 203.0.113.9, and is")],
+        ),
+        (
+            "192.168.1.5",
+            "192.168.1.5",
+            ["203.0.113.10"],
+            [("wrong", "port 9100 answers 192.168.1.5, and is")],
+        ),
+        # it has not said
+        ("192.168.1.5", "", ["203.0.113.10"], [("warning", "the host may see another address")]),
+        ("fd00::5", "", ["10.0.0.0/8", "2001:db8::/32"], [("warning", "the host may see another address")]),
+        ("192.168.1.5", "", ["192.168.2.0/24"], [("wrong", "is for 192.168.2.0/24 alone")]),
+        # whoever is not behind NAT may have logged in from elsewhere
+        (
+            "203.0.113.9",
+            "203.0.113.10",
+            ["203.0.113.10"],
+            [("wrong", "port 9100 answers 203.0.113.9, and is")],
+        ),
+        ("203.0.113.10", "192.0.2.1", ["203.0.113.0/24"], []),
+    ],
+)
+def test_reach_from_behind_nat(source: str, client: str, sources: list[str], problems: Problems) -> None:
+    judged(
+        checks.reach,
+        problems,
+        parts={"client": client},
+        outside_changes={"ports": [22, 9100], "source": source},
+        wanted_changes={"rules": [{"port": 9100, "sources": sources}]},
     )
 
 
@@ -180,7 +261,7 @@ def test_strangers(answers: Any, problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("settings", "passwords", "problems"),
     [
-        ({"passwordauthentication": ["yes"]}, [], [("warning", "no account has one")]),
+        ({"passwordauthentication": ["yes"]}, [], [("warning", "no account that it lets in has one")]),
         ({"passwordauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
         ({"kbdinteractiveauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
         ({"passwordauthentication": ["yes"]}, ["root"], [("warning", "no account")]),  # which needs a key
@@ -191,7 +272,45 @@ def test_strangers(answers: Any, problems: Problems) -> None:
 )
 def test_sshd(settings: Any, passwords: list[str], problems: Problems) -> None:
     accounts = {**INSIDE["accounts"], "password": passwords}
-    judged(checks.sshd, problems, parts={"sshd": {**INSIDE["sshd"], **settings}, "accounts": accounts})
+    own = {**SETTINGS, **settings}
+    sshd = {**own, "accounts": dict.fromkeys(["root", *passwords], own)}
+    judged(checks.sshd, problems, parts={"sshd": sshd, "accounts": accounts})
+
+
+YES = {**SETTINGS, "passwordauthentication": ["yes"]}
+
+
+@pytest.mark.parametrize(
+    ("others", "own", "problems"),
+    [
+        (SETTINGS, {"root": SETTINGS, "anna": YES}, [("wrong", "these accounts have one: anna")]),
+        (YES, {"root": SETTINGS, "anna": YES}, [("wrong", "these accounts have one: anna")]),
+        (YES, {"root": SETTINGS, "anna": SETTINGS}, [("warning", "sshd accepts passwords")]),
+        (SETTINGS, {"root": SETTINGS, "anna": SETTINGS}, []),
+        (
+            SETTINGS,
+            {"root": SETTINGS, "anna": {**SETTINGS, "permitemptypasswords": ["yes"]}},
+            [("wrong", "without a password")],
+        ),
+        # on one of its ports
+        (
+            SETTINGS,
+            {"root": SETTINGS, "anna": {**SETTINGS, "kbdinteractiveauthentication": ["no", "yes"]}},
+            [("wrong", "anna")],
+        ),
+    ],
+)
+def test_what_sshd_says_of_one_account_alone(others: Any, own: Any, problems: Problems) -> None:
+    accounts = {**INSIDE["accounts"], "password": ["anna"]}
+    judged(checks.sshd, problems, parts={"sshd": {**others, "accounts": own}, "accounts": accounts})
+
+
+def test_where_passwords_are_to_be_refused() -> None:
+    accounts = {**INSIDE["accounts"], "password": ["anna"]}
+    sshd = {**SETTINGS, "accounts": {"root": SETTINGS, "anna": YES}}
+    verdict = checks.sshd(seen(parts={"sshd": sshd, "accounts": accounts}))
+    assert verdict
+    assert "Match" in verdict[1][0]["do"]
 
 
 def test_a_host_without_sshd() -> None:
@@ -218,6 +337,11 @@ def test_files() -> None:
         "chmod 0640 /srv/blog/config/env",
         "chown root '/a b'",
     ]
+
+
+def test_a_folder_that_was_not_looked_at_to_the_end() -> None:
+    found = {"count": 2, "open": [], "unseen": ["/srv/shop"]}
+    judged(checks.files, [("warning", "/srv/shop has too many files")], parts={"files": found})
 
 
 # What has to be kept up to date
@@ -321,12 +445,24 @@ def test_postgres(part: str, added: Any, problems: Problems) -> None:
     judged(checks.postgres, problems, parts={"postgres": found})
 
 
+def test_what_installs_updates_promises_no_time() -> None:
+    found = {**INSIDE["updates"], "security": ["x"], "automatic": True}
+    verdict = checks.updates(seen(parts={"updates": found}))
+    assert verdict
+    assert "day" not in verdict[1][0]["do"].replace("daily", "")
+
+
 def test_stores() -> None:
     found = [
         {"program": "redis-server", "port": 6379, "open": True},
         {"program": "redis", "port": 6380, "open": False},
+        {"program": "valkey", "port": 6381, "open": None},
     ]
-    judged(checks.stores, [("wrong", "redis-server on port 6379")], parts={"stores": found})
+    judged(
+        checks.stores,
+        [("wrong", "redis-server on port 6379"), ("warning", "valkey on port 6381 did not answer")],
+        parts={"stores": found},
+    )
 
 
 def test_supervisord() -> None:

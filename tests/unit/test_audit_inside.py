@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -12,30 +13,37 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import audit_inside
 from ansible_collections.homeport.django.plugins.module_utils.audit_inside import (
+    accepted,
     accounts,
     app_files,
+    client,
     clock,
     deploy_check,
     dropping,
     endpoint,
     failed_units,
+    firewall,
     host_files,
     inet_interfaces,
     issues,
     kernel,
+    legacy,
     looked,
     named,
     pending,
     reachable,
     replaced,
     sockets,
+    sshd,
     sshd_settings,
     stale,
     stores,
     too_open,
     unit_of,
+    updates,
 )
 
+from tests.unit.audits import accept
 from tests.unit.releases import write
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -110,6 +118,50 @@ def test_a_store_that_answers_anybody(answer: bytes, is_open: bool) -> None:
         thread.join()
 
 
+@pytest.mark.parametrize(
+    ("listening", "found"),
+    [
+        ([("127.0.0.1", 6379), ("127.0.0.1", 6380)], [(6379, None), (6380, True)]),
+        # of two addresses of one
+        ([("127.0.0.1", 6379), ("192.0.2.1", 6379)], [(6379, True)]),
+    ],
+)
+def test_a_store_that_does_not_answer_hides_no_other(
+    listening: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answers(address: str, port: int, _greeting: bytes) -> bool:
+        if (address, port) == ("127.0.0.1", 6379):
+            raise ConnectionRefusedError
+        return True
+
+    monkeypatch.setattr(audit_inside, "answers", answers)
+    entry = {"protocol": "tcp", "user": "redis", "program": "redis-server"}
+    told = stores([{**entry, "address": address, "port": port} for address, port in listening])
+    assert [(store["port"], store["open"]) for store in told] == found
+
+
+@pytest.mark.parametrize(
+    ("environments", "found"),
+    [
+        (["A=1\0SSH_CONNECTION=203.0.113.10 50000 192.0.2.1 22\0B=2\0", "", ""], "203.0.113.10"),
+        # sudo has taken it out
+        (
+            ["A=1\0", "XSSH_CONNECTION=x\0", "SSH_CONNECTION=2001:db8::1 50000 2001:db8::2 22\0"],
+            "2001:db8::1",
+        ),
+        (["A=1\0", "", ""], ""),
+    ],
+)
+def test_who_has_logged_in(
+    environments: list[str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 30)
+    for pid, parent, environment in zip((30, 20, 10), (20, 10, 0), environments, strict=True):
+        write(tmp_path / f"{pid}/environ", environment)
+        write(tmp_path / f"{pid}/status", f"Name:\tx\nPid:\t{pid}\nPPid:\t{parent}\n")
+    assert client(str(tmp_path)) == found
+
+
 def chain(**fields: Any) -> str:
     base = {"family": "inet", "table": "homeport", "type": "filter", "hook": "input", "policy": "drop"}
     return json.dumps({"nftables": [{"metainfo": {}}, {"chain": {**base, **fields}}, {"rule": {}}]})
@@ -130,11 +182,115 @@ def test_tables_that_drop(text: str, found: list[str]) -> None:
     assert dropping(text) == found
 
 
+def rules(*rules: list[Any], table: str = "homeport") -> str:
+    """What nft 1.0.6 prints of them."""
+    own = {"family": "inet", "table": table}
+    ports = {"set": {**own, "name": "mosh", "elem": [{"range": [60000, 61000]}, {"elem": {"val": 9}}]}}
+    chains = [{"rule": {**own, "chain": "input", "handle": 7, "expr": rule}} for rule in rules]
+    return json.dumps({"nftables": [{"metainfo": {}}, {"table": own}, ports, *chains]})
+
+
+def match(protocol: str, field: str, right: Any, op: str = "==") -> dict[str, Any]:
+    if protocol in ("meta", "ct"):
+        return {"match": {"op": op, "left": {protocol: {"key": field}}, "right": right}}
+    return {"match": {"op": op, "left": {"payload": {"protocol": protocol, "field": field}}, "right": right}}
+
+
+LET_IN: dict[str, Any] = {"accept": None}
+FROM = match("ip", "saddr", {"set": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, "192.0.2.7"]})
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ([match("tcp", "dport", 22), LET_IN], [accept(22)]),
+        ([match("tcp", "dport", {"set": [80, 443]}), LET_IN], [accept(80), accept(443)]),
+        ([match("udp", "dport", {"range": [6000, 6010]}), LET_IN], [accept(6000, 6010, "udp")]),
+        ([match("udp", "dport", "@mosh"), LET_IN], [accept(60000, 61000, "udp"), accept(9, 9, "udp")]),
+        ([match("tcp", "dport", "@gone"), LET_IN], [accept(0, 65535, some=True)]),
+        ([match("tcp", "dport", 23, "!="), {"counter": {}}, LET_IN], [accept(0, 65535)]),
+        ([FROM, match("tcp", "dport", 5432), LET_IN], [accept(5432, some=True)]),
+        (
+            [match("meta", "l4proto", {"set": ["tcp", "udp"]}), match("th", "dport", 53), LET_IN],
+            [accept(53), accept(53, 53, "udp")],
+        ),
+        ([match("ct", "state", "new", "in"), match("tcp", "dport", 54), LET_IN], [accept(54)]),
+        ([match("ip", "protocol", "tcp"), LET_IN], [accept(0, 65535)]),
+        ([match("meta", "iifname", "wg0"), LET_IN], [accept(0, 65535, p, some=True) for p in ("tcp", "udp")]),
+        ([LET_IN], [accept(0, 65535), accept(0, 65535, "udp")]),
+        # what Homeport's own lets in besides
+        ([match("ct", "state", ["established", "related"], "in"), LET_IN], []),
+        ([match("meta", "iif", "lo"), LET_IN], []),
+        ([match("icmp", "type", {"set": ["echo-request"]}), LET_IN], []),
+        ([match("tcp", "dport", 9999), {"drop": None}], []),
+    ],
+)
+def test_what_a_firewall_lets_in(rule: Any, found: Any) -> None:
+    assert accepted(rules(rule)) == found
+    assert accepted(rules(rule, rule)) == found
+    assert accepted(rules(rule, table="filter")) == []
+
+
+def test_older_tables_are_not_made_by_looking_for_them(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str]) -> tuple[int, str]:
+        asked.append(command[0])
+        return 0, "-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n"
+
+    assert legacy(run, str(tmp_path)) == []
+    write(tmp_path / "net/ip_tables_names", "nat\n")
+    assert legacy(run, str(tmp_path)) == []
+    assert asked == []
+    write(tmp_path / "net/ip_tables_names", "nat\nfilter\n")
+    write(tmp_path / "net/ip6_tables_names", "filter\n")
+    assert legacy(run, str(tmp_path)) == ["ip filter (iptables-legacy)", "ip6 filter (ip6tables-legacy)"]
+    assert legacy(lambda _command: (0, "-P INPUT ACCEPT\n"), str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "iptables", "known"),
+    [(0, None, True), (1, None, False), (127, None, True), (127, "/usr/sbin/iptables", False)],
+)
+def test_whether_the_firewall_is_known(
+    status: int, iptables: str | None, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_words, **_options: iptables)
+    monkeypatch.setattr(audit_inside, "legacy", lambda _run: [])
+    found = firewall(lambda _command: (status, chain() if status == 0 else ""))
+    assert (found["known"], found["dropping"]) == (known, ["inet homeport"] if status == 0 else [])
+
+
+def test_sshd_is_asked_for_each_account_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "exists", lambda _path: True)
+    asked = []
+
+    def run(command: list[str]) -> tuple[int, str]:
+        if command[0] == "systemctl":
+            return 0, "Listen=0.0.0.0:2224 (Stream)\nListen=[::]:2224 (Stream)\nActiveState=active\n"
+        who = dict(word.split("=") for word in command[-1].split(","))
+        assert who.keys() == {"user", "host", "addr", "laddr", "lport"}
+        asked.append((who["user"], who["lport"]))
+        text = "port 22\nlistenaddress 0.0.0.0:2222\nlistenaddress [::]:2222\nlistenaddress [::]:2223\n"
+        password = "yes" if (who["user"], who["lport"]) == ("anna", "2223") else "no"
+        return 0, f"{text}passwordauthentication {password}\npermitrootlogin no\n"
+
+    found = sshd(run, {"password": ["anna", "root"], "empty": ["guest"], "roots": []})
+    assert found
+    assert found["port"] == ["2222", "2223", "2224"]
+    assert found["passwordauthentication"] == ["no"]
+    assert found["accounts"].keys() == {"root", "anna", "guest"}
+    assert found["accounts"]["anna"]["passwordauthentication"] == ["no", "yes"]
+    assert {port for user, port in asked if user == "guest"} == {"2222", "2223", "2224"}
+
+
 def test_the_settings_of_sshd() -> None:
     found = sshd_settings("Port 22\nport 2222\nPasswordAuthentication yes\nx11forwarding no\nusepam yes\n")
     assert found["port"] == ["22", "2222"]
     assert found["passwordauthentication"] == ["yes"]
     assert "x11forwarding" not in found
+    bound = "port 22\nlistenaddress 0.0.0.0:2222\nlistenaddress [2001:db8::1]:2223 rdomain x\n"
+    assert sshd_settings(bound)["port"] == ["2222", "2223"]
     # before OpenSSH 8.7
     assert sshd_settings("challengeresponseauthentication no\n")["kbdinteractiveauthentication"] == ["no"]
 
@@ -197,6 +353,9 @@ def test_the_secrets_of_a_host(tmp_path: Path) -> None:
         "etc/homeport/acme/accounts/x/private_key.json": 0o400,
         "etc/homeport/backup/password": 0o600,
         "etc/redis/redis.conf": 0o644,
+        "etc/redis/redis-blog-cache/users.acl": 0o644,
+        "etc/valkey/valkey-shop-cache/users.acl": 0o640,
+        "etc/valkey/valkey-shop-cache/reload": 0o640,
         "home/anna/.vault_pass": 0o644,
         "home/anna/prod/group_vars/all/vault.yml": 0o644,
         "home/anna/prod/group_vars/all/more/vault.yml": 0o644,  # further down than is looked
@@ -211,11 +370,14 @@ def test_the_secrets_of_a_host(tmp_path: Path) -> None:
     (tmp_path / "root").chmod(0o700)  # nobody comes that far
     (tmp_path / "home/anna/safe/vault.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
     found = host_files(str(tmp_path))
-    assert found["count"] == 4
+    assert found["count"] == 7
+    assert found["unseen"] == []
     opened = {entry["path"][len(str(tmp_path)) :] for entry in found["open"]}
     assert opened == {
         "/etc/homeport/certificates/blog/1/privkey.pem",
         "/etc/redis/redis.conf",
+        "/etc/redis/redis-blog-cache/users.acl",
+        "/etc/valkey/valkey-shop-cache/reload",
         "/home/anna/.vault_pass",
         "/home/anna/prod/group_vars/all/vault.yml",
     }
@@ -251,10 +413,52 @@ def test_the_secrets_of_an_app(tmp_path: Path) -> None:
 def test_a_search_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         write(tmp_path / name / ".env")
-    assert len(named(str(tmp_path), r"\.env", 3)) == 3
-    assert named(str(tmp_path), r"\.env", 0) == []
+    paths = [str(tmp_path / name / ".env") for name in "abc"]
+    assert named(str(tmp_path), r"\.env", 3) == (paths, False)
+    assert named(str(tmp_path), r"\.env", 3, lambda path: path.endswith("/b")) == (
+        [paths[0], paths[2]],
+        False,
+    )
+    assert named(str(tmp_path), r"\.env", 0) == ([], False)
     monkeypatch.setattr(audit_inside, "MOST", 3)
-    assert len(named(str(tmp_path), r"\.env", 3)) == 1
+    assert named(str(tmp_path), r"\.env", 3) == (paths[:1], True)
+    monkeypatch.setattr(audit_inside, "MOST", 5)
+    assert named(str(tmp_path), r"\.env", 3) == (paths, False)
+
+
+def test_many_files_of_one_app_hide_nothing_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_inside, "MOST", 10)
+    many = [str(number) for number in range(20)]
+    for name in (
+        ".env",
+        "album/.env",
+        *(f"album/shared/media/{number}" for number in many),
+        "album/web/.env",
+        *(f"blog/{number}/x" for number in many),
+        "blog/.env",
+        *(f"closed/{number}/x" for number in many),
+        "shop/.env",
+        "shop/one/two/.env",
+        "shop/one/two/three/.env",  # further down than is looked
+        "shop/node_modules/.env",
+    ):
+        write(tmp_path / "srv" / name).chmod(0o644)
+    for folder, _folders, _files in os.walk(tmp_path):
+        Path(folder).chmod(0o755)
+    (tmp_path / "srv/closed").chmod(0o750)
+    found = host_files(str(tmp_path))
+    base = str(tmp_path / "srv")
+    assert [entry["path"][len(base) + 1 :] for entry in found["open"]] == [
+        ".env",
+        "album/.env",
+        "album/web/.env",
+        "blog/.env",
+        "shop/.env",
+        "shop/one/two/.env",
+    ]
+    assert found["unseen"] == [f"{base}/blog"]
 
 
 # What has to be kept up to date
@@ -274,6 +478,29 @@ def test_pending_upgrades() -> None:
         "security": ["libssl3", "linux-image-6.8"],
     }
     assert pending("0 upgraded, 0 newly installed") == {"packages": [], "security": []}
+
+
+@pytest.mark.parametrize(
+    ("program", "periodic", "timer", "automatic"),
+    [
+        (True, "UPGRADE='1'\n", 0, True),
+        (True, "ENABLE='1'\nUPGRADE='always'\n", 0, True),
+        (True, "ENABLE='1'\nUPGRADE='7d'\n", 0, True),
+        (True, "ENABLE='0'\nUPGRADE='1'\n", 0, False),
+        (True, "ENABLE='1'\nUPGRADE='0'\n", 0, False),
+        (True, "ENABLE='1'\n", 0, False),
+        (True, "", 0, False),
+        (True, "UPGRADE='1'\n", 3, False),  # stopped, or masked
+        (False, "UPGRADE='1'\n", 0, False),
+    ],
+)
+def test_what_installs_upgrades(
+    program: bool, periodic: str, timer: int, automatic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "exists", lambda _path: program)
+    monkeypatch.setattr(audit_inside, "lists_age", lambda: 60)
+    told = {"apt-get": (0, ""), "apt-config": (0, periodic), "systemctl": (timer, "")}
+    assert updates(lambda command: told[command[0]])["automatic"] is automatic
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_all_is_well() -> None:
 def test_what_is_wrong_comes_first_and_says_what_to_do() -> None:
     parts = {
         "sockets": [*INSIDE["sockets"], socket(9999, program="python3")],
-        "firewall": {"declared": False, "known": False, "dropping": []},
+        "firewall": {"declared": False, "known": True, "dropping": [], "accepted": []},
     }
     document = report({"web1": result(inside(parts))}, NOW)
     assert [(problem["level"], problem["check"]) for problem in document["problems"]] == [
