@@ -17,7 +17,8 @@ DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 # fmt: on
 DAY_NAMES = {name for day in DAYS for name in (day, day[:3])}
 HINT = (
-    "must be a calendar expression of systemd, such as daily, '*-*-* 06:30' or 'Mon..Fri 08:00 Europe/Vienna'"
+    "must be a calendar expression of systemd, such as daily, '*-*-* 06:30' or 'Mon..Fri 08:00 Europe/Vienna'; a step "
+    "begins at a number, so every 15 minutes is '*:00/15' and not '*:*/15'"
 )
 
 
@@ -81,14 +82,15 @@ def is_time(word: str) -> bool:
     if len(parts) not in (2, 3):
         return False
     limits = (23, 59, 59)
-    return all(is_component(part, 0, last, time=True) for part, last in zip(parts, limits))
+    return all(is_component(part, 0, last) for part, last in zip(parts, limits))
 
 
-def is_component(text: str, first: int, last: int, time: bool = False) -> bool:
-    """``*``, or numbers and ranges (a..b) with commas between them, each with a step (/n) or without."""
-    if text == "*" or (
-        time and (found := re.fullmatch(r"\*/([0-9]{1,2})", text)) and 0 < int(found[1]) <= last
-    ):
+def is_component(text: str, first: int, last: int) -> bool:
+    """``*``, or numbers and ranges (a..b) with commas between them, each with a step (/n) or without.
+
+    A step of ``*`` (``*:*/15``) is one for later versions of systemd; Debian 12's refuses it.
+    """
+    if text == "*":
         return True
     for part in text.split(","):
         found = re.fullmatch(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?(?:/([0-9]{1,4}))?", part)
