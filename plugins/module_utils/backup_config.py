@@ -35,7 +35,7 @@ MODULES = (
     "copies", "release_layout", "release_migrations", "release_probe",
 )  # fmt: skip
 FOLDER = "/etc/homeport/backup"
-CERTIFICATES = r"(\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
+CERTIFICATES = r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
 
 
 class BackupError(ValueError):

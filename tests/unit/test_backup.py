@@ -136,6 +136,14 @@ def test_inputs_that_are_refused(change: dict[str, Any], field: str) -> None:
     assert CANARY not in str(caught.value)
 
 
+def test_a_bundle_of_certificates_is_judged() -> None:
+    """As systems have them, with a remark at the end: no number of certificates makes that a matter of years."""
+    bundle = CA * 150
+    assert backup_files({**VALUES, **S3, "ca": f"\n{bundle}\n"}, [BLOG], "web1")
+    with pytest.raises(BackupError, match="backup_ca: must be certificates"):
+        backup_files({**VALUES, **S3, "ca": f"{bundle}# the last one\n"}, [BLOG], "web1")
+
+
 def test_nothing_is_put_anywhere_without_a_repository() -> None:
     assert backup_files({**VALUES, "repository": "", "passwords": []}, [BLOG], "web1") == []
 
