@@ -92,13 +92,14 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
             raise BackupError("pgbackrest_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         address = found["repository"][len("s3:") :]
         parts = urlsplit(address if "://" in address else f"https://{address}")
+        host = str(parts.hostname)
         bucket, _slash, folder = parts.path.strip("/").partition("/")
         result.update(
             {
                 "repo1-type": "s3",
                 "repo1-path": f"/{folder}",
                 "repo1-s3-bucket": bucket,
-                "repo1-s3-endpoint": parts.hostname,
+                "repo1-s3-endpoint": f"[{host}]" if ":" in host else host,
                 "repo1-s3-key": keys["AWS_ACCESS_KEY_ID"],
                 "repo1-s3-key-secret": keys["AWS_SECRET_ACCESS_KEY"],
                 "repo1-s3-region": keys.get("AWS_DEFAULT_REGION", "us-east-1"),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ SFTP = (
     r"sftp:(?P<user>[\w.][\w.-]*)@(?P<host>[\w.:][\w.:-]*?|\[[0-9a-fA-F:]+\])"
     r"(?::(?P<port>[0-9]{1,6}):|:)(?P<path>\S+)"
 )
+S3 = r"s3:(?:https?://)?(?:[\w.-]+|\[(?P<address>[0-9a-fA-F:]+)\])(?::(?P<port>[0-9]{1,5}))?/\S+"
 # The folder becomes root's alone: none of the system's or the apps' may be one.
 CLOSED = (
     "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr",
@@ -63,10 +65,17 @@ def target(repository: str) -> dict[str, Any]:
             "repository": f"sftp:{found['user']}@{found['host']}:{found['path']}",
         }
     if repository.startswith("s3:"):
-        if not re.fullmatch(
-            r"s3:(https?://)?[\w.-]+(:[0-9]{1,4}|:[1-5][0-9]{4})?/\S+", repository
-        ) or not is_line(repository):
-            raise BackupError("backup_repository: S3 is written s3:https://HOST/BUCKET/FOLDER")
+        found = re.fullmatch(S3, repository)
+        if (
+            not found
+            or not is_line(repository)
+            or not is_address(found["address"])
+            or not 0 < int(found["port"] or 443) < 65536
+        ):
+            raise BackupError(
+                "backup_repository: S3 is written s3:https://HOST/BUCKET/FOLDER, or s3:https://HOST:PORT/BUCKET/FOLDER "
+                "with a port from 1 to 65535"
+            )
         return {"kind": "s3", "repository": repository}
     path = repository.rstrip("/")
     if not re.fullmatch(r"(/[\w.-]+)+", path, re.ASCII) or "/../" in f"{path}/":
@@ -80,6 +89,14 @@ def target(repository: str) -> dict[str, Any]:
             "choose /var/backups/site, or a folder where another disk is mounted (/mnt/disk/site)"
         )
     return {"kind": "local", "folder": path, "repository": path}
+
+
+def is_address(text: str | None) -> bool:
+    """Whether what stands in brackets, where anything does, is an address."""
+    try:
+        return text is None or bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False
 
 
 def is_line(text: str) -> bool:

@@ -87,6 +87,10 @@ def test_the_modules_on_a_host_need_nothing_of_ansible() -> None:
         ("sftp:me@vault.example:2222:site", {"sftp": {"user": "me", "host": "vault.example", "port": 2222}}),
         ("sftp:me@[2001:db8::1]:/b", {"sftp": {"user": "me", "host": "2001:db8::1", "port": 22}}),
         ("s3:https://s3.example.org/bucket/site", {"kind": "s3"}),
+        ("s3:http://minio:61000/bucket/site", {"repository": "s3:http://minio:61000/bucket/site"}),
+        ("s3:minio:65535/bucket", {"kind": "s3"}),
+        ("s3:https://[2001:db8::1]:9000/bucket/site", {"kind": "s3"}),
+        ("s3:[2001:db8::1]/bucket", {"kind": "s3"}),
     ],
 )
 def test_a_repository(repository: str, expected: dict[str, Any]) -> None:
@@ -101,6 +105,8 @@ def test_a_repository(repository: str, expected: dict[str, Any]) -> None:
             "/var/backups/homeport/x",
             "/srv/blog", "/srv/blog/shared", "/home/me/b", "/tmp/b", "/var/backups/../../etc", "/a b",
         "/etc/x\n", "sftp:vault:/b", "sftp:-oProxyCommand=x@vault:/b", "sftp:me@-oProxyCommand=x:/b", "s3:bucket",
+        "s3:https://minio:65536/b", "s3:https://minio:0/b", "s3:https://[2001:db8:::1]/b", "s3:https://[minio]/b",
+        "s3:https://2001:db8::1/b",
         "rest:http://x/", "/var/backups/$HOME", "/var/backups/ü",
     ],
 )  # fmt: skip
@@ -447,6 +453,8 @@ def test_the_places_of_an_archive() -> None:
         "s3.example",
     )
     assert s3["repo1-storage-port"] == 9000
+    address = told_of(**{**S3, "repository": "s3:https://[2001:db8::1]:61000/bucket/pg"})
+    assert (address["repo1-s3-endpoint"], address["repo1-storage-port"]) == ("[2001:db8::1]", 61000)
     for found in (told_of(), sftp, s3):
         assert found["repo1-cipher-type"] == "aes-256-cbc"
 
