@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -17,6 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_archive imp
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, tail
 
 PATIENCE = 4 * 3600  # seconds that PostgreSQL may take to read what it wrote since the backup
+CONTROL = "global/pg_control"
 TABLES = """
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
@@ -53,10 +55,15 @@ class Recovery:
 
     def run(self) -> dict[str, Any]:
         started = time.monotonic()
-        if os.path.lexists(self.aside):  # a run was cut off
-            if self.arrived():
-                return self.finish(started, True)
+        if os.path.lexists(self.aside) and not self.arrived():  # a run was cut off
             self.back()
+        if os.path.lexists(self.aside):
+            return self.resume(started)
+        if os.path.islink(self.archive.data) or os.path.ismount(self.archive.data):
+            raise DeployError(
+                f"{self.archive.data} is a link or a disk of its own, and another cluster cannot take its place: let "
+                "the disk be mounted on the folder above it. Nothing was changed"
+            )
         held = self.tables()
         if held and not self.replace:
             what = ", ".join(f"{name} ({count} tables)" for name, count in held.items())
@@ -65,8 +72,8 @@ class Recovery:
                 "has; say -e replace=true when that is wanted. Nothing was changed"
             )
         self.systemctl("stop")
-        os.rename(self.archive.data, self.aside)
         try:
+            os.rename(self.archive.data, self.aside)
             self.fetch()
             self.systemctl("start")
             self.wait()
@@ -76,13 +83,25 @@ class Recovery:
         return self.finish(started, bool(held))
 
     def arrived(self) -> bool:
-        """Whether the cluster that runs is the one that was to come back."""
-        try:
-            return (
-                not foreign(self.archive) and self.archive.psql("SELECT pg_is_in_recovery()").strip() == "f"
+        """Whether what is in the place of the cluster may have been written to: no doubt may cost it.
+
+        pgBackRest puts pg_control there last of all, and PostgreSQL takes recovery.signal away before it lets anyone
+        write. That says so even where nothing runs and the archive cannot be asked.
+        """
+        data = self.archive.data
+        return os.path.lexists(f"{data}/{CONTROL}") and not os.path.lexists(f"{data}/recovery.signal")
+
+    def resume(self, started: float) -> dict[str, Any]:
+        """After a run that was cut off once the cluster had arrived; it stays, whatever fails here."""
+        if foreign(self.archive):
+            raise DeployError(
+                f"a run was cut off when a cluster had arrived, and the archive is that of another one. {self.aside} "
+                f"is what the host had before, and {self.archive.data} what came then and may have been written to: "
+                "move the former away, and run this again. Nothing was changed"
             )
-        except DeployError:
-            return False
+        self.systemctl("start")
+        self.wait()
+        return self.finish(started, True)
 
     def finish(self, started: float, keep: bool) -> dict[str, Any]:
         until = self.archive.psql("SELECT pg_last_xact_replay_timestamp()").strip()
@@ -148,11 +167,16 @@ class Recovery:
             return ""
 
     def back(self) -> None:
-        """The cluster that the host had."""
-        self.systemctl("stop")
-        if os.path.lexists(self.archive.data):
-            shutil.rmtree(self.archive.data)
-        os.rename(self.aside, self.archive.data)
+        """The cluster that the host had, unless the other has arrived: the next run finishes that."""
+        self.systemctl("stop")  # from here on nothing arrives
+        if os.path.lexists(self.aside) and not self.arrived():
+            if os.path.lexists(self.archive.data):
+                with contextlib.suppress(
+                    FileNotFoundError
+                ):  # first, so that half of it is not taken for a cluster
+                    os.unlink(f"{self.archive.data}/{CONTROL}")
+                shutil.rmtree(self.archive.data)
+            os.rename(self.aside, self.archive.data)
         self.systemctl("start")
 
     def systemctl(self, verb: str) -> None:

@@ -61,6 +61,7 @@ recovered:
   type: dict
 """
 
+import fcntl
 import json
 import os
 import pwd
@@ -77,6 +78,23 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 
 FOLDER = "/var/lib/postgresql/homeport-recovery"
 OWN = "/etc/pgbackrest/"
+
+
+@contextmanager
+def alone(data: str) -> Iterator[None]:
+    """One recovery at a time: one whose operator has left goes on."""
+    folder = os.open(os.path.dirname(data), os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeployError(
+                "another recovery is still at work on this host, though whoever began it may have left: wait for it, "
+                "and run this again. Nothing was changed"
+            ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager
@@ -121,7 +139,10 @@ def main() -> None:
     try:
         when = moment(params["point"]) if params["point"] else ""
         data = Archive(params).data
-        with configured({**params["settings"], **params["secrets"]}, params["files"], data) as file:
+        with (
+            alone(data),
+            configured({**params["settings"], **params["secrets"]}, params["files"], data) as file,
+        ):
             archive = Archive(params, file)
             work = Recovery(archive, when, params["replace"])
             if not os.path.lexists(work.aside) and not foreign(archive):

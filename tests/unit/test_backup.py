@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_store impor
 )
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.modules.archive_recovery import alone
 
 from tests.unit.support import CANARY, resolved
 
@@ -632,12 +636,13 @@ class Recovering(Recovery):
     """Its steps by name, on a real folder."""
 
     def __init__(self, folder: Path, tables: dict[str, int], replace: bool = False, fails: str = "") -> None:
-        archive = Told(INFO, system="8")
-        archive.data = str(folder / "main")
-        super().__init__(archive, "", replace)
+        self.told = Told(INFO, system="8")
+        self.told.data = str(folder / "main")
+        super().__init__(self.told, "", replace)
         self.steps: list[str] = []
         self.held, self.fails = tables, fails
-        (folder / "main").mkdir()
+        (folder / "main/global").mkdir(parents=True)
+        (folder / "main/global/pg_control").write_text("")
         (folder / "main/old").write_text("")
 
     def tables(self) -> dict[str, int]:
@@ -649,11 +654,22 @@ class Recovering(Recovery):
             raise DeployError("it broke")
 
     def fetch(self) -> None:
-        os.mkdir(self.archive.data)
+        """In the order of pgBackRest."""
+        data = Path(self.archive.data)
+        (data / "global").mkdir(parents=True)
+        (data / "recovery.signal").write_text("")
         self.step("fetch")
+        (data / "global/pg_control").write_text("")
+        self.told.number = "7"
 
     def wait(self) -> None:
         self.step("wait")
+        Path(f"{self.archive.data}/recovery.signal").unlink(missing_ok=True)
+        self.step("arrived")
+
+    def finish(self, started: float, keep: bool) -> dict[str, Any]:
+        self.step("finish")
+        return super().finish(started, keep)
 
     def systemctl(self, verb: str) -> None:
         self.steps.append(verb)
@@ -662,7 +678,7 @@ class Recovering(Recovery):
 def test_a_recovery(tmp_path: Path) -> None:
     work = Recovering(tmp_path, {})
     assert work.run()["kept"] == ""
-    assert work.steps == ["stop", "fetch", "start", "wait"]
+    assert work.steps == ["stop", "fetch", "start", "wait", "arrived", "finish"]
     assert [path.name for path in tmp_path.iterdir()] == ["main"]
     assert not (tmp_path / "main/old").exists()
 
@@ -687,18 +703,111 @@ def test_a_recovery_that_fails_puts_back_what_there_was(tmp_path: Path, fails: s
     assert (tmp_path / "main/old").exists()
 
 
-def test_a_recovery_that_was_cut_off(tmp_path: Path) -> None:
+def test_a_cluster_that_cannot_be_put_aside_runs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Recovering(tmp_path, {})
-    (tmp_path / "main").rename(work.aside)
-    (tmp_path / "main").mkdir()
-    work.run()
-    assert work.steps == ["stop", "start", "stop", "fetch", "start", "wait"]
-    # one that had arrived is only finished: who knows what was written since
-    os.mkdir(work.aside)
-    work.steps.clear()
-    archive = work.archive
-    assert isinstance(archive, Told)
-    archive.number = "7"
-    archive.psql = lambda query, *_options: "f"  # type: ignore[method-assign]
-    assert work.run()["kept"].startswith(f"{archive.data}.before-")
+
+    def rename(*_paths: str) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", rename)
+        with pytest.raises(OSError, match="busy"):
+            work.run()
+    assert work.steps == ["stop", "stop", "start"]
+    assert (tmp_path / "main/old").exists()
+
+
+def test_a_cluster_on_a_disk_of_its_own_is_told_of_before_anything_stops(tmp_path: Path) -> None:
+    work = Recovering(tmp_path, {})
+    (tmp_path / "main").rename(tmp_path / "disk")
+    (tmp_path / "main").symlink_to("disk")
+    with pytest.raises(DeployError, match=r"a link or a disk of its own.*Nothing was changed"):
+        work.run()
     assert work.steps == []
+
+
+@pytest.mark.parametrize("came", ["nothing", "half", "recovering"])
+def test_a_recovery_that_was_cut_off_begins_anew(tmp_path: Path, came: str) -> None:
+    work = Recovering(tmp_path, {}, fails="" if came == "recovering" else "fetch")
+    (tmp_path / "main").rename(work.aside)
+    if came != "nothing":
+        with contextlib.suppress(DeployError):
+            work.fetch()
+    work.fails = ""
+    work.steps.clear()
+    assert work.run()["kept"] == ""
+    assert work.steps == ["stop", "start", "stop", "fetch", "start", "wait", "arrived", "finish"]
+    assert [path.name for path in tmp_path.iterdir()] == ["main"]
+
+
+def written(tmp_path: Path, fails: str) -> Recovering:
+    """A recovery that ended after the cluster had come back, which apps have written to since."""
+    work = Recovering(tmp_path, {}, fails=fails)
+    with pytest.raises(DeployError, match="it broke"):
+        work.run()
+    (tmp_path / "main/rows").write_text("of days")
+    work.fails = ""
+    work.steps.clear()
+    return work
+
+
+@pytest.mark.parametrize("fails", ["arrived", "finish"])
+def test_a_recovery_that_was_cut_off_at_the_end_is_only_finished(tmp_path: Path, fails: str) -> None:
+    work = written(tmp_path, fails)
+    assert (Path(work.run()["kept"]) / "old").exists()
+    assert work.steps == ["start", "wait", "arrived", "finish"]
+    assert (tmp_path / "main/rows").exists()
+    assert not Path(work.aside).exists()
+
+
+@pytest.mark.parametrize(
+    ("info", "system", "fails", "text"),
+    [
+        ({"status": {"code": 99, "message": "cannot be reached"}}, "7", "", "cannot be reached"),
+        (
+            {"db": [], "backup": [], "status": {"code": 1, "message": "missing"}},
+            "7",
+            "",
+            "there is no archive",
+        ),
+        ({}, "9", "", "that of another one.*Nothing was changed"),
+        ({}, "7", "wait", "it broke"),
+    ],
+)
+def test_no_doubt_costs_a_cluster_that_came_back(
+    tmp_path: Path, info: dict[str, Any], system: str, fails: str, text: str
+) -> None:
+    """Neither an archive that cannot be asked or is another one, nor PostgreSQL that is down."""
+    work = written(tmp_path, "finish")
+    work.told.info, work.told.number, work.fails = {**INFO, **info}, system, fails
+    with pytest.raises(DeployError, match=text):
+        work.run()
+    assert "stop" not in work.steps
+    assert (tmp_path / "main/rows").exists()
+    assert (Path(work.aside) / "old").exists()
+
+
+def test_half_of_a_cluster_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What did not arrive is cut off while it is removed."""
+    work = Recovering(tmp_path, {}, fails="wait")
+
+    def rmtree(path: str) -> None:
+        os.unlink(f"{path}/recovery.signal")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", rmtree)
+        with pytest.raises(KeyboardInterrupt):
+            work.run()
+    work.fails = ""
+    work.steps.clear()
+    work.run()
+    assert work.steps[:4] == ["stop", "start", "stop", "fetch"]
+
+
+def test_one_recovery_at_a_time(tmp_path: Path) -> None:
+    data = str(tmp_path / "main")
+    with alone(data), pytest.raises(DeployError, match="another recovery"), alone(data):
+        pass
+    with alone(data):
+        pass
