@@ -37,6 +37,8 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
              and str(snapshot["id"]).startswith(wanted)]  # fmt: skip
     if len(named) == 1:
         return named[0]
+    # hosts have their own offsets: what they wrote down is in another order than it was made
+    snapshots = sorted(snapshots, key=moment_of)
     snapshots = [snapshot for snapshot in snapshots if BEFORE not in (snapshot.get("tags") or [])]
     if not snapshots:
         raise DeployError(f"there is no backup of {app} in the repository")

@@ -282,6 +282,15 @@ def test_a_backup_that_is_not_there(wanted: str) -> None:
         chosen(SNAPSHOTS, "blog", wanted)
 
 
+def test_the_latest_is_that_by_the_clock() -> None:
+    """A host in Vienna was lost, and the one in its place has UTC."""
+    lost = snapshot(0xA << 252, "2026-07-02T03:00:00+02:00")
+    later = snapshot(0xB << 252, "2026-07-02T02:00:00Z")
+    written = sorted([lost, later], key=lambda found: str(found["time"]))
+    assert chosen(written, "blog", "latest") is later
+    assert chosen(written, "blog", "2026-07-02T02:30") is later
+
+
 def test_no_backup_at_all() -> None:
     with pytest.raises(DeployError, match="no backup of blog"):
         chosen(SNAPSHOTS[2:], "blog", "latest")
