@@ -31,7 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_take import
 from ansible_collections.homeport.django.plugins.module_utils.release_database import Database
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import App as Services
-from ansible_collections.homeport.django.plugins.module_utils.removal_steps import start, stop
+from ansible_collections.homeport.django.plugins.module_utils.removal_steps import start, stop, take_away
 
 FLAG = "Visitors get page.html while this file is here.\n"
 
@@ -128,6 +128,7 @@ class Restore:
         self.keep = keep  # a last backup of what is replaced
         self.database = database  # and not the files alone
         self.folder = f"{app.home}/restoring"
+        self.before = f"{self.folder}/before"
         self.services = Services(app.name)
         self.flag = f"{app.home}/maintenance/on"
         self.seconds: dict[str, float] = {}
@@ -136,6 +137,11 @@ class Restore:
         self.loaded = False  # one that fails has changed nothing: it is one transaction
 
     def run(self) -> dict[str, Any]:
+        if os.path.lexists(self.before):
+            raise DeployError(
+                f"{self.before} has the files that an earlier restore has replaced; it was cut off, or could not put "
+                "them back. Put back what is missing, or move that folder away, and run this again. Nothing was changed"
+            )
         try:
             fetched = self.timed(
                 "fetch", lambda: Fetched(self.store, self.source, self.snapshot, self.folder)
@@ -146,7 +152,8 @@ class Restore:
                 self.last = self.timed("last backup", self.last_backup)
             migrated = self.closed(fetched.manifest, fetched.dump, lambda: self.exchange(fetched))
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.moved:
+                shutil.rmtree(self.folder, ignore_errors=True)
             clear(self.app)
         rows = fetched.manifest["rows"]
         return {
@@ -185,6 +192,7 @@ class Restore:
             try:
                 self.timed("files", exchange)
                 migrated = self.replace_database(manifest, dump) if self.database else []
+                self.moved = []
             except BaseException as error:
                 self.back(error)
                 raise
@@ -204,22 +212,19 @@ class Restore:
 
     def exchange(self, fetched: Fetched) -> None:
         """Folders change places by their names: in folders that root alone can write."""
-        kept = f"{self.folder}/before"
-        os.makedirs(kept, 0o700)
         pairs = []
         shared = fetched.part("shared")
         if os.path.isdir(shared):
-            pairs += [
-                (f"{shared}/{name}", f"{self.app.home}/shared/{name}") for name in sorted(os.listdir(shared))
-            ]
+            pairs += [(f"{shared}/{name}", f"shared/{name}") for name in sorted(os.listdir(shared))]
         if os.path.isdir(fetched.part("home")):
-            pairs.append((fetched.part("home"), f"{self.app.home}/home"))
-        for number, (new, place) in enumerate(pairs):
-            if os.path.lexists(place):
-                os.rename(place, f"{kept}/{number}")
-                self.moved.append((f"{kept}/{number}", place))
-            else:
-                self.moved.append(("", place))
+            pairs.append((fetched.part("home"), "home"))
+        os.makedirs(f"{self.before}/shared", 0o700)
+        for new, name in pairs:
+            kept, place = f"{self.before}/{name}", f"{self.app.home}/{name}"
+            there = os.path.lexists(place)
+            self.moved.append((kept if there else "", place))
+            if there:
+                os.rename(place, kept)
             os.rename(new, place)
 
     def migrate(self) -> list[str]:
@@ -235,12 +240,19 @@ class Restore:
 
     def back(self, error: BaseException) -> None:
         """Everything as it was; the message says so, or how far it came."""
-        for kept, place in reversed(self.moved):
-            if os.path.lexists(place):
-                shutil.rmtree(place)
-            if kept:
-                os.rename(kept, place)
-        self.moved = []
+        try:
+            while self.moved:
+                kept, place = self.moved[-1]
+                if not kept:
+                    take_away(place)
+                elif os.path.lexists(kept):  # else it had not been moved yet
+                    take_away(place)
+                    os.rename(kept, place)
+                self.moved.pop()
+        except OSError as second:
+            raise DeployError(
+                f"{error}\nand the files could not be put back as they were: {second}\nThey are in {self.before}"
+            ) from error
         if self.app.sqlite or not self.loaded:
             return
         if not self.last:

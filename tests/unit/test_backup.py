@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import backup_state, wiring
+from ansible_collections.homeport.django.plugins.module_utils import backup_restore, backup_state, wiring
 from ansible_collections.homeport.django.plugins.module_utils.archive_config import (
     archive_files,
     recovery_of,
@@ -395,22 +395,91 @@ def test_a_missing_file_and_one_too_many_are_noticed(app: App, tmp_path: Path) -
             back.verify()
 
 
+def restoring(app: App) -> Restore:
+    store = Store({"repository": "/x", "host": "", "keep": {}, "bandwidth": 0})
+    return Restore(app, store, "blog", "1", False)
+
+
 def test_folders_change_places_and_back(app: App, tmp_path: Path) -> None:
     shared = Path(app.home) / "shared"
     (shared / "media").mkdir(parents=True)
     (shared / "media/new").write_text("new")
+    (shared / "words").symlink_to("media")
     back = fetched(app, tmp_path, old="old")
     (Path(back.part("shared")) / "extra").mkdir()
-    work = Restore(
-        app, Store({"repository": "/x", "host": "", "keep": {}, "bandwidth": 0}), "blog", "1", False
-    )
-    Path(work.folder).mkdir()
+    (Path(back.part("shared")) / "note").write_text("a file of root's")
+    (Path(back.part("shared")) / "words").symlink_to("media")
+    work = restoring(app)
     work.exchange(back)
     assert [path.name for path in (shared / "media").iterdir()] == ["old"]
     assert (shared / "extra").is_dir()
     work.back(DeployError("the database is not what it was"))
     assert [path.name for path in (shared / "media").iterdir()] == ["new"]
-    assert not (shared / "extra").exists()
+    assert sorted(path.name for path in shared.iterdir()) == ["media", "words"]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_folders_are_put_back_wherever_it_stops(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Right after a folder was moved, too, before anything else can note that."""
+    shared = Path(app.home) / "shared"
+    for name in ("data", "media"):
+        (shared / name).mkdir(parents=True)
+        (shared / name / "new").write_text("new")
+    back = fetched(app, tmp_path, old="old")
+    (Path(back.part("shared")) / "data").mkdir()
+    real, count = os.rename, iter(range(9))
+
+    def rename(source: str, target: str) -> None:
+        real(source, target)
+        if next(count) == number:
+            raise KeyboardInterrupt
+
+    work = restoring(app)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            work.exchange(back)
+    work.back(KeyboardInterrupt())
+    assert sorted(str(path.relative_to(shared)) for path in shared.rglob("new")) == ["data/new", "media/new"]
+    assert not list(shared.rglob("old"))
+
+
+def test_what_could_not_be_put_back_is_kept(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = Path(app.home) / "shared/media"
+    media.mkdir(parents=True)
+    (media / "new").write_text("new")
+    back = fetched(app, tmp_path, old="old")
+    monkeypatch.setattr(back, "verify", dict)
+    monkeypatch.setattr(back, "hand_over", lambda _app: None)
+    monkeypatch.setattr(Fetched, "dump", "")
+    for name in ("stop", "start", "clear"):
+        monkeypatch.setattr(backup_restore, name, lambda _app: None)
+    monkeypatch.setattr(backup_restore, "Fetched", lambda *_words: back)
+    work = restoring(app)
+
+    def fail(*_words: Any) -> None:
+        raise DeployError("the rows differ")
+
+    def rename(_source: str, _target: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def broken(*_words: Any) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        fail()
+
+    monkeypatch.setattr(work, "replace_database", broken)
+    with pytest.raises(DeployError, match=r"the rows differ\n.*Input/output error\nThey are in .*/before"):
+        work.run()
+    kept = Path(work.before) / "shared/media/new"
+    assert kept.exists()
+    again = restoring(app)
+    with pytest.raises(DeployError, match=r"/before has the files.*Nothing was changed"):
+        again.run()
+    assert kept.exists()
 
 
 # What is known of them
