@@ -31,7 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.instances import (
     memcached_instances,
     redis_instances,
 )
-from ansible_collections.homeport.django.plugins.module_utils.role_inputs import problems_of
+from ansible_collections.homeport.django.plugins.module_utils.role_inputs import DNS_NEEDS, problems_of
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
             problems += nameless(groups, task_vars.get("hostvars", {}))
             settings = {
                 name: str(plain(self._templar.template(task_vars.get(name, ""))) or "")
-                for name in ("certificates_email", "certificates_dns_auth_hook")
+                for name in ("certificates_email", "certificates_dns_server", "certificates_dns_auth_hook")
             }
             problems += certificates(apps, settings, groups, setup)
             told += inputs(task_vars)
@@ -248,10 +248,8 @@ def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, An
                 f"{path}: an authority wants to know whom to tell when something is wrong; set certificates_email"
             )
         if tls.get("challenge") == "dns-01":
-            if not settings["certificates_dns_auth_hook"]:
-                problems.append(
-                    f"{path}.challenge: dns-01 needs certificates_dns_auth_hook, a command that sets the TXT record"
-                )
+            if not (settings["certificates_dns_server"] or settings["certificates_dns_auth_hook"]):
+                problems.append(f"{path}.challenge: {DNS_NEEDS}")
         elif len(groups.get("app_servers") or []) > 1:
             problems.append(
                 f"{path}: the authority would ask any one of the {len(groups['app_servers'])} app servers for the "

@@ -405,7 +405,7 @@ HOST_FILES = (
     ("/var/lib/homeport/backups", 0o077),
     ("/var/backups/homeport/*", 0o077),
 )
-HOMEPORT_SECRET = r"privkey.*\.pem|.*\.key|private_key\.json|password|ssh_key|credentials\.json"
+HOMEPORT_SECRET = r"privkey.*\.pem|.*\.key|private_key\.json|password|ssh_key|credentials\.json|dns\.ini"
 # What somebody put somewhere: wrong where everybody can come to it.
 LEFT_BEHIND = (
     r"\.env(\..+)?|\.?vault.*|.*\.vault|id_(rsa|dsa|ecdsa|ed25519)|.*\.key|\.pgpass|\.netrc|\.my\.cnf"

@@ -37,6 +37,7 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Str,
     breaks_line,
     controls,
+    printable,
 )
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
@@ -49,6 +50,8 @@ PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]*[a-z0-9+]"
 KEY = r"\s*-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[^\0]*"
 KEY_HINT = "must be a private key in PEM"
 CERTIFICATES = r"\s*-----BEGIN CERTIFICATE-----[^\0]*-----END CERTIFICATE-----\s*"
+BASE64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+TSIG_HASHES = ("sha224", "sha256", "sha384", "sha512", "sha1", "md5")
 EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
 
 
@@ -79,6 +82,17 @@ class Network(Str):
             ipaddress.ip_interface("" if "%" in value else value)
         except ValueError:
             return "must be an IP address, or a network such as 10.0.0.0/8"
+        return ""
+
+
+class IpAddress(Str):
+    """An IP address; empty is none."""
+
+    def objection(self, value: str) -> str:
+        try:
+            ipaddress.ip_address("0.0.0.0" if not value else "" if "%" in value else value)
+        except ValueError:
+            return "must be an IP address"
         return ""
 
 
@@ -237,6 +251,13 @@ INPUTS: dict[str, Field] = {
         pattern=rf"({CERTIFICATES})?", hint="must be certificates in PEM", multiline=True
     ),
     "certificates_profile": Str(pattern=r"[A-Za-z0-9._-]*", hint="must be the name of a profile"),
+    "certificates_dns_server": IpAddress(),
+    "certificates_dns_port": Int(low=1, high=65535),
+    "certificates_dns_key_name": Str(pattern=r"[A-Za-z0-9._-]*", hint="must be the name of a TSIG key"),
+    "certificates_dns_key_algorithm": Choice([f"hmac-{name}" for name in TSIG_HASHES]),
+    "certificates_dns_key_secret": Str(pattern=BASE64, hint="must be a TSIG key in base64"),
+    # certbot is given 15 minutes for all that it does
+    "certificates_dns_propagation_seconds": Int(high=600),
     "certificates_dns_auth_hook": Str(pattern=r"(?!-).*", hint="must be a command"),
     "certificates_dns_cleanup_hook": Str(pattern=r"(?!-).*", hint="must be a command"),
     "certificates_reload": List(Str(), least=1),
@@ -299,22 +320,52 @@ INPUTS: dict[str, Field] = {
 }
 
 
+DNS_NEEDS = (
+    "dns-01 needs certificates_dns_server, which takes dynamic updates, or certificates_dns_auth_hook, a command that "
+    "sets the TXT record"
+)
+
+
 class InputError(ValueError):
     """An input of a role that cannot work; the message names it."""
 
 
 def accepted(value: Any, name: str) -> Any:
     """``value``, as it is; raises for what a configuration cannot hold."""
-    problems = problems_of({name: value})
+    problems = malformed({name: value})
     if problems:
         raise InputError("\n".join(problems))
     return value
 
 
 def problems_of(variables: Mapping[str, Any]) -> list[str]:
-    """What is wrong with those of the variables that are inputs of roles."""
+    """What is wrong with those of the variables that are inputs of roles, each by itself and together."""
+    return [*malformed(variables), *proofs_by_dns(variables)]
+
+
+def malformed(variables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with each of the variables, whatever the others are."""
     problems = Problems()
     for name, field in INPUTS.items():
         if name in variables and variables[name] is not None:
             field.check(variables[name], name, problems)
     return problems
+
+
+def proofs_by_dns(variables: Mapping[str, Any]) -> list[str]:
+    """What the challenge dns-01 lacks, or has too much of."""
+    found = []
+    server, hook = (variables.get(f"certificates_dns_{name}") for name in ("server", "auth_hook"))
+    if server and hook:
+        found.append(
+            "certificates_dns_auth_hook: is not used with certificates_dns_server; set one of the two"
+        )
+    for name in ("certificates_dns_key_name", "certificates_dns_key_secret") if server else ():
+        if not variables.get(name):
+            found.append(f"certificates_dns_server: needs {name}, as it takes only what is signed")
+    sites = variables.get("certificates_sites")
+    for name, site in sites.items() if isinstance(sites, Mapping) else ():
+        challenge = site.get("challenge") if isinstance(site, Mapping) else None
+        if challenge == "dns-01" and not (server or hook):
+            found.append(f"certificates_sites.{printable(name)}.challenge: {DNS_NEEDS}")
+    return found

@@ -20,7 +20,8 @@ VARIABLES = (
     "homeport_secret", "homeport_secret_previous", "vault_django_apps",
     "backup_password", "backup_previous_passwords", "backup_ssh_key", "backup_credentials",
     "pgbackrest_password", "pgbackrest_ssh_key", "pgbackrest_credentials",
-    "certificates_eab_hmac_key", "postgres_databases", "redis_instances", "rabbitmq_vhosts",
+    "certificates_dns_key_secret", "certificates_eab_hmac_key",
+    "postgres_databases", "redis_instances", "rabbitmq_vhosts",
 )  # fmt: skip
 
 

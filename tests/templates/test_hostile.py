@@ -431,6 +431,17 @@ def test_inputs_of_roles_arrive(render: Render, parse: Any, tmp_path: Path) -> N
         )["/etc/homeport/certificates.json"]
     )
     assert told["dns_auth_hook"] == hook
+    for server in ("192.0.2.53", "2001:db8::53"):
+        key = {"key_name": "it.s_a-key.", "key_secret": "+/8=", "key_algorithm": "hmac-sha512"}
+        written = render(
+            "certificates",
+            certificates_dns_server=server,
+            **{f"certificates_dns_{name}": value for name, value in key.items()},
+        )["/etc/homeport/dns.ini"]
+        assert dict(line.split(" = ", 1) for line in written.splitlines() if not line.startswith("#")) == {
+            "dns_rfc2136_server": server, "dns_rfc2136_port": "53", "dns_rfc2136_name": "it.s_a-key.",
+            "dns_rfc2136_secret": "+/8=", "dns_rfc2136_algorithm": "HMAC-SHA512",
+        }  # fmt: skip
 
 
 def test_backups_are_told_what_is_written() -> None:

@@ -91,7 +91,7 @@ ONE, MAIL = {"app_servers": ["a"]}, "me@example.org"
 
 
 @pytest.mark.parametrize(
-    ("tls", "email", "hook", "groups", "setup", "found"),
+    ("tls", "email", "proof", "groups", "setup", "found"),
     [
         ("acme", MAIL, "", ONE, "typical", ""),
         (None, MAIL, "", ONE, "typical", ""),
@@ -99,8 +99,16 @@ ONE, MAIL = {"app_servers": ["a"]}, "me@example.org"
         ("acme", "", "", ONE, "typical", "set certificates_email"),
         (None, MAIL, "", ONE, "simple", "certificates_email: the simple setup has no nginx and no HTTPS"),
         (None, "", "", ONE, "simple", ""),
-        ({"certificate": "acme", "challenge": "dns-01"}, MAIL, "", ONE, "site", "certificates_dns_auth_hook"),
-        ({"challenge": "dns-01"}, MAIL, "/bin/hook", {"app_servers": ["a", "b"]}, "site", ""),
+        (
+            {"certificate": "acme", "challenge": "dns-01"},
+            MAIL,
+            "",
+            ONE,
+            "site",
+            "dns-01 needs certificates_dns_server",
+        ),
+        ({"challenge": "dns-01"}, MAIL, "auth_hook", {"app_servers": ["a", "b"]}, "site", ""),
+        ({"challenge": "dns-01"}, MAIL, "server", ONE, "typical", ""),
         ({"hsts": 0}, MAIL, "", {"app_servers": ["a", "b"]}, "site", "any one of the 2 app servers"),
         ("none", MAIL, "", {"app_servers": ["a", "b"]}, "site", ""),
         (["x"], MAIL, "", ONE, "typical", None),
@@ -108,9 +116,11 @@ ONE, MAIL = {"app_servers": ["a"]}, "me@example.org"
     ],
 )
 def test_what_an_authority_needs(
-    tls: Any, email: str, hook: str, groups: dict[str, Any], setup: str, found: str | None
+    tls: Any, email: str, proof: str, groups: dict[str, Any], setup: str, found: str | None
 ) -> None:
-    settings = {"certificates_email": email, "certificates_dns_auth_hook": hook}
+    settings = {"certificates_email": email, "certificates_dns_server": "", "certificates_dns_auth_hook": ""}
+    if proof:
+        settings[f"certificates_dns_{proof}"] = "x"
     problems = certificates({"blog": app(**({} if tls is None else {"tls": tls}))}, settings, groups, setup)
     if found is not None:
         assert len(problems) == bool(found)

@@ -43,6 +43,8 @@ Certbot failed to authenticate some domains (authenticator: webroot). The Certif
 
 Hint: The Certificate Authority failed to download the temporary challenge files created by Certbot.
 """
+# Of a wildcard, in the words of certbot 5.
+FAILED_WILDCARD = FAILED.replace("{word}", "Identifier").replace("away.example.org", "wild.example.org")
 REFUSED = """
 An unexpected error occurred:
 Error creating new order :: Cannot issue for "x.lan": Domain name does not end with a valid public suffix (TLD)
@@ -55,6 +57,9 @@ def test_what_the_authority_says(word: str) -> None:
     found = program.parse_problems(FAILED.replace("{word}", word), ["a.example.org", "away.example.org"])
     assert list(found) == ["away.example.org"]
     assert found["away.example.org"].endswith("Timeout (connection)")
+    both = ["wild.example.org", "*.wild.example.org"]
+    assert list(program.parse_problems(FAILED_WILDCARD, both)) == both
+    assert list(program.parse_problems(FAILED_WILDCARD, both[1:])) == both[1:]
     assert list(program.parse_problems(REFUSED, ["a.x.lan", "x.lan"])) == ["x.lan"]
     assert program.parse_problems("Connection refused", ["a.example.org"]) == {}
 
@@ -67,13 +72,13 @@ class Authority:
         self.server = server
         self.believes = lambda name: True
         self.asked: list[list[str]] = []
-        self.away = False
+        self.says = ""
 
     def request(self, _site: Any, site: str, _options: Any, names: list[str], force: bool) -> tuple[int, str]:
         self.asked.append(names)
-        if self.away:
-            return 1, "Requesting one/dir: Connection refused"
-        wrong = [name for name in names if not self.believes(name)]
+        if self.says:
+            return 1, self.says
+        wrong = {name.removeprefix("*.") for name in names if not self.believes(name)}
         if wrong:
             return 1, "".join(f"\n  Domain: {name}\n  Type: dns\n  Detail: no\n" for name in wrong)
         live = self.folder / "etc/homeport/acme/live" / site
@@ -102,11 +107,11 @@ class Host:
         monkeypatch.setattr(program, "resolve", lambda names: {name: self.dns(name) for name in names})
         self.reloads = folder / "reloads"
 
-    def declare(self, **sites: Any) -> None:
+    def declare(self, settings: dict[str, Any] | None = None, **sites: Any) -> None:
         config = {
             "email": "a@example.org", "authority": self.authority.server, "authority_ca": False, "profile": "",
-            "dns_auth_hook": "", "dns_cleanup_hook": "", "reload": ["sh", "-c", f"echo x >>{self.reloads}"],
-            "sites": sites,
+            "dns_server": "192.0.2.53", "dns_propagation_seconds": 60, "dns_auth_hook": "", "dns_cleanup_hook": "",
+            "reload": ["sh", "-c", f"echo x >>{self.reloads}"], "sites": sites, **(settings or {}),
         }  # fmt: skip
         os.makedirs(os.path.dirname(self.paths.config), exist_ok=True)
         Path(self.paths.config).write_text(json.dumps(config))
@@ -174,6 +179,51 @@ def test_a_wildcard_by_the_dns(host: Host) -> None:
     assert host.apply()["sites"]["blog"]["names"] == ["soon.example.org", "*.example.org"]
 
 
+def test_a_wildcard_that_is_not_believed(host: Host) -> None:
+    wild = {"blog": site("soon.example.org", "*.soon.example.org", challenge="dns-01")}
+    host.declare(**wild)
+    host.authority.believes = lambda name: False
+    found = host.apply()["sites"]["blog"]
+    assert (found["error"], found["self_signed"]) == ("", True)
+    assert found["missing"] == {"soon.example.org": "no (dns)", "*.soon.example.org": "no (dns)"}
+    asked = len(host.authority.asked)
+    found = host.apply()["sites"]["blog"]["missing"]["*.soon.example.org"]
+    assert "asked for again in 15 min, or when certificates_dns_... change" in found
+    assert len(host.authority.asked) == asked
+    # another way of proving it may be the cure
+    host.authority.believes = lambda name: True
+    host.declare({"dns_propagation_seconds": 120}, **wild)
+    assert host.plan() == ["blog"]
+    assert host.apply()["sites"]["blog"]["names"] == ["soon.example.org", "*.soon.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "challenge", "words"),
+    [
+        ({}, "http-01", "--webroot --webroot-path {root}/var/lib/homeport-acme --preferred-challenges http"),
+        (
+            {}, "dns-01",
+            "--authenticator dns-rfc2136 --dns-rfc2136-credentials {root}/etc/homeport/dns.ini "
+            "--dns-rfc2136-propagation-seconds 60",
+        ),
+        (
+            {"dns_server": "", "dns_auth_hook": "set"}, "dns-01",
+            "--manual --preferred-challenges dns --manual-auth-hook set",
+        ),
+        (
+            {"dns_server": "", "dns_auth_hook": "set", "dns_cleanup_hook": "unset"}, "dns-01",
+            "--manual --preferred-challenges dns --manual-auth-hook set --manual-cleanup-hook unset",
+        ),
+    ],
+)  # fmt: skip
+def test_how_the_authority_is_shown_whose_name_it_is(
+    host: Host, settings: dict[str, Any], challenge: str, words: str
+) -> None:
+    host.declare(settings)
+    found = program.Keeper(host.paths).certbot.proof(challenge)
+    assert " ".join(found) == words.replace("{root}", str(host.folder))
+
+
 def test_a_name_that_is_not_believed_costs_the_others_nothing(host: Host) -> None:
     host.declare(blog=site("a.example.org", "bad.example.org"), wiki=site("w.example.org"))
     host.authority.believes = lambda name: not name.startswith("bad")
@@ -207,13 +257,43 @@ def test_a_renewal_that_fails_keeps_what_is_good(host: Host) -> None:
 
 def test_an_authority_that_is_away(host: Host) -> None:
     host.declare(blog=site("a.example.org"), plain=site("p.example.org", kind="selfsigned"))
-    host.authority.away = True
+    host.authority.says = "Requesting one/dir: Connection refused"
     found = host.apply()
     assert found["sites"]["blog"]["error"] == "https://one/dir: Requesting one/dir: Connection refused"
     assert found["sites"]["blog"]["self_signed"]
     assert found["sites"]["plain"]["names"] == ["p.example.org"]
     assert problems(found) == [f"blog: {found['sites']['blog']['error']}"]
     assert "self-signed" in warnings(found["sites"])[-1]
+
+
+DNS_REFUSED = """
+Requesting a certificate for wild.example.org
+Encountered exception during recovery: certbot.errors.PluginError: Encountered error deleting TXT record: {reason}
+{problem}{reason}
+Ask for help or search for solutions at https://community.letsencrypt.org.
+"""
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason", "hint"),
+    [
+        ("Encountered error adding TXT record: ", "The peer didn't like the signature we sent", "is not its key"),
+        ("Encountered error adding TXT record: ", "The peer didn't know the key we used", "key_algorithm"),
+        ("Encountered error when making query: ", "The DNS operation timed out.", ""),
+        ("Received response from server: ", "REFUSED", "set this record"),
+        ("Unable to determine base domain for ", "_acme-challenge.wild using names: [].", "no zone for this name"),
+    ],
+)  # fmt: skip
+def test_what_the_dns_server_says(host: Host, problem: str, reason: str, hint: str) -> None:
+    text = DNS_REFUSED.replace("{problem}", problem).replace("{reason}", reason)
+    host.declare(
+        blog=site("*.example.org", challenge="dns-01"), plain=site("p.example.org", kind="selfsigned")
+    )
+    host.authority.says = text
+    found = host.apply()["sites"]
+    assert found["blog"]["error"].startswith(f"the DNS server 192.0.2.53: {problem}{reason}")
+    assert found["blog"]["error"].endswith(f"{hint})" if hint else reason)
+    assert (found["blog"]["self_signed"], found["plain"]["error"]) == (True, "")
 
 
 def test_another_authority(host: Host) -> None:

@@ -114,7 +114,7 @@ def test_no_definition_stops_the_preflight() -> None:
         rng = random.Random(seed)
         apps: Any = rng.choice([{"blog": fields}] * 8 + [{"blog": rng.choice(WRONG)}, rng.choice(WRONG)])
         vault: Any = rng.choice([{"blog": secrets}] * 8 + [{"blog": rng.choice(WRONG)}, rng.choice(WRONG)])
-        settings = {"certificates_email": "", "certificates_dns_auth_hook": ""}
+        settings = {"certificates_email": "", "certificates_dns_server": "", "certificates_dns_auth_hook": ""}
         problems = [
             *preflight.topology(apps, vault, groups[seed % 2], setup),
             *preflight.certificates(apps, settings, groups[seed % 2], setup),

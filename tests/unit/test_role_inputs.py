@@ -37,6 +37,7 @@ def test_every_input_that_users_set_is_looked_at(role: str) -> None:
         assert problems_of({name: defaults[name]}) == []
 
 
+TSIG = {"certificates_dns_key_name": "homeport.", "certificates_dns_key_secret": "QUJDRA=="}
 GOOD: list[dict[str, Any]] = [
     {
         "nginx_sites": {
@@ -72,6 +73,14 @@ GOOD: list[dict[str, Any]] = [
     {
         "certificates_sites": {"x": {"domains": ["*.x.example"], "kind": "acme", "challenge": "dns-01"}},
         "certificates_email": "",
+        "certificates_dns_server": "2001:db8::53",
+        **TSIG,
+    },
+    {
+        "certificates_sites": {"x": {"domains": ["*.x.example"], "kind": "acme", "challenge": "dns-01"}},
+        "certificates_dns_server": "",
+        "certificates_dns_key_secret": "",
+        "certificates_dns_auth_hook": "/bin/set",
     },
     {
         "postgres_settings": {"log_line_prefix": "it's %m \\ ", "jit": False},
@@ -118,6 +127,17 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"certificates_sites": {"x": {"domains": ["-x"], "kind": "acme"}}}, "certificates_sites.x.domains[0]: must be a host name"),
     ({"certificates_private_keys": {"x": CANARY}}, "certificates_private_keys.x: must be a private key in PEM"),
     ({"certificates_email": "nobody"}, "certificates_email: must be an address such as admin@example.org"),
+    ({"certificates_dns_server": "ns.example.org", **TSIG}, "certificates_dns_server: must be an IP address"),
+    ({"certificates_dns_server": "::1", **TSIG, "certificates_dns_auth_hook": "x"}, "certificates_dns_auth_hook: is not used with certificates_dns_server"),
+    ({"certificates_dns_server": "::1", "certificates_dns_key_name": "x"}, "certificates_dns_server: needs certificates_dns_key_secret"),
+    ({"certificates_dns_server": "::1", "certificates_dns_key_secret": "QQ=="}, "certificates_dns_server: needs certificates_dns_key_name"),
+    ({"certificates_dns_key_secret": f"{CANARY}!"}, "certificates_dns_key_secret: must be a TSIG key in base64"),
+    ({"certificates_dns_key_secret": "QUJD\ndns_rfc2136_server = 192.0.2.1"}, "certificates_dns_key_secret: must be a single line"),
+    ({"certificates_dns_key_name": "a = b"}, "certificates_dns_key_name: must be the name of a TSIG key"),
+    ({"certificates_dns_key_algorithm": "HMAC-SHA256"}, "certificates_dns_key_algorithm: must be one of hmac-sha224"),
+    ({"certificates_dns_port": 0}, "certificates_dns_port: must be"),
+    ({"certificates_dns_propagation_seconds": 3600}, "certificates_dns_propagation_seconds: must be"),
+    ({"certificates_sites": {"x": {"domains": ["*.x"], "kind": "acme", "challenge": "dns-01"}}}, "certificates_sites.x.challenge: dns-01 needs certificates_dns_server"),
     ({"certificates_dns_auth_hook": "--x"}, "certificates_dns_auth_hook: must be a command"),
     ({"postgres_settings": {"a = 'b'\nc": 1}}, "postgres_settings: \"a = 'b'?c\" is not a good name here".replace('"', "'", 1).replace('"', "'", 1)),
     ({"postgres_databases": [{"name": "x", "owner": "x", "password": f"ｆ{CANARY}"}]}, "postgres_databases[0].password: has characters of which PostgreSQL's clients make others"),
@@ -144,6 +164,9 @@ def test_a_role_that_is_used_alone_refuses_it_too() -> None:
     with pytest.raises(AnsibleFilterError, match=r"supervisord_programs\.x\.command: must be a single line"):
         accepted({"x": {"command": "a\nb"}}, "supervisord_programs")
     assert accepted({"x": {"command": "a"}}, "supervisord_programs") == {"x": {"command": "a"}}
+    # what it needs besides is in other variables, which the filter does not see
+    sites = {"x": {"domains": ["*.x.example"], "kind": "acme", "challenge": "dns-01"}}
+    assert accepted(sites, "certificates_sites") == sites
 
 
 @pytest.mark.parametrize(

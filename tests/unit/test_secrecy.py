@@ -22,6 +22,7 @@ VARIABLES: dict[str, Any] = {
         "blog": {"env": {"KEY": "c4n4ry-of-the-app"}, "tls_key": KEY, "secret_key": ["x" * 40]}
     },
     "backup_credentials": {"AWS_SECRET_ACCESS_KEY": "c4n4ry-of-s3-0123"},
+    "certificates_dns_key_secret": "YzRuNHJ5IG9mIHRoZSBETlM=",
     "redis_instances": "",
 }
 
@@ -32,7 +33,10 @@ def known() -> list[Secret]:
 
 def test_everything_that_is_given() -> None:
     names = {secret.name: secret.owner for secret in known()}
-    for name in ("homeport_secret", "homeport_secret_previous.0", "backup_credentials.AWS_SECRET_ACCESS_KEY"):
+    for name in (
+        "homeport_secret", "homeport_secret_previous.0", "backup_credentials.AWS_SECRET_ACCESS_KEY",
+        "certificates_dns_key_secret",
+    ):  # fmt: skip
         assert names[name] == ""
     for name in ("env.KEY", "tls_key", "secret_key.0"):
         assert names[f"vault_django_apps.blog.{name}"] == "blog"

@@ -11,9 +11,7 @@ import yaml
 from tests.acceptance.operator import ROOT, Operator, Run
 from tests.acceptance.under_load import wait_for
 
-APP = yaml.safe_load((ROOT / "molecule/https/inventory/group_vars/all/apps.yml").read_text())["django_apps"][
-    "memories"
-]
+APPS = yaml.safe_load((ROOT / "molecule/https/inventory/group_vars/all/apps.yml").read_text())["django_apps"]
 NAME = "memories.example"
 SUITES = "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-GCM-SHA256"
 KEPT = "/run/before-the-audit"
@@ -35,7 +33,9 @@ class Auditor:
 
 @pytest.fixture
 def auditor(host: Any, roots: str, tmp_path: Path) -> Auditor:
-    return Auditor(Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP), roots, tmp_path)
+    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APPS["memories"])
+    operator.others = {"wild": APPS["wild"]}
+    return Auditor(operator, roots, tmp_path)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_site_as_deployed_is_good_and_no_secret_is_shown(auditor: Auditor, h
     done, document = auditor.run("-vvv")
     assert (done.status, wrong(document)) == (0, set()), done.output
     assert document["level"] == "warning", "nothing backs it up"
-    assert document["apps"].keys() == {"memories", "intranet", "brought"}
+    assert document["apps"].keys() == {"memories", "wild", "intranet", "brought"}
     assert len(document["hosts"]["web1"]["checks"]) == 14
     assert len(document["apps"]["memories"]["hosts"]["web1"]["checks"]) == 8
     secrets = host.check_output(

@@ -1,6 +1,8 @@
 """https: certificates from an ACME authority, brought along and self-signed; nginx over TLS."""
 
+import base64
 import json
+import secrets
 import socket
 import ssl
 from pathlib import Path
@@ -13,13 +15,14 @@ import yaml
 from tests.acceptance import checks
 from tests.acceptance.album import Album
 from tests.acceptance.operator import ROOT, Operator
+from tests.acceptance.secrecy import Secret, found_on_host
 from tests.acceptance.under_load import load, lost, wait_for
 
-APP = yaml.safe_load((ROOT / "molecule/https/inventory/group_vars/all/apps.yml").read_text())["django_apps"][
-    "memories"
-]
+APPS = yaml.safe_load((ROOT / "molecule/https/inventory/group_vars/all/apps.yml").read_text())["django_apps"]
 PROGRAM = "/usr/local/lib/homeport/certificates"
 NAME = "memories.example"
+WILD = "wild.example"
+LINEAGE = "/etc/homeport/acme/live/wild"
 
 
 @pytest.fixture
@@ -46,9 +49,16 @@ def shaken(address: str, name: str, roots: str = "", **options: Any) -> tuple[An
         return found, wrapped.selected_alpn_protocol() or ""
 
 
-def names(address: str, roots: str) -> list[str]:
+@pytest.fixture
+def operator(host: Any, tmp_path: Path) -> Operator:
+    found = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APPS["memories"])
+    found.others = {"wild": APPS["wild"]}
+    return found
+
+
+def names(address: str, roots: str, name: str = NAME) -> list[str]:
     try:
-        found, _protocol = shaken(address, NAME, roots)
+        found, _protocol = shaken(address, name, roots)
     except ssl.SSLCertVerificationError:
         # for a moment after a reload, the workers from before it still answer
         return []
@@ -79,6 +89,18 @@ def test_the_others_have_theirs(host: Any, address: str) -> None:
     key = host.file("/etc/homeport/certificates/brought/live/privkey.pem")
     assert (key.mode, key.user) == (0o600, "root")
     assert host.run("runuser -u www-data -- ls /etc/homeport/certificates").rc != 0
+
+
+@pytest.mark.parametrize("name", [WILD, f"any.{WILD}", f"other.{WILD}"])
+def test_a_wildcard_serves_any_name(address: str, roots: str, name: str) -> None:
+    assert names(address, roots, name) == [f"*.{WILD}", WILD]
+    assert "Pebble" in str(shaken(address, name, roots)[0]["issuer"])
+    assert Album(address, name, roots).get("/").status_code == 200
+
+
+def test_the_proofs_are_gone_from_the_dns(host: Any) -> None:
+    assert "status: NXDOMAIN" in host.check_output(f"dig @127.0.0.1 TXT _acme-challenge.{WILD}")
+    assert host.check_output(f"grep -c _acme-challenge.{WILD} /var/lib/bind/{WILD}.jnl")
 
 
 def test_plain_http_leads_to_https(album: Album) -> None:
@@ -145,9 +167,47 @@ def test_the_maintenance_page(secure: Album, album: Album, host: Any) -> None:
         host.check_output("rm /srv/memories/maintenance/on")
 
 
-def test_names_come_and_go(host: Any, address: str, roots: str, tmp_path: Path) -> None:
+def test_a_dns_server_that_takes_no_proof(
+    host: Any, address: str, roots: str, secure: Album, operator: Operator
+) -> None:
+    wrong = base64.b64encode(secrets.token_bytes(32)).decode()
+    path = operator.source.parent / "wrong.json"
+    path.write_text(json.dumps({"certificates_dns_key_secret": wrong}))
+    host.check_output(f"rm -r {LINEAGE}")  # so that it is asked for
+    done = operator.run("typical", "-e", f"@{path}", "-vvv")
+    assert done.status != 0
+    assert "wild: the DNS server 127.0.0.1: Encountered error adding TXT record" in done.output, done.output
+    assert "certificates_dns_key_secret is not its key" in done.output
+    assert wrong not in done.output
+    # read as a whole: what is searched for would stand in the journal, as a command of sudo
+    assert wrong in host.file("/etc/homeport/dns.ini").content_string
+    assert found_on_host(host, [Secret("wrong", "", [wrong])]) == []
+    assert names(address, roots, WILD) == [f"*.{WILD}", WILD], "the one from before is still served"
+    assert secure.get("/").status_code == 200
+
+
+def test_a_command_may_prove_it_as_well(host: Any, address: str, roots: str, operator: Operator) -> None:
+    script = """#!/bin/sh
+printf 'server 127.0.0.1\nupdate %s _acme-challenge.%s. 60 TXT "%s"\nsend\n' \
+    "$1" "$CERTBOT_DOMAIN" "$CERTBOT_VALIDATION" | nsupdate -k /etc/bind/homeport.key
+"""
+    host.check_output("printf %%s %s >/usr/local/bin/prove && chmod 0755 /usr/local/bin/prove", script)
+    proof = {
+        "certificates_dns_server": "",
+        "certificates_dns_auth_hook": "/usr/local/bin/prove add",
+        "certificates_dns_cleanup_hook": "/usr/local/bin/prove delete",
+    }
+    before = shaken(address, WILD, roots)[0]["serialNumber"]
+    host.check_output(f"rm -rf {LINEAGE}")
+    done = operator.run("typical", "-e", json.dumps(proof))
+    assert done.status == 0, done.output
+    wait_for(lambda: shaken(address, WILD, roots)[0]["serialNumber"] != before, 10)
+    assert names(address, roots, WILD) == [f"*.{WILD}", WILD]
+    assert not host.file("/etc/homeport/dns.ini").exists
+
+
+def test_names_come_and_go(host: Any, address: str, roots: str, operator: Operator) -> None:
     others = [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")]
-    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
     # one has an address now; another has one, but not here, as the authority finds out
     host.check_output(f"echo 127.0.0.1 soon.{NAME} >>/etc/hosts")
     host.check_output(f"echo 255.255.255.255 elsewhere.{NAME} >>/etc/hosts")
@@ -156,6 +216,7 @@ def test_names_come_and_go(host: Any, address: str, roots: str, tmp_path: Path) 
     assert done.status == 0, done.output
     assert f"memories: the certificate does not have elsewhere.{NAME}, which cannot be had" in done.output
     wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 10)
+    assert host.file("/etc/homeport/dns.ini").exists
     assert [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")] == others
     # what has just failed is not asked for at once again, and nothing changes
     done = operator.run("typical", changes=changes)
@@ -168,14 +229,31 @@ def test_a_renewal_loses_no_request(host: Any, address: str, roots: str, secure:
     host.check_output(f"{PROGRAM} renew")
     assert shaken(address, NAME, roots)[0]["serialNumber"] == before, "it was not due"
     with load(secure, rate=40) as running:
-        host.check_output(f"faketime -f +70d {PROGRAM} renew")
+        done = host.run(f"faketime -f +70d {PROGRAM} renew")
         wait_for(lambda: shaken(address, NAME, roots)[0]["serialNumber"] != before, 10)
     assert lost(running) == 0, running.summary()
     assert len(running.latencies) > 50
+    # the clock of the DNS server is another, and it takes nothing that seems to be from another day
+    assert done.stderr.startswith("wild: the DNS server 127.0.0.1: Encountered error adding TXT record"), (
+        done.stderr
+    )
+    assert done.stderr.endswith("(its clock and that of this host differ)\n")
+    assert len(done.stderr.splitlines()) == done.rc == 1
 
 
-def test_a_certificate_that_is_over_soon_is_reported(host: Any, tmp_path: Path) -> None:
-    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+def test_a_wildcard_is_renewed(host: Any, address: str, roots: str) -> None:
+    before = shaken(address, f"any.{WILD}", roots)[0]["serialNumber"]
+    settings = "/etc/homeport/acme/renewal/wild.conf"
+    host.check_output(f"sed -i '1i renew_before_expiry = 100 days' {settings}")
+    try:
+        host.check_output("systemctl start homeport-certificates.service")
+        wait_for(lambda: shaken(address, f"any.{WILD}", roots)[0]["serialNumber"] != before, 10)
+        assert names(address, roots, f"any.{WILD}") == [f"*.{WILD}", WILD]
+    finally:
+        host.check_output(f"sed -i '/^renew_before_expiry/d' {settings}")
+
+
+def test_a_certificate_that_is_over_soon_is_reported(host: Any, operator: Operator) -> None:
     site = "/etc/homeport/certificates/memories"
     before = host.check_output(f"readlink {site}/live")
     # of 90 days, 80 are over
@@ -234,5 +312,7 @@ def test_an_authority_that_is_away_is_an_error_and_the_rest_goes_on(
 def test_nobody_else_reads_it(host: Any) -> None:
     for path in ("/etc/homeport/own", "/etc/homeport/certificates", "/etc/homeport/acme/archive"):
         assert host.run(f"runuser -u nobody -- ls {path}").rc != 0, path
+    credentials = host.file("/etc/homeport/dns.ini")
+    assert (credentials.mode, credentials.user, credentials.group) == (0o600, "root", "root")
     with pytest.raises(requests.ConnectionError):
         requests.get(f"https://{host.ansible.get_variables()['ansible_host']}/", verify=False, timeout=10)
