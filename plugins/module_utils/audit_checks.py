@@ -94,11 +94,11 @@ def expected(seen: Seen) -> dict[tuple[str, int], list[str]]:
     for entry in (*seen.wanted["exposure"], *seen.wanted["rules"]):
         for port in ports_of(entry["port"]):
             sources = found.setdefault((entry.get("protocol", "tcp"), port), [])
-            sources += [str(source) for source in entry.get("sources") or ["any"]]
+            sources += [str(source) for source in entry.get("sources", ["any"])]
     # whoever forwards a port to the host connects to another one than sshd has
     sshd = (seen.inside.get("sshd") or {}).get("found") or {}
-    for text in sshd.get("port", []):
-        found.setdefault(("tcp", int(text)), ["any"])
+    for port in sshd.get("ports", []):
+        found.setdefault(("tcp", port), ["any"])
     return found
 
 

@@ -27,6 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils import status_back
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.module_utils.management import in_release
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, Runner
+from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
 from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
     Places,
     Run,
@@ -315,7 +316,6 @@ def span(value: Any) -> tuple[int, int]:
 # Who gets in
 
 SSHD = (
-    "port",
     "passwordauthentication",
     "kbdinteractiveauthentication",
     "permitrootlogin",
@@ -332,7 +332,7 @@ def sshd(run: Run, who: dict[str, list[str]]) -> dict[str, Any] | None:
     if not os.path.exists("/usr/sbin/sshd"):
         return None
 
-    def told(user: str, ports: Iterable[str]) -> dict[str, list[str]]:
+    def told(user: str, ports: Iterable[int]) -> str:
         text = ""
         for port in ports:
             who = f"user={user},host=outside.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport={port}"
@@ -340,20 +340,15 @@ def sshd(run: Run, who: dict[str, list[str]]) -> dict[str, Any] | None:
             if status:
                 raise OSError(f"sshd -T ended with status {status}")
             text += out
-        return sshd_settings(text)
+        return text
 
-    ports = told(STRANGER, ["22"])["port"]
-    # where systemd listens for it, it may have been told otherwise
-    _status, unit = run(["systemctl", "show", "--property=ActiveState,Listen", "ssh.socket"])
-    if "ActiveState=active" in unit.splitlines():
-        ports += re.findall(r"^Listen=.*:(\d+) \(Stream\)$", unit, re.MULTILINE)
-    ports = list(dict.fromkeys(ports))
+    _status, unit = run(SOCKET)
+    ports = sshd_ports(told(STRANGER, [22]), unit)
+    users = dict.fromkeys(["root", *who["password"], *who["empty"]])
     return {
-        **told(STRANGER, ports),
-        "port": ports,
-        "accounts": {
-            user: told(user, ports) for user in dict.fromkeys(["root", *who["password"], *who["empty"]])
-        },
+        **sshd_settings(told(STRANGER, ports)),
+        "ports": ports,
+        "accounts": {user: sshd_settings(told(user, ports)) for user in users},
     }
 
 
@@ -365,9 +360,7 @@ def sshd_settings(text: str) -> dict[str, list[str]]:
         name = name.replace("challengeresponse", "kbdinteractive")
         if name in found and value not in found[name]:
             found[name].append(value)
-    # one that is said of an address alone is not among those that port tells
-    bound = re.findall(r"^listenaddress \S+:(\d+)\b", text, re.MULTILINE)
-    return {**found, "port": list(dict.fromkeys(bound)) or found["port"]}
+    return found
 
 
 def accounts(passwd: str, shadow: str) -> dict[str, list[str]]:

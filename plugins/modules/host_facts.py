@@ -56,6 +56,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
+from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
 
 SWAP_FILE = "/var/lib/homeport/swapfile"
 TIME_DAEMONS = ("chrony.service", "ntpsec.service", "openntpd.service", "systemd-timesyncd.service")
@@ -118,19 +119,11 @@ def login_user() -> str:
 
 
 def ssh_ports(module: AnsibleModule) -> list[int]:
-    """Where sshd listens, which behind a port that is forwarded is not where Ansible connects to."""
     if not os.path.exists("/usr/sbin/sshd"):
         return []
-    _code, out, _err = module.run_command(["/usr/sbin/sshd", "-T"])
-    # an address that is listened on may have a port of its own, and then it is not that of Port
-    found = re.findall(r"^listenaddress .*:(\d+)$", out, re.MULTILINE)
-    # where systemd listens for it, it may have been told otherwise
-    _code, unit, _err = module.run_command(
-        ["systemctl", "show", "--property=ActiveState,Listen", "ssh.socket"]
-    )
-    if "ActiveState=active" in unit.splitlines():
-        found += re.findall(r"^Listen=.*:(\d+) \(Stream\)$", unit, re.MULTILINE)
-    return sorted({int(port) for port in found})
+    _code, settings, _err = module.run_command(["/usr/sbin/sshd", "-T"])
+    _code, socket, _err = module.run_command(SOCKET)
+    return sshd_ports(settings, socket)
 
 
 def trials() -> list[str]:

@@ -80,7 +80,7 @@ def cookie(name: str, **changes: bool) -> dict[str, Any]:
 
 
 SETTINGS = {  # of sshd
-    "port": ["22"],
+    "ports": [22],
     "passwordauthentication": ["no"],
     "kbdinteractiveauthentication": ["no"],
     "permitrootlogin": ["without-password"],

@@ -124,7 +124,7 @@ def test_what_the_firewall_is_said_to_drop() -> None:
 
 
 def test_sshds_own_port_is_expected_where_another_one_is_forwarded_to_it() -> None:
-    sshd = {**INSIDE["sshd"], "port": ["2222"]}
+    sshd = {**INSIDE["sshd"], "ports": [2222]}
     parts = {"sockets": [socket(2222, program="sshd")], "firewall": OPEN, "sshd": sshd}
     judged(checks.ports, [], parts=parts)
 

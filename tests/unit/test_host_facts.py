@@ -4,43 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.modules import host_facts
-
-SSHD = "port 22\naddressfamily any\n{listens}usepam yes\n"
-
-
-class Commands:
-    """A module whose commands say what they are told to."""
-
-    def __init__(self, sshd: str, socket: str) -> None:
-        self.outputs = {"/usr/sbin/sshd": sshd, "systemctl": socket}
-
-    def run_command(self, words: list[str]) -> tuple[int, str, str]:
-        return 0, self.outputs[words[0]], ""
-
-
-@pytest.mark.parametrize(
-    ("listens", "socket", "ports"),
-    [
-        ("listenaddress [::]:22\nlistenaddress 0.0.0.0:22\n", "ActiveState=inactive\n", [22]),
-        ("listenaddress 0.0.0.0:2222\n", "ActiveState=inactive\n", [2222]),
-        (
-            "listenaddress [::]:22\n",
-            "Listen=[::]:2022 (Stream)\nListen=/run/x (Stream)\nActiveState=active\n",
-            [22, 2022],
-        ),
-        ("listenaddress [::]:22\n", "Listen=[::]:2022 (Stream)\nActiveState=inactive\n", [22]),
-    ],
-)
-def test_where_sshd_listens(
-    listens: str, socket: str, ports: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os.path, "exists", lambda path: True)
-    module: Any = Commands(SSHD.format(listens=listens), socket)
-    assert host_facts.ssh_ports(module) == ports
 
 
 @pytest.mark.parametrize(
