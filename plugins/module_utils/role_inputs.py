@@ -267,6 +267,16 @@ INPUTS: dict[str, Field] = {
                 "name": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
                 "owner": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
                 "password": Password(),
+                "logins": List(
+                    Object(
+                        {
+                            "name": Str(
+                                pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True
+                            ),
+                            "password": Password(required=True),
+                        }
+                    )
+                ),
                 "connection_limit": Int(low=-1, high=10000),
                 "extensions": List(Str()),
             }

@@ -98,6 +98,11 @@ GOOD: list[dict[str, Any]] = [
             }
         ]
     },
+    {
+        "postgres_databases": [
+            {"name": "blog", "owner": "blog", "logins": [{"name": "blog.1", "password": "it's-12 $long"}]}
+        ]
+    },
     {"unknown_variable": CANARY, "nginx_sites": None},
 ]
 
