@@ -171,9 +171,8 @@ class Recovery:
         self.systemctl("stop")  # from here on nothing arrives
         if os.path.lexists(self.aside) and not self.arrived():
             if os.path.lexists(self.archive.data):
-                with contextlib.suppress(
-                    FileNotFoundError
-                ):  # first, so that half of it is not taken for a cluster
+                # first, so that half of it is not taken for a cluster
+                with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{self.archive.data}/{CONTROL}")
                 shutil.rmtree(self.archive.data)
             os.rename(self.aside, self.archive.data)

@@ -90,10 +90,11 @@ class IpAddress(Str):
 
     def objection(self, value: str) -> str:
         try:
-            ipaddress.ip_address("0.0.0.0" if not value else "" if "%" in value else value)
+            # an interface (fe80::1%eth0) has no name on the host
+            good = not value or ("%" not in value and bool(ipaddress.ip_address(value)))
         except ValueError:
-            return "must be an IP address"
-        return ""
+            good = False
+        return "" if good else "must be an IP address"
 
 
 class Password(Str):

@@ -21,3 +21,16 @@ def test_named_tests(host: Any, record_property: Callable[[str, object], None]) 
     # Depends on the kernel of the machine and the version of Lynis: a report, not a gate.
     record_property("lynis_index", values["hardening_index"])
     assert f"Hardening index : {values['hardening_index']}" in told
+
+
+def test_files_of_packages_are_compared_every_week(host: Any) -> None:
+    assert host.check_output("sh -c '. /etc/default/debsums; echo $CRON_CHECK'") == "weekly"
+    kept = host.check_output("mktemp")
+    host.check_output(f"cp -p /usr/bin/rdebsums {kept}")
+    try:
+        host.check_output("sh -c 'echo >>/usr/bin/rdebsums'")
+        host.check_output("/etc/cron.weekly/debsums")
+        host.check_output("journalctl --sync")
+        assert "/usr/bin/rdebsums" in host.check_output("journalctl --quiet --output=cat -t debsums")
+    finally:
+        host.check_output(f"mv {kept} /usr/bin/rdebsums")

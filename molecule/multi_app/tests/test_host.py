@@ -221,6 +221,8 @@ def test_who_keeps_failing_to_log_in_is_shut_out(host: Any, address: str, strang
         wait_for(lambda: STRANGER in host.check_output("fail2ban-client status sshd"), 20)
         assert "Permission denied" not in host.run(ssh).stderr
         assert reachable(address, [22]) == {22}
+        # where sshd listens, and not what a package takes that for
+        assert host.check_output("fail2ban-client get sshd action nftables-multiport port") == "22"
     finally:
         host.check_output("fail2ban-client unban --all")
 
