@@ -20,6 +20,7 @@ from ansible import context
 from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.homeport.django.plugins.action.release import controller
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
@@ -45,7 +46,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
-        threading.Thread(target=end_without, args=[os.getppid()], daemon=True).start()
+        threading.Thread(target=end_without, args=[controller()], daemon=True).start()
         app = named_app(self._task.args.get("app"), self._known_apps(task_vars))
         given = plain(self._task.args.get("command"))
         if self._task.args.get("typed", False):

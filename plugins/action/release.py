@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -130,8 +131,21 @@ class ActionModule(ActionBase):
 
 
 def this_run() -> str:
-    """What tells this run of ansible-playbook from all others: its machine, process and start."""
-    return f"{machine()} {os.getppid()} {start_of(os.getppid())}"
+    """What tells this run of ansible-playbook from all others: its machine, process and start.
+
+    A worker outlives a controller that is killed. It must not begin anything then: nobody could tell that the run
+    has ended, since the worker's parent is now one that never does.
+    """
+    pid = controller()
+    if os.getppid() != pid:
+        raise AnsibleActionFail("ansible-playbook has been killed; nothing more of it is begun")
+    return f"{machine()} {pid} {start_of(pid)}"
+
+
+def controller() -> int:
+    """The process of ansible-playbook that started this worker, whether or not it is still there."""
+    parent = multiprocessing.parent_process()
+    return parent.pid if parent and parent.pid else os.getppid()
 
 
 def has_ended(run: str) -> bool:

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
+import signal
+import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.action.release import has_ended, machine, start_of, this_run
+from ansible.errors import AnsibleActionFail
+from ansible_collections.homeport.django.plugins.action.release import (
+    controller,
+    has_ended,
+    machine,
+    start_of,
+    this_run,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import IDLE, Lock, Locked, duration
 
@@ -67,6 +77,31 @@ def test_the_lock_is_no_way_to_another_file(tmp_path: Path) -> None:
 def test_durations() -> None:
     spans = (-1, 59.9, 119, 120, 7199, 7200, 172800)
     assert [duration(span) for span in spans] == ["0 s", "59 s", "119 s", "2 min", "119 min", "2 h", "2 d"]
+
+
+def test_a_worker_of_a_run_that_was_killed_begins_nothing(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    worker = os.fork()
+    if not worker:
+        os.setsid()
+        multiprocessing.get_context("fork").Process(target=begin_without_a_controller, args=[told]).start()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(worker, 0)
+    for _ in range(100):
+        if told.exists() and told.read_text():
+            break
+        time.sleep(0.1)
+    assert told.read_text() == "ansible-playbook has been killed; nothing more of it is begun"
+
+
+def begin_without_a_controller(told: Path) -> None:
+    while os.getppid() == controller():
+        time.sleep(0.01)
+    try:
+        found = this_run()
+    except AnsibleActionFail as error:
+        found = str(error)
+    told.write_text(found)
 
 
 def test_a_run_of_this_machine_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
