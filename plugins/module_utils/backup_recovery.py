@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import time
@@ -99,13 +100,31 @@ class Recovery:
                 f"is what the host had before, and {self.archive.data} what came then and may have been written to: "
                 "move the former away, and run this again. Nothing was changed"
             )
+        aimed = self.aimed()
+        if aimed != self.moment:
+            when = aimed.replace(" ", "T").removesuffix("+00")
+            raise DeployError(
+                f"a run was cut off when the cluster had arrived, as of {when or 'the last moment of the archive'}. It "
+                f"may have been written to since, so it is only finished: run this again "
+                f"{'with -e point=' + when if when else 'without point'}. An app's database as of another moment is "
+                "had with restore (-e point=) then. Nothing was changed"
+            )
         self.systemctl("start")
         self.wait()
         return self.finish(started, True)
 
+    def aimed(self) -> str:
+        """The moment that the cluster came back for; empty for the last one."""
+        try:
+            with open(f"{self.archive.data}/postgresql.auto.conf", encoding="utf-8") as stream:
+                found = re.findall(r"^recovery_target_time = '(.*)'$", stream.read(), re.MULTILINE)
+        except FileNotFoundError:
+            return ""
+        return found[-1] if found else ""
+
     def finish(self, started: float, keep: bool) -> dict[str, Any]:
         until = self.archive.psql("SELECT pg_last_xact_replay_timestamp()").strip()
-        for name in ("hot_standby", "restore_command", "recovery_target_time", "recovery_target_action"):
+        for name in ("hot_standby", "restore_command"):
             self.archive.psql(f"ALTER SYSTEM RESET {name}")
         self.archive.psql("SELECT pg_reload_conf()")
         kept = ""
@@ -114,6 +133,9 @@ class Recovery:
             os.rename(self.aside, kept)
         else:
             shutil.rmtree(self.aside)
+        # last: a run that has to finish this one asks for it
+        for name in ("recovery_target_time", "recovery_target_action"):
+            self.archive.psql(f"ALTER SYSTEM RESET {name}")
         return {
             "until": until,
             "databases": self.tables(),

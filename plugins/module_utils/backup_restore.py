@@ -135,6 +135,7 @@ class Restore:
         self.moved: list[tuple[str, str]] = []  # where a folder is kept that was replaced, and where it was
         self.last: dict[str, Any] = {}
         self.loaded = False  # one that fails has changed nothing: it is one transaction
+        self.torn = False  # files of before and of the backup: nothing may write to those
 
     def run(self) -> dict[str, Any]:
         if os.path.lexists(self.before):
@@ -197,9 +198,10 @@ class Restore:
                 self.back(error)
                 raise
         finally:
-            start(self.services)
-            if not was_closed and os.path.exists(self.flag):
-                os.unlink(self.flag)
+            if not self.torn:
+                start(self.services)
+                if not was_closed and os.path.exists(self.flag):
+                    os.unlink(self.flag)
             self.seconds["closed"] = round(time.monotonic() - began, 2)
         return migrated
 
@@ -250,8 +252,11 @@ class Restore:
                     os.rename(kept, place)
                 self.moved.pop()
         except OSError as second:
+            self.torn = True
             raise DeployError(
-                f"{error}\nand the files could not be put back as they were: {second}\nThey are in {self.before}"
+                f"{error}\nand the files could not be put back as they were: {second}\nThey are in {self.before}. The "
+                "app is stopped, and closed to visitors, until they have been put back by hand: run the "
+                "setup playbook then, and the playbook maintenance with state=off"
             ) from error
         if self.app.sqlite or not self.loaded:
             return

@@ -456,9 +456,12 @@ def test_what_could_not_be_put_back_is_kept(
     monkeypatch.setattr(back, "verify", dict)
     monkeypatch.setattr(back, "hand_over", lambda _app: None)
     monkeypatch.setattr(Fetched, "dump", "")
+    done: list[str] = []
     for name in ("stop", "start", "clear"):
-        monkeypatch.setattr(backup_restore, name, lambda _app: None)
+        monkeypatch.setattr(backup_restore, name, lambda _app, name=name: done.append(name))
     monkeypatch.setattr(backup_restore, "Fetched", lambda *_words: back)
+    flag = Path(app.home) / "maintenance/on"
+    flag.parent.mkdir()
     work = restoring(app)
 
     def fail(*_words: Any) -> None:
@@ -474,6 +477,8 @@ def test_what_could_not_be_put_back_is_kept(
     monkeypatch.setattr(work, "replace_database", broken)
     with pytest.raises(DeployError, match=r"the rows differ\n.*Input/output error\nThey are in .*/before"):
         work.run()
+    assert done == ["stop", "clear"]  # nothing writes to what is half of each
+    assert flag.exists()
     kept = Path(work.before) / "shared/media/new"
     assert kept.exists()
     again = restoring(app)
@@ -736,6 +741,8 @@ class Recovering(Recovery):
         data = Path(self.archive.data)
         (data / "global").mkdir(parents=True)
         (data / "recovery.signal").write_text("")
+        aim = f"recovery_target_time = '{self.moment}'\n" if self.moment else ""
+        (data / "postgresql.auto.conf").write_text(f"# Recovery settings\nrestore_command = 'x'\n{aim}")
         self.step("fetch")
         (data / "global/pg_control").write_text("")
         self.told.number = "7"
@@ -818,9 +825,13 @@ def test_a_recovery_that_was_cut_off_begins_anew(tmp_path: Path, came: str) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["main"]
 
 
-def written(tmp_path: Path, fails: str) -> Recovering:
+AS_OF = "2026-01-31 14:29:30+00"
+
+
+def written(tmp_path: Path, fails: str, moment: str = "") -> Recovering:
     """A recovery that ended after the cluster had come back, which apps have written to since."""
     work = Recovering(tmp_path, {}, fails=fails)
+    work.moment = moment
     with pytest.raises(DeployError, match="it broke"):
         work.run()
     (tmp_path / "main/rows").write_text("of days")
@@ -836,6 +847,27 @@ def test_a_recovery_that_was_cut_off_at_the_end_is_only_finished(tmp_path: Path,
     assert work.steps == ["start", "wait", "arrived", "finish"]
     assert (tmp_path / "main/rows").exists()
     assert not Path(work.aside).exists()
+
+
+@pytest.mark.parametrize(
+    ("aimed", "asked", "text"),
+    [
+        (AS_OF, "", "as of 2026-01-31T14:29:30.*run this again with -e point=2026-01-31T14:29:30. "),
+        (AS_OF, "2026-01-30 10:00:00+00", "run this again with -e point=2026-01-31T14:29:30. "),
+        ("", AS_OF, "as of the last moment of the archive.*run this again without point"),
+    ],
+)
+def test_a_recovery_that_was_cut_off_is_not_finished_for_another_moment(
+    tmp_path: Path, aimed: str, asked: str, text: str
+) -> None:
+    work = written(tmp_path, "finish", aimed)
+    work.moment = asked
+    with pytest.raises(DeployError, match=text):
+        work.run()
+    assert work.steps == []
+    work.moment = aimed
+    work.run()
+    assert (tmp_path / "main/rows").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,9 @@ LAUNCHER = Path(__file__).parents[2] / "roles/django_app/files/usr/local/lib/hom
 
 # Starts what it is told to in a session of its own, so that no launcher takes something of ours for a leftover.
 SUPERVISORD = """
-import json, os, subprocess, sys
+import json, os, signal, subprocess, sys
+for name in ("HUP", "INT", "QUIT"):  # as systemd starts it, even where nohup or a shell has started the tests
+    signal.signal(signal.Signals["SIG" + name], signal.SIG_DFL)
 started = {}
 for line in sys.stdin:
     order = json.loads(line)
