@@ -30,6 +30,14 @@ def limit(*schedules: Iterable[int]) -> int | None:
     return gap + min(max(gap // 4, HOUR), 6 * HOUR)
 
 
+def brief(message: str) -> str:
+    """The first line of a message; where that only introduces what a program has printed, its last line, too."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[-1]}"
+    return lines[0] if lines else ""
+
+
 def judged(
     state: Mapping[str, Any], limits: Mapping[str, int | None], since: int, now: float | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -48,8 +56,7 @@ def judged(
         late = most is not None and waited > most
         problem = ""
         if last and not last["ok"]:
-            told = (last["message"].strip().splitlines() or [""])[0]
-            problem = f"the last {KINDS[kind]} failed ({last['time']}): {told}"
+            problem = f"the last {KINDS[kind]} failed ({last['time']}): {brief(last['message'])}"
         elif late and age is None:
             problem = f"there has been no {KINDS[kind]} yet, {span(waited)} after it was switched on"
         elif late:

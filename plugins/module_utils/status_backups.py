@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import backup_state
-from ansible_collections.homeport.django.plugins.module_utils.backup_ages import judged, limit, span
+from ansible_collections.homeport.django.plugins.module_utils.backup_ages import brief, judged, limit, span
 
 Run = Callable[[list[str]], tuple[int, str]]
 
@@ -209,10 +209,8 @@ def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict
     for kind, word in (("backup", "night's"), ("drill", "drill's")):
         last = ((made or {}).get("all", {}).get(kind) or {}).get("last")
         if last and not last["ok"]:
-            told = (last["message"].strip().splitlines() or [""])[0]
-            problems.append(
-                failure(f"the {word} check of the backup repository failed ({last['time']}): {told}")
-            )
+            told = f"failed ({last['time']}): {brief(last['message'])}"
+            problems.append(failure(f"the {word} check of the backup repository {told}"))
     if not kept:
         return None, problems
     found = judged(kept["state"], kept["limits"], kept["since"], status["time"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import backup_state, status_backups
-from ansible_collections.homeport.django.plugins.module_utils.backup_ages import judged, limit, span
+from ansible_collections.homeport.django.plugins.module_utils.backup_ages import brief, judged, limit, span
 from ansible_collections.homeport.django.plugins.module_utils.status_backups import elapses, timers
 
 from tests.unit import statuses
@@ -43,6 +43,19 @@ HOUR, DAY = 3600, 86400
 )
 def test_how_old_it_may_be(schedules: list[list[int]], hours: float | None) -> None:
     assert limit(*schedules) == (None if hours is None else hours * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("", ""),
+        ("the rows differ\nphotos: 1, 2\n", "the rows differ"),
+        ("checking failed:\npack 1 is damaged\n\nFatal: the end\n", "checking failed: Fatal: the end"),
+        ("checking failed:\n\n", "checking failed:"),
+    ],
+)
+def test_what_of_a_message_is_told(message: str, told: str) -> None:
+    assert brief(message) == told
 
 
 LIMITS = {"backup": 30 * HOUR, "drill": 174 * HOUR}
