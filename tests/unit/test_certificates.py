@@ -300,6 +300,20 @@ def test_what_the_dns_server_says(host: Host, problem: str, reason: str, hint: s
     assert (found["blog"]["self_signed"], found["plain"]["error"]) == (True, "")
 
 
+def test_a_dns_server_that_does_not_answer_is_asked_once(host: Host) -> None:
+    host.declare(
+        blog=site("*.example.org", challenge="dns-01"),
+        shop=site("*.example.net", challenge="dns-01"),
+        wiki=site("w.example.org"),
+    )
+    problem = "Encountered error when making query: "
+    host.authority.says = DNS_REFUSED.format(problem=problem, reason="The DNS operation timed out.")
+    found = host.apply()["sites"]
+    assert host.authority.asked == [["*.example.org"], ["w.example.org"]]
+    assert found["shop"]["error"] == found["blog"]["error"]
+    assert found["shop"]["self_signed"]
+
+
 def test_another_authority(host: Host) -> None:
     host.declare(blog=site("a.example.org"))
     before = host.apply()["sites"]["blog"]
