@@ -23,16 +23,25 @@ def files(folder: Path = ROOT) -> Iterator[Path]:
             yield path
 
 
-def is_shell(path: Path) -> bool:
+def interpreter(path: Path) -> str:
+    """The program that a script is run with; empty for anything else."""
     if path.suffix in {".j2", ".md"}:
-        return False
+        return ""
     with path.open("rb") as stream:
         first = stream.readline(80)
-    return path.suffix == ".sh" or (first.startswith(b"#!") and first.split()[-1].endswith(b"sh"))
+    words = [word for word in first[2:].decode(errors="replace").split() if not word.startswith("-")]
+    return words[-1] if first.startswith(b"#!") and words else ""
 
 
 def shell_scripts() -> list[str]:
-    return [str(path.relative_to(ROOT)) for path in files() if is_shell(path)]
+    found = [path for path in files() if path.suffix == ".sh" or interpreter(path).endswith("sh")]
+    return [str(path.relative_to(ROOT)) for path in found]
+
+
+def python_scripts() -> list[str]:
+    """Those that a linter does not find by their names."""
+    found = [path for path in files() if not path.suffix and "python" in interpreter(path)]
+    return [str(path.relative_to(ROOT)) for path in found]
 
 
 def python_folders() -> list[str]:
@@ -55,15 +64,20 @@ def test_ansible_lint() -> None:
 
 
 def test_ruff() -> None:
-    accepts("ruff", "check", "--no-cache", "--output-format=concise")
+    accepts("ruff", "check", "--no-cache", "--output-format=concise", ".", *python_scripts())
 
 
 def test_ruff_format() -> None:
-    accepts("ruff", "format", "--check", "--no-cache", "--output-format=concise")
+    accepts("ruff", "format", "--check", "--no-cache", "--output-format=concise", ".", *python_scripts())
 
 
 def test_mypy() -> None:
     accepts("mypy", *python_folders())
+
+
+@pytest.mark.parametrize("script", python_scripts())
+def test_mypy_of_scripts(script: str) -> None:
+    accepts("mypy", script)
 
 
 def test_shellcheck() -> None:
