@@ -182,7 +182,7 @@ def check_upload(
     browser: Browser,
     album: Album,
     folder: Path,
-    patience: float = 10,
+    patience: float = 30,
     uploaded: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """A visitor makes an album and uploads a photo through the form, and waits for its thumbnail without reloading.
@@ -195,13 +195,13 @@ def check_upload(
         driver.get(f"http://{album.domain}/albums/new/")
         driver.find_element(By.NAME, "title").send_keys("By a real browser")
         driver.find_element(By.CSS_SELECTOR, "main form button").click()
-        WebDriverWait(driver, 10).until(lambda it: it.current_url.endswith("/upload/"))
+        WebDriverWait(driver, 30).until(lambda it: it.current_url.endswith("/upload/"))
         driver.find_element(By.NAME, "photos").send_keys(browser.put(file))
         assert "sunset.png" in driver.find_element(By.CSS_SELECTOR, ".chosen").text
         driver.find_element(By.NAME, "caption").send_keys("Evening")
         driver.find_element(By.CSS_SELECTOR, "main form button").click()
         began = time.monotonic()
-        page = WebDriverWait(driver, 10, poll_frequency=0.02)
+        page = WebDriverWait(driver, 30, poll_frequency=0.02)
         page.until(lambda it: re.search(r"/albums/\d+/$", it.current_url))
         states = driver.find_elements(By.CSS_SELECTOR, ".photos .state")
         processing = any("processing" in (state.get_attribute("class") or "") for state in states)
@@ -217,7 +217,7 @@ def check_upload(
         image = driver.find_element(By.CSS_SELECTOR, ".photos img")
         assert "/media/" in (image.get_attribute("src") or "")
         driver.find_element(By.CSS_SELECTOR, ".photos a").click()
-        WebDriverWait(driver, 10).until(lambda it: "/photos/" in it.current_url)
+        WebDriverWait(driver, 30).until(lambda it: "/photos/" in it.current_url)
         assert "Evening" in driver.find_element(By.TAG_NAME, "h1").text
         objections = complaints(driver)
         assert objections == [], objections

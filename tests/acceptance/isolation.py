@@ -181,7 +181,7 @@ def writing(attacker: Attacker) -> Found:
 
 def sockets(attacker: Attacker) -> Found:
     """Talks to the other app past nginx, and to what rules all of them."""
-    listed = attacker.host.check_output("find /run -type s").split()
+    listed = attacker.host.check_output("find /run -ignore_readdir_race -type s").split()
     known = {
         attacker.there(f"/run/homeport/{attacker.victim}.sock"),
         # on which a new release is tried; it may last for a moment only (``tried``)
@@ -262,8 +262,9 @@ def redis(attacker: Attacker, service: str, port: str) -> Found:
     server = "valkey" if host.file(f"/etc/valkey/valkey-{name}.conf").exists else "redis"
     unit = f"{server}-server@{name}"
     attacker.there(f"/etc/{server}/{server}-{name}.conf")
+    folders = f"/etc/{server} /var/lib/{server}/{name} /run/{server}-{name}"
     files = host.check_output(
-        f"find /etc/{server} /var/lib/{server}/{name} /run/{server}-{name} -name '*{name}*' -o -path '*{name}/*'"
+        f"find {folders} -ignore_readdir_race -name '*{name}*' -o -path '*{name}/*'"
     ).split()
     pid = host.check_output(f"systemctl show --value --property=MainPID {unit}")
     assert int(pid) > 0
@@ -376,7 +377,7 @@ def settings(attacker: Attacker, secrets: tuple[str, ...]) -> Found:
     )
     # each by its name: nginx writes one for each site, and its folder may forbid nothing but to be listed
     logs = attacker.host.check_output(
-        "find /var/log/nginx /var/log/postgresql /var/log/supervisor -type f"
+        "find /var/log/nginx /var/log/postgresql /var/log/supervisor -ignore_readdir_race -type f"
     ).split()
     found += [f"reads {path}" for path in usable(attacker, logs, "R")]
     units = attacker.run(

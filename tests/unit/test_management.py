@@ -30,10 +30,9 @@ def python(code: str, seconds: float = 0) -> Ended:
 
 def alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
         return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
 
 def test_output_and_status() -> None:
@@ -66,18 +65,18 @@ def test_its_time_is_over(tmp_path: Path) -> None:
         "import subprocess, time; child = subprocess.Popen(['sleep', '60']); "
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); print('begun', flush=True); time.sleep(60)"
     )
-    ended = python(code, seconds=1)
+    ended = python(code, seconds=5)
     assert ended.stopped
     assert ended.status == -signal.SIGTERM
     assert ended.stdout == "begun\n"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert wait_until(lambda: not alive(int((tmp_path / "pid").read_text())), 5)  # the kernel takes its time
 
 
 def test_one_that_does_not_want_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(management, "GRACE", 0.3)
     ended = python(
-        "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)", 1
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)", 5
     )
     assert ended.status == -signal.SIGKILL
 
@@ -96,7 +95,12 @@ def test_nothing_is_left_in_the_background() -> None:
 def test_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(management, "HEARTBEAT", 0.2)
     reader, writer = os.pipe()
-    threading.Timer(0.6, os.close, [reader]).start()
+
+    def leave() -> None:
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "", 30)
+        os.close(reader)
+
+    threading.Thread(target=leave).start()
     code = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     with pytest.raises(Gone):
         watched([sys.executable, "-c", code], ENV, 0, Listener(writer).check)

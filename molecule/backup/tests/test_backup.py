@@ -22,6 +22,13 @@ testinfra_hosts = ["ansible://web1"]
 STATE = "/var/lib/homeport/backups"
 SITE = "/var/backups/site"
 ARCHIVE = "/var/backups/s3/bucket/postgres"  # as S3 has it
+SCHEDULES = (
+    "backup_schedule",
+    "backup_drill_schedule",
+    "pgbackrest_full_schedule",
+    "pgbackrest_incremental_schedule",
+    "pgbackrest_drill_schedule",
+)
 
 
 @pytest.fixture
@@ -419,6 +426,7 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
         "pgbackrest_repository": "s3:https://vault1:9000/bucket/postgres",
         "pgbackrest_credentials": "{{ s3_credentials }}",
         "pgbackrest_ca": f"{{{{ lookup('file', '{authority}') }}}}",
+        **{name: host.ansible.get_variables()[name] for name in SCHEDULES},
         **s3,
     }
     (folder / "group_vars/all/site.yml").write_text(yaml.safe_dump(site))
@@ -462,4 +470,5 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
     assert rows(vault) == before
     rest = vault.check_output("runuser -u memories -- psql -qAtc 'select count(*) from ledger'")
     assert 0 < int(rest) < len(there)
-    subprocess.check_call(["docker", "start", name], stdout=subprocess.DEVNULL)
+    # what else is to be tested logs in there
+    subprocess.check_call([str(ROOT / "testhosts/host.sh"), "up", name], stdout=subprocess.DEVNULL)

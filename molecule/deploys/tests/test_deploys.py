@@ -197,12 +197,12 @@ def test_a_statement_that_takes_too_long_is_ended(album: Album, operator: Operat
     add_migration(operator, COLUMN)
     (operator.source / "album/migrations/0004_slow.py").write_text(
         MIGRATION.replace("0002_digestrun", "0003_next").format(
-            operations='migrations.RunPython(lambda apps, editor: editor.execute("select pg_sleep(60)"))'
+            operations='migrations.RunPython(lambda apps, editor: editor.execute("select pg_sleep(600)"))'
         )
     )
     started = time.monotonic()
     done = operator.run("deploy", changes={"migrate": {"statement_timeout": 1}})
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 300
     assert done.status != 0
     for text in ("took over 1 s", "The database moved: album.0003_next applied, album.0004_slow not"):
         assert text in done.output, done.output
@@ -236,7 +236,7 @@ def test_a_plan_shows_what_would_change_and_changes_nothing(
 def test_a_lock_that_was_left_elsewhere_is_told_and_can_be_taken(
     album: Album, operator: Operator, host: Any
 ) -> None:
-    left = {"run": "elsewhere 1 x", "holder": "anna@laptop", "started": time.time() - 700}
+    left = {"run": "elsewhere 1 x", "holder": "anna@laptop", "started": time.time() - 661}
     operator.append("album/urls.py", "\n# after anna\n")
     before = album.health()["release"]
     host.check_output(f"printf %s '{json.dumps(left)}' > /srv/memories/deploy.lock")

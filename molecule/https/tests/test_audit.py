@@ -44,6 +44,7 @@ def opened(host: Any) -> Iterator[set[tuple[str, str]]]:
     firewall = host.file("/etc/homeport/firewall.nft").exists
     folder = host.check_output(f"readlink -f {INTRANET}/live")
     for command in (
+        "systemctl stop homeport-certificates.timer",  # it would mend one of them
         f"mkdir -p {KEPT} && cp -a {SITE} /srv/memories/{LIVE} {KEPT}",
         "chmod 0644 /srv/memories/config/env",
         "systemd-run --quiet --unit=leak python3 -m http.server 9999 --bind 0.0.0.0",
@@ -61,7 +62,7 @@ def opened(host: Any) -> Iterator[set[tuple[str, str]]]:
         "systemctl reload nginx",
     ):
         host.check_output(command)
-    wait_for(lambda: host.run("curl -fs http://127.0.0.1:9999/").rc == 0, 10)
+    wait_for(lambda: host.run("curl -fs http://127.0.0.1:9999/").rc == 0, 30)
     found = {
         ("memories", "secrets"),
         ("memories", "headers"),
@@ -81,6 +82,7 @@ def opened(host: Any) -> Iterator[set[tuple[str, str]]]:
         f"rm -r {KEPT} {CONFIG} {INTRANET}",
         "runuser -u postgres -- psql -qc 'revoke connect on database memories from public'",
         "/usr/local/lib/homeport/certificates apply && systemctl reload nginx",
+        "systemctl start homeport-certificates.timer",
     ):
         host.check_output(command)
 

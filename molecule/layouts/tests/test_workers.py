@@ -39,9 +39,9 @@ def clusters(host: Any) -> set[str]:
     return set(host.run("pgrep -u queues -f '[m]anage.py qcluster'").stdout.split())
 
 
-def all_done(host: Any, submitted: int, patience: float) -> None:
+def all_done(host: Any, submitted: int) -> None:
     """Everything that was handed in was done; what a killed worker had comes back after 20 seconds."""
-    within(patience, lambda: tally(host)["done"] >= submitted)
+    within(180, lambda: tally(host)["done"] >= submitted)
     assert tally(host)["done"] == submitted
 
 
@@ -63,7 +63,7 @@ def test_restarts_under_load_lose_no_task_and_leave_nothing_behind(host: Any) ->
     host.check_output(STOP_PRODUCER)
     submitted = int(host.check_output(PRODUCED))
     assert submitted > 30 * (RELEASES + RESTARTS)
-    all_done(host, submitted, 30)
+    all_done(host, submitted)
     assert tally(host)["twice"] == 0
 
 
@@ -74,16 +74,16 @@ def test_a_killed_worker_leaves_no_process_and_no_task_behind(host: Any) -> None
     before = clusters(host)
     assert len(before) >= 6
     host.check_output("kill -KILL $(pgrep -P $(supervisorctl pid queues.queue:0))")
-    within(5, lambda: not before & clusters(host))
-    within(15, lambda: len(clusters(host)) >= 6)
+    within(30, lambda: not before & clusters(host))
+    within(30, lambda: len(clusters(host)) >= 6)
     assert wrong(host.check_output(PROCESSES)) == []
     submitted = int(host.check_output(PRODUCED))
     assert submitted == 300
-    all_done(host, submitted, 75)
+    all_done(host, submitted)
 
 
 def test_the_next_run_starts_what_a_killed_deploy_had_stopped(host: Any) -> None:
     host.check_output("supervisorctl stop 'queues.queue:*'")
     play(host, "deploy", "-e", "app=queues", "-e", ANOTHER)
-    within(10, lambda: "RUNNING" in host.run("supervisorctl status queues.queue:0").stdout)
+    within(30, lambda: "RUNNING" in host.run("supervisorctl status queues.queue:0").stdout)
     assert wrong(host.check_output(PROCESSES)) == []
