@@ -416,7 +416,7 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
     folder = tmp_path / "inventory"
     (folder / "group_vars/all").mkdir(parents=True)
     (folder / "group_vars/all/00-homeport").symlink_to(ROOT / "group_vars/all")
-    authority = f"{os.environ['MOLECULE_EPHEMERAL_DIRECTORY']}/tls/vault.pem"
+    made = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "tls"  # by prepare.yml
     site = {
         "homeport_setup": "typical",
         "s3_credentials": {
@@ -425,7 +425,8 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
         },
         "pgbackrest_repository": "s3:https://vault1:9000/bucket/postgres",
         "pgbackrest_credentials": "{{ s3_credentials }}",
-        "pgbackrest_ca": f"{{{{ lookup('file', '{authority}') }}}}",
+        "pgbackrest_ca": (made / "vault.pem").read_text(),
+        "hour": (made / "hour").read_text(),
         **{name: host.ansible.get_variables()[name] for name in SCHEDULES},
         **s3,
     }
