@@ -105,7 +105,7 @@ class Recovery:
             when = aimed.replace(" ", "T").removesuffix("+00")
             raise DeployError(
                 f"a run was cut off when the cluster had arrived, as of {when or 'the last moment of the archive'}. It "
-                f"may have been written to since, so it is only finished: run this again "
+                "may have been written to since, so it is only finished: run this again "
                 f"{'with -e point=' + when if when else 'without point'}. An app's database as of another moment is "
                 "had with restore (-e point=) then. Nothing was changed"
             )

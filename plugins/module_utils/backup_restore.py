@@ -256,7 +256,7 @@ class Restore:
             raise DeployError(
                 f"{error}\nand the files could not be put back as they were: {second}\nThey are in {self.before}. The "
                 "app is stopped, and closed to visitors, until they have been put back by hand: run the "
-                "setup playbook then, and the playbook maintenance with state=off"
+                f"setup playbook then, and the playbook maintenance with -e app={self.app.name} -e state=off"
             ) from error
         if self.app.sqlite or not self.loaded:
             return
