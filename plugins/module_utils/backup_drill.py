@@ -19,7 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_fetch impor
 from ansible_collections.homeport.django.plugins.module_utils.backup_state import STATE
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, remove
 
 SCRATCH = f"{STATE}/scratch"
 
@@ -40,7 +40,7 @@ def drill(app: App, store: Store) -> dict[str, Any]:
         if counted["check"] and same_release:
             raise DeployError(f"migrate --check finds migrations that have not run:\n{counted['check']}")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder, strict=False)
     return {
         "snapshot": snapshot["id"],
         **files,
@@ -87,7 +87,7 @@ def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
     """The app's user reads it, and SQLite writes beside what it reads: a folder of the app's own, for that long."""
     folder = f"{app.home}/backup-drill"
     if os.path.lexists(folder):
-        shutil.rmtree(folder)
+        remove(folder)
     os.mkdir(folder, 0o700)
     try:
         path = f"{folder}/database.sqlite3"
@@ -96,4 +96,4 @@ def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
         os.chown(folder, *app.layout.ids())
         return app.look(path)
     finally:
-        shutil.rmtree(folder)
+        remove(folder)

@@ -18,7 +18,6 @@ import shutil
 import socket
 import ssl
 import stat
-import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable
@@ -30,10 +29,9 @@ from urllib.parse import urlsplit
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
-    connect,
+    ask,
     healthy,
     refuses_on_purpose,
-    visitor_headers,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import release_of
@@ -526,7 +524,7 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
     result = {"ok": False, "status": None, "milliseconds": None, "error": "", "path": spec["health"]["path"]}
     started = time.monotonic()
     try:
-        status, detail = ask(spec, timeout)
+        status, detail = ask_health(spec, timeout)
     except (FileNotFoundError, ConnectionRefusedError):
         return {**result, "error": f"nobody listens on {spec['socket']}"}
     except BlockingIOError:
@@ -542,29 +540,10 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
     return result
 
 
-def ask(spec: dict[str, Any], timeout: float) -> tuple[int, str]:
+def ask_health(spec: dict[str, Any], timeout: float) -> tuple[int, str]:
     """Status and, where it is plain text, the beginning of the answer; in the words of the web server in front."""
-    connection = connect(spec["socket"], timeout)
-    connection.connect()
-    # each single wait is bounded by the timeout, and all of them together by this
-    alarm = threading.Timer(timeout, cut, [connection.sock])
-    alarm.start()
-    try:
-        connection.request("GET", spec["health"]["path"], headers=visitor_headers(spec["site_url"]))
-        answer = connection.getresponse()
-        kind = answer.headers.get_content_type()
-        text = (
-            answer.read(2000).decode(errors="replace") if kind in ("text/plain", "application/json") else ""
-        )
-        return answer.status, " ".join(text.split())[:200]
-    finally:
-        alarm.cancel()
-        connection.close()
-
-
-def cut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+    status, kind, text = ask(spec["socket"], spec["health"]["path"], spec["site_url"], timeout, 2000)
+    return status, " ".join(text.split())[:200] if kind in ("text/plain", "application/json") else ""
 
 
 # Disk

@@ -74,8 +74,8 @@ import time
 import xmlrpc.client
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils import release_history
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
@@ -136,7 +136,7 @@ def move(app: App, path: str, holder: str) -> dict[str, Any]:
 
 def main() -> None:
     text = {"type": "str", "default": ""}
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "phase": {"type": "str", "choices": ["look", "move"], "required": True},
             "app": {"type": "str", "required": True},
