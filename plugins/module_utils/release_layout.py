@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import json
 import math
@@ -12,7 +13,7 @@ import pwd
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_process import (
@@ -252,6 +253,19 @@ class Runner:
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
         """The same within a release: its environment, its virtual environment, its project folder."""
         return self.run([f"{LIBRARY}/run", release, *argv], what, **options)
+
+
+def entries(folder: str, end: float = math.inf) -> Iterator[os.stat_result]:
+    """Everything in a folder and the folder itself, however deep it goes, without following links, until ``end``."""
+    yield os.lstat(folder)
+    left = [folder]
+    while left and time.monotonic() < end:
+        with contextlib.suppress(OSError), os.scandir(left.pop()) as found:
+            for entry in found:
+                with contextlib.suppress(OSError):
+                    yield entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(entry.path)
 
 
 def remove(path: str, strict: bool = True) -> None:

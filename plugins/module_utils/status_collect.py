@@ -11,6 +11,7 @@ import calendar
 import contextlib
 import glob
 import http.client
+import itertools
 import json
 import os
 import re
@@ -33,7 +34,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_health imp
     healthy,
     refuses_on_purpose,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, entries
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import release_of
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
     SOCKET,
@@ -98,12 +99,17 @@ def collect(
         end = time.monotonic() + WALK
         apps = {}
         for name, spec in chosen.items():
-            found = describe(spec, name in declared, supervisor["processes"], units, table, places, history)
-            found["disk"] = sizes(spec, end)
-            found["certificate"] = certificate(spec, run, places)
-            apps[name] = found
-        for name, answer in answers.items():
-            apps[name]["health"] = answer.result()
+            try:
+                found = describe(
+                    spec, name in declared, supervisor["processes"], units, table, places, history
+                )
+                found["disk"] = sizes(spec, end)
+                found["certificate"] = certificate(spec, run, places)
+                apps[name] = found
+                if name in answers:
+                    found["health"] = answers[name].result()
+            except Exception as error:  # whatever an app brings about concerns no other app
+                apps[name] = unknown(spec, name in declared, f"{type(error).__name__}: {error}")
     return {
         "time": int(time.time()),
         "host": host(places),
@@ -379,6 +385,29 @@ def describe(
     }
 
 
+def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
+    """An app that cannot be looked at."""
+    release = os.path.basename(Layout(spec).current or "")
+    blank = {"revision": "", "built": "", "since": None, "django": "", "python": ""}
+    return {
+        **dict.fromkeys(("processes", "lock", "maintenance", "certificate")),
+        "declared": declared,
+        "release": {"id": release, **blank} if release else None,
+        "previous": "",
+        "health": {
+            "ok": False,
+            "status": None,
+            "milliseconds": None,
+            "error": f"cannot be looked at: {why}",
+            "path": "",
+        },
+        "schedules": [],
+        "memory": {"bytes": 0, "kind": "pss"},
+        "disk": {"releases": {"bytes": 0, "complete": False, "count": 0}, "media": None, "database": None},
+        "deploys": [],
+    }
+
+
 def certificate(spec: dict[str, Any], run: Run, places: Places) -> dict[str, Any] | None:
     """What nginx serves the app with: from when until when it is good (empty where it cannot be read)."""
     if spec.get("certificate", "none") == "none":
@@ -565,19 +594,14 @@ def sizes(spec: dict[str, Any], end: float) -> dict[str, Any]:
 
 def measure(folder: str, end: float) -> dict[str, Any]:
     """Bytes on the disk below a folder, each file once however many names it has; until the time is up."""
-    total, seen, complete = 0, set(), True
-    for path, folders, files in os.walk(folder):
-        if time.monotonic() > end:
-            complete = False
-            break
-        for name in [*folders, *files]:
-            with contextlib.suppress(OSError):
-                found = os.lstat(os.path.join(path, name))
-                if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1 or found.st_ino not in seen:
-                    total += found.st_blocks * 512
-                    if found.st_nlink > 1:
-                        seen.add(found.st_ino)
-    return {"bytes": total, "complete": complete}
+    total, seen = 0, set()
+    with contextlib.suppress(FileNotFoundError):
+        for found in itertools.islice(entries(folder, end), 1, None):
+            if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1 or found.st_ino not in seen:
+                total += found.st_blocks * 512
+                if found.st_nlink > 1:
+                    seen.add(found.st_ino)
+    return {"bytes": total, "complete": time.monotonic() < end}
 
 
 def read(path: str) -> str:
