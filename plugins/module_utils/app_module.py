@@ -10,7 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 
 
-class Module(AnsibleModule):  # type: ignore[misc]
+class Module(AnsibleModule):
     """A module whose answers may hold what an app has printed, named or written."""
 
     def exit_json(self, **answer: Any) -> None:

@@ -134,8 +134,8 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
         raise DeployError(f"a database of {plain(vendor)} cannot be kept here")
     path = f"{folder}/{KINDS[vendor]}"
     os.rename(unnamed, path)
-    written = {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": digest(path)}
-    check(app, path, counted, written["sha256"])
+    arrived = digest(path)
+    check(app, path, counted, arrived)
     uid, gid = app.layout.ids()
     # What the app has said of its rows stands beside what root knows, and decides nothing.
     return {
@@ -146,7 +146,7 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
         "vendor": vendor,
         "release": os.path.basename(release),
         "commit": app.layout.record(release).get("revision", ""),
-        "dump": written,
+        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": arrived},
         "ids": {"uid": uid, "gid": gid, "web_gid": app.layout.web_gid()},
         "home": app.home,
     }

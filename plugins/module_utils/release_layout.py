@@ -166,7 +166,7 @@ class Runner:
         become = ["setpriv", "--reuid", user, "--regid", gid, "--init-groups", "--no-new-privs", "--"]
         return [*become, "env", "-C", cwd, *argv]
 
-    def scope(self) -> Scope:
+    def scope(self) -> Scope | None:
         return Scope(self.layout.name, self.layout.spec.get("most_processes", MOST_TASKS))
 
     def as_app(self, what: str, work: Callable[..., Any], *arguments: Any, seconds: float = LOOK) -> Any:

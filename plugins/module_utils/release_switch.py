@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app_process import end
+from ansible_collections.homeport.django.plugins.module_utils.app_process import Scope, end
 from ansible_collections.homeport.django.plugins.module_utils.log_files import end_of
 from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
 from ansible_collections.homeport.django.plugins.module_utils.release_database import prune_dumps
@@ -231,7 +231,7 @@ class Switch:
             path = f"/run/homeport/{self.layout.ids()[0]}.sock"
         if os.path.lexists(path):
             os.unlink(path)
-        scope = self.runner.scope()
+        scope = Scope(self.layout.name, self.layout.spec["most_processes"])
         process = subprocess.Popen(
             [*scope.words(), *self.runner.words([f"{LIBRARY}/gunicorn-try", release, path])],
             cwd="/",

@@ -34,7 +34,7 @@ ROOTS_OWN = {
 
 def calls(tree: ast.AST) -> list[tuple[str, int, str]]:
     """Forbidden calls and references, each with its line and the function that it is in."""
-    found = []
+    found: list[tuple[str, int, str]] = []
 
     def visit(node: ast.AST, function: str) -> None:
         for child in ast.iter_child_nodes(node):
@@ -44,7 +44,7 @@ def calls(tree: ast.AST) -> list[tuple[str, int, str]]:
                 name = f"{child.value.id}.{child.attr}"
             elif isinstance(child, ast.Name):
                 name = child.id
-            if name in FORBIDDEN:
+            if isinstance(child, ast.expr) and name in FORBIDDEN:
                 found.append((name, child.lineno, function))
             visit(child, inside)
 

@@ -23,7 +23,12 @@ AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root can become anot
 
 def identity() -> dict[str, Any]:
     other = NOBODY if os.getuid() == 0 else os.getuid()
-    return {"user": other, "group": other if os.getuid() == 0 else os.getgid(), "extra_groups": [], "umask": 0o027}
+    return {
+        "user": other,
+        "group": other if os.getuid() == 0 else os.getgid(),
+        "extra_groups": [],
+        "umask": 0o027,
+    }
 
 
 def who() -> list[int]:
@@ -71,7 +76,12 @@ def test_a_file_that_root_has_opened_goes_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("work", "told"),
-    [(refuse, "^there is no such thing$"), (fail, "^OSError: it broke$"), (vanish, "ended"), (many, "did not end")],
+    [
+        (refuse, "^there is no such thing$"),
+        (fail, "^OSError: it broke$"),
+        (vanish, "ended"),
+        (many, "did not end"),
+    ],
 )
 @AS_ROOT
 def test_a_function_that_fails(work: Any, told: str) -> None:
@@ -109,8 +119,8 @@ def test_a_command_that_fills_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 # Answers
 
-FORM = {"name": str, "tables": {str: int}, "names": [str], "?more": bool}
-GOOD = {"name": "a", "tables": {"b": 1}, "names": ["c"]}
+FORM: dict[str, Any] = {"name": str, "tables": {str: int}, "names": [str], "?more": bool}
+GOOD: dict[str, Any] = {"name": "a", "tables": {"b": 1}, "names": ["c"]}
 
 
 def test_an_answer_in_its_form() -> None:
@@ -118,23 +128,23 @@ def test_an_answer_in_its_form() -> None:
     assert answer(said, "mark:", FORM, "asking") == GOOD
 
 
+WRONG: list[dict[str, Any]] = [
+    {"name": 1}, {"name": None}, {"name": "x" * 9000}, {"name": "a\0b"}, {"names": "c"}, {"names": [1]},
+    {"names": ["x"] * 100_001}, {"tables": []}, {"tables": {"b": "1"}}, {"tables": {"b": -1}}, {"tables": {"b": True}},
+    {"tables": {"b": 1.5}}, {"tables": {"b": 2**63}}, {"more": 1}, {"more": None},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "said",
     [
         "", "nothing", "mark:", "mark:[]", "mark:null", "mark:{}", "mark:" + "[" * 100_000, 'mark:{"name": NaN}',
-        *(
-            "mark:" + json.dumps({**GOOD, **wrong})
-            for wrong in (
-                {"name": 1}, {"name": None}, {"name": "x" * 9000}, {"name": "a\0b"}, {"names": "c"}, {"names": [1]},
-                {"names": ["x"] * 100_001}, {"tables": []}, {"tables": {"b": "1"}}, {"tables": {"b": -1}},
-                {"tables": {"b": True}}, {"tables": {"b": 1.5}}, {"tables": {"b": 2**63}}, {"more": 1}, {"more": None},
-            )
-        ),
+        *("mark:" + json.dumps({**GOOD, **wrong}) for wrong in WRONG),
     ],
     ids=lambda said: said[:40],
 )  # fmt: skip
 def test_an_answer_of_another_form(said: str) -> None:
-    with pytest.raises(DeployError, match="^asking: the project"):
+    with pytest.raises(DeployError, match=r"^asking: the project"):
         answer(said, "mark:", FORM, "asking")
 
 

@@ -155,8 +155,8 @@ def test_nginx_follows_no_link_to_what_is_not_the_apps(evil: Evil, host: Any) ->
     page(host, "victim", "/?token=secret")
     evil.do(
         f"cd {media} && echo mine > own.txt && ln -sfn own.txt link.txt && echo hidden > .hidden && "
-        "echo '<b>' > a.shtml && ln -sfn /var/log/nginx/victim.access.log log.txt && ln -sfn /srv/victim/shared/media others "
-        "&& ln -sfn /var/log/nginx logs && ln -sfn /etc/passwd passwd.txt"
+        "echo '<b>' > a.shtml && ln -sfn /var/log/nginx/victim.access.log log.txt && "
+        "ln -sfn /srv/victim/shared/media others && ln -sfn /var/log/nginx logs && ln -sfn /etc/passwd passwd.txt"
     )
     assert page(host, "evil", "/media/own.txt").text == "mine\n"
     assert page(host, "evil", "/media/link.txt").text == "mine\n"
