@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -448,3 +449,65 @@ def test_a_limit_that_ended_a_build_is_named(limits: str, told: str, field: str,
     assert bool(found) is bool(field)
     assert limit_met(["uv", "pip", "install"], told) == ""
     assert limit_met([f"{LIBRARY}/run", f"{tmp_path}/none", "true"], told) == ""
+
+
+@pytest.fixture
+def exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HereLayout, str, Path]]:
+    """A release of another user's, its static files, and a file of root's that a link could lead to."""
+    if os.getuid() != 0:
+        pytest.skip("only root can give files away")
+    found = layout(tmp_path / "app")
+    monkeypatch.setattr(found, "ids", lambda: (65534, 65534))
+    root = f"{release(found, '1', {'a.css': '1', 'deep/b.css': '2'})}/static"
+    subprocess.run(["chown", "-R", "65534:65534", root], check=True)
+    secret = write(tmp_path / "secret/b.css", "secret")
+    before = os.stat(secret), os.stat(secret.parent)
+    yield found, root, secret
+    assert [(entry.st_uid, entry.st_gid, entry.st_mode) for entry in before] == [
+        (entry.st_uid, entry.st_gid, entry.st_mode) for entry in (os.stat(secret), os.stat(secret.parent))
+    ]
+    assert "secret" not in public(found).values()
+
+
+def exchange(path: str, target: Path) -> None:
+    os.rename(path, f"{path}.aside")
+    os.symlink(target, path)
+
+
+@pytest.mark.parametrize("moment", ["open", "fstat", "fchown", "fchmod", "link"])
+def test_a_file_that_is_exchanged_for_a_link_while_it_is_published(
+    moment: str, exchanged: tuple[HereLayout, str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, root, secret = exchanged
+    original = getattr(os, moment)
+    done: list[str] = []
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        of_a_file = moment != "open" or arguments[0] == "a.css"
+        if of_a_file and not done:
+            done.append(moment)
+            exchange(f"{root}/a.css", secret)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(os, moment, late)
+    publish(root, found)
+    assert done == [moment]
+
+
+def test_a_folder_that_is_exchanged_for_a_link_while_it_is_published(
+    exchanged: tuple[HereLayout, str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, root, secret = exchanged
+    original = os.open
+    done: list[str] = []
+
+    def late(path: Any, *arguments: Any, **options: Any) -> int:
+        if path in ("deep", "b.css") and len(done) < 2:
+            done.append(path)
+            if path == "b.css":
+                exchange(f"{root}/deep", secret.parent)
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", late)
+    publish(root, found)
+    assert "b.css" in done

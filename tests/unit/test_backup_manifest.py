@@ -1,0 +1,113 @@
+"""What a backup says of itself, where the app may have had a part in writing it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import backup_main, backup_state
+from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import Fetched, manifest_of
+from ansible_collections.homeport.django.plugins.module_utils.backup_take import is_kept, staging_of
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+
+GOOD: dict[str, Any] = {
+    "format": 1,
+    "app": "blog",
+    "home": "/srv/blog",
+    "vendor": "postgresql",
+    "release": "20261129T120000-0123abcd",
+    "commit": "",
+    "migrations": ["blog.0001_initial"],
+    "extensions": [],
+    "rows": {"blog_post": 3},
+    "paths": [staging_of("blog"), "/srv/blog/shared", "/srv/blog/releases/1/src"],
+    "dump": {"file": "database.pgdump", "bytes": 1, "sha256": "0" * 64},
+    "ids": {"uid": 990, "gid": 990, "web_gid": 33},
+}
+
+
+class Kept:
+    """A repository with one backup."""
+
+    def __init__(self, manifest: Any, owner: int = 990) -> None:
+        self.manifest = manifest
+        self.owner = owner
+
+    def read(self, _snapshot: str, _path: str) -> str:
+        return self.manifest if isinstance(self.manifest, str) else json.dumps(self.manifest)
+
+    def listed(self, _snapshot: str) -> list[dict[str, Any]]:
+        return [{"path": "/srv/blog/home", "type": "dir", "uid": self.owner, "gid": self.owner}]
+
+    def files(self, _listed: list[dict[str, Any]], _paths: list[str]) -> dict[str, int]:
+        raise AssertionError("it went on")
+
+
+def test_a_manifest() -> None:
+    assert manifest_of(Kept(GOOD), "blog", "0" * 64)["home"] == "/srv/blog"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"home": "/srv/victim"}, {"home": "/srv/blog/../victim"}, {"home": "/"}, {"app": "victim"}, {"format": 7},
+        {"dump": {**GOOD["dump"], "file": "../../etc/homeport/backup/password"}}, {"dump": {"file": "database.pgdump"}},
+        {"dump": {**GOOD["dump"], "file": "database.sqlite3"}}, {"dump": []}, {"vendor": "mysql"}, {"ids": {}},
+        {"ids": {**GOOD["ids"], "uid": "0"}}, {"ids": {**GOOD["ids"], "uid": -1}}, {"rows": {"a": "1"}}, {"rows": []},
+        {"migrations": "all"}, {"release": None},
+        *(
+            {"paths": [path]}
+            for path in (
+                "/etc", "/etc/shadow", "/srv/victim/shared", "/srv/blog2/shared", "/srv/blog/shared/../../victim",
+                "/srv/blog/dumps", "/etc/systemd/system/blog.../../x", "/etc/systemd/system/victim.daily.timer", "",
+            )
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_manifest_that_nobody_but_the_app_can_have_meant(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DeployError, match=r"manifest"):
+        manifest_of(Kept({**GOOD, **wrong}), "blog", "0" * 64)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", "[" * 100_000, '"manifest"'])
+def test_a_manifest_that_is_none(text: str) -> None:
+    with pytest.raises(DeployError, match=r"manifest"):
+        manifest_of(Kept(text), "blog", "0" * 64)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("claimed", "owner"), [(991, 990), (0, 0), (990, 991)])
+def test_an_owner_that_the_snapshot_does_not_have(claimed: int, owner: int, tmp_path: Any) -> None:
+    manifest = {**GOOD, "ids": {"uid": claimed, "gid": claimed, "web_gid": 33}}
+    kept: Any = Kept(manifest, owner)
+    kept.files = lambda _listed, _paths: {}
+    with pytest.raises(DeployError, match="names another owner than its files have"):
+        Fetched(kept, "blog", "0" * 64, str(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_paths_of_a_backup() -> None:
+    assert is_kept("/etc/nginx/sites-enabled/blog.conf", "blog")
+    assert is_kept("/srv/blog/releases/1/release.json", "blog")
+    assert not is_kept("/srv/blog/releases/../../victim/src", "blog")
+
+
+def test_what_goes_wrong_with_one_app_is_written_down_and_no_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = {}
+    monkeypatch.setattr(backup_state, "write", lambda name, _kind, outcome: written.update({name: outcome}))
+
+    def broken() -> dict[str, Any]:
+        return {**[]}  # type: ignore[dict-item]
+
+    assert not backup_main.attempted("evil", "backup", broken)
+    assert backup_main.attempted("victim", "backup", lambda: {"seconds": 1.0})
+    assert (written["evil"]["ok"], written["victim"]["ok"]) == (False, True)
+
+    def shouting() -> dict[str, Any]:
+        raise DeployError("\x1b]52;c;x\x07")
+
+    backup_main.attempted("evil", "backup", shouting)
+    assert "\x1b" not in capsys.readouterr().err
