@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class Evil:
         self.source = operator.source
         shutil.rmtree(self.source)
         shutil.copytree(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "evil", self.source)
+        self.nonce = uuid.uuid4().hex  # no release of an earlier run is taken for what is wanted now
+        self.append("notes/settings.py", f"# {self.nonce}\n")
         host.check_output(f"mkdir -p {PROGRAMS}")
         for path in programs.iterdir():
             host.check_output(f"printf %s {shlex.quote(path.read_text())} > {PROGRAMS}/{path.name}")

@@ -77,7 +77,7 @@ def test_pipes_and_devices_hold_nobody_up(evil: Evil, host: Any) -> None:
                 "rm -f manage.py pyproject.toml; mkfifo manage.py; ln -s /dev/zero pyproject.toml"
             ]
         }
-        done = evil.play("deploy", evil={"hooks": hooks}, env={"X": "1"})
+        done = evil.play("deploy", evil={"hooks": hooks}, env={"X": evil.nonce})
         assert done.status != 0
         assert live(host, "victim") != before
         assert evil.play("status").status in (0, 2)
@@ -101,14 +101,12 @@ def test_answers_that_are_none_concern_their_app_alone(evil: Evil, host: Any) ->
     )
     evil.append("notes/settings.py", forged)
     before = live(host, "victim")
-    done = evil.play("deploy", evil={"env": {"LIE": "[]"}}, env={"X": "2"})
+    done = evil.play("deploy", evil={"env": {"LIE": "[]"}}, env={"X": evil.nonce})
     assert done.status != 0
     assert "evil: loading the project: the project's answer is none" in done.output, done.output
     assert live(host, "victim") != before
     # live with a good answer, it begins to lie when its database is dumped
-    late = forged.replace(
-        "os.environ.get('LIE'):", "'.' in ''.join(sys.argv[-1:]) and 'compress' in sys.argv[-1]:"
-    )
+    late = forged.replace("os.environ.get('LIE'):", "'compress' in sys.argv[-1]:")
     evil.append("notes/settings.py", late)
     assert evil.play("deploy", "-e", "app=evil").status == 0
     host.run("systemctl start homeport-backup")
