@@ -29,11 +29,12 @@ from bench.measure import HOSTS, ROOT, Server, call, median, write_figures
 from tests.acceptance.album import Album
 from tests.acceptance.tasks import state, upload
 
-# The unit of each broker, and where its port is found.
+PLACE = ". /srv/{}/config/env; echo \"'$REDIS_HOST', $REDIS_PORT\""
+# The unit of each broker, and what prints its address and port.
 UNITS = {
-    "redis": ("redis-server@memories-broker", ". /srv/memories/config/env; echo $REDIS_PORT"),
-    "valkey": ("valkey-server@celery-valkey-broker", ". /srv/celery-valkey/config/env; echo $REDIS_PORT"),
-    "rabbitmq": ("rabbitmq-server", "echo 5672"),
+    "redis": ("redis-server@memories-broker", PLACE.format("memories")),
+    "valkey": ("valkey-server@celery-valkey-broker", PLACE.format("celery-valkey")),
+    "rabbitmq": ("rabbitmq-server", "echo \"'127.0.0.1', 567\""),
 }
 
 
@@ -77,7 +78,7 @@ def thumbnails(album: Album, image: bytes, tries: int) -> list[float]:
     return found
 
 
-def back(server: Server, unit: str, port: str) -> float:
+def back(server: Server, unit: str, place: str) -> float:
     """Seconds from kill -9 of a broker until it answers again."""
     script = f"""
 import os, signal, socket, subprocess, time
@@ -89,7 +90,7 @@ started = time.monotonic()
 time.sleep(0.05)
 while True:
     try:
-        stream = socket.create_connection(("127.0.0.1", {port}), 1)
+        stream = socket.create_connection(({place}), 1)
         stream.sendall(b"AMQP\\0\\0\\x09\\x01" if "rabbit" in "{unit}" else b"PING\\r\\n")
         if stream.recv(1):
             break
@@ -117,8 +118,8 @@ def measure(image: str, tries: int) -> dict[str, Any]:
                 result["queues"][name] = {"median": round(median(times), 2), "slowest": round(max(times), 2)}
                 print(json.dumps({name: result["queues"][name]}), flush=True)
             result["back"] = {
-                name: max(back(server, unit, server.out(port).strip()) for _ in range(3))
-                for name, (unit, port) in UNITS.items()
+                name: max(back(server, unit, server.out(place).strip()) for _ in range(3))
+                for name, (unit, place) in UNITS.items()
             }
             result["load"] = round(os.getloadavg()[0], 1)
             return result

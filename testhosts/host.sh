@@ -61,11 +61,13 @@ up() {
         if [ -n "${NETWORK:-}" ] && ! docker network inspect "$NETWORK" >/dev/null 2>&1; then
             with_lock network docker network create --label homeport=1 "$NETWORK" >/dev/null
         fi
+        # As on a server: Docker lets everybody bind the ports below 1024.
         docker run --detach --name "$name" --hostname "${HOST_NAME:-$name}" \
             --label homeport=1 --label "homeport.purpose=${PURPOSE:-manual}" \
             ${NETWORK:+--network "$NETWORK" --network-alias "${HOST_NAME:-$name}"} \
             --cap-add SYS_ADMIN --cap-add NET_ADMIN \
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+            --sysctl net.ipv4.ip_unprivileged_port_start=1024 \
             --cgroupns=private --tmpfs /run --tmpfs /run/lock "$image" >/dev/null
     fi
     wait_for_boot "$name"

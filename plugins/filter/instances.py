@@ -21,6 +21,10 @@ def redis_instances(declared: Any, facts: Any) -> list[instances.Instance]:
         raise AnsibleFilterError(f"redis_instances is not good:\n{error}") from error
 
 
+def ports_taken(declared: Any) -> list[str]:
+    return instances.ports_taken(plain(declared))
+
+
 def memcached_instances(declared: Any) -> list[instances.Instance]:
     try:
         return instances.memcached_instances(plain(declared))
@@ -32,4 +36,8 @@ class FilterModule:
     """Instances with all their defaults, or a list of what is wrong with them."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"redis_instances": redis_instances, "memcached_instances": memcached_instances}
+        return {
+            "redis_instances": redis_instances,
+            "memcached_instances": memcached_instances,
+            "ports_taken": ports_taken,
+        }

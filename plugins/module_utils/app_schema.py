@@ -341,7 +341,10 @@ def _service(name: str, engine: Choice, memory: Int, doc: str) -> Object:
             ),
             "memory": memory,
             "port": Int(
-                "TCP port of a Redis or Valkey (default: made from the app's name)", low=1024, high=65535
+                "TCP port of a Redis or Valkey at 127.0.0.1; other users can bind one from 1024 on while it restarts "
+                "(default: an address and a port below 1024, made from the app's name)",
+                low=1,
+                high=65535,
             ),
         },
         short="engine",

@@ -24,9 +24,14 @@ from ansible_collections.homeport.django.plugins.module_utils.setups import SETU
 
 Values = Mapping[str, Any]
 
-RABBITMQ_PORT = 5672
-# Where the ports of the apps' own Redis or Valkey instances are: below those that the kernel hands out.
-FIRST_PORT, PORTS = 20000, 12000
+# Ports below 1024: an app cannot bind them while a service restarts (docs/decisions/0024).
+RABBITMQ_PORT = 567
+# Of the apps' own Redis or Valkey instances: without RabbitMQ's, those of other services that Debian hosts run, and
+# those from 600 on, which NFS and RPC take at random.
+PORTS = tuple(sorted({*range(200, 600)} - {
+    209, 264, 311, 319, 320, 371, 389, 427, 443, 444, 445, 464, 465, 500, 502, 512, 513, 514, 515, 520, 521, 524, 540,
+    543, 544, 546, 547, 548, 554, 563, RABBITMQ_PORT, 568, 569, 587, 593,
+}))  # fmt: skip
 SERVICES = ("cache", "broker")
 # Every cache and broker has these keys.
 NOTHING: dict[str, Any] = {
@@ -48,9 +53,11 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def service_port(name: str, service: str) -> int:
-    """The port of an app's own instance: the same whatever other apps there are."""
-    return FIRST_PORT + int(hashlib.sha256(f"{name}/{service}".encode()).hexdigest()[:8], 16) % PORTS
+def service_place(name: str, service: str) -> tuple[str, int]:
+    """Loopback address and port of an app's own instance: the same whatever other apps there are."""
+    digest = hashlib.sha256(f"{name}/{service}".encode()).digest()
+    address = f"127.{1 + digest[4] % 254}.{digest[5]}.{1 + digest[6] % 254}"
+    return address, PORTS[int.from_bytes(digest[:4], "big") % len(PORTS)]
 
 
 def engine_of(url: str) -> str:
@@ -157,13 +164,13 @@ def _check_queues(path: str, app: Values, secrets: Values, setup_name: str, prob
 def check_ports(
     name: str, app: Values, secrets: Values, setup: Setup, taken: dict[int, str], problems: Problems
 ) -> None:
-    """Instances of two apps on one port; ``taken`` is what is taken already."""
+    """Instances of two apps on one declared port; ``taken`` is what is taken already."""
     engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
     for service, engine in engines.items():
         given = app.get(service, {})
         if engine not in REDIS or "url" in given or f"{service}_url" in secrets:
             continue
-        port, owner = given.get("port", service_port(name, service)), f"the {service} of {name}"
+        port, owner = given.get("port"), f"the {service} of {name}"
         if isinstance(port, int) and taken.setdefault(port, owner) != owner:
             problems.add(
                 f"django_apps.{name}.{service}.port", f"{port} is taken by {taken[port]}; choose another"
@@ -196,10 +203,12 @@ def resolve_services(
         found[service] = {**NOTHING, "engine": engine, "memory": app[service]["memory"]}
         users = logins(name, accepted_of(name, f"{service}_password", app, secrets, homeport_secrets))
         user, password = users[0].values()
-        server = str(host.get(f"{service}_host") or "127.0.0.1")
+        address, port = "127.0.0.1", app[service].get("port")
+        if engine in REDIS and not port:
+            address, port = service_place(name, service)
+        server = str(host.get(f"{service}_host") or address)
         place = f":{quote(password, safe='')}@{in_url(server)}"
         if engine in REDIS:
-            port = app[service].get("port", service_port(name, service))
             found[service].update(
                 managed=True,
                 host=server,

@@ -36,6 +36,8 @@ OURS = (
 DAY = 86400
 EPHEMERAL = 32768  # from here on, sockets of UDP are those of clients
 DHCP = (68, 546)
+PRIVILEGED = 1024  # ports below are root's, and of units that may bind them
+KEPT = ("redis", "valkey", "rabbitmq")  # accounts of services that apps give their passwords to
 LAST_PORT = 65535
 FORWARDER = "docker-proxy"
 # of RFC 1918, carriers, and RFC 4193
@@ -591,6 +593,36 @@ def stores(seen: Seen) -> Checked:
     return listed(f"{entry['program']} {entry['port']}" for entry in found), problems
 
 
+def service_ports(seen: Seen) -> Checked:
+    """Nobody else can bind a service's port while it restarts, where clients would give their passwords to it."""
+    first = seen.part("unprivileged_port")
+    served = [
+        entry
+        for entry in seen.part("sockets")
+        if entry["protocol"] == "tcp" and (entry["user"] in KEPT or entry["program"] == "supervisord")
+    ]
+    if not served:
+        return None
+    low = [entry for entry in served if first <= entry["port"] < PRIVILEGED]
+    high = [entry for entry in served if entry["port"] >= max(first, PRIVILEGED)]
+    problems = []
+    if low:
+        problems.append(
+            wrong(
+                f"every user may bind ports from {first} on, so that of {place(low)} when it restarts",
+                "set net.ipv4.ip_unprivileged_port_start to 1024; grep -r /etc/sysctl* for what lowers it",
+            )
+        )
+    if high:
+        problems.append(
+            warning(
+                f"every user may bind the port of {place(high)} when it restarts",
+                "choose one below 1024, or take port out of cache and broker in the app's definition",
+            )
+        )
+    return listed(place([entry]) for entry in served), problems
+
+
 def supervisord(seen: Seen) -> Checked:
     found = seen.part("supervisord")
     if found is None:
@@ -634,6 +666,7 @@ HOST_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
     ("space", space, ("host",)),
     ("postgresql", postgres, ("postgres",)),
     ("stores", stores, ("stores",)),
+    ("service ports", service_ports, ("sockets", "unprivileged_port")),
     ("supervisord", supervisord, ("supervisord",)),
     ("backups", backups, ("backups", "archive")),
 )

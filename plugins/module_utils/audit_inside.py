@@ -37,6 +37,7 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
 )
 
 FIREWALL = "/etc/homeport/firewall.nft"
+UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 CHECK_SECONDS = 90  # that an app's own checks may take
 ALL_PORTS = (0, 65535)
 LISTEN, UNCONNECTED = "0A", "07"  # states in /proc/net
@@ -52,6 +53,7 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
         "host": lambda: host(places),
         "sockets": lambda: sockets(places.proc),
         "stores": lambda: stores(sockets(places.proc)),
+        "unprivileged_port": lambda: int(read(UNPRIVILEGED)),
         "firewall": lambda: firewall(run),
         "client": client,
         "sshd": lambda: sshd(run, accounts(read("/etc/passwd"), read("/etc/shadow"))),
@@ -182,9 +184,9 @@ def stores(listening: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for entry in listening:
         greeting = STORES.get(entry["user"])
         known = found.get(entry["port"], {}).get("open")
-        # one instance listens on several addresses
-        if greeting and entry["protocol"] == "tcp" and known is None:
-            name, is_open = entry["program"] or entry["user"], None
+        # one instance listens on several addresses, and several on one port of different ones: one that is open tells
+        if greeting and entry["protocol"] == "tcp" and not known:
+            name, is_open = entry["program"] or entry["user"], known
             with contextlib.suppress(OSError):
                 is_open = answers(entry["address"], entry["port"], greeting)
             found[entry["port"]] = {"program": name, "port": entry["port"], "open": is_open}

@@ -166,15 +166,18 @@ def names_taken(declared: list[Any]) -> list[str]:
 
 
 def ports_taken(declared: list[Any]) -> list[str]:
-    """Instances on one port: whatever they listen on, a client tells them apart by the port alone."""
-    by_port: dict[Any, list[str]] = {}
+    """Instances on one port of one address."""
+    by_place: dict[Any, list[str]] = {}
     for number, given in enumerate(declared):
-        by_port.setdefault(whole(given.get("port")), []).append(where(given, number))
-    return [
-        f"{', '.join(names)}: want the same port {port}; each instance needs one of its own"
-        for port, names in by_port.items()
+        listen = given.get("listen")
+        for address in listen if listen and isinstance(listen, list) else LOOPBACK:
+            by_place.setdefault((whole(given.get("port")), str(address)), []).append(where(given, number))
+    problems = [
+        f"{', '.join(names)}: want the same port {port}; give one of them another (cache.port or broker.port of an app)"
+        for (port, _address), names in by_place.items()
         if len(names) > 1 and port is not None
     ]
+    return list(dict.fromkeys(problems))
 
 
 def check_name(path: str, given: Mapping[str, Any]) -> list[str]:
@@ -197,7 +200,7 @@ def check_memory(path: str, given: Mapping[str, Any]) -> list[str]:
 
 def check_port(path: str, given: Any) -> list[str]:
     port = whole(given)
-    return [] if port and 1024 <= port <= 65535 else [f"{path}.port: must be a number from 1024 to 65535"]
+    return [] if port and port <= 65535 else [f"{path}.port: must be a number from 1 to 65535"]
 
 
 def check_listen(path: str, listen: Any) -> list[str]:

@@ -59,7 +59,8 @@ def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[st
             "name": f"{name}-{service}",
             "server": app[service]["engine"],
             "port": app[service]["port"],
-            "listen": list(listen),
+            # an address of its own instead of the loopback address that all share
+            "listen": [app[service]["host"], *(address for address in listen if address != "127.0.0.1")],
             "password": app[service]["password"],
             "previous_passwords": [login["password"] for login in app[service]["logins"][1:]],
             "memory": app[service]["memory"],

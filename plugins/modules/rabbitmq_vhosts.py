@@ -83,7 +83,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
 
-NODE = "rabbit@localhost"
+NODE = "127.0.0.1:568"  # as in rabbitmq-env.conf of the role
 ALGORITHM = "rabbit_password_hashing_sha256"
 ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 MARK = "homeport:"
@@ -265,7 +265,7 @@ class Node:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.words = ["runuser", "-u", "rabbitmq", "--", "env", "HOME=/var/lib/rabbitmq"]
-        self.words += ["erl_call", "-fetch_stdout", "-timeout", "60", "-n", NODE, "-e"]
+        self.words += ["erl_call", "-fetch_stdout", "-timeout", "60", "-address", NODE, "-e"]
 
     def ask(self, expressions: str) -> Any:
         """The value that the expressions print, or an explanation for whoever runs the playbook."""

@@ -57,9 +57,9 @@ def known():
     found = [unquote(address.password) for address in addresses if address.password]
     return ["", *dict.fromkeys([*found, os.environ["SECRET_KEY"]])]
 
-def redis(port, *words):
+def redis(place, *words):
     for password in known():
-        stream = socket.create_connection(("127.0.0.1", port), 5).makefile("rwb")
+        stream = socket.create_connection(place.split(":"), 5).makefile("rwb")
         for line in (["AUTH", password], list(words)) if password else (list(words),):
             stream.write(b"*%d\\r\\n" % len(line) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(w), w.encode()) for w in line))
             stream.flush()
@@ -73,9 +73,9 @@ def frame(stream):
     payload = stream.read(size + 1)
     return struct.unpack(">HH", payload[:4]) if kind == 1 else (0, 0)
 
-def rabbitmq(port, user, vhost):
+def rabbitmq(place, user, vhost):
     for password in [*known()[1:], "guest"]:
-        stream = socket.create_connection(("127.0.0.1", port), 5).makefile("rwb")
+        stream = socket.create_connection(place.split(":"), 5).makefile("rwb")
         def send(numbers, payload):
             payload = struct.pack(">HH", *numbers) + payload
             stream.write(struct.pack(">BHI", 1, 0, len(payload)) + payload + b"\\xce")
@@ -102,8 +102,8 @@ def rabbitmq(port, user, vhost):
             continue
     return False
 
-kind, port, *words = sys.argv[1:]
-sys.exit(0 if {"redis": redis, "rabbitmq": rabbitmq}[kind](int(port), *words) else 1)
+kind, place, *words = sys.argv[1:]
+sys.exit(0 if {"redis": redis, "rabbitmq": rabbitmq}[kind](place, *words) else 1)
 """
 
 
@@ -223,9 +223,9 @@ def services(attacker: Attacker) -> Found:
     for service in ("cache", "broker"):
         where = address(host, victim, f"{service.upper()}_URL")
         if where.scheme == "redis":
-            found += redis(attacker, service, str(where.port))
+            found += redis(attacker, service, f"{where.hostname}:{where.port}")
         elif where.scheme == "amqp":
-            found += rabbitmq(attacker, str(where.port))
+            found += rabbitmq(attacker, f"{where.hostname}:{where.port}")
         elif where.scheme == "pymemcache":
             socket = attacker.there(where.path)
             assert Attacker(host, victim, victim).run(reach(socket)).rc == 0, (
@@ -235,13 +235,13 @@ def services(attacker: Attacker) -> Found:
     return found
 
 
-def redis(attacker: Attacker, service: str, port: str) -> Found:
+def redis(attacker: Attacker, service: str, place: str) -> Found:
     """Talks to the other app's instance without a password and with all that it knows itself."""
     host, victim = attacker.host, attacker.victim
-    assert Attacker(host, victim, victim).run(client(victim, "redis", port, "PING")).rc == 0, f"no {service}"
+    assert Attacker(host, victim, victim).run(client(victim, "redis", place, "PING")).rc == 0, f"no {service}"
     found = attacker.succeed(
         {
-            f"says {words} to the {service}": client(attacker.app, "redis", port, *words.split())
+            f"says {words} to the {service}": client(attacker.app, "redis", place, *words.split())
             for words in (
                 "PING",
                 "KEYS *",
@@ -256,7 +256,7 @@ def redis(attacker: Attacker, service: str, port: str) -> Found:
     # nobody does, whose it may be: it is asked last, and as its owner
     for who in (attacker, Attacker(host, victim, victim)):
         found += who.succeed(
-            {f"{who.app} ends the {service}": client(who.app, "redis", port, "SHUTDOWN", "NOSAVE")}
+            {f"{who.app} ends the {service}": client(who.app, "redis", place, "SHUTDOWN", "NOSAVE")}
         )
     name = f"{victim}-{service}"
     server = "valkey" if host.file(f"/etc/valkey/valkey-{name}.conf").exists else "redis"
@@ -285,16 +285,16 @@ def redis(attacker: Attacker, service: str, port: str) -> Found:
     )
 
 
-def rabbitmq(attacker: Attacker, port: str) -> Found:
+def rabbitmq(attacker: Attacker, place: str) -> Found:
     """Goes into the other app's virtual host, as itself, as that app, and as everybody."""
     host, app, victim = attacker.host, attacker.app, attacker.victim
     own = Attacker(host, victim, victim)
     login = str(address(host, victim, "BROKER_URL").username)
-    assert own.run(client(victim, "rabbitmq", port, login, victim)).rc == 0, f"{victim} cannot log in"
+    assert own.run(client(victim, "rabbitmq", place, login, victim)).rc == 0, f"{victim} cannot log in"
     cookie = attacker.there("/var/lib/rabbitmq/.erlang.cookie")
     found = attacker.succeed(
         {
-            f"opens {vhost} of RabbitMQ as {user}": client(app, "rabbitmq", port, user, vhost)
+            f"opens {vhost} of RabbitMQ as {user}": client(app, "rabbitmq", place, user, vhost)
             for user in (address(host, app, "BROKER_URL").username or app, login, "guest")
             for vhost in (victim, "/")
         }

@@ -1,7 +1,9 @@
 """What holds of the instances of Redis, Valkey and Memcached on a server, for the tests of any setup."""
 
 import json
+import shlex
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from tests.acceptance.checks import listening
 
@@ -10,8 +12,8 @@ CLIENT = """
 import json, os, signal, socket, subprocess, sys, time
 
 class Redis:
-    def __init__(self, port, password="", address="127.0.0.1"):
-        self.stream = socket.create_connection((address, int(port)), 5).makefile("rwb")
+    def __init__(self, place, password=""):
+        self.stream = socket.create_connection(place.split(":"), 5).makefile("rwb")
         if password:
             answer = self("AUTH", password)
             if answer != "OK":
@@ -58,25 +60,25 @@ def until(question, seconds):
 """
 
 ASK = """
-port, password, words = json.loads(bytes.fromhex(sys.argv[1]))
+place, password, words = json.loads(bytes.fromhex(sys.argv[1]))
 try:
-    print(json.dumps(Redis(port, password)(*words)))
+    print(json.dumps(Redis(place, password)(*words)))
 except ConnectionError as error:
     print(json.dumps(str(error)))
 """
 
 BACK = """
-unit, port, password = json.loads(bytes.fromhex(sys.argv[1]))
+unit, place, password = json.loads(bytes.fromhex(sys.argv[1]))
 kill(unit)
-print(json.dumps(until(lambda: Redis(port, password)("PING") == "PONG", 30)))
+print(json.dumps(until(lambda: Redis(place, password)("PING") == "PONG", 30)))
 """
 
 # The server is killed while acknowledgements come in; a write without one may be there or not.
 WRITE = """
-unit, port, password, kills = json.loads(bytes.fromhex(sys.argv[1]))
+unit, place, password, kills = json.loads(bytes.fromhex(sys.argv[1]))
 key = "homeport-test-" + str(os.getpid())
 acknowledged, times, sent = [], [], 0
-server = Redis(port, password)
+server = Redis(place, password)
 for _ in range(kills):
     at, dead = len(acknowledged) + 400, False
     while True:
@@ -91,8 +93,8 @@ for _ in range(kills):
         except OSError:
             break
     killer.wait()
-    times.append(until(lambda: Redis(port, password)("PING") == "PONG", 30))
-    server = Redis(port, password)
+    times.append(until(lambda: Redis(place, password)("PING") == "PONG", 30))
+    server = Redis(place, password)
 found = {int(value) for value in server("LRANGE", key, 0, -1)}
 server("DEL", key)
 print(json.dumps({"lost": sorted(set(acknowledged) - found)[:9], "acknowledged": len(acknowledged), "times": times}))
@@ -157,6 +159,29 @@ for path in paths:
 print(json.dumps(found))
 """
 
+# Takes what a service listens on in the moment in which it does not, and keeps it.
+SQUAT = """
+places, flag = json.loads(bytes.fromhex(sys.argv[1]))
+held, tries = {}, 0
+while os.path.exists(flag):
+    for place in places:
+        address, port = place.split(":")
+        for there in {address, "0.0.0.0"} - {name.split(":")[0] for name in held if name.endswith(":" + port)}:
+            server = socket.socket()
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            tries += 1
+            try:
+                server.bind((there, int(port)))
+                server.listen()
+            except OSError:
+                server.close()
+            else:
+                held[there + ":" + port] = server
+    time.sleep(0.001)
+print(json.dumps([tries, sorted(held)]))
+"""
+
 
 def script(host: Any, text: str, *arguments: Any, user: str = "root") -> Any:
     """What a script on the host printed, run as one of its users."""
@@ -167,16 +192,30 @@ def script(host: Any, text: str, *arguments: Any, user: str = "root") -> Any:
     return json.loads(ran.stdout)
 
 
-def ask(host: Any, port: int, password: str, *words: str) -> Any:
+def url_of(host: Any, app: str, use: str) -> SplitResult:
+    """The address of an app's cache or broker."""
+    return urlsplit(host.check_output(f'. /srv/{app}/config/env && echo "${use.upper()}_URL"'))
+
+
+def redis_of(host: Any, app: str) -> tuple[str, str]:
+    """Where an app's Redis is (address and port), and its password."""
+    variables = host.check_output(
+        f'. /srv/{app}/config/env && echo "$REDIS_HOST:$REDIS_PORT $REDIS_PASSWORD"'
+    )
+    place, password = variables.split()
+    return place, password
+
+
+def ask(host: Any, place: str, password: str, *words: str) -> Any:
     """The answer of a Redis on the host to one command; refusals start with ``-``."""
-    return script(host, ASK, port, password, words)
+    return script(host, ASK, place, password, words)
 
 
-def check_redis_refuses(host: Any, port: int, password: str) -> None:
+def check_redis_refuses(host: Any, place: str, password: str) -> None:
     """Nobody is let in without the password, and nobody administers the server with it."""
     for line in ("PING", "GET x", "INFO", "FLUSHALL", "CONFIG GET *"):
-        assert ask(host, port, "", *line.split()).startswith("-NOAUTH"), line
-    assert ask(host, port, f"{password}x", "PING").startswith("-WRONGPASS")
+        assert ask(host, place, "", *line.split()).startswith("-NOAUTH"), line
+    assert ask(host, place, f"{password}x", "PING").startswith("-WRONGPASS")
     for line in (
         "CONFIG SET dir /tmp",
         "CONFIG GET *",
@@ -186,38 +225,55 @@ def check_redis_refuses(host: Any, port: int, password: str) -> None:
         "SHUTDOWN",
         "MONITOR",
     ):
-        assert ask(host, port, password, *line.split()).startswith("-NOPERM"), line
+        assert ask(host, place, password, *line.split()).startswith("-NOPERM"), line
 
 
-def check_redis_serves(host: Any, port: int, password: str) -> None:
+def check_redis_serves(host: Any, place: str, password: str) -> None:
     """What Django's cache and the queues ask for."""
-    assert ask(host, port, password, "SET", "homeport-test", "1", "EX", "60") == "OK"
+    assert ask(host, place, password, "SET", "homeport-test", "1", "EX", "60") == "OK"
     assert (
-        ask(host, port, password, "EVAL", "return redis.call('INCR', KEYS[1])", "1", "homeport-test") == "2"
+        ask(host, place, password, "EVAL", "return redis.call('INCR', KEYS[1])", "1", "homeport-test") == "2"
     )
-    assert "homeport-test" in ask(host, port, password, "KEYS", "homeport-*")
-    assert "redis_version" in ask(host, port, password, "INFO")
-    assert "name=" in ask(host, port, password, "CLIENT", "LIST")
-    assert ask(host, port, password, "PUBLISH", "anything", "x") == "0"
-    assert ask(host, port, password, "SUBSCRIBE", "anything")[0] == "subscribe"
-    assert ask(host, port, password, "DEL", "homeport-test") == "1"
+    assert "homeport-test" in ask(host, place, password, "KEYS", "homeport-*")
+    assert "redis_version" in ask(host, place, password, "INFO")
+    assert "name=" in ask(host, place, password, "CLIENT", "LIST")
+    assert ask(host, place, password, "PUBLISH", "anything", "x") == "0"
+    assert ask(host, place, password, "SUBSCRIBE", "anything")[0] == "subscribe"
+    assert ask(host, place, password, "DEL", "homeport-test") == "1"
 
 
-def check_redis_is_back(host: Any, unit: str, port: int, password: str, seconds: float = 30) -> None:
+def check_redis_is_back(host: Any, unit: str, place: str, password: str, seconds: float = 30) -> None:
     """It answers again soon after it was killed."""
-    took = script(host, BACK, unit, port, password)
+    took = script(host, BACK, unit, place, password)
     assert took < seconds, f"{unit} took {took:.1f} s"
 
 
 def check_acknowledged_writes_survive(
-    host: Any, unit: str, port: int, password: str, kills: int = 3
+    host: Any, unit: str, place: str, password: str, kills: int = 3
 ) -> dict[str, Any]:
     """A persistent instance that is killed under a writing client has all that it acknowledged."""
-    found: dict[str, Any] = script(host, WRITE, unit, port, password, kills)
+    found: dict[str, Any] = script(host, WRITE, unit, place, password, kills)
     assert found["acknowledged"] >= kills * 400
     assert found["lost"] == []
     assert max(found["times"]) < 30, found["times"]
     return found
+
+
+def check_ports_are_kept(host: Any, unit: str, user: str, *places: str) -> None:
+    """Another user of the host never gets an address of a service while that restarts, and the service comes back."""
+    flag = host.check_output("mktemp -p /run homeport-squat.XXXXXX")
+    given = json.dumps([places, flag]).encode().hex()
+    squat = f"runuser -u {user} -- timeout 300 python3 -c {shlex.quote(CLIENT + SQUAT)} {given}"
+    # at last the service is left to come back by itself
+    restart = f"for _ in 1 2 3; do timeout 30 systemctl restart {unit}; done"
+    killed = f"systemctl kill --signal=KILL {unit}; sleep 1"
+    up = f"for _ in $(seq 60); do systemctl is-active -q {unit} && break; sleep 0.5; done"
+    ran = host.run(f"{squat} & sleep 1; {{ {restart}; {killed}; {up}; }} >&2; rm {flag}; wait")
+    tries, taken = json.loads(ran.stdout)
+    assert tries > 100
+    assert taken == [], f"{user} has bound {taken}"
+    assert host.run(f"systemctl is-active {unit}").stdout.strip() == "active", ran.stderr
+    assert set(places) <= set(listening(host)), listening(host)
 
 
 def check_unreachable(host: Any, address: str, *ports: int) -> None:

@@ -22,7 +22,7 @@ def test_it_is_closed_by_default(render: Render) -> None:
     files = render("rabbitmq")
     found = settings(files)
     assert {name: value for name, value in found.items() if name.startswith("listeners")} == {
-        "listeners.tcp.1": "127.0.0.1:5672"
+        "listeners.tcp.1": "127.0.0.1:567"
     }
     assert {value for name, value in found.items() if name.startswith("auth_mechanisms")} == {
         "PLAIN",
@@ -33,13 +33,13 @@ def test_it_is_closed_by_default(render: Render) -> None:
     assert files["/etc/rabbitmq/enabled_plugins"] == "[].\n"
     environment = files["/etc/rabbitmq/rabbitmq-env.conf"]
     assert "inet_dist_use_interface {127,0,0,1}" in environment
-    assert "export ERL_EPMD_ADDRESS=127.0.0.1\n" in environment
+    assert "-start_epmd false -erl_epmd_port 568 -epmd_port 569" in environment
 
 
 def test_addresses_of_both_kinds(render: Render) -> None:
     found = settings(render("rabbitmq", rabbitmq_listen=["127.0.0.1", "fd00::3"]))
-    assert found["listeners.tcp.1"] == "127.0.0.1:5672"
-    assert found["listeners.tcp.2"] == "[fd00::3]:5672"
+    assert found["listeners.tcp.1"] == "127.0.0.1:567"
+    assert found["listeners.tcp.2"] == "[fd00::3]:567"
 
 
 @pytest.mark.parametrize(("memory", "mark"), [(512, "256MiB"), (4000, "1000MiB"), (1_000_000, "4096MiB")])

@@ -100,6 +100,7 @@ INSIDE: dict[str, Any] = {
         socket(53, "127.0.0.53", "systemd-resolve", protocol="udp"),
     ],
     "stores": [],
+    "unprivileged_port": 1024,
     "firewall": {
         "declared": True,
         "known": True,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -7,7 +8,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
     engine_of,
-    service_port,
+    service_place,
     unavailable,
 )
 from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
@@ -28,11 +29,17 @@ def test_an_instance_of_its_own_for_each_use(engine: str) -> None:
     found = resolved(setup="site", cache=engine, broker=engine)
     cache, broker = found["cache"], found["broker"]
     assert cache["managed"] and broker["managed"]
-    assert cache["port"] != broker["port"]
+    assert (cache["host"], cache["port"]) != (broker["host"], broker["port"])
     assert cache["password"] != broker["password"]
     for service in (cache, broker):
         url = urlsplit(service["url"])
-        assert (url.scheme, url.hostname, url.port, url.path) == ("redis", "127.0.0.1", service["port"], "/0")
+        assert (url.scheme, url.hostname, url.port, url.path) == (
+            "redis",
+            service["host"],
+            service["port"],
+            "/0",
+        )
+        assert url.hostname.startswith("127.") and url.port < 1024
         assert unquote(url.password or "") == service["password"]
     environment = found["environment"]
     assert environment["CACHE_URL"] == cache["url"]
@@ -50,7 +57,9 @@ def test_an_instance_of_its_own_for_each_use(engine: str) -> None:
         ("blog-cache", engine, "allkeys-lru", False),
         ("blog-broker", engine, "noeviction", True),
     ]
-    assert wiring.redis_app_instances({"blog": found}, ["cache"], [])[0]["name"] == "blog-cache"
+    assert [one["listen"] for one in instances] == [[cache["host"]], [broker["host"]]]
+    (shared,) = wiring.redis_app_instances({"blog": found}, ["cache"], ["127.0.0.1", "10.0.0.7"])
+    assert (shared["name"], shared["listen"]) == ("blog-cache", [cache["host"], "10.0.0.7"])
     assert instances[0]["previous_passwords"] == []
 
 
@@ -66,14 +75,14 @@ def test_another_host() -> None:
     host = {"cache_host": "fd00::7", "broker_host": "10.0.0.7"}
     found = resolved(setup="site", host=host, cache="redis", broker="rabbitmq")
     assert f"@[fd00::7]:{found['cache']['port']}/0" in found["cache"]["url"]
-    assert found["broker"]["url"].endswith("@10.0.0.7:5672/blog")
+    assert found["broker"]["url"].endswith("@10.0.0.7:567/blog")
 
 
 def test_rabbitmq() -> None:
     found = resolved(setup="site", broker="rabbitmq")
     broker, environment = found["broker"], found["environment"]
     assert broker["user"] == f"blog.{fingerprint(broker['password'])}"
-    assert broker["url"] == f"amqp://{broker['user']}:{broker['password']}@127.0.0.1:5672/blog"
+    assert broker["url"] == f"amqp://{broker['user']}:{broker['password']}@127.0.0.1:567/blog"
     for name in ("BROKER_URL", "CELERY_BROKER_URL", "AMQP_URL", "RABBITMQ_URL"):
         assert environment[name] == broker["url"]
     assert "REDIS_URL" not in environment
@@ -103,12 +112,30 @@ def test_passwords_can_be_chosen() -> None:
     assert unquote(urlsplit(found["cache"]["url"]).password or "") == "x/y@z:0123456789#"
 
 
-def test_a_port_does_not_depend_on_other_apps() -> None:
-    alone = resolve({"blog": app(cache="redis")}, {}, SECRET, "site")["blog"]["cache"]["port"]
+def test_a_place_does_not_depend_on_other_apps() -> None:
+    alone = resolve({"blog": app(cache="redis")}, {}, SECRET, "site")["blog"]["cache"]
     others = {f"app{number}": app(domains=[f"{number}.example"], cache="redis") for number in range(20)}
     beside = resolve({"blog": app(cache="redis"), **others}, {}, SECRET, "site")
-    assert beside["blog"]["cache"]["port"] == alone == service_port("blog", "cache")
-    assert 20000 <= alone < 32000
+    assert beside["blog"]["cache"] == alone
+    assert (alone["host"], alone["port"]) == service_place("blog", "cache")
+
+
+def test_places_of_many_apps() -> None:
+    """None on another's, none that a user can bind, none that is all apps' or another service's."""
+    places = [
+        service_place(f"app{number}", service) for number in range(2000) for service in ("cache", "broker")
+    ]
+    assert len(set(places)) == len(places)
+    for address, port in places:
+        assert ipaddress.ip_address(address) in ipaddress.ip_network("127.0.0.0/8")
+        assert not address.startswith("127.0.")
+        assert 200 <= port < 600
+        assert port not in (443, 445, 465, 514, 567, 568, 569, 587)
+
+
+def test_a_declared_port_stays_at_the_shared_address() -> None:
+    found = resolved(setup="site", cache={"engine": "redis", "port": 21000})["cache"]
+    assert (found["host"], found["port"]) == ("127.0.0.1", 21000)
 
 
 def test_two_on_one_port_are_refused() -> None:

@@ -48,7 +48,7 @@ def judged(check: Check, problems: Problems, **changes: Any) -> None:
 @pytest.mark.parametrize(("name", "check"), [(name, check) for name, check, _needs in HOST_CHECKS])
 def test_a_good_host_has_no_problem(name: str, check: Check) -> None:
     verdict = check(seen())
-    if name == "stores":
+    if name in ("stores", "service ports"):
         assert verdict is None  # there is none
     else:
         assert verdict
@@ -463,6 +463,21 @@ def test_stores() -> None:
         [("wrong", "redis-server on port 6379"), ("warning", "valkey on port 6381 did not answer")],
         parts={"stores": found},
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "port", "problems"),
+    [
+        (1024, 433, []),
+        (0, 433, [("wrong", "127.9.8.7:433 (redis-server)")]),
+        (500, 433, []),
+        (1024, 6380, [("warning", "127.9.8.7:6380 (redis-server)")]),
+        (0, 6380, [("warning", "127.9.8.7:6380 (redis-server)")]),
+    ],
+)
+def test_service_ports(first: int, port: int, problems: Problems) -> None:
+    found = [socket(port, "127.9.8.7", "redis-server", user="redis"), socket(9999, "127.0.0.1", user="blog")]
+    judged(checks.service_ports, problems, parts={"sockets": found, "unprivileged_port": first})
 
 
 def test_supervisord() -> None:

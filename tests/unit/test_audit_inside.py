@@ -124,6 +124,7 @@ def test_a_store_that_answers_anybody(answer: bytes, is_open: bool) -> None:
         ([("127.0.0.1", 6379), ("127.0.0.1", 6380)], [(6379, None), (6380, True)]),
         # of two addresses of one
         ([("127.0.0.1", 6379), ("192.0.2.1", 6379)], [(6379, True)]),
+        ([("192.0.2.1", 6379), ("127.0.0.1", 6379)], [(6379, True)]),
     ],
 )
 def test_a_store_that_does_not_answer_hides_no_other(

@@ -42,7 +42,7 @@ def test_services_are_open_to_the_app_servers_alone() -> None:
     assert found == {22: ["any"], 5432: [PEER]}
     assert open_ports(["database"], [PEER], database="sqlite") == {22: ["any"]}
     found = open_ports(["broker"], [PEER], broker="rabbitmq")
-    assert found == {22: ["any"], 5672: [PEER]}
+    assert found == {22: ["any"], 567: [PEER]}
     found = open_ports(["cache", "broker"], [PEER], cache="redis", broker="valkey")
     assert len(found) == 3
     assert all(sources == [PEER] for port, sources in found.items() if port != 22)

@@ -129,7 +129,7 @@ def test_private_addresses(address: str) -> None:
         ({"name": "../x"}, "../x.name: must be small letters"),
         ({"name": "a" * 64}, "63 at most"),
         ({"name": "a\nb"}, "small letters"),
-        ({"port": 80}, "blog-cache.port: must be a number from 1024 to 65535"),
+        ({"port": 0}, "blog-cache.port: must be a number from 1 to 65535"),
         ({"port": 70000}, "blog-cache.port: must be"),
         ({"port": None}, "blog-cache.port: must be"),
         ({"port": True}, "blog-cache.port: must be"),
@@ -155,15 +155,18 @@ def test_refused(fields: dict[str, Any], message: str) -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    assert len(problems(redis(port=1, memory=1), redis(name="b", password="x"))) == 3
+    assert len(problems(redis(port=0, memory=1), redis(name="b", password="x"))) == 3
 
 
 def test_names_and_ports_are_taken_once() -> None:
     assert problems(redis(), redis(port=6381)) == [
         "blog-cache: declared 2 times; each instance needs a name of its own"
     ]
+    beside = redis(name="b", port=6380, listen=["127.9.8.7"])
+    assert len(redis_instances([redis(), beside], NEW)) == 2
+    assert problems(redis(listen=["127.0.0.1", "10.0.0.7"]), {**beside, "listen": ["127.9.8.7", "10.0.0.7"]})
     assert problems(redis(), redis(name="b", server="valkey", port="6380")) == [
-        "blog-cache, b: want the same port 6380; each instance needs one of its own"
+        "blog-cache, b: want the same port 6380; give one of them another (cache.port or broker.port of an app)"
     ]
 
 
@@ -191,7 +194,7 @@ def test_memcached_refused(fields: dict[str, Any], message: str) -> None:
 
 def test_filters_say_what_is_wrong() -> None:
     with pytest.raises(AnsibleFilterError, match=r"redis_instances is not good:\n- b\.port: must be"):
-        filters.redis_instances([{"name": "b", "port": 1, "password": PASSWORD}], {})
+        filters.redis_instances([{"name": "b", "port": 0, "password": PASSWORD}], {})
     with pytest.raises(AnsibleFilterError, match=r"memcached_instances is not good:\n- b\.group: must be"):
         filters.memcached_instances([{"name": "b"}])
     assert filters.memcached_instances([]) == filters.redis_instances([], {}) == []

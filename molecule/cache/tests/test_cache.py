@@ -17,11 +17,6 @@ MEMCACHED = "memcached@notes.service"
 VALKEY = "valkey-server@diary-cache.service"
 
 
-def password_of(host: Any) -> tuple[int, str]:
-    variables = host.check_output('. /srv/memories/config/env && echo "$REDIS_PORT $REDIS_PASSWORD"').split()
-    return int(variables[0]), variables[1]
-
-
 def in_django(host: Any, app: str, code: str) -> str:
     """What a line of Python prints in an app's environment."""
     release = host.check_output(f"readlink -e /srv/{app}/current")
@@ -33,11 +28,11 @@ def in_django(host: Any, app: str, code: str) -> str:
 def test_neither_is_open(host: Any) -> None:
     assert checks.outside(host) <= {22, 80}
     services.check_no_packaged_instance(host)
-    port, password = password_of(host)
+    place, password = services.redis_of(host, "memories")
     # before the journal hears of it from what is tried next
     services.check_password_is_nowhere(host, password)
-    services.check_redis_refuses(host, port, password)
-    services.check_redis_serves(host, port, password)
+    services.check_redis_refuses(host, place, password)
+    services.check_redis_serves(host, place, password)
     services.check_memcached(host, "notes", member="notes", stranger="memories")
     checks.check_exposure(host, "redis-server@", "valkey-server@", "memcached@")
 
@@ -49,12 +44,12 @@ def test_pages_come_from_the_cache(album: Album) -> None:
 
 
 def test_a_cache_forgets_what_was_used_least_recently(host: Any) -> None:
-    port, password = password_of(host)
+    place, password = services.redis_of(host, "memories")
     fill = "for i = 1, 100 do redis.call('SET', 'homeport-fill-' .. i, string.rep('x', 1000000)) end return 'full'"
-    assert services.ask(host, port, password, "EVAL", fill, "0") == "full"
-    kept = services.ask(host, port, password, "KEYS", "homeport-fill-*")
+    assert services.ask(host, place, password, "EVAL", fill, "0") == "full"
+    kept = services.ask(host, place, password, "KEYS", "homeport-fill-*")
     assert 20 <= len(kept) < 70
-    assert services.ask(host, port, password, "FLUSHDB") == "OK"
+    assert services.ask(host, place, password, "FLUSHDB") == "OK"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +78,7 @@ def test_the_site_stays_up_without_it(album: Album, host: Any) -> None:
 
 
 def test_one_that_is_killed_is_back(album: Album, host: Any) -> None:
-    port, password = password_of(host)
-    services.check_redis_is_back(host, REDIS, port, password)
+    place, password = services.redis_of(host, "memories")
+    services.check_redis_is_back(host, REDIS, place, password)
     services.check_memcached_is_back(host, "notes")
     wait_for(lambda: album.health()["status"] == "ok", 15)

@@ -100,8 +100,8 @@ def test_the_broker_asks_who_comes_from_another_server(host: Any, other: Any) ->
     assert "NOAUTH" in other.check_output(f'python3 -c "{ask}" {address} {port}')
     listening = host.check_output("ss -Hltn")
     assert f"{address}:{port}" in listening
-    assert f"{address}:5672" in listening
-    for hidden in (4369, 25672):
+    assert f"{address}:567" in listening
+    for hidden in (4369, 568, 569):
         services.check_unreachable(other, address, hidden)
 
 

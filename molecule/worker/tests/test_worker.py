@@ -37,12 +37,6 @@ def site(host: Any, app: str) -> Album:
     return Album(host.ansible.get_variables()["ansible_host"], f"{app}.example")
 
 
-def password_of(host: Any, app: str) -> tuple[int, str]:
-    """Port and password of an app's broker."""
-    variables = host.check_output(f'. /srv/{app}/config/env && echo "$REDIS_PORT $REDIS_PASSWORD"').split()
-    return int(variables[0]), variables[1]
-
-
 def test_every_pair_is_there(host: Any) -> None:
     assert set(host.ansible.get_variables()["django_apps"]) == set(BROKERS)
 
@@ -51,13 +45,13 @@ def test_brokers_are_not_open(host: Any) -> None:
     """Nobody gets in without the password, nor from outside, and no packaged instance runs."""
     assert checks.outside(host) <= {22, 80}
     services.check_no_packaged_instance(host)
-    found = {app: password_of(host, app) for app in ("memories", "celery-valkey")}
+    found = {app: services.redis_of(host, app) for app in ("memories", "celery-valkey")}
     # before the journal hears of it from what is tried next
-    for _port, password in found.values():
+    for _place, password in found.values():
         services.check_password_is_nowhere(host, password)
-    for port, password in found.values():
-        services.check_redis_refuses(host, port, password)
-        services.check_redis_serves(host, port, password)
+    for place, password in found.values():
+        services.check_redis_refuses(host, place, password)
+        services.check_redis_serves(host, place, password)
     users = host.check_output("rabbitmqctl --quiet list_users --no-table-headers")
     assert re.fullmatch(r"celery-rabbitmq\.[0-9a-f]{8}\s+\[\]", users)
     checks.check_exposure(host, "redis-server@", "valkey-server@", "rabbitmq-server")
@@ -122,8 +116,8 @@ def test_a_visitor_sees_it_happen(host: Any, browser: Browser, tmp_path: Path) -
 
 
 def test_what_a_broker_confirmed_it_keeps(host: Any) -> None:
-    port, password = password_of(host, "memories")
-    services.check_acknowledged_writes_survive(host, BROKERS["memories"], port, password)
+    place, password = services.redis_of(host, "memories")
+    services.check_acknowledged_writes_survive(host, BROKERS["memories"], place, password)
 
 
 ROTATED = {"memories": BROKERS["memories"], "celery-rabbitmq": BROKERS["celery-rabbitmq"]}
@@ -135,7 +129,7 @@ def test_passwords_are_replaced_while_tasks_come_in(host: Any, operator: Operato
     albums = {app: site(host, app) for app in ROTATED}
     pids = "systemctl show --value --property=MainPID " + " ".join(ROTATED.values())
     before = host.check_output(pids)
-    port, old = password_of(host, "memories")
+    place, old = services.redis_of(host, "memories")
     photos: list[tuple[str, str]] = []
     stopping = threading.Event()
 
@@ -158,18 +152,31 @@ def test_passwords_are_replaced_while_tasks_come_in(host: Any, operator: Operato
         visitor = pool.submit(visit)
         try:
             assert len(rotate(2, 1).split()) == 2
-            assert services.ask(host, port, old, "PING") == "PONG"
+            assert services.ask(host, place, old, "PING") == "PONG"
             (second,) = rotate(2).split()
         finally:
             stopping.set()
         visitor.result()
     assert second != first
-    assert services.ask(host, port, old, "PING").startswith("-WRONGPASS")
+    assert services.ask(host, place, old, "PING").startswith("-WRONGPASS")
     assert host.check_output(pids) == before
     assert len(photos) > 20
     for app, photo in photos:
         wait_until_done(albums[app], photo, 60)
     assert host.check_output(untaken) == known
+
+
+def test_no_other_app_takes_the_ports_of_a_broker(host: Any) -> None:
+    """It would get the passwords of the clients, and keep the broker from coming back."""
+    place, _password = services.redis_of(host, "celery-valkey")
+    services.check_ports_are_kept(host, BROKERS["celery-valkey"], "memories", place)
+    # AMQP, and Erlang's own protocol, by which root's tools rule the node; there is no port mapper to ask or to replace
+    services.check_ports_are_kept(
+        host, BROKERS["celery-rabbitmq"], "memories", "127.0.0.1:567", "127.0.0.1:568"
+    )
+    wait_for(lambda: host.run("rabbitmqctl --quiet list_users").rc == 0, 30)
+    assert host.run("pgrep -x epmd").rc == 1
+    wait_for(lambda: site(host, "celery-rabbitmq").get("/health/").status_code == 200, 30)
 
 
 def test_there_is_one_scheduler(host: Any) -> None:
