@@ -290,13 +290,13 @@ class Point:
         until = time.monotonic() + COUNTING
         with self.login(database) as login:
 
-            def ask(query: str) -> list[list[Any]]:
+            def ask(query: str) -> list[tuple[Any, ...]]:
                 if time.monotonic() > until:
                     raise DeployError(
                         f"the tables of {database} were not counted within {COUNTING // 3600} h"
                     )
                 told = login.run(["psql", *QUIET], "counting", ROWS.format(query), seconds=COUNTING)
-                return [list(row.values()) for row in json.loads(told)]
+                return [tuple(row.values()) for row in json.loads(told)]
 
             found: dict[str, Any] = space["counted"]("postgresql", ask)
         return found

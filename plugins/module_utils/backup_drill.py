@@ -99,7 +99,9 @@ def own_extensions(app: App, database: str, names: list[str]) -> None:
     """Those that the app's migrations have created: an owner may create what PostgreSQL trusts."""
     if not names:
         return
-    text = "".join(f"CREATE EXTENSION IF NOT EXISTS {quote_name(name)};\n" for name in names)
+    text = "SET search_path = public;\n" + "".join(
+        f"CREATE EXTENSION IF NOT EXISTS {quote_name(name)};\n" for name in names
+    )
     # a database of this host: peer authentication
     words = [
         f"{LIBRARY}/run",

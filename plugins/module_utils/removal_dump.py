@@ -52,8 +52,8 @@ RESTORE = """\
   (on an app server; where the database is on another host, copy {dump} there first)
   app() {{ runuser -u {name} -- env HOME={home}/home /usr/local/lib/homeport/run {home}/current sh -c "$1"; }}
   app 'pg_restore --list | grep -vE " (EXTENSION|ACL|SCHEMA - public) " >"$HOME/list"' <{dump}
-  app 'pg_restore --clean --if-exists --no-owner --no-privileges --single-transaction --use-list="$HOME/list" \
-    --dbname="$DATABASE_URL"' <{dump}"""
+  opts='--clean --if-exists --no-owner --no-privileges --single-transaction'
+  app 'pg_restore '"$opts"' --use-list="$HOME/list" --dbname="$DATABASE_URL"' <{dump}"""
 
 
 class Dump:

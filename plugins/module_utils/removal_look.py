@@ -237,7 +237,8 @@ def databases(cluster: Cluster, app: App, keep: Iterable[str]) -> dict[str, Any]
     if found["role"] and found["elsewhere"]:
         raise DeployError(
             f"the PostgreSQL role {app.name} owns or may use something outside its own databases "
-            f"({', '.join(found['elsewhere'])}); give that to another role (REASSIGN OWNED, DROP OWNED) first"
+            f"({', '.join(found['elsewhere'])}); drop that first (DROP OWNED), or give "
+            "it to a role that is no superuser (REASSIGN OWNED)"
         )
     return found
 

@@ -311,13 +311,21 @@ def main() -> None:
             changes.append(step.what)
         doing = "drop a login"
         changes += drop_logins(cluster, wanted, state, module.check_mode)
-        for spec, extension in missing_extensions(cluster, wanted, state):
-            doing = f"create extension {extension} in {spec['name']}"
+        doing = "look for extensions"
+        missing = missing_extensions(cluster, wanted, state)
+    except DeployError as error:
+        module.fail_json(msg=f"cannot {doing}: {error}", changes=changes)
+    failed = []
+    for spec, extension in missing:
+        doing = f"create extension {extension} in {spec['name']}"
+        try:
             if not module.check_mode:
                 extend(cluster, spec, extension, state["trusted"])
             changes.append(doing)
-    except DeployError as error:
-        module.fail_json(msg=f"cannot {doing}: {error}", changes=changes)
+        except DeployError as error:  # of one app, which keeps no other from its own
+            failed.append(f"cannot {doing}: {error}")
+    if failed:
+        module.fail_json(msg="\n".join(failed), changes=changes)
     module.exit_json(changed=bool(changes), changes=changes)
 
 
