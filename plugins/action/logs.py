@@ -10,7 +10,7 @@ from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.module_utils.log_files import readable
-from ansible_collections.homeport.django.plugins.module_utils.status_text import printable
+from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 
 
 class ActionModule(ActionBase):
@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
             if log["lines"]:
                 display.display(f"\n==> {host} {log['title']}: {log['path']}", color=C.COLOR_HIGHLIGHT)
                 # in one piece: other hosts are shown at the same time
-                display.display("\n".join(printable(readable(line)) for line in log["lines"]))
+                display.display("\n".join(plain(readable(line)) for line in log["lines"]))
         if not any(log["lines"] for log in result["logs"]):
             display.display(f"\n==> {host}: nothing was logged", color=C.COLOR_HIGHLIGHT)
         result["logs"] = [{**log, "lines": len(log["lines"])} for log in result["logs"]]

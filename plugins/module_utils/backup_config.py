@@ -33,8 +33,8 @@ CLOSED = (
 )  # fmt: skip
 LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
 MODULES = (
-    "backup_drill", "backup_fetch", "backup_keys", "backup_main", "backup_state", "backup_store", "backup_take",
-    "copies", "psql", "release_layout", "release_migrations", "release_probe",
+    "app_process", "backup_drill", "backup_fetch", "backup_keys", "backup_main", "backup_state", "backup_store",
+    "backup_take", "claims", "copies", "plain", "psql", "release_layout", "release_migrations", "release_probe",
 )  # fmt: skip
 FOLDER = "/etc/homeport/backup"
 CERTIFICATES = r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"

@@ -25,7 +25,11 @@ from ansible_collections.homeport.django.plugins.module_utils.psql import (
     handed_over,
     quote_name,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import LIBRARY, DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    LIBRARY,
+    DeployError,
+    remove,
+)
 
 SCRATCH = f"{STATE}/scratch"
 SOCKETS = "/var/run/postgresql"
@@ -47,7 +51,7 @@ def drill(app: App, store: Store) -> dict[str, Any]:
         if counted["check"] and same_release:
             raise DeployError(f"migrate --check finds migrations that have not run:\n{counted['check']}")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder, strict=False)
     return {
         "snapshot": snapshot["id"],
         **files,
@@ -87,7 +91,7 @@ def in_scratch(app: App, fetched: Fetched) -> dict[str, Any]:
             cluster.extend(name, extension)
         cluster.ask(f"{handed_over(name, app.layout.user)};\n")
         own_extensions(
-            app, name, [found for found in fetched.manifest["extensions"] if found not in declared]
+            app, name, [found for found in fetched.manifest.get("extensions", []) if found not in declared]
         )
         app.load(fetched.dump, name)
         return app.look(name)
@@ -99,9 +103,7 @@ def own_extensions(app: App, database: str, names: list[str]) -> None:
     """Those that the app's migrations have created: an owner may create what PostgreSQL trusts."""
     if not names:
         return
-    text = "SET search_path = public;\n" + "".join(
-        f"CREATE EXTENSION IF NOT EXISTS {quote_name(name)};\n" for name in names
-    )
+    created = [f"CREATE EXTENSION IF NOT EXISTS {quote_name(name)};\n" for name in names]
     # a database of this host: peer authentication
     words = [
         f"{LIBRARY}/run",
@@ -112,7 +114,11 @@ def own_extensions(app: App, database: str, names: list[str]) -> None:
         f"--dbname={database}",
     ]
     try:
-        app.runner.run([*words, f"--host={SOCKETS}"], "creating extensions as the app", stdin=text)
+        app.runner.run(
+            [*words, f"--host={SOCKETS}"],
+            "creating extensions as the app",
+            stdin="SET search_path = public;\n" + "".join(created),
+        )
     except DeployError as error:
         raise DeployError(
             f"{error}\nThe backup has extensions that are not declared ({', '.join(names)}). What only a superuser may "
@@ -124,7 +130,7 @@ def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
     """The app's user reads it, and SQLite writes beside what it reads: a folder of the app's own, for that long."""
     folder = f"{app.home}/backup-drill"
     if os.path.lexists(folder):
-        shutil.rmtree(folder)
+        remove(folder)
     os.mkdir(folder, 0o700)
     try:
         path = f"{folder}/database.sqlite3"
@@ -133,4 +139,4 @@ def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
         os.chown(folder, *app.layout.ids())
         return app.look(path)
     finally:
-        shutil.rmtree(folder)
+        remove(folder)

@@ -7,22 +7,34 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils import claims
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import (
+    KINDS,
     MANIFEST,
     App,
+    is_kept,
     room,
     staging_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.copies import digest
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, remove
 
+# The form of a manifest (claims.checked), beside the dump and the owner.
+FORM = {
+    **dict.fromkeys(("app", "home", "vendor", "release", "commit"), str),
+    **{key: [str] for key in ("migrations", "paths")},
+    "?extensions": [str],
+    "format": int,
+    "rows": {str: int},
+    "dump": dict,
+    "ids": dict,
+}
 BEFORE = "before-restore"  # what is backed up because it is about to be replaced
 TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?Z?"
 
@@ -78,10 +90,27 @@ def told(snapshot: Mapping[str, Any]) -> str:
 
 
 def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.read(snapshot, f"{staging_of(app)}/manifest.json"))
-    if found.get("format") != MANIFEST or found.get("app") != app:
+    """What a backup says of itself, in its form, of this app, and with no path but those that its backups have."""
+    try:
+        found = json.loads(store.read(snapshot, f"{staging_of(app)}/manifest.json"))
+    except (ValueError, RecursionError):
+        found = None
+    what = f"the manifest of the backup {snapshot[:8]}"
+    manifest = claims.checked(found, FORM, what)
+    if manifest["format"] != MANIFEST or manifest["app"] != app:
         raise DeployError(f"the backup {snapshot[:8]} has a manifest that this version does not know")
-    return found
+    manifest["dump"] = claims.checked(
+        found["dump"], {"file": str, "bytes": int, "sha256": str}, f"{what}: dump"
+    )
+    manifest["ids"] = claims.checked(found["ids"], {"uid": int, "gid": int, "web_gid": int}, f"{what}: ids")
+    foreign = [path for path in manifest["paths"] if not is_kept(path, app)]
+    if (
+        manifest["home"] != f"/srv/{app}"
+        or foreign
+        or manifest["dump"]["file"] != KINDS.get(manifest["vendor"])
+    ):
+        raise DeployError(f"{what} names folders or files that are not those of {app}; it is not restored")
+    return manifest
 
 
 class Fetched:
@@ -97,12 +126,20 @@ class Fetched:
         paths = (
             self.manifest["paths"] if everything else [staging_of(source), f"{home}/shared", f"{home}/home"]
         )
-        self.wanted = store.files(snapshot, paths)
+        listed = store.listed(snapshot)
+        self.wanted = store.files(listed, paths)
+        owner = next((entry for entry in listed if entry.get("path") == f"{home}/home"), {})
+        # that folder lies in one of root's: the app could not have given it to anybody
+        ids = self.manifest["ids"]
+        if (owner.get("uid"), owner.get("gid")) != (ids["uid"], ids["gid"]) or 0 in (ids["uid"], ids["gid"]):
+            raise DeployError(
+                f"the manifest of the backup {snapshot[:8]} names another owner than its files have; it is not restored"
+            )
         parent = os.path.dirname(folder)
         os.makedirs(parent, mode=0o700, exist_ok=True)
         room(parent, sum(self.wanted.values()))
         if os.path.lexists(folder):
-            shutil.rmtree(folder)
+            remove(folder)
         os.mkdir(folder, 0o700)
         store.restore(snapshot, paths, folder)
 

@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_drill impor
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import told
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import CONFIG, Store
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App, clear, take
+from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 PARTS = 30  # of the repository, of which each night reads one
@@ -60,9 +61,9 @@ def attempted(name: str, kind: str, work: Callable[[], dict[str, Any]]) -> bool:
     started = time.monotonic()
     try:
         outcome = {"ok": True, "message": "", **work()}
-    except (DeployError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever an app brings about concerns no other app
         text = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
-        outcome = {"ok": False, "message": text, "seconds": round(time.monotonic() - started, 2)}
+        outcome = {"ok": False, "message": plain(text), "seconds": round(time.monotonic() - started, 2)}
     backup_state.write(name, kind, outcome)
     if outcome["ok"]:
         print(f"{kind} of {name}: {outcome['seconds']} s, {summed(outcome)}", flush=True)

@@ -29,7 +29,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_state impor
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App, clear, take
 from ansible_collections.homeport.django.plugins.module_utils.release_database import Database
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, remove
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import App as Services
 from ansible_collections.homeport.django.plugins.module_utils.removal_steps import start, stop, take_away
 
@@ -154,7 +154,7 @@ class Restore:
             migrated = self.closed(fetched.manifest, fetched.dump, lambda: self.exchange(fetched))
         finally:
             if not self.moved:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                remove(self.folder, strict=False)
             clear(self.app)
         rows = fetched.manifest["rows"]
         return {

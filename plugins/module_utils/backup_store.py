@@ -157,13 +157,17 @@ class Store:
             raise DeployError("restic told of no snapshot")
         return summary
 
-    def files(self, snapshot: str, paths: list[str]) -> dict[str, int]:
-        """The regular files below ``paths`` in a snapshot, with their sizes."""
+    def listed(self, snapshot: str) -> list[dict[str, Any]]:
+        """Everything in a snapshot: path, type, size, uid and gid, as root has read them."""
         out = self.run(["ls", "--json", "--no-lock", snapshot], "listing a backup")
-        entries = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+    @staticmethod
+    def files(listed: list[dict[str, Any]], paths: list[str]) -> dict[str, int]:
+        """The regular files below ``paths`` in what is ``listed`` of a snapshot, with their sizes."""
         return {
             entry["path"]: int(entry.get("size", 0))
-            for entry in entries
+            for entry in listed
             if entry.get("type") == "file"
             and any(f"{entry['path']}/".startswith(f"{path}/") for path in paths)
         }

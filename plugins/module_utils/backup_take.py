@@ -7,21 +7,30 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
 from typing import IO, Any
 
+from ansible_collections.homeport.django.plugins.module_utils import claims
 from ansible_collections.homeport.django.plugins.module_utils.backup_state import STATE, read, stamp
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
-from ansible_collections.homeport.django.plugins.module_utils.copies import check_sqlite, create, digest
+from ansible_collections.homeport.django.plugins.module_utils.copies import create, digest
+from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
     Layout,
     Runner,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_migrations import DUMP, LOOK, RESTORE
+from ansible_collections.homeport.django.plugins.module_utils.release_migrations import (
+    COUNTED,
+    DUMP,
+    LOOK,
+    LOOKED,
+    RESTORE,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK
 
 SPARE = 200 << 20  # bytes that a copy must leave free
@@ -56,9 +65,7 @@ class App:
         question = json.dumps({"mark": MARK, "database": database, "engine": engine})
         words = ["python", "-c", LOOK, self.release(), question]
         out = self.runner.in_release(self.release(), words, "counting the rows of the database")
-        lines = [line for line in out.splitlines() if line.startswith(MARK)]
-        answer: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
-        return answer
+        return claims.answer(out, MARK, LOOKED, "counting the rows of the database")
 
     def load(self, path: str, database: str = "") -> None:
         """Puts a dump in the place of what the app's database holds, or another one."""
@@ -121,32 +128,35 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
     with create(unnamed) as stream:
         told = app.runner.pipe(words, "dumping the database", stdout=stream)
         os.fsync(stream.fileno())
-    lines = [line for line in told.splitlines() if line.startswith(MARK)]
-    if not lines:
-        raise DeployError("dumping the database told of no rows")
-    counted: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
-    path = f"{folder}/{KINDS[counted['vendor']]}"
+    counted = claims.answer(told, MARK, COUNTED, "dumping the database")
+    vendor = counted["vendor"]
+    if vendor not in KINDS:
+        raise DeployError(f"a database of {plain(vendor)} cannot be kept here")
+    path = f"{folder}/{KINDS[vendor]}"
     os.rename(unnamed, path)
-    check(app, path, counted["vendor"])
-    record = app.layout.record(release)
+    arrived = digest(path)
+    check(app, path, counted, arrived)
     uid, gid = app.layout.ids()
+    # What the app has said of its rows stands beside what root knows, and decides nothing.
     return {
+        **{key: counted[key] for key in ("rows", "migrations", "extensions")},
         "format": MANIFEST,
         "app": app.name,
         "time": stamp(),
+        "vendor": vendor,
         "release": os.path.basename(release),
-        "commit": record.get("revision", ""),
-        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": digest(path)},
+        "commit": app.layout.record(release).get("revision", ""),
+        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": arrived},
         "ids": {"uid": uid, "gid": gid, "web_gid": app.layout.web_gid()},
         "home": app.home,
-        **counted,
     }
 
 
-def check(app: App, path: str, vendor: str) -> None:
-    """Reads a dump from its beginning to its end."""
-    if vendor == "sqlite":
-        check_sqlite(path)
+def check(app: App, path: str, counted: Mapping[str, Any], arrived: str) -> None:
+    """Reads a dump from its beginning to its end; the program that made an SQLite file has done so already."""
+    if counted["vendor"] == "sqlite":
+        if counted.get("sha256") != arrived:
+            raise DeployError("the copy of the SQLite database is not the one that was made")
         return
     with open(path, "rb") as stream:
         words = [f"{LIBRARY}/run", app.release(), "pg_restore", "--file=/dev/null"]
@@ -168,3 +178,11 @@ def folders(app: App, release: str) -> list[str]:
     wanted += sorted(glob.glob(f"/etc/systemd/system/{app.name}.*"))
     wanted += [f"/etc/nginx/sites-enabled/{app.name}.conf", f"/var/lib/homeport/deploys/{app.name}.jsonl"]
     return [path for path in wanted if os.path.lexists(path) and not os.path.islink(path)]
+
+
+def is_kept(path: str, app: str) -> bool:
+    """Whether a path is one that the backups of an app have."""
+    named = rf"/etc/systemd/system/{re.escape(app)}\.[^/]+|/etc/nginx/sites-enabled/{re.escape(app)}\.conf"
+    named += rf"|/var/lib/homeport/deploys/{re.escape(app)}\.jsonl|/srv/{re.escape(app)}/(shared|home|config)"
+    named += rf"|/srv/{re.escape(app)}/releases/[^/]+/(src|config|release\.json)|{re.escape(staging_of(app))}"
+    return re.fullmatch(named, path) is not None and "/../" not in f"{path}/"

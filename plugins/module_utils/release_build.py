@@ -4,59 +4,36 @@
 
 from __future__ import annotations
 
-import gzip
+import contextlib
+import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shlex
 import shutil
 import stat
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils import app_project, claims
 from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    BUILD,
+    COMMAND,
     LIBRARY,
     DeployError,
     Layout,
     Runner,
+    remove,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK, PROBE
+from ansible_collections.homeport.django.plugins.module_utils.release_probe import ANSWER, MARK, PROBE
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import Requirements
-from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, give
+from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
 
 SMALLEST_SPACE = 400 * 1024 * 1024
-COMPRESSIBLE = (
-    ".css",
-    ".js",
-    ".mjs",
-    ".json",
-    ".svg",
-    ".html",
-    ".txt",
-    ".xml",
-    ".map",
-    ".wasm",
-    ".ico",
-    ".ttf",
-    ".otf",
-)
-SMALLEST_COMPRESSIBLE = 512
-NOT_SEARCHED = {
-    ".git",
-    "node_modules",
-    "venv",
-    ".venv",
-    "site-packages",
-    "tests",
-    "test",
-    "docs",
-    "examples",
-    "example",
-}
 
 
 def fingerprint(layout: Layout, revision: str) -> str:
@@ -100,7 +77,7 @@ class Build:
 
     def __init__(self, layout: Layout, revision: str, mark: str, upload: str | None) -> None:
         self.layout = layout
-        self.runner = Runner(layout)
+        self.runner = Runner(layout, BUILD)
         self.revision = revision
         self.mark = mark
         self.upload = upload
@@ -118,7 +95,7 @@ class Build:
         try:
             self.build()
         except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder, strict=False)
             raise
         self.record["built"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.write("release.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
@@ -139,7 +116,7 @@ class Build:
         for name in os.listdir(self.layout.releases):
             path = f"{self.layout.releases}/{name}"
             if path not in complete:
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path, strict=False)
 
     def step(self, name: str) -> None:
         """Notes how long the step took that ends here."""
@@ -156,11 +133,13 @@ class Build:
         self.write("config/application", self.record["application"] + "\n")
         self.record["static_root"] = self.find_static(answer, source)
         if self.record["static_root"]:
+            root, inside = self.record["static_root"], f"{os.path.realpath(layout.releases)}/"
+            self.runner.as_app("publishing static files", app_project.unlinked, root, inside)
             if spec["static"]["precompress"] and spec["static"]["server"] == "nginx":
-                as_app(layout, precompress, self.record["static_root"])
-            publish(self.record["static_root"], layout)
+                self.runner.as_app("compressing static files", app_project.precompress, root, seconds=COMMAND)
+            publish(root, layout, time.monotonic() + self.runner.left())
         run_hooks(layout, self.folder, "after_build", self.revision)
-        self.record["bytes"] = folder_size(self.folder)
+        self.record["bytes"] = self.runner.as_app("measuring it", app_project.folder_size, self.folder)
         self.step("publish")
 
     def prepare(self, trial: bool = False) -> tuple[str, str, dict[str, Any]]:
@@ -181,19 +160,19 @@ class Build:
         source = (
             f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
         )
-        if not os.path.isdir(source):
+        if not self.runner.as_app("looking at the source", os.path.isdir, source):
             raise DeployError(
                 f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}"
             )
         if not trial:
             run_hooks(layout, self.folder, "before_build", self.revision, source)
         self.add_configuration(source)
-        manage, project = self.find_manage(source)
+        manage, project, settings = self.find_manage(source)
         self.record["requirements"] = Requirements(
             layout, self.runner, self.folder, source, project
         ).install()
         self.step("requirements")
-        self.write_environment(manage, project, source)
+        self.write_environment(manage, project, source, settings)
         self.keep_shared(source, trial=trial)
         for command in [] if trial else spec["build"]:
             self.command(command, source)
@@ -217,47 +196,19 @@ class Build:
             os.chmod(folder, 0o750)
             for name in files:
                 os.chown(f"{folder}/{name}", 0, gid)
-        root = os.path.realpath(source)
         for number, path in enumerate(self.spec["file_paths"]):
-            target = os.path.join(root, path)
-            if not f"{os.path.realpath(os.path.dirname(target))}/".startswith(f"{root}/"):
-                raise DeployError(f"files.{path} leads out of the source through a link")
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            if os.path.lexists(target):
-                os.unlink(target)
-            # never through a link that code of the app may have put there in between
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
-            with (
-                os.fdopen(descriptor, "wb") as stream,
-                open(f"{self.layout.config}/files/{number}", "rb") as kept,
-            ):
-                shutil.copyfileobj(kept, stream)
-        if self.spec["file_paths"]:
-            give(root, *self.layout.ids())
+            with open(f"{self.layout.config}/files/{number}", "rb") as kept:
+                self.runner.as_app("writing files", app_project.place, path, source, kept)
 
-    def find_manage(self, source: str) -> tuple[str, str]:
-        """The management command and the folder it is run in."""
-        given = self.spec.get("manage")
-        if given:
-            name, *arguments = shlex.split(given)
-            if os.path.basename(name) != "manage.py":
-                return given, source
-            path = os.path.join(source, name)
-            if not os.path.isfile(path):
-                raise DeployError(f"manage: the source has no {name}")
-            return shlex.join(["python", "manage.py", *arguments]), os.path.dirname(path)
-        if "package" in self.spec["source"]:
-            return "python -m django", source
-        found = search(source, "manage.py", depth=4)
-        nearest = [path for path in found if path.count("/") == min(other.count("/") for other in found)]
-        if not nearest:
-            raise DeployError("the source has no manage.py; name the management command in manage")
-        if len(nearest) > 1:
-            names = ", ".join(os.path.relpath(path, source) for path in nearest)
-            raise DeployError(f"the source has several manage.py ({names}); name one in manage")
-        return "python manage.py", os.path.dirname(nearest[0])
+    def find_manage(self, source: str) -> tuple[str, str, str]:
+        """The management command, the folder it is run in, and the settings module that it names."""
+        arguments = source, self.spec.get("manage") or "", "package" in self.spec["source"]
+        found = self.runner.as_app("looking for manage.py", app_project.find_manage, *arguments)
+        if not claims.fits(found, [str]) or len(found) != 3:
+            raise DeployError("looking for manage.py: the answer is none")
+        return found[0], found[1], found[2]
 
-    def write_environment(self, manage: str, project: str, source: str) -> None:
+    def write_environment(self, manage: str, project: str, source: str, named: str) -> None:
         """What only the release knows of its environment, and manage.py as a command of its own."""
         os.makedirs(f"{self.folder}/bin", exist_ok=True)
         os.makedirs(f"{self.folder}/static", exist_ok=True)
@@ -268,7 +219,7 @@ class Build:
             key: value.format(release=self.folder, id=self.id)
             for key, value in self.spec["release_environment"].items()
         }
-        settings = self.spec.get("settings") or settings_module(f"{project}/manage.py")
+        settings = self.spec.get("settings") or named
         if not settings:
             raise DeployError("manage.py names no settings module; name it in settings")
         values.update(
@@ -316,10 +267,10 @@ class Build:
                     "environment variable STATIC_ROOT, or set overlay: true or static: none for this app"
                 ) from error
             raise
-        lines = [line for line in out.splitlines() if line.startswith(MARK)]
-        answer: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
+        answer = claims.answer(out, MARK, ANSWER, "loading the project")
         if answer.get("static_digest") and answer["static_digest"] == question["static_digest"]:
-            as_app(self.layout, link_tree, live["static_root"], answer["STATIC_ROOT"])
+            roots = live["static_root"], answer["STATIC_ROOT"]
+            self.runner.as_app("linking static files", app_project.link_tree, *roots)
         declared = self.spec["static"]["url"]
         actual = answer["STATIC_URL"]
         if (
@@ -335,72 +286,53 @@ class Build:
 
     def keep_shared(self, source: str, trial: bool = False) -> None:
         """What the app names itself, before build commands look for it."""
+        if self.spec["shared"] and not trial:
+            self.layout.own_folder(f"{self.layout.shared}/files")
         for path in self.spec["shared"]:
             name = path.rstrip("/")
-            here, kept = f"{source}/{name}", f"{self.layout.shared}/files/{name}"
+            kept = f"{self.layout.shared}/files/{name}"
             if trial:
-                borrow(here, kept)
+                self.runner.as_app(f"shared.{name}", app_project.borrow, f"{source}/{name}", kept)
             else:
-                self.link_shared(here, kept, is_folder(source, path))
+                self.runner.as_app(f"shared.{name}", app_project.keep, source, path, kept, seconds=COMMAND)
 
     def borrow_databases(self, answer: dict[str, Any]) -> None:
         """Has a trial look at the app's own SQLite files, where they survive releases."""
-        for name in answer["sqlite"]:
-            if os.path.realpath(name).startswith(os.path.realpath(f"{self.folder}/src") + "/"):
-                borrow(name, f"{self.layout.shared}/data/{os.path.basename(name)}")
+        for name in self.inside(answer["sqlite"]):
+            kept = f"{self.layout.shared}/data/{os.path.basename(name)}"
+            self.runner.as_app("looking at the database", app_project.borrow, name, kept)
 
     def keep_data(self, answer: dict[str, Any]) -> None:
         """Data that the project keeps beside its code moves to where it survives the release."""
-        inside = os.path.realpath(f"{self.folder}/src") + "/"
-        media = answer["MEDIA_ROOT"]
-        if media and self.spec["media"]["kind"] == "local" and os.path.realpath(media).startswith(inside):
-            self.link_shared(media.rstrip("/"), f"{self.layout.shared}/media", folder=True)
-        for name in answer["sqlite"]:
-            if os.path.realpath(name).startswith(inside):
-                self.link_shared(name, f"{self.layout.shared}/data/{os.path.basename(name)}", folder=False)
+        kept = [(name, f"data/{os.path.basename(name)}", False) for name in self.inside(answer["sqlite"])]
+        if self.spec["media"]["kind"] == "local":
+            kept += [(name, "media", True) for name in self.inside([answer["MEDIA_ROOT"].rstrip("/")])]
+        for path, name, folder in kept:
+            self.runner.as_app(
+                f"keeping {os.path.basename(path)}",
+                app_project.link_shared,
+                path,
+                f"{self.layout.shared}/{name}",
+                folder,
+                seconds=COMMAND,
+            )
 
-    def link_shared(self, path: str, kept: str, folder: bool) -> None:
-        """Replaces ``path`` by a link to ``kept``; what the source brings is taken over once, never again."""
-        if os.path.islink(path) and os.path.realpath(path) == os.path.realpath(kept):
-            return
-        uid, gid = self.layout.ids()
-        if not os.path.isdir(os.path.dirname(kept)):
-            os.makedirs(os.path.dirname(kept), mode=0o750)
-            os.chown(os.path.dirname(kept), uid, gid)
-        if folder:
-            self.layout.own_folder(kept)
-        if os.path.isdir(path) and not os.path.islink(path):
-            for name in os.listdir(path):
-                if not os.path.lexists(f"{kept}/{name}"):
-                    subprocess.run(["cp", "-a", f"{path}/{name}", f"{kept}/{name}"], check=True)
-            shutil.rmtree(path)
-        elif os.path.lexists(path):
-            if not os.path.lexists(kept):
-                subprocess.run(["cp", "-a", path, kept], check=True)
-            os.unlink(path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.symlink(kept, path)
+    def inside(self, paths: list[str]) -> list[str]:
+        """Those that lie in the source; that they lead there is for the app's user to see."""
+        source = f"{self.folder}/src/"
+        return [path for path in map(os.path.normpath, paths) if path.startswith(source)]
 
     def find_application(self, answer: dict[str, Any], project: str) -> str:
         """module:callable for gunicorn."""
-        given = self.spec.get("application")
-        if given:
-            return str(given)
+        if self.spec.get("application"):
+            return str(self.spec["application"])
         server = self.spec["server"]
-        dotted = answer[f"{server.upper()}_APPLICATION"]
-        if dotted:
-            module, _dot, name = dotted.rpartition(".")
-            return f"{module}:{name}"
-        package = answer["ROOT_URLCONF"].rpartition(".")[0]
-        if package and os.path.isfile(f"{project}/{package.replace('.', '/')}/{server}.py"):
-            return f"{package}.{server}:application"
-        found = search(project, f"{server}.py", depth=3)
-        if len(found) == 1:
-            module = os.path.relpath(found[0], project)[:-3].replace("/", ".")
-            return f"{module}:application"
-        raise DeployError(
-            f"cannot tell where the {server.upper()} application is; name it in web.application"
-        )
+        hints = server, answer[f"{server.upper()}_APPLICATION"], answer["ROOT_URLCONF"]
+        what = "looking for the application"
+        found = self.runner.as_app(what, app_project.find_application, project, *hints)
+        if not isinstance(found, str) or not re.fullmatch(r"[\w.]+:[\w.]+", found):
+            raise DeployError(f"{what}: {found} is none; name it in web.application")
+        return found
 
     def find_static(self, answer: dict[str, Any], source: str) -> str:
         static = self.spec["static"]
@@ -408,154 +340,75 @@ class Build:
             return ""
         if static.get("path"):
             path = f"{source}/{static['path']}"
-            if not os.path.isdir(path):
+            if not self.runner.as_app("looking for static files", os.path.isdir, path):
                 raise DeployError(f"static.path: the source has no folder {static['path']}")
             return path
-        root = answer["STATIC_ROOT"]
-        if not os.path.isdir(root or "/nonexistent"):
+        root = os.path.normpath(answer["STATIC_ROOT"]) if answer["STATIC_ROOT"] else ""
+        if not root or not self.runner.as_app("looking for static files", os.path.isdir, root):
             return ""
-        if not os.path.realpath(root).startswith(f"{os.path.realpath(self.folder)}/"):
+        real = self.runner.as_app("looking for static files", os.path.realpath, root)
+        if not f"{real}".startswith(f"{os.path.realpath(self.folder)}/"):
             raise DeployError(
                 f"the settings have STATIC_ROOT {root}, which all releases would share: take it from the "
                 "environment variable STATIC_ROOT, or name a folder of the project"
             )
-        return str(root)
+        return root
 
 
-def is_folder(source: str, path: str) -> bool:
-    """Whether a shared path is a folder; one that the source does not bring is, unless its name has an ending."""
-    found = os.path.join(source, path)
-    return (
-        os.path.isdir(found)
-        if os.path.exists(found)
-        else path.endswith("/") or "." not in os.path.basename(path)
-    )
-
-
-def borrow(path: str, kept: str) -> None:
-    """Replaces ``path`` by a link to ``kept`` where that exists."""
-    if not os.path.lexists(kept):
-        return
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    os.symlink(kept, path)
-
-
-def settings_module(manage: str) -> str:
-    """The settings module that a manage.py names."""
-    try:
-        with open(manage, encoding="utf-8", errors="replace") as stream:
-            text = stream.read()
-    except OSError:
-        return ""
-    found = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]", text)
-    return found[1] if found else ""
-
-
-def search(folder: str, name: str, depth: int) -> list[str]:
-    """Files called ``name`` at most ``depth`` folders down, without tests, docs and installed packages."""
-    found = []
-    base = folder.rstrip("/").count("/")
-    for path, folders, files in os.walk(folder):
-        folders[:] = [] if path.count("/") - base >= depth - 1 else sorted(set(folders) - NOT_SEARCHED)
-        if name in files:
-            found.append(os.path.join(path, name))
-    return found
-
-
-def as_app(layout: Layout, function: Callable[..., None], *arguments: str) -> None:
-    """Calls a function as the app's user: folders that the app can write to are no place for root to write."""
-    identity = Runner(layout).identity()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups(identity["extra_groups"])
-            os.setgid(identity["group"])
-            os.setuid(identity["user"])
-            os.umask(identity["umask"])
-            function(*arguments)
-            os._exit(0)
-        except BaseException as error:
-            os.write(writing, f"{type(error).__name__}: {error}".encode()[:2000])
-        finally:
-            os._exit(1)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8", errors="replace") as stream:
-        problem = stream.read()
-    if os.waitpid(child, 0)[1]:
-        raise DeployError(f"{function.__name__.replace('_', ' ')} of the static files failed: {problem}")
-
-
-def precompress(root: str) -> None:
-    """Adds .gz and .br beside every file that is worth it and has none yet."""
-    brotli = shutil.which("brotli")
-    missing = []
-    for folder, _folders, files in os.walk(root):
-        present = set(files)
-        for name in files:
-            path = os.path.join(folder, name)
-            if not name.endswith(COMPRESSIBLE) or os.path.getsize(path) < SMALLEST_COMPRESSIBLE:
-                continue
-            if f"{name}.gz" not in present:
-                with open(path, "rb") as plain, gzip.GzipFile(f"{path}.gz", "wb", 9, mtime=0) as packed:
-                    shutil.copyfileobj(plain, packed)
-            if brotli and f"{name}.br" not in present:
-                missing.append(path)
-    for start in range(0, len(missing), 200):
-        subprocess.run([str(brotli), "--keep", "--quality=9", *missing[start : start + 200]], check=True)
-
-
-def publish(root: str, layout: Layout) -> None:
+def publish(root: str, layout: Layout, end: float = math.inf) -> None:
     """Adds a release's static files to those that the web server reads, beside the other releases' files.
 
     Pages of the release that is live and of the one that follows it both find theirs, before and after
-    the switch. The files are hard links: they cost no space.
+    the switch. The files are hard links: they cost no space. The app may exchange what it has there meanwhile: each
+    folder and file is opened in the one above it, and only a regular file of the app's own is published.
     """
     uid, gid = layout.ids()[0], layout.web_gid()
-    inside = os.path.realpath(layout.releases) + "/"
-    for folder, _folders, files in os.walk(root):
-        target = os.path.join(layout.static, os.path.relpath(folder, root))
+    for folder, _folders, files, descriptor in os.fwalk(root):
+        if time.monotonic() > end:
+            raise DeployError(f"publishing static files did not finish within {BUILD} s")
+        target = os.path.normpath(os.path.join(layout.static, os.path.relpath(folder, root)))
         if not os.path.isdir(target):
-            os.makedirs(target)
+            os.mkdir(target)
         os.chown(target, 0, gid)  # root's, so that the app cannot lead root elsewhere by a link
         os.chmod(target, 0o2751)  # the app passes through to the files, which it owns
         for name in files:
-            path = os.path.join(folder, name)
-            real = os.path.realpath(path)
-            found = os.lstat(real) if os.path.lexists(real) else None
-            # only what the app itself owns: a link may point at anything
-            if (
-                not found
-                or not real.startswith(inside)
-                or found.st_uid != uid
-                or not stat.S_ISREG(found.st_mode)
-            ):
-                continue
-            os.chown(real, uid, gid)
-            os.chmod(real, 0o640)
-            public = os.path.join(target, name)
-            if os.path.lexists(public) and os.path.samefile(real, public):
-                continue
-            beside = os.path.join(target, f".{name}.new")
-            if os.path.lexists(beside):
-                os.unlink(beside)
-            os.link(real, beside)
-            os.rename(beside, public)
+            with contextlib.suppress(FileNotFoundError), opened(name, descriptor, uid) as found:
+                if found is not None:
+                    put(found, os.path.join(target, name), uid, gid)
 
 
-def link_tree(source: str, target: str) -> None:
-    """Gives ``target`` every file of ``source`` that it does not have, as a hard link."""
-    for folder, _folders, files in os.walk(source):
-        beside = os.path.join(target, os.path.relpath(folder, source))
-        if not os.path.isdir(beside):
-            os.makedirs(beside)
-        for name in files:
-            if not os.path.lexists(os.path.join(beside, name)):
-                os.link(os.path.join(folder, name), os.path.join(beside, name))
+@contextlib.contextmanager
+def opened(name: str, folder: int, uid: int) -> Iterator[int | None]:
+    """A regular file of a user's in an open folder; nothing where the name is something else."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise
+        yield None
+        return
+    try:
+        found = os.fstat(descriptor)
+        yield descriptor if stat.S_ISREG(found.st_mode) and found.st_uid == uid else None
+    finally:
+        os.close(descriptor)
+
+
+def put(descriptor: int, public: str, uid: int, gid: int) -> None:
+    """Gives an open file another name, in one step, and to the web server the right to read it."""
+    os.fchown(descriptor, uid, gid)
+    os.fchmod(descriptor, 0o640)
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), os.lstat(public)):
+            return
+    folder, name = os.path.split(public)
+    beside = os.path.join(folder, f".{name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside)
+    # with a folder, though the path needs none, Python has the kernel follow this link to what is open
+    os.link(f"/proc/self/fd/{descriptor}", beside, src_dir_fd=descriptor, follow_symlinks=True)
+    os.rename(beside, public)
 
 
 def withdraw(layout: Layout, releases: list[str]) -> None:
@@ -570,12 +423,3 @@ def withdraw(layout: Layout, releases: list[str]) -> None:
                 os.unlink(os.path.join(folder, name))
         if folder != layout.static and not os.listdir(folder):
             os.rmdir(folder)
-
-
-def folder_size(folder: str) -> int:
-    """Bytes that the files below ``folder`` take."""
-    return sum(
-        os.lstat(os.path.join(path, name)).st_size
-        for path, _folders, files in os.walk(folder)
-        for name in files
-    )

@@ -10,13 +10,19 @@ import shutil
 import time
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils import claims
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
     Layout,
     Runner,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_migrations import ASK, DUMP, RESTORE
+from ansible_collections.homeport.django.plugins.module_utils.release_migrations import (
+    ASK,
+    ASKED,
+    DUMP,
+    RESTORE,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK
 
 LINTER = "6.0.0"
@@ -61,14 +67,13 @@ class Database:
         }
         words = ["python", "-c", ASK, json.dumps(question)]
         out = self.runner.in_release(self.release, words, "migrate" if go else "looking at the database")
-        lines = [line for line in out.splitlines() if line.startswith(MARK)]
-        answer: dict[str, Any] = json.loads(lines[-1][len(MARK) :])
-        return answer
+        return claims.answer(out, MARK, ASKED, "looking at the database")
 
     def linter(self) -> str:
         """Folder with the linter of Django's migrations, which is no business of the app's own environment."""
         folder = f"{self.layout.cache}/migration-linter-{LINTER}"
-        if os.path.isdir(f"{folder}/django_migration_linter"):
+        found = f"{folder}/django_migration_linter"
+        if self.runner.as_app("looking for the linter of migrations", os.path.isdir, found):
             return folder
         words = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder]
         words += ["--python", f"{self.release}/venv/bin/python", "--requirement", "-"]

@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
 
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import UnixConnection
 
@@ -38,3 +43,39 @@ def visitor_headers(site_url: str) -> dict[str, str]:
         "X-Forwarded-For": "127.0.0.1",
         "User-Agent": "homeport-health",
     }
+
+
+def ask(address: str, path: str, site_url: str, timeout: float, most: int) -> tuple[int, str, str]:
+    """Status, content type and the first ``most`` bytes of what a visitor to ``site_url`` would get of ``path``."""
+    connection = connect(address, timeout)
+    connection.connect()
+    # each single wait is bounded by the timeout, and all of them together by this
+    alarm = threading.Timer(timeout, cut, [connection.sock])
+    alarm.start()
+    try:
+        connection.request("GET", path, headers=visitor_headers(site_url))
+        answer = connection.getresponse()
+        text = answer.read(most).decode(errors="replace")
+        return answer.status, answer.headers.get_content_type(), text
+    finally:
+        alarm.cancel()
+        connection.close()
+
+
+def cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def own_socket(path: str, uid: int) -> Iterator[str]:
+    """A name for the unix socket at ``path`` that stays the same, if it is that user's: the folder is that user's, too,
+    who could have put a link there to what root alone may talk to."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != uid:
+            raise OSError(f"{path} is no socket of the app's")
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

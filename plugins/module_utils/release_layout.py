@@ -4,18 +4,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import json
+import math
 import os
 import pwd
 import re
 import subprocess
+import time
+from collections.abc import Callable, Iterator
 from typing import IO, Any
+
+from ansible_collections.homeport.django.plugins.module_utils.app_process import (
+    MOST_TASKS,
+    Ended,
+    Refused,
+    Scope,
+    forked,
+    given,
+    watched,
+)
 
 LIBRARY = "/usr/local/lib/homeport"
 RUNTIME = "/run/homeport"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WEB_GROUP = "www-data"
+UMASK = 0o027
+# Seconds that these may take: a command, a whole build, a function that looks at an app's files, a dump or a restore.
+COMMAND, BUILD, LOOK, DUMP = 1800, 3600, 300, 12 * 3600
+SILENCE = 1800  # seconds without a byte of a dump
 
 
 class DeployError(Exception):
@@ -100,19 +118,21 @@ class Layout:
         except KeyError:
             return self.ids()[1]
 
-    def own_folder(self, path: str, mode: int = 0o750) -> str:
+    def own_folder(self, path: str) -> str:
+        """A folder of the app's in one of root's, where the app cannot exchange it."""
         if not os.path.isdir(path):
-            os.makedirs(path, mode=mode)
+            os.mkdir(path, 0o700)
+            os.chmod(path, 0o750)
             os.chown(path, *self.ids())
-            os.chmod(path, mode)
         return path
 
 
 class Runner:
     """Runs commands as the app's user, and keeps what they print for the message when one fails."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, seconds: float = math.inf) -> None:
         self.layout = layout
+        self.end = time.monotonic() + seconds
         self.base = {
             "PATH": PATH,
             "HOME": f"{layout.home}/home",
@@ -137,8 +157,31 @@ class Runner:
             "user": uid,
             "group": gid,
             "extra_groups": os.getgrouplist(self.layout.user, gid),
-            "umask": 0o027,
+            "umask": UMASK,
         }
+
+    def words(self, argv: list[str], cwd: str = "/") -> list[str]:
+        """A command of root's that runs ``argv`` as the app's user in ``cwd``, which that user enters itself."""
+        user, gid = self.layout.user, str(self.layout.ids()[1])
+        become = ["setpriv", "--reuid", user, "--regid", gid, "--init-groups", "--no-new-privs", "--"]
+        return [*become, "env", "-C", cwd, *argv]
+
+    def scope(self) -> Scope | None:
+        return Scope(self.layout.name, self.layout.spec.get("most_processes", MOST_TASKS))
+
+    def as_app(self, what: str, work: Callable[..., Any], *arguments: Any, seconds: float = LOOK) -> Any:
+        """What ``work`` returns when the app's user calls it: the only way into folders where the app can write.
+
+        The answer is JSON of the app's making: a claim.
+        """
+        try:
+            return forked(self.identity(), min(seconds, self.left()), work, *arguments)
+        except Refused as error:
+            raise DeployError(f"{what}: {error}") from None
+
+    def left(self) -> float:
+        """Seconds until all of it has to be over: other apps wait for it."""
+        return max(1.0, self.end - time.monotonic())
 
     def run(
         self,
@@ -146,57 +189,91 @@ class Runner:
         what: str,
         cwd: str | None = None,
         env: dict[str, str] | None = None,
-        timeout: int = 1800,
+        timeout: int = COMMAND,
         stdin: str = "",
     ) -> str:
-        """Standard output of ``argv``; raises DeployError with the end of what it printed."""
-        try:
-            done = subprocess.run(
-                argv,
-                cwd=cwd or f"{self.layout.home}/home",
-                env={**self.base, **(env or {})},
-                **self.identity(),
-                input=stdin,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise DeployError(f"{what} did not finish within {timeout} s") from error
-        except OSError as error:
-            raise DeployError(f"{what} could not be started: {error}") from error
-        if done.returncode:
+        """The end of the standard output of ``argv``; raises DeployError with the end of what it printed."""
+        seconds = min(timeout, self.left())
+        with given(stdin) as stream:
+            done = self._watched(argv, what, cwd, env, seconds, stdin=stream)
+        if done.status:
             told = tail(done.stdout + done.stderr)
-            raise DeployError(
-                f"{what} failed (exit status {done.returncode}):\n{told}{limit_met(argv, told)}"
-            )
+            raise DeployError(f"{what} failed (exit status {done.status}):\n{told}{limit_met(argv, told)}")
         return done.stdout
 
     def pipe(
         self, argv: list[str], what: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
     ) -> str:
         """Runs ``argv`` on files that the app itself may not be able to open; returns what it says beside them."""
-        done = subprocess.run(
-            argv,
-            cwd=f"{self.layout.home}/home",
-            env=self.base,
-            **self.identity(),
-            stdin=stdin or subprocess.DEVNULL,
-            stdout=stdout or subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-        if done.returncode:
-            raise DeployError(
-                f"{what} failed (exit status {done.returncode}):\n{tail(done.stderr.decode(errors='replace'))}"
+        with open(os.devnull, "r+b") as null:
+            options: dict[str, Any] = {"stdin": stdin or null, "stdout": stdout or null}
+            if stdout:
+                options["silence"] = SILENCE
+            done = self._watched(argv, what, None, None, DUMP, **options)
+        if done.status:
+            raise DeployError(f"{what} failed (exit status {done.status}):\n{tail(done.stderr)}")
+        return done.stderr
+
+    def _watched(
+        self,
+        argv: list[str],
+        what: str,
+        cwd: str | None,
+        env: dict[str, str] | None,
+        seconds: float,
+        **options: Any,
+    ) -> Ended:
+        home = f"{self.layout.home}/home"
+        stdout = options.get("stdout")
+        disks = [self.layout.home]
+        if stdout and os.path.isfile(path := f"/proc/self/fd/{stdout.fileno()}"):
+            disks.append(os.path.dirname(os.path.realpath(path)))
+        try:
+            done = watched(
+                self.words(argv, cwd or home),
+                {**self.base, **(env or {})},
+                seconds,
+                scope=self.scope(),
+                disks=tuple(disks),
+                umask=UMASK,
+                cwd="/",
+                **options,
             )
-        return done.stderr.decode(errors="replace")
+        except OSError as error:
+            raise DeployError(f"{what} could not be started: {error}") from error
+        reasons = {
+            "time": f"did not finish within {seconds:.0f} s",
+            "silence": f"brought nothing more for {SILENCE} s",
+            "disk": f"was ended, because {' or '.join(disks)} has hardly any space left",
+        }
+        if done.stopped:
+            raise DeployError(f"{what} {reasons[done.stopped]}")
+        return done
 
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
         """The same within a release: its environment, its virtual environment, its project folder."""
         return self.run([f"{LIBRARY}/run", release, *argv], what, **options)
+
+
+def entries(folder: str, end: float = math.inf) -> Iterator[os.stat_result]:
+    """Everything in a folder and the folder itself, however deep it goes, without following links, until ``end``."""
+    yield os.lstat(folder)
+    left = [folder]
+    while left and time.monotonic() < end:
+        with contextlib.suppress(OSError), os.scandir(left.pop()) as found:
+            for entry in found:
+                with contextlib.suppress(OSError):
+                    yield entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(entry.path)
+
+
+def remove(path: str, strict: bool = True) -> None:
+    """Removes a folder of root's with what an app keeps below it: follows no link, however deep it goes."""
+    words = ["rm", "-rf", "--one-file-system", "--", path]
+    done = watched(words, {"PATH": PATH, "LC_ALL": "C"}, COMMAND, stdin=subprocess.DEVNULL)
+    if strict and (done.status or done.stopped):
+        raise DeployError(f"{path} cannot be removed:\n{tail(done.stderr, 5)}")
 
 
 # What programs say that were refused memory, or another process or thread.
@@ -210,7 +287,7 @@ def limit_met(argv: list[str], told: str) -> str:
         return ""
     try:
         with open(f"{argv[1]}/config/limits", encoding="utf-8") as stream:
-            limits = stream.read()
+            limits = stream.read()  # root's, as all of config
     except OSError:
         return ""
     if "ulimit -d" in limits and (not told.strip() or re.search(NO_MEMORY, told)):

@@ -6,6 +6,29 @@ from __future__ import annotations
 
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import EXPLAIN
 
+# The forms of the answers that these programs give (claims.answer).
+ASKED = {
+    "vendor": str,
+    "fresh": bool,
+    "pending": [str],
+    "unsafe": {str: [str]},
+    "notes": {str: [str]},
+    "applied": [str],
+    "?bytes": int,
+    "?error": str,
+    "?sqlstate": str,
+    "?output": str,
+}
+COUNTED = {
+    "vendor": str,
+    "rows": {str: int},
+    "migrations": [str],
+    "extensions": [str],
+    "?bytes": int,
+    "?sha256": str,
+}
+LOOKED = {**COUNTED, "?check": str}
+
 # What an operation does to code that is still running and does not know of it. The linter judges SQL, which for
 # SQLite says little: Django makes the whole table anew there.
 JUDGE = r'''
@@ -185,7 +208,7 @@ if wanted["go"] or (wanted["go_if_nothing"] and not answer["pending"]):
         call_command("migrate", interactive=False, verbosity=1, stdout=out, stderr=out, no_color=True)
     except BaseException as error:
         import traceback
-        answer["error"] = "".join(traceback.format_exception_only(type(error), error)).strip()
+        answer["error"] = "".join(traceback.format_exception_only(type(error), error)).strip()[:4000]
         answer["sqlstate"] = next(
             (str(code) for each in (error, error.__cause__) for name in ("sqlstate", "pgcode")
              for code in [getattr(each, name, None)] if code), ""
@@ -243,7 +266,7 @@ def by_cursor(cursor):
 # standard error what exactly this dump holds, whoever writes meanwhile.
 DUMP = (
     r"""
-import json, os, shutil, subprocess, sys, tempfile
+import hashlib, json, os, shutil, subprocess, sys, tempfile
 sys.path.insert(0, os.getcwd())
 release, wanted = sys.argv[1], json.loads((sys.argv[2:] or ["{}"])[0])
 """
@@ -287,8 +310,17 @@ with tempfile.TemporaryDirectory() as folder:
     with target:
         connection.connection.backup(target)
     if "count" in wanted:
+        # here, and not where it arrives: what an app has in its database is not for root to open
+        damage = target.execute("PRAGMA integrity_check").fetchone()[0]
+        if damage != "ok":
+            sys.exit("the copy of the SQLite database is damaged: " + damage)
         answer = counted("sqlite", lambda query: target.execute(query).fetchall())
-        tell({**answer, "bytes": os.path.getsize(copy)})
+        target.close()
+        digest = hashlib.sha256()
+        with open(copy, "rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+        tell({**answer, "bytes": os.path.getsize(copy), "sha256": digest.hexdigest()})
     target.close()
     with open(copy, "rb") as stream:
         shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)

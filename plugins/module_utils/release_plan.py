@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
-import shutil
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils import app_project
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build
 from ansible_collections.homeport.django.plugins.module_utils.release_database import Database
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    remove,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import told_warnings
 from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
 
 MOST_LINES = 15  # of any list; the rest is counted
-IGNORED = ("__pycache__", ".git")
 
 Change = dict[str, Any]
 
@@ -48,7 +50,7 @@ class Plan:
             build.check_space()
             _source, _project, answer = build.prepare(trial=True)
             build.borrow_databases(answer)
-            plan["files"] = files_changed(f"{self.live}/src", f"{build.folder}/src") if self.live else {}
+            plan["files"] = self.files_changed(build) if self.live else {}
             plan["commits"] = self.commits(record.get("revision", ""))
             plan["packages"] = changed(record.get("packages", {}), answer["packages"])
             plan["warnings"] = told_warnings(answer["warnings"], self.layout.spec["site_url"])
@@ -58,8 +60,13 @@ class Plan:
             # it may need the build commands, or a database that is not there yet
             plan["problem"] = str(error)
         finally:
-            shutil.rmtree(build.folder, ignore_errors=True)
+            remove(build.folder, strict=False)
         return plan
+
+    def files_changed(self, build: Build) -> Change:
+        folders = f"{self.live}/src", f"{build.folder}/src"
+        found = build.runner.as_app("comparing the files", app_project.files_changed, *folders)
+        return {kind: [str(name) for name in found[kind]] for kind in SIGNS if kind in found}
 
     def commits(self, before: str) -> list[str]:
         source = Source(self.layout, Build(self.layout, self.revision, self.mark, None).runner)
@@ -99,35 +106,6 @@ def changed(before: dict[str, str], after: dict[str, str], values: bool = True) 
         found["removed"] = {name: before[name] for name in found["removed"]}
         found["changed"] = {name: [before[name], after[name]] for name in found["changed"]}
     return {kind: names for kind, names in found.items() if names}
-
-
-def files_changed(before: str, after: str) -> Change:
-    """Paths that two source trees differ in."""
-    old, new = tree(before), tree(after)
-    found = {
-        "added": sorted(new - old),
-        "removed": sorted(old - new),
-        "changed": sorted(
-            path
-            for path in old & new
-            if not filecmp.cmp(f"{before}/{path}", f"{after}/{path}", shallow=False)
-        ),
-    }
-    return {kind: names for kind, names in found.items() if names}
-
-
-def tree(folder: str) -> set[str]:
-    found = set()
-    for path, folders, files in os.walk(folder):
-        folders[:] = [
-            name for name in folders if name not in IGNORED and not os.path.islink(f"{path}/{name}")
-        ]
-        found |= {
-            os.path.relpath(f"{path}/{name}", folder)
-            for name in files
-            if not os.path.islink(f"{path}/{name}")
-        }
-    return found
 
 
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}

@@ -69,7 +69,7 @@ answer["sqlite"] = [
 from django.core.checks import run_checks, ERROR
 messages = [message for message in run_checks(include_deployment_checks=True) if not message.is_silenced()]
 mild = [message for message in messages if not message.is_serious(ERROR)]
-answer["warnings"] = ["%s: %s" % (message.id, message.msg.partition("\n")[0]) for message in mild]
+answer["warnings"] = ["%s: %s" % (message.id, message.msg.partition("\n")[0][:2000]) for message in mild]
 failed = [message for message in messages if message.is_serious(ERROR)]
 if failed:
     sys.stderr.write("the system check found errors:\n" + "\n".join(str(message) for message in failed) + "\n")
@@ -106,6 +106,18 @@ print(wanted["mark"] + json.dumps(answer))
 """
 )
 MARK = "homeport-probe:"
+# The form of the probe's answer (claims.answer).
+ANSWER = {
+    **dict.fromkeys(
+        ("django", "python", "WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL"), str
+    ),
+    **dict.fromkeys(("MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF", "?static_digest"), str),
+    "staticfiles": bool,
+    "sqlite": [str],
+    "warnings": [str],
+    "packages": {str: str},
+    "migrations": [str],
+}
 NO_STATIC_ROOT = 4
 
 # Asks the project for a page within one process, where the exception behind a status 500 can be seen.

@@ -8,8 +8,10 @@ import glob
 import json
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils import app_project
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
     Layout,
@@ -41,6 +43,13 @@ KINDS = {
 }
 
 # What Homeport adds where a project brings no version of its own.
+# The order in which they are looked for: what pins everything before what pins less.
+NAMED = {
+    **{name: KINDS[name] for name in ("uv.lock", "Pipfile.lock")},
+    **dict.fromkeys(REQUIREMENT_FILES, "file"),
+    **{name: KINDS[name] for name in ("poetry.lock", "Pipfile", "pyproject.toml", "setup.py")},
+}
+
 CONSTRAINTS = ["gunicorn>=23,<28", "psycopg>=3.1,<4", "whitenoise>=6.5,<7"]
 
 
@@ -78,10 +87,8 @@ class Requirements:
         if missing:
             self._pip(missing, "installing what serves the app", CONSTRAINTS)
         if self.layout.spec["server"] == "asgi" and not self._installed("gunicorn/workers/gasgi.py"):
-            found = "".join(
-                os.path.basename(path).split("-")[1][: -len(".dist")]
-                for path in self._installed("gunicorn-*.dist-info")
-            )
+            names = [os.path.basename(path) for path in self._installed("gunicorn-*.dist-info")]
+            found = "".join(name.removeprefix("gunicorn-").removesuffix(".dist-info") for name in names)
             raise DeployError(
                 f"web.server: asgi needs gunicorn 25 or newer, but the requirements bring {found}: "
                 "raise that, or leave it out of them"
@@ -92,7 +99,7 @@ class Requirements:
         """How the project declares its dependencies: a kind and the file."""
         if self.spec.get("files"):
             for name in self.spec["files"]:
-                if not os.path.isfile(f"{self.source}/{name}"):
+                if not self._as_app(os.path.isfile, f"{self.source}/{name}"):
                     raise DeployError(f"requirements.files: the source has no {name}")
             kind = KINDS.get(os.path.basename(self.spec["files"][0]))
             return (
@@ -101,23 +108,9 @@ class Requirements:
                 else ("files", "")
             )
         folders = list(dict.fromkeys([self.source, self.project]))
-        for folder in folders:
-            for kind, name in (("uv_lock", "uv.lock"), ("pipfile_lock", "Pipfile.lock")):
-                if os.path.isfile(f"{folder}/{name}"):
-                    return kind, f"{folder}/{name}"
-            for name in REQUIREMENT_FILES:
-                if os.path.isfile(f"{folder}/{name}"):
-                    return "file", f"{folder}/{name}"
-            for kind, name in (
-                ("poetry_lock", "poetry.lock"),
-                ("pipfile", "Pipfile"),
-                ("pyproject", "pyproject.toml"),
-                ("setup", "setup.py"),
-            ):
-                if os.path.isfile(f"{folder}/{name}") and (
-                    kind != "pyproject" or self._declares(f"{folder}/{name}")
-                ):
-                    return kind, f"{folder}/{name}"
+        found = self._as_app(app_project.find_requirements, folders, NAMED)
+        if found["kind"] in NAMED.values():
+            return found["kind"], str(found["path"])
         if self.spec["packages"] or "package" in self.layout.spec["source"]:
             return "none", ""
         raise DeployError(
@@ -126,11 +119,8 @@ class Requirements:
             "name the files in requirements.files or the packages in requirements.packages"
         )
 
-    @staticmethod
-    def _declares(path: str) -> bool:
-        """Whether a pyproject.toml holds a project, and not only the settings of tools."""
-        with open(path, encoding="utf-8") as stream:
-            return re.search(r"^\s*\[(project|tool\.poetry)\]", stream.read(), re.MULTILINE) is not None
+    def _as_app(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return self.runner.as_app("looking for requirements", work, *arguments)
 
     def _uv(self, words: list[str], what: str, cwd: str | None = None) -> str:
         env = {
@@ -152,14 +142,13 @@ class Requirements:
 
     def _has(self, requirement: str) -> bool:
         name = re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~ ;@]", requirement)[0]).lower()
-        if requirement.startswith("psycopg") and glob.glob(
-            f"{self.venv}/lib/python*/site-packages/psycopg2*.dist-info"
-        ):
+        if requirement.startswith("psycopg") and self._installed("psycopg2*.dist-info"):
             return True
-        return bool(glob.glob(f"{self.venv}/lib/python*/site-packages/{name}-*.dist-info"))
+        return bool(self._installed(f"{name}-*.dist-info"))
 
     def _installed(self, pattern: str) -> list[str]:
-        return glob.glob(f"{self.venv}/lib/python*/site-packages/{pattern}")
+        found = self._as_app(glob.glob, f"{self.venv}/lib/python*/site-packages/{pattern}")
+        return [str(path) for path in found]
 
     def _install_none(self, _path: str) -> None:
         """Everything comes from requirements.packages or source.package."""
@@ -202,9 +191,7 @@ class Requirements:
 
     def _install_pyproject(self, path: str) -> None:
         folder = os.path.dirname(path)
-        with open(path, encoding="utf-8") as stream:
-            builds = "[build-system]" in stream.read()
-        if builds:
+        if "[build-system]" in self._as_app(app_project.text_of, path):
             extras = f"[{','.join(self.spec['extras'])}]" if self.spec["extras"] else ""
             groups = [word for name in self.spec["groups"] for word in ("--group", name)]
             self._pip(
@@ -228,11 +215,10 @@ class Requirements:
 
     def _install_pipfile_lock(self, path: str) -> None:
         try:
-            with open(path, encoding="utf-8") as stream:
-                lock = json.load(stream)
+            lock = json.loads(self._as_app(app_project.text_of, path))
             sections = ["default", *self.spec["groups"]]
             lines = [line for section in sections for line in pipfile_requirements(lock[section])]
-        except (OSError, KeyError, ValueError) as error:
+        except (DeployError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise DeployError(f"{os.path.relpath(path, self.source)} cannot be read: {error}") from error
         self._install_lines(lines, f"installing {os.path.relpath(path, self.source)}", os.path.dirname(path))
 

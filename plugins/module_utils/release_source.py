@@ -12,13 +12,15 @@ import shutil
 import tarfile
 import urllib.request
 import zipfile
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    COMMAND,
     DeployError,
     Layout,
     Runner,
+    remove,
 )
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -80,13 +82,13 @@ class Source:
         else:
             archive = upload or self._download(target)
             try:
-                unpack(archive, target)
-            except (tarfile.TarError, zipfile.BadZipFile, OSError, ValueError) as error:
-                raise DeployError(f"the archive cannot be unpacked: {error}") from error
+                with open(archive, "rb") as stream:  # root's: the app gets it open
+                    self.runner.as_app(
+                        "the archive cannot be unpacked", unpack, stream, target, seconds=COMMAND
+                    )
             finally:
                 if archive != upload:
                     os.unlink(archive)
-            give(target, *self.layout.ids())
 
     def _git(self, words: list[str], what: str, **options: Any) -> str:
         home = f"{self.layout.home}/home"
@@ -133,7 +135,7 @@ class Source:
             f"source.git: asking {url} for {version}",
         )
         lines = [line.split("\t", 1) for line in out.splitlines() if "\t" in line]
-        found = {name: commit for commit, name in lines}
+        found = {name: commit for commit, name in lines if COMMIT.fullmatch(commit)}
         # an annotated tag's ^{} line is the commit that it names
         for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
             if name in found:
@@ -144,11 +146,8 @@ class Source:
 
     def _git_fetch(self, commit: str, target: str) -> None:
         url = self.git
-        mirror = self.layout.own_folder(
-            f"{self.layout.cache}/git-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
-        )
-        if not os.path.exists(f"{mirror}/HEAD"):
-            self._git(["init", "--quiet", "--bare", mirror], "making a git mirror")
+        mirror = f"{self.layout.cache}/git-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        self._git(["init", "--quiet", "--bare", mirror], "making a git mirror")
         try:
             self.runner.run(
                 ["git", "--git-dir", mirror, "cat-file", "-e", f"{commit}^{{commit}}"],
@@ -161,12 +160,12 @@ class Source:
         self.runner.run(["git", "--git-dir", mirror, "read-tree", commit], what, env=index)
         words = ["--git-dir", mirror, "--work-tree", target, "checkout-index", "--all", "--force"]
         self.runner.run(["git", *words], what, env=index, cwd=target)
-        if os.path.exists(f"{target}/.gitmodules"):
+        if self.runner.as_app("looking for submodules", os.path.lexists, f"{target}/.gitmodules"):
             self._git_submodules(mirror, url, commit, target)
 
     def _git_submodules(self, mirror: str, url: str, commit: str, target: str) -> None:
         """Submodules need a real work tree, whose origin their relative addresses refer to."""
-        shutil.rmtree(target)
+        remove(target)
         self.layout.own_folder(target)
         what = f"fetching the submodules of {url}"
         self._git(["init", "--quiet", target], what)
@@ -178,7 +177,7 @@ class Source:
         ):
             self._git(["-C", target, *words], what)
         # its configuration holds the address, which is not for everybody to see
-        shutil.rmtree(f"{target}/.git")
+        self.runner.as_app(what, shutil.rmtree, f"{target}/.git")
 
     def _git_get(self, mirror: str, url: str, commit: str) -> None:
         fetch = ["--git-dir", mirror, "fetch", "--quiet", "--no-tags"]
@@ -202,7 +201,7 @@ class Source:
 
     def commits(self, before: str, after: str) -> list[str]:
         """The commits that lie between two, newest first; fetched without their files, into a folder of their own."""
-        folder = self.layout.own_folder(f"{self.layout.cache}/git-history-{os.getpid()}", 0o700)
+        folder = f"{self.layout.cache}/git-history-{os.getpid()}"
         what = f"looking for the commits of {self.git}"
         try:
             self._git(["init", "--quiet", "--bare", folder], what)
@@ -219,7 +218,7 @@ class Source:
         except DeployError as error:
             return [f"the commits between cannot be told: {str(error).splitlines()[-1]}"]
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.runner.run(["rm", "-rf", "--", folder], what)
 
     def _download(self, target: str) -> str:
         url = self.spec["archive"]
@@ -243,30 +242,25 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def unpack(archive: str, target: str) -> None:
+def unpack(archive: IO[bytes], target: str) -> None:
     """Unpacks a tar or zip file, without the lone folder that many archives have around everything."""
-    inside = f"{target}.unpacked"
-    shutil.rmtree(inside, ignore_errors=True)
+    inside = f"{target}/.homeport-unpacked"
     os.mkdir(inside, 0o700)
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as stream:
-                stream.extractall(inside)  # drops absolute paths and '..' itself
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(inside)  # drops absolute paths and '..' itself
         else:
-            with tarfile.open(archive) as stream:
+            archive.seek(0)
+            with tarfile.open(fileobj=archive) as stream:
                 stream.extractall(inside, members=safe_members(stream, inside))
         names = os.listdir(inside)
-        root = inside
-        if (
-            len(names) == 1
-            and os.path.isdir(f"{inside}/{names[0]}")
-            and not os.path.islink(f"{inside}/{names[0]}")
-        ):
-            root = f"{inside}/{names[0]}"
+        lone = f"{inside}/{names[0]}" if len(names) == 1 else ""
+        root = lone if os.path.isdir(lone) and not os.path.islink(lone) else inside
         for name in os.listdir(root):
             os.rename(f"{root}/{name}", f"{target}/{name}")
     finally:
-        shutil.rmtree(inside, ignore_errors=True)
+        shutil.rmtree(inside)
 
 
 def safe_members(archive: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]:
@@ -296,11 +290,3 @@ def safe_members(archive: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]
         member.mode = (member.mode or 0o644) & 0o755 | 0o400
         members.append(member)
     return members
-
-
-def give(folder: str, uid: int, gid: int) -> None:
-    """Makes everything below ``folder`` belong to one user, without following links."""
-    os.chown(folder, uid, gid, follow_symlinks=False)
-    for path, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            os.chown(os.path.join(path, name), uid, gid, follow_symlinks=False)

@@ -12,28 +12,31 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import shutil
-import signal
+import re
 import subprocess
-import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app_process import Scope, end
+from ansible_collections.homeport.django.plugins.module_utils.log_files import end_of
 from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
 from ansible_collections.homeport.django.plugins.module_utils.release_database import prune_dumps
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
-    connect,
+    ask,
     healthy,
+    own_socket,
     refuses_on_purpose,
-    visitor_headers,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
+    UMASK,
     DeployError,
     Layout,
     Runner,
+    remove,
     tail,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import WHY
@@ -47,6 +50,8 @@ STOP_WEB = 100  # seconds: a little over supervisord's own patience with a web p
 STRIKES = 3  # answers in a row that are not healthy: one may be a visitor's fault, who uses up the workers
 FAILED = ("(backoff)", "(fatal)", "(exited)")
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
+MOST_PRINTED = 1 << 18  # bytes of what a process has printed
+MOST_ENVIRONMENT = 1 << 21  # bytes that the kernel gives a process for its environment, and more
 
 
 class RolledBack(DeployError):
@@ -201,8 +206,8 @@ class Switch:
 
     def printed(self, name: str) -> str:
         """The end of what a process printed."""
-        with open(self.supervisor.info(name)["stdout_logfile"], encoding="utf-8", errors="replace") as stream:
-            return f":\n{tail(stream.read())}"
+        text = end_of(self.supervisor.info(name)["stdout_logfile"], 50, MOST_PRINTED)
+        return f":\n{tail(text.decode(errors='replace'))}"
 
     def problem(self, patience: float) -> str:
         """What is wrong with the answer of the release that is live; empty when nothing is."""
@@ -226,25 +231,26 @@ class Switch:
             path = f"/run/homeport/{self.layout.ids()[0]}.sock"
         if os.path.lexists(path):
             os.unlink(path)
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-            process = subprocess.Popen(
-                [f"{LIBRARY}/gunicorn-try", release, path],
-                cwd="/",
-                env=self.runner.base,
-                **self.runner.identity(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        scope = Scope(self.layout.name, self.layout.spec["most_processes"])
+        process = subprocess.Popen(
+            [*scope.words(), *self.runner.words([f"{LIBRARY}/gunicorn-try", release, path])],
+            cwd="/",
+            env=self.runner.base,
+            umask=UMASK,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        with Printed(process) as printed:
             try:
                 self.wait_for_health(process, path)
             except DeployError as error:
-                log.seek(0)
                 reason = self.reason(release) if self.broken else ""
-                raise DeployError(f"{error}\n{tail(log.read())}{reason}") from error
+                raise DeployError(f"{error}\n{tail(printed.text())}{reason}") from error
             finally:
                 end(process)
+                scope.kill()
 
     def wait_for_health(self, process: subprocess.Popen[bytes], path: str) -> None:
         health = self.layout.spec["health"]
@@ -257,7 +263,8 @@ class Switch:
                 )
             if os.path.exists(path):
                 try:
-                    status, body = self.ask(path, max(0.1, end_time - time.monotonic()))
+                    with own_socket(path, self.layout.ids()[0]) as address:
+                        status, body = self.ask(address, max(0.1, end_time - time.monotonic()))
                 except (OSError, http.client.HTTPException) as error:
                     problem = f"it does not answer: {error}"
                 else:
@@ -283,14 +290,9 @@ class Switch:
 
     def ask(self, address: str, timeout: float) -> tuple[int, str]:
         """Status and body of the health page."""
-        connection = connect(address, timeout)
-        headers = visitor_headers(self.layout.spec["site_url"])
-        try:
-            connection.request("GET", self.layout.spec["health"]["path"], headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read(20000).decode(errors="replace")
-        finally:
-            connection.close()
+        spec = self.layout.spec
+        status, _kind, text = ask(address, spec["health"]["path"], spec["site_url"], timeout, 20000)
+        return status, text
 
     def start_slot(self, slot: str, release: str) -> None:
         """Starts the release in a slot and waits until its workers serve."""
@@ -366,29 +368,45 @@ class Switch:
         for release in known[: -layout.spec["keep_releases"]]:
             if release not in in_use:
                 os.unlink(f"{release}/release.json")  # from here on it counts as incomplete
-                shutil.rmtree(release, ignore_errors=True)
+                remove(release, strict=False)
         withdraw(layout, layout.known_releases())
         prune_dumps(layout, layout.spec["keep_releases"])
 
 
+class Printed:
+    """The end of what a process prints, which must not wait for anybody to read it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.stream: Any = process.stdout
+        self.kept = bytearray()
+        self.thread = threading.Thread(target=self.read, daemon=True)
+
+    def __enter__(self) -> Printed:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self.thread.join(1)
+
+    def read(self) -> None:
+        while block := self.stream.read1(1 << 16):
+            self.kept += block
+            del self.kept[:-MOST_PRINTED]
+        self.stream.close()
+
+    def text(self) -> str:
+        self.thread.join(0.2)  # what it has just said may be on its way
+        return bytes(self.kept).decode(errors="replace")
+
+
 def release_of(pid: int) -> str:
-    """Id of the release that a process was started from; empty for one that sleeps."""
+    """Id of the release that a process was started from; empty for one that sleeps. A process may write what it wants
+    into its own environment."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as stream:
-            for pair in stream.read().split(b"\0"):
-                if pair.startswith(b"HOMEPORT_RELEASE="):
-                    return pair.partition(b"=")[2].decode()
+            found = re.search(
+                rb"(?:^|\0)HOMEPORT_RELEASE=([0-9A-Za-z-]{1,64})(?:\0|$)", stream.read(MOST_ENVIRONMENT)
+            )
     except OSError:
-        pass
-    return ""
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and everything it started."""
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        return ""
+    return found[1].decode() if found else ""

@@ -10,7 +10,7 @@ import json
 import os
 import pwd
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
@@ -22,6 +22,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     RUNTIME,
     DeployError,
     Layout,
+    entries,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import found_in, told
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
@@ -169,17 +170,6 @@ def database_of(environment: Mapping[str, str]) -> dict[str, str]:
     except ValueError:
         return {}
     return {key: str(found[key]) for key in ("engine", "name", "host")} if found["engine"] else {}
-
-
-def entries(folder: str) -> Iterator[os.stat_result]:
-    """Everything in a folder and the folder itself, without following links."""
-    yield os.lstat(folder)
-    for parent, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            try:
-                yield os.lstat(os.path.join(parent, name))
-            except FileNotFoundError:
-                continue
 
 
 def size(path: str) -> int:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import grp
 import os
-import shutil
 import signal
 
 from ansible_collections.homeport.django.plugins.module_utils.copies import call
@@ -17,6 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.psql import (
     quote_text,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import RUNTIME, DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import remove as remove_folder
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import (
     App,
     databases,
@@ -160,7 +160,7 @@ def take_away(path: str) -> bool:
     if not os.path.lexists(path):
         return False
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
+        remove_folder(path)
     else:
         os.unlink(path)
     return True

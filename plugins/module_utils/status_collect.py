@@ -11,6 +11,7 @@ import calendar
 import contextlib
 import glob
 import http.client
+import itertools
 import json
 import os
 import re
@@ -18,7 +19,6 @@ import shutil
 import socket
 import ssl
 import stat
-import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable
@@ -31,12 +31,15 @@ from ansible_collections.homeport.django.plugins.module_utils import status_back
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
-    connect,
+    ask,
     healthy,
     refuses_on_purpose,
-    visitor_headers,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    entries,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import release_of
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
     SOCKET,
@@ -103,12 +106,17 @@ def collect(
         end = time.monotonic() + WALK
         apps = {}
         for name, spec in chosen.items():
-            found = describe(spec, name in declared, supervisor["processes"], units, table, places, history)
-            found["disk"] = sizes(spec, end)
-            found["certificate"] = certificate(spec, run, places)
-            apps[name] = found
-        for name, answer in answers.items():
-            apps[name]["health"] = answer.result()
+            try:
+                found = describe(
+                    spec, name in declared, supervisor["processes"], units, table, places, history
+                )
+                found["disk"] = sizes(spec, end)
+                found["certificate"] = certificate(spec, run, places)
+                apps[name] = found
+                if name in answers:
+                    found["health"] = answers[name].result()
+            except Exception as error:  # whatever an app brings about concerns no other app
+                apps[name] = unknown(spec, name in declared, f"{type(error).__name__}: {error}")
     return {
         "time": int(time.time()),
         "host": host(places),
@@ -385,6 +393,29 @@ def describe(
     }
 
 
+def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
+    """An app that cannot be looked at."""
+    release = os.path.basename(Layout(spec).current or "")
+    blank = {"revision": "", "built": "", "since": None, "django": "", "python": ""}
+    return {
+        **dict.fromkeys(("processes", "lock", "maintenance", "certificate")),
+        "declared": declared,
+        "release": {"id": release, **blank} if release else None,
+        "previous": "",
+        "health": {
+            "ok": False,
+            "status": None,
+            "milliseconds": None,
+            "error": f"cannot be looked at: {why}",
+            "path": "",
+        },
+        "schedules": [],
+        "memory": {"bytes": 0, "kind": "pss"},
+        "disk": {"releases": {"bytes": 0, "complete": False, "count": 0}, "media": None, "database": None},
+        "deploys": [],
+    }
+
+
 def certificate(spec: dict[str, Any], run: Run, places: Places) -> dict[str, Any] | None:
     """What nginx serves the app with: from when until when it is good (empty where it cannot be read)."""
     if spec.get("certificate", "none") == "none":
@@ -530,7 +561,7 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
     result = {"ok": False, "status": None, "milliseconds": None, "error": "", "path": spec["health"]["path"]}
     started = time.monotonic()
     try:
-        status, detail = ask(spec, timeout)
+        status, detail = ask_health(spec, timeout)
     except (FileNotFoundError, ConnectionRefusedError):
         return {**result, "error": f"nobody listens on {spec['socket']}"}
     except BlockingIOError:
@@ -546,29 +577,10 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
     return result
 
 
-def ask(spec: dict[str, Any], timeout: float) -> tuple[int, str]:
+def ask_health(spec: dict[str, Any], timeout: float) -> tuple[int, str]:
     """Status and, where it is plain text, the beginning of the answer; in the words of the web server in front."""
-    connection = connect(spec["socket"], timeout)
-    connection.connect()
-    # each single wait is bounded by the timeout, and all of them together by this
-    alarm = threading.Timer(timeout, cut, [connection.sock])
-    alarm.start()
-    try:
-        connection.request("GET", spec["health"]["path"], headers=visitor_headers(spec["site_url"]))
-        answer = connection.getresponse()
-        kind = answer.headers.get_content_type()
-        text = (
-            answer.read(2000).decode(errors="replace") if kind in ("text/plain", "application/json") else ""
-        )
-        return answer.status, " ".join(text.split())[:200]
-    finally:
-        alarm.cancel()
-        connection.close()
-
-
-def cut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+    status, kind, text = ask(spec["socket"], spec["health"]["path"], spec["site_url"], timeout, 2000)
+    return status, " ".join(text.split())[:200] if kind in ("text/plain", "application/json") else ""
 
 
 # Disk
@@ -590,19 +602,14 @@ def sizes(spec: dict[str, Any], end: float) -> dict[str, Any]:
 
 def measure(folder: str, end: float) -> dict[str, Any]:
     """Bytes on the disk below a folder, each file once however many names it has; until the time is up."""
-    total, seen, complete = 0, set(), True
-    for path, folders, files in os.walk(folder):
-        if time.monotonic() > end:
-            complete = False
-            break
-        for name in [*folders, *files]:
-            with contextlib.suppress(OSError):
-                found = os.lstat(os.path.join(path, name))
-                if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1 or found.st_ino not in seen:
-                    total += found.st_blocks * 512
-                    if found.st_nlink > 1:
-                        seen.add(found.st_ino)
-    return {"bytes": total, "complete": complete}
+    total, seen = 0, set()
+    with contextlib.suppress(FileNotFoundError):
+        for found in itertools.islice(entries(folder, end), 1, None):
+            if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1 or found.st_ino not in seen:
+                total += found.st_blocks * 512
+                if found.st_nlink > 1:
+                    seen.add(found.st_ino)
+    return {"bytes": total, "complete": time.monotonic() < end}
 
 
 def read(path: str) -> str:

@@ -293,6 +293,7 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
             "socket": app["web"]["socket"],
             "workers": app["web"]["workers"],
             "file_paths": list(app["files"]),
+            "most_processes": app["limits"]["processes"],
             "stop_timeout": max(
                 [process["stop_timeout"] for process in app["processes"].values()], default=10
             ),

@@ -127,8 +127,8 @@ import time
 import xmlrpc.client
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils import release_history
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, RESERVED_NAMES
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
@@ -146,7 +146,7 @@ from ansible_collections.homeport.django.plugins.module_utils.removal_steps impo
 class Removal:
     """One step on one host. Each finds out for itself what there is: the run before may have been cut off."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: Module) -> None:
         self.module = module
         self.params: dict[str, Any] = module.params
         self.app = App(self.params["app"])
@@ -223,7 +223,7 @@ class Removal:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "phase": {
                 "type": "str",

@@ -70,7 +70,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.backup_archive import Archive
 from ansible_collections.homeport.django.plugins.module_utils.backup_recovery import Recovery, foreign
 from ansible_collections.homeport.django.plugins.module_utils.backup_restore import moment
@@ -119,7 +119,7 @@ def configured(settings: Mapping[str, Any], files: Mapping[str, str], data: str)
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "settings": {"type": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},

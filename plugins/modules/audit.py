@@ -39,12 +39,12 @@ audit:
 import os
 import subprocess
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.audit_inside import collect
 
 
 def run(command: list[str]) -> tuple[int, str]:
-    """Several at a time, which AnsibleModule.run_command is not made for."""
+    """Several at a time, which Module.run_command is not made for."""
     try:
         done = subprocess.run(
             command,
@@ -62,7 +62,7 @@ def run(command: list[str]) -> tuple[int, str]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={"apps": {"type": "list", "elements": "dict", "required": True}},
         supports_check_mode=True,
     )

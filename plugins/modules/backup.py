@@ -92,8 +92,8 @@ import sqlite3
 import xmlrpc.client
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils import backup_state, release_history
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.backup_main import ALL, alone, configured
 from ansible_collections.homeport.django.plugins.module_utils.backup_restore import (
     Restore,
@@ -107,7 +107,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
 
 
-def started(module: AnsibleModule, kind: str) -> dict[str, Any]:
+def started(module: Module, kind: str) -> dict[str, Any]:
     """Has systemd do what its timers do, with the same rights and bounds; returns what came of it."""
     names = [spec["name"] for spec in configured()["apps"]]
     word = "backup" if kind == "run" else "drill"
@@ -126,7 +126,7 @@ def started(module: AnsibleModule, kind: str) -> dict[str, Any]:
     return {"changed": True, "apps": {name: found[name] for name in names}}
 
 
-def restore(module: AnsibleModule) -> dict[str, Any]:
+def restore(module: Module) -> dict[str, Any]:
     params = module.params
     config = configured()
     into = params["into"] or params["app"]
@@ -170,7 +170,7 @@ def restore(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     text = {"type": "str", "default": ""}
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "phase": {"type": "str", "choices": ["run", "drill", "look", "restore"], "required": True},
             "app": text,

@@ -56,10 +56,11 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.homeport.django.plugins.module_utils.release_build import Build
+from ansible_collections.homeport.django.plugins.module_utils.app_project import find_manage
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
     Layout,
@@ -84,8 +85,17 @@ class LocalRunner(Runner):
         self.base = {**os.environ, **environment, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": f"{layout.home}/venv"}
         self.base["PATH"] = f"{layout.home}/venv/bin:{os.environ.get('PATH', '')}"
 
-    def identity(self) -> dict[str, Any]:
-        return {}
+    def words(self, argv: list[str], cwd: str = "/") -> list[str]:
+        return ["sh", "-c", 'cd "$0" && exec "$@"', cwd, *argv]
+
+    def scope(self) -> None:
+        """The operator's own commands have no limits."""
+
+    def as_app(self, what: str, work: Callable[..., Any], *arguments: Any, seconds: float = 0) -> Any:
+        try:
+            return work(*arguments)
+        except OSError as error:
+            raise DeployError(f"{what}: {error}") from error
 
 
 class LocalApp:
@@ -105,7 +115,7 @@ class LocalApp:
         for name in ("", "cache", "home", "media"):
             os.makedirs(f"{self.home}/{name}", exist_ok=True)
         source = self.source()
-        found, project = Build(self.layout, "", "local", None).find_manage(source)
+        found, project, _settings = find_manage(source, self.spec.get("manage") or "", packaged=False)
         changed = self.install(source, project)
         manage = shlex.split(found)
         if manage[0] == "python":

@@ -68,7 +68,7 @@ logs:
 import os
 import time
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.log_files import (
     last_lines,
     logs_of,
@@ -78,7 +78,7 @@ from ansible_collections.homeport.django.plugins.module_utils.log_files import (
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "app": {"type": "str", "required": True},
             "folder": {"type": "str", "required": True},

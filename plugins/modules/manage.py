@@ -90,7 +90,7 @@ import subprocess
 import sys
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.management import Gone, in_release
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, Runner
 
@@ -100,7 +100,7 @@ def interrupted(number: int, _frame: Any) -> None:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "app": {"type": "str", "required": True},
             "command": {"type": "list", "elements": "str", "required": True},

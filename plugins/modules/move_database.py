@@ -74,13 +74,13 @@ import time
 import xmlrpc.client
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.homeport.django.plugins.module_utils import release_history
+from ansible_collections.homeport.django.plugins.module_utils import claims, release_history
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
-from ansible_collections.homeport.django.plugins.module_utils.release_migrations import MOVE
+from ansible_collections.homeport.django.plugins.module_utils.release_migrations import COUNTED, MOVE
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import App as Services
 from ansible_collections.homeport.django.plugins.module_utils.removal_steps import start, stop
@@ -94,10 +94,14 @@ def look(app: App, path: str) -> dict[str, Any]:
             f"the database of {app.name} is {there['vendor']}: set database.engine to postgres (or choose a setup that "
             "has it), and run the setup playbook first"
         )
-    if not os.path.isfile(path) or os.path.islink(path):
+    if not app.runner.as_app("looking for the file", is_file, path):
         raise DeployError(f"there is no SQLite file {path}; -e file=PATH names another one")
     here = app.look(path, "sqlite")
     return {"file": path, "rows": sum(here["rows"].values()), "tables": len(here["rows"]), **now(there)}
+
+
+def is_file(path: str) -> bool:
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def now(there: dict[str, Any]) -> dict[str, int]:
@@ -116,7 +120,7 @@ def move(app: App, path: str, holder: str) -> dict[str, Any]:
         )
     finally:
         start(services)
-    after = json.loads([line for line in out.splitlines() if line.startswith(MARK)][-1][len(MARK) :])
+    after = claims.answer(out, MARK, COUNTED, "moving the rows")
     seconds = round(time.monotonic() - began, 2)
     rows = sum(after["rows"].values())
     entry = {
@@ -136,7 +140,7 @@ def move(app: App, path: str, holder: str) -> dict[str, Any]:
 
 def main() -> None:
     text = {"type": "str", "default": ""}
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "phase": {"type": "str", "choices": ["look", "move"], "required": True},
             "app": {"type": "str", "required": True},

@@ -132,11 +132,10 @@ locked:
 import os
 import time
 import traceback
-import xmlrpc.client
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils import release_history
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build, fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.release_database import (
@@ -164,7 +163,7 @@ BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", 
 class Step:
     """One phase of a run for one app."""
 
-    def __init__(self, module: AnsibleModule, layout: Layout, lock: Lock | None) -> None:
+    def __init__(self, module: Module, layout: Layout, lock: Lock | None) -> None:
         self.module = module
         self.layout = layout
         self.lock = lock
@@ -314,7 +313,7 @@ OUTCOMES = ((Held, "held"), (RolledBack, "rolled back"))
 class Run:
     """One phase for all apps of the host."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: Module) -> None:
         self.module = module
         self.phase: str = module.params["phase"]
         self.results: dict[str, dict[str, Any]] = {}
@@ -348,7 +347,7 @@ class Run:
             self.failed[layout.name] = str(error)
         except DeployError as error:
             self.failed[layout.name] = str(error)
-        except (OSError, xmlrpc.client.Error) as error:
+        except Exception as error:  # whatever an app brings about concerns no other app
             self.module.debug(traceback.format_exc())
             self.failed[layout.name] = f"{type(error).__name__}: {error}"
 
@@ -398,7 +397,7 @@ STEPS = {
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "phase": {"type": "str", "choices": list(STEPS), "required": True},
             "apps": {"type": "list", "elements": "dict", "required": True},

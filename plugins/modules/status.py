@@ -48,12 +48,12 @@ status:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.status_collect import collect
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "apps": {"type": "list", "elements": "dict", "required": True},
             "only": {"type": "str", "default": ""},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,20 @@ class HereRunner(Runner):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self.seen: list[list[str]] = []
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "extra_groups": os.getgroups()}
+
+    def words(self, argv: list[str], cwd: str = "/") -> list[str]:
+        return ["env", "-C", cwd, *argv]
+
+    def as_app(self, what: str, work: Callable[..., Any], *arguments: Any, seconds: float = 0) -> Any:
+        try:
+            return json.loads(json.dumps(work(*arguments)))
+        except DeployError:
+            raise
+        except Exception as error:
+            raise DeployError(f"{what}: {type(error).__name__}: {error}") from None
 
     def run(self, argv: list[str], what: str, *_more: Any, **options: Any) -> str:
         self.seen.append(argv)

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import management
-from ansible_collections.homeport.django.plugins.module_utils.management import Ended, Gone, Listener, watched
+from ansible_collections.homeport.django.plugins.module_utils import app_process, management
+from ansible_collections.homeport.django.plugins.module_utils.app_process import Ended, watched
+from ansible_collections.homeport.django.plugins.module_utils.management import Gone, Listener
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
 
 from tests.unit.releases import HereRunner, layout
@@ -37,7 +38,7 @@ def alive(pid: int) -> bool:
 
 def test_output_and_status() -> None:
     ended = python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
-    assert (ended.status, ended.stdout, ended.stderr, ended.stopped) == (3, "out\n", "err\n", False)
+    assert (ended.status, ended.stdout, ended.stderr, ended.stopped) == (3, "out\n", "err\n", "")
 
 
 def test_output_that_is_larger_than_a_pipe() -> None:
@@ -74,7 +75,7 @@ def test_its_time_is_over(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_want_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(management, "GRACE", 0.3)
+    monkeypatch.setattr(app_process, "GRACE", 0.3)
     ended = python(
         "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)", 5
     )

@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_build
+from ansible_collections.homeport.django.plugins.module_utils.app_project import (
+    folder_size,
+    precompress,
+    search,
+    settings_module,
+    unlinked,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_build import (
     Build,
     fingerprint,
-    folder_size,
-    precompress,
     publish,
-    search,
-    settings_module,
     withdraw,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
@@ -86,7 +89,7 @@ def find_manage(folder: Path, *names: str, **fields: Any) -> tuple[str, str]:
     for name in names:
         write(folder / "source" / name)
     (folder / "source").mkdir(exist_ok=True)
-    command, where = build(folder, **fields).find_manage(str(folder / "source"))
+    command, where, _settings = build(folder, **fields).find_manage(str(folder / "source"))
     return command, os.path.relpath(where, folder / "source")
 
 
@@ -149,10 +152,8 @@ def test_the_application(
     for name in files:
         write(tmp_path / "source" / name)
     blank = {"WSGI_APPLICATION": "", "ASGI_APPLICATION": "", "ROOT_URLCONF": ""}
-    assert (
-        build(tmp_path, **fields).find_application({**blank, **answer}, str(tmp_path / "source"))
-        == application
-    )
+    found = build(tmp_path, **fields).find_application({**blank, **answer}, str(tmp_path / "source"))
+    assert found == application
 
 
 def test_no_application(tmp_path: Path) -> None:
@@ -173,7 +174,8 @@ def release_env(folder: Path, **fields: Any) -> dict[str, str]:
         MANAGE.format(line='os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings")'),
     )
     os.makedirs(f"{found.folder}/config")
-    found.write_environment("python manage.py", str(project), str(folder))
+    named = settings_module(f"{project}/manage.py")
+    found.write_environment("python manage.py", str(project), str(folder), named)
     script = f". {shlex.quote(found.folder)}/config/release.env; exec env -0"
     out = subprocess.run(
         ["sh", "-euc", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True
@@ -202,7 +204,7 @@ def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
 def test_settings_that_nobody_names(tmp_path: Path) -> None:
     found = build(tmp_path)
     with pytest.raises(DeployError, match="name it in settings"):
-        found.write_environment("python manage.py", str(tmp_path), str(tmp_path))
+        found.write_environment("python manage.py", str(tmp_path), str(tmp_path), "")
 
 
 def test_files_are_written_into_the_source(tmp_path: Path) -> None:
@@ -378,6 +380,27 @@ def test_a_link_out_of_the_app_is_not_published(tmp_path: Path) -> None:
     assert "leak.css" not in public(found)
     if found.ids()[0] != 0:
         assert public(found) == {"a.css": "1"}
+
+
+def test_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manage.py")
+    assert settings_module(f"{tmp_path}/manage.py") == ""
+    found = layout(tmp_path / "app")
+    root = f"{release(found, '1', {'a.css': '1'})}/static"
+    os.mkfifo(f"{root}/pipe.css")
+    publish(root, found)
+    assert public(found) == {"a.css": "1"}
+
+
+def test_a_link_to_a_file_of_the_release_is_published_as_that_file(tmp_path: Path) -> None:
+    found = layout(tmp_path / "app")
+    root = f"{release(found, '1', {'a.css': '1'})}/static"
+    write(Path(found.releases) / "1/src/b.css", "2")
+    os.symlink(f"{found.releases}/1/src/b.css", f"{root}/b.css")
+    os.symlink("/etc/passwd", f"{root}/c.css")
+    unlinked(root, f"{found.releases}/")
+    publish(root, found)
+    assert public(found) == {"a.css": "1", "b.css": "2"}
 
 
 def test_folder_size(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ansible_collections.homeport.django.plugins.module_utils.app_project import files_changed
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_plan import (
     MOST_LINES,
     Plan,
     changed,
-    files_changed,
     shown,
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring import shell_exports

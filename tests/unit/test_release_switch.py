@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_switch
+from ansible_collections.homeport.django.plugins.module_utils.app_process import end
 from ansible_collections.homeport.django.plugins.module_utils.release_health import connect, healthy
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import (
     Switch,
-    end,
     release_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
