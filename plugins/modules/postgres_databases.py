@@ -14,6 +14,8 @@ description:
   - Over the network an owner may have several logins, each with a password of its own, so that a password is replaced
     without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing,
     and one that is not declared any more is dropped.
+  - Nobody but a superuser can enter a new database before it is handed over. The schema C(public) of the database
+    C(postgres) and the database C(template1) are closed to other roles.
   - It talks to the local cluster through psql as the user postgres, so nothing is installed for it.
 options:
   databases:
@@ -56,7 +58,9 @@ options:
         type: int
         default: -1
       extensions:
-        description: Extensions that must be there.
+        description: Extensions that must be there. A new database gets them before its owner. Later, one that
+          PostgreSQL trusts is created as the owner, and another one only where the owner has no functions, operators
+          and types.
         type: list
         elements: str
         default: []
