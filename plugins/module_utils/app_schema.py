@@ -126,6 +126,12 @@ def _engine_or_url(service: dict[str, Any], path: str, problems: Problems) -> No
         problems.add(path, "takes either an engine or the url of a service that exists already, not both")
 
 
+def _database_rule(service: dict[str, Any], path: str, problems: Problems) -> None:
+    _engine_or_url(service, path, problems)
+    if service.get("extensions") and ("url" in service or service.get("engine", "postgres") != "postgres"):
+        problems.add(f"{path}.extensions", "are created by Homeport in its own PostgreSQL only")
+
+
 def check_argv(command: object, path: str, problems: Problems) -> None:
     """A long-running process is one program with arguments; no shell stands between it and supervisord."""
     if not isinstance(command, str):
@@ -324,10 +330,19 @@ DATABASE = Object(
             "address of a database that exists already; with a password it goes to the vault's database_url"
         ),
         "conn_max_age": Int("seconds a connection is kept", default=600, high=86400),
+        "extensions": List(
+            Str(
+                "name of an extension",
+                pattern=r"[a-z][a-z0-9_-]{0,62}",
+                hint="must be an extension of PostgreSQL, in lower case",
+            ),
+            doc="extensions of PostgreSQL that are created before the app's first release",
+            default=[],
+        ),
     },
     short="engine",
     doc="the app's database",
-    rule=_engine_or_url,
+    rule=_database_rule,
     default={},
 )
 

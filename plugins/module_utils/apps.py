@@ -445,6 +445,7 @@ def _database(
         "port": "",
         "owner": name,
         "logins": [],
+        "extensions": given["extensions"],
     }
     if url:
         return {**result, **parse_database_url(url), "url": url}

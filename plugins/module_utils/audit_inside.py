@@ -26,7 +26,12 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.module_utils.management import in_release
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, Runner
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    Runner,
+)
 from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
 from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
     Places,
@@ -65,7 +70,7 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
         "failed": lambda: failed_units(run),
         "clock": lambda: clock(run),
         "supervisord": inet_interfaces,
-        "postgres": lambda: postgres(run),
+        "postgres": postgres,
         # nothing where this host keeps none
         "backups": lambda: status_backups.backups(run, [spec["name"] for spec in specs]),
         "archive": lambda: status_backups.archive(run),
@@ -644,16 +649,14 @@ SELECT json_build_object(
 """
 
 
-def postgres(run: Run) -> dict[str, Any] | None:
+def postgres() -> dict[str, Any] | None:
     """Who may do what in the local cluster; nothing where there is none."""
     if not glob.glob("/etc/postgresql/*/*/postgresql.conf"):
         return None
-    command = ["runuser", "-u", "postgres", "--", "env", "PGCONNECT_TIMEOUT=5"]
-    command += ["PGOPTIONS=-c statement_timeout=10s", "psql", "-XAtqc", POSTGRES, "postgres"]
-    status, out = run(command)
-    if status:
-        raise OSError("PostgreSQL does not answer its superuser")
-    found: dict[str, Any] = json.loads(out)
+    try:
+        found: dict[str, Any] = json.loads(Cluster().ask(POSTGRES, seconds=10))
+    except DeployError as error:
+        raise OSError("PostgreSQL does not answer its superuser") from error
     return found
 
 

@@ -8,8 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import os
 import pwd
@@ -20,11 +18,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_main import attempted
 from ansible_collections.homeport.django.plugins.module_utils.copies import create, digest
+from ansible_collections.homeport.django.plugins.module_utils.psql import GROUP, QUIET, Cluster, Login
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.release_migrations import COUNT
 
@@ -32,14 +31,25 @@ CONFIG = "/etc/homeport/archive.json"
 STANZA = "homeport"
 NAME = "@archive"  # under which its outcomes are kept beside those of the apps
 SCRATCH = "/var/lib/postgresql/homeport-point"
+SOCKET = f"{SCRATCH}-socket"  # in which nobody else than postgres and nobody finds it
 PORT = 54329
+ACCESS = rf"local all postgres peer\nlocal all +{GROUP} scram-sha-256\n"
+DUMPING = 12 * 3600  # and a dump
+ROWS = "SELECT coalesce(json_agg(q), '[]') FROM ({}) q;\n"
+COUNTING = 2 * 3600  # seconds that the tables of one database may take
+DATABASES = """
+SELECT json_object_agg(datname, CASE WHEN EXISTS (
+  SELECT FROM pg_roles WHERE rolsuper AND pg_has_role(datdba, pg_roles.oid, 'MEMBER')
+) THEN 'pg_read_all_data' ELSE pg_get_userbyid(datdba) END)
+FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2;
+"""
 ARRIVAL = 120  # seconds that a segment may take to the archive
 SETTINGS = """\
 listen_addresses = ''
 port = {port}
 unix_socket_directories = '{folder}'
-hba_file = '{folder}/homeport_hba.conf'
-ident_file = '{folder}/homeport_ident.conf'
+hba_file = '{data}/homeport_hba.conf'
+ident_file = '{data}/homeport_ident.conf'
 archive_mode = off
 hot_standby = off
 shared_buffers = 64MB
@@ -63,6 +73,7 @@ class Archive:
         self.programs = f"/usr/lib/postgresql/{self.version}/bin"
         self.data = f"/var/lib/postgresql/{self.version}/{self.cluster}"
         self.options = [f"--config={file}"] if file else []
+        self.live = Cluster()
 
     def prepare(self) -> None:
         """Makes the place of the archive where there is none, and tries whether a segment arrives there."""
@@ -105,7 +116,7 @@ class Archive:
         What was written after that and before the archive was on again is in no archive.
         """
         made = self.backups()
-        timeline = self.psql("SELECT pg_walfile_name(pg_current_wal_lsn())").strip()[:8]
+        timeline = self.live.ask("SELECT pg_walfile_name(pg_current_wal_lsn());").strip()[:8]
         return not made or made[-1]["archive"]["stop"][:8] != timeline
 
     def back_up(self, kind: str) -> None:
@@ -114,14 +125,13 @@ class Archive:
     def now(self) -> str:
         """Where the cluster stands, once everything up to there is in the archive."""
         # recovery to a time ends at the first commit after it: here is one
-        self.psql("SELECT txid_current()")
-        lsn, segment = (
-            self.psql("SELECT l, pg_walfile_name(l) FROM pg_current_wal_lsn() l").strip().split(",")
-        )
-        self.psql("SELECT pg_switch_wal()")
+        self.live.ask("SELECT txid_current();")
+        asked = "SELECT l, pg_walfile_name(l) FROM pg_current_wal_lsn() l;"
+        lsn, segment = self.live.ask(asked).strip().split("|")
+        self.live.ask("SELECT pg_switch_wal();")
         until = time.monotonic() + ARRIVAL
-        arrived = f"SELECT coalesce(last_archived_wal >= '{segment}', false) FROM pg_stat_archiver"
-        while self.psql(arrived).strip() != "t":
+        arrived = f"SELECT coalesce(last_archived_wal >= '{segment}', false) FROM pg_stat_archiver;"
+        while self.live.ask(arrived).strip() != "t":
             if time.monotonic() > until:
                 raise DeployError(
                     f"the archive does not take what PostgreSQL writes: {segment} waits since {ARRIVAL} s"
@@ -142,16 +152,11 @@ class Archive:
         words = [f"--stanza={STANZA}", "--log-level-console=error", *self.options, *words]
         return self.run(["pgbackrest", *words], what)
 
-    def psql(self, query: str, *options: str) -> str:
-        words = ["psql", "--no-psqlrc", "-qX", "--csv", "--tuples-only", "-v", "ON_ERROR_STOP=1"]
-        return self.run([*words, *(options or ["-d", "postgres"]), "-c", query], "asking PostgreSQL")
-
-    def run(self, words: list[str], what: str, stdout: IO[bytes] | None = None) -> str:
+    def run(self, words: list[str], what: str) -> str:
         done = subprocess.run(
             words,
             stdin=subprocess.DEVNULL,
-            stdout=stdout or subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             check=False,
             cwd="/",
             user="postgres",
@@ -159,7 +164,7 @@ class Archive:
             extra_groups=[],
             env={"PATH": f"{self.programs}:{PATH}", "LANG": "C.UTF-8", "HOME": "/var/lib/postgresql"},
         )
-        out = (done.stdout or b"").decode(errors="replace")
+        out = done.stdout.decode(errors="replace")
         if done.returncode:
             raise self.error(out + done.stderr.decode(errors="replace"), what)
         return out
@@ -176,33 +181,39 @@ class Archive:
     @contextmanager
     def as_of(self, moment: str, database: str = "") -> Iterator[Point]:
         """A second cluster with what there was at a moment, for as long as it is looked at."""
-        if os.path.lexists(SCRATCH):
-            self.stop()
-            shutil.rmtree(SCRATCH)
-        os.mkdir(SCRATCH, 0o700)
+        self.stop()
         account = pwd.getpwnam("postgres")
-        os.chown(SCRATCH, account.pw_uid, account.pw_gid)
+        for path, mode, gid in (
+            (SCRATCH, 0o700, account.pw_gid),
+            (SOCKET, 0o710, pwd.getpwnam("nobody").pw_gid),
+        ):
+            if os.path.lexists(path):
+                shutil.rmtree(path)
+            os.mkdir(path, 0o700)
+            os.chown(path, account.pw_uid, gid)
+            os.chmod(path, mode)
         try:
             self.fetch(SCRATCH, moment, database)
             self.start()
             yield Point(self)
         finally:
             self.stop()
-            shutil.rmtree(SCRATCH)
+            for path in (SCRATCH, SOCKET):
+                shutil.rmtree(path)
 
     def start(self) -> None:
         """What the cluster would not have taken over from its own configuration, and nobody but its user gets in."""
         names = "'max_connections', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions'"
-        found = self.psql(
-            f"SELECT name, setting FROM pg_settings WHERE name IN ({names}, 'max_locks_per_transaction')"
+        found = self.live.ask(
+            "SELECT json_object_agg(name, setting) FROM pg_settings "
+            f"WHERE name IN ({names}, 'max_locks_per_transaction');"
         )
-        given = dict(csv.reader(io.StringIO(found)))
-        text = SETTINGS.format(port=PORT, folder=SCRATCH) + "".join(
-            f"{name} = {value}\n" for name, value in given.items()
+        text = SETTINGS.format(port=PORT, folder=SOCKET, data=SCRATCH) + "".join(
+            f"{name} = {value}\n" for name, value in json.loads(found).items()
         )
         script = (
             f"umask 077; cat >{SCRATCH}/homeport.conf <<'END'\n{text}END\n"
-            f"echo 'local all all peer' >{SCRATCH}/homeport_hba.conf; : >{SCRATCH}/homeport_ident.conf"
+            f"printf '{ACCESS}' >{SCRATCH}/homeport_hba.conf; : >{SCRATCH}/homeport_ident.conf"
         )
         self.run(["sh", "-ec", script], "configuring the second cluster")
         options = f"-c config_file={SCRATCH}/homeport.conf"
@@ -238,11 +249,14 @@ class Archive:
         while time.monotonic() < until:
             self.run(["pg_ctl", "status", "-s", "-D", SCRATCH], "recovering")
             try:
-                self.psql("SELECT 1", "-h", SCRATCH, "-p", str(PORT), "-d", "postgres")
+                self.second().ask("SELECT 1;")
                 return
             except DeployError:
                 time.sleep(0.2)
         raise DeployError("the second cluster did not arrive within two hours")
+
+    def second(self) -> Cluster:
+        return Cluster(SOCKET, PORT, self.programs)
 
     def stop(self) -> None:
         if os.path.exists(f"{SCRATCH}/postmaster.pid"):
@@ -253,34 +267,44 @@ class Archive:
 
 
 class Point:
-    """The databases of some moment."""
+    """The databases of some moment. ``owners`` has the role of each that may read it."""
 
     def __init__(self, archive: Archive) -> None:
-        self.archive = archive
-        self.where = ("-h", SCRATCH, "-p", str(PORT))
-
-    def psql(self, query: str, database: str = "postgres") -> list[list[str]]:
-        return list(csv.reader(io.StringIO(self.archive.psql(query, *self.where, "-d", database))))
+        self.cluster = archive.second()
+        self.owners: dict[str, str] = json.loads(self.cluster.ask(DATABASES))
 
     def arrived(self, lsn: str) -> bool:
         """Whether everything up to a place of the log is there."""
-        return self.psql(f"SELECT pg_current_wal_lsn() >= '{lsn}'::pg_lsn")[0] == ["t"]
+        return self.cluster.ask(f"SELECT pg_current_wal_lsn() >= '{lsn}'::pg_lsn;").strip() == "t"
+
+    @contextmanager
+    def login(self, database: str) -> Iterator[Login]:
+        if database not in self.owners:
+            raise DeployError(f"the archive has no database {database} at that time")
+        with self.cluster.login(database, [self.owners[database]]) as login:
+            yield login
 
     def counted(self, database: str) -> dict[str, Any]:
         space: dict[str, Any] = {}
         exec(COUNT, space)  # the text that releases run, too
+        until = time.monotonic() + COUNTING
+        with self.login(database) as login:
 
-        def ask(query: str) -> list[tuple[Any, ...]]:
-            rows = self.psql(query, database)
-            return [tuple(int(value) if value.isdigit() else value for value in row) for row in rows]
+            def ask(query: str) -> list[tuple[Any, ...]]:
+                if time.monotonic() > until:
+                    raise DeployError(
+                        f"the tables of {database} were not counted within {COUNTING // 3600} h"
+                    )
+                told = login.run(["psql", *QUIET], "counting", ROWS.format(query), seconds=COUNTING)
+                return [tuple(row.values()) for row in json.loads(told)]
 
-        found: dict[str, Any] = space["counted"]("postgresql", ask)
+            found: dict[str, Any] = space["counted"]("postgresql", ask)
         return found
 
     def dump(self, database: str, path: str) -> None:
-        with create(path) as stream:
-            words = ["pg_dump", "--format=custom", "--compress=1", *self.where, "-d", database]
-            self.archive.run(words, "dumping from the second cluster", stdout=stream)
+        with create(path) as stream, self.login(database) as login:
+            words = ["pg_dump", "--format=custom", "--compress=1", "--no-password"]
+            login.run(words, "dumping from the second cluster", stdout=stream, seconds=DUMPING)
 
 
 def printable(text: str) -> str:
@@ -323,15 +347,24 @@ def drill(archive: Archive) -> dict[str, Any]:
             raise DeployError(
                 f"the archive ends before {reached}, where the cluster was when the drill began"
             )
-        names = [
-            row[0]
-            for row in point.psql("SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate")
-        ]
         tables = rows = 0
-        for name in names:
-            found = point.counted(name)
-            tables += len(found["rows"])
-            rows += sum(found["rows"].values())
+        failed = []
+        for name in point.owners:
+            try:
+                found = point.counted(name)["rows"]
+                tables, rows = tables + len(found), rows + sum(found.values())
+            except (
+                DeployError,
+                ValueError,
+                TypeError,
+            ) as error:  # of one app, which keeps no other from its drill
+                failed.append(f"{name}: {error}")
+        if failed:
+            told = "\n".join(failed)
+            raise DeployError(
+                f"{len(failed)} of {len(point.owners)} databases cannot be counted; the others are whole, "
+                f"{tables} tables with {rows} rows\n{told}"
+            )
     return {"tables": tables, "rows": rows, "lsn": reached, "seconds": round(time.monotonic() - started, 2)}
 
 

@@ -34,7 +34,7 @@ CLOSED = (
 LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
 MODULES = (
     "app_process", "backup_drill", "backup_fetch", "backup_keys", "backup_main", "backup_state", "backup_store",
-    "backup_take", "claims", "copies", "plain", "release_layout", "release_migrations", "release_probe",
+    "backup_take", "claims", "copies", "plain", "psql", "release_layout", "release_migrations", "release_probe",
 )  # fmt: skip
 FOLDER = "/etc/homeport/backup"
 CERTIFICATES = r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
@@ -179,6 +179,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
             {
                 "sqlite": "",
                 "database": "",
+                "extensions": [],
                 **app,
                 "scratch": values["scratch"].get(app["name"], app.get("scratch", "")),
             }

@@ -11,17 +11,28 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import (
     Fetched,
-    as_postgres,
     chosen,
     compared,
-    quoted,
 )
 from ansible_collections.homeport.django.plugins.module_utils.backup_state import STATE
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, remove
+from ansible_collections.homeport.django.plugins.module_utils.psql import (
+    LONG,
+    QUIET,
+    Cluster,
+    closed_database,
+    handed_over,
+    quote_name,
+)
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    LIBRARY,
+    DeployError,
+    remove,
+)
 
 SCRATCH = f"{STATE}/scratch"
+SOCKETS = "/var/run/postgresql"
 
 
 def drill(app: App, store: Store) -> dict[str, Any]:
@@ -68,19 +79,51 @@ def in_scratch(app: App, fetched: Fetched) -> dict[str, Any]:
             f"that belongs to the app's role there, and name it in backup_scratch ({{{app.name}: NAME}})"
         )
     name = f"homeport_drill_{app.name}"
-    drop = f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)"
+    drop = f"DROP DATABASE IF EXISTS {quote_name(name)} WITH (FORCE);\n"
+    cluster = Cluster()
     try:
-        as_postgres(drop)
-        options = "ENCODING 'UTF8' TEMPLATE template0 LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
-        as_postgres(f"CREATE DATABASE {quoted(name)} OWNER {quoted(app.layout.user)} {options}")
-        as_postgres(f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC")
-        # not those that the manifest names: the app itself had a part in writing that, and a superuser makes these
-        for extension in as_postgres("SELECT extname FROM pg_extension", app.database).split():
-            as_postgres(f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)}", name)
+        cluster.ask(drop, LONG)
+        for statement in closed_database(name):
+            cluster.ask(f"{statement};\n", LONG)
+        # the superuser makes what the operator has declared; what the app says that it had, the app makes itself
+        declared = app.layout.spec.get("extensions", [])
+        for extension in declared:
+            cluster.extend(name, extension)
+        cluster.ask(f"{handed_over(name, app.layout.user)};\n")
+        own_extensions(
+            app, name, [found for found in fetched.manifest.get("extensions", []) if found not in declared]
+        )
         app.load(fetched.dump, name)
         return app.look(name)
     finally:
-        as_postgres(drop)
+        cluster.ask(drop, LONG)
+
+
+def own_extensions(app: App, database: str, names: list[str]) -> None:
+    """Those that the app's migrations have created: an owner may create what PostgreSQL trusts."""
+    if not names:
+        return
+    created = [f"CREATE EXTENSION IF NOT EXISTS {quote_name(name)};\n" for name in names]
+    # a database of this host: peer authentication
+    words = [
+        f"{LIBRARY}/run",
+        app.release(),
+        "psql",
+        *QUIET,
+        f"--username={app.layout.user}",
+        f"--dbname={database}",
+    ]
+    try:
+        app.runner.run(
+            [*words, f"--host={SOCKETS}"],
+            "creating extensions as the app",
+            stdin="SET search_path = public;\n" + "".join(created),
+        )
+    except DeployError as error:
+        raise DeployError(
+            f"{error}\nThe backup has extensions that are not declared ({', '.join(names)}). What only a superuser may "
+            f"create goes into database.extensions of {app.name}"
+        ) from error
 
 
 def in_file(app: App, fetched: Fetched) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import stat
-import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -24,16 +23,13 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_take import
     staging_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.copies import digest
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
-    PATH,
-    DeployError,
-    remove,
-)
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, remove
 
 # The form of a manifest (claims.checked), beside the dump and the owner.
 FORM = {
     **dict.fromkeys(("app", "home", "vendor", "release", "commit"), str),
     **{key: [str] for key in ("migrations", "paths")},
+    "?extensions": [str],
     "format": int,
     "rows": {str: int},
     "dump": dict,
@@ -225,19 +221,3 @@ def compared(manifest: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         raise DeployError("the restored database is not what was backed up:\n" + "\n".join(wrong[:20]))
     if list(manifest["migrations"]) != list(found["migrations"]):
         raise DeployError("the restored database has seen other migrations than the backup says")
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def as_postgres(statements: str, database: str = "postgres") -> str:
-    """Has the local cluster's superuser do what the app's user may not."""
-    words = ["psql", "--no-psqlrc", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database]
-    done = subprocess.run(
-        words, input=statements, capture_output=True, text=True, check=False, cwd="/",
-        user="postgres", group="postgres", extra_groups=[], env={"PATH": PATH, "LANG": "C.UTF-8"},
-    )  # fmt: skip
-    if done.returncode:
-        raise DeployError(f"PostgreSQL refuses: {done.stderr.strip()}")
-    return done.stdout

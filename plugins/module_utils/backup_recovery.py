@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
+import json
 import os
 import pwd
 import re
@@ -20,9 +19,8 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 
 PATIENCE = 4 * 3600  # seconds that PostgreSQL may take to read what it wrote since the backup
 CONTROL = "global/pg_control"
-TABLES = """
-SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+NAMES = """
+SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database WHERE datallowconn AND NOT datistemplate;
 """
 
 
@@ -123,10 +121,10 @@ class Recovery:
         return found[-1] if found else ""
 
     def finish(self, started: float, keep: bool) -> dict[str, Any]:
-        until = self.archive.psql("SELECT pg_last_xact_replay_timestamp()").strip()
+        until = self.archive.live.ask("SELECT pg_last_xact_replay_timestamp();").strip()
         for name in ("hot_standby", "restore_command"):
-            self.archive.psql(f"ALTER SYSTEM RESET {name}")
-        self.archive.psql("SELECT pg_reload_conf()")
+            self.archive.live.ask(f"ALTER SYSTEM RESET {name};")
+        self.archive.live.ask("SELECT pg_reload_conf();")
         kept = ""
         if keep:
             kept = f"{self.archive.data}.before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
@@ -135,7 +133,7 @@ class Recovery:
             shutil.rmtree(self.aside)
         # last: a run that has to finish this one asks for it
         for name in ("recovery_target_time", "recovery_target_action"):
-            self.archive.psql(f"ALTER SYSTEM RESET {name}")
+            self.archive.live.ask(f"ALTER SYSTEM RESET {name};")
         return {
             "until": until,
             "databases": self.tables(),
@@ -145,9 +143,8 @@ class Recovery:
 
     def tables(self) -> dict[str, int]:
         """How many tables each database has that has any."""
-        asked = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
-        names = [row[0] for row in csv.reader(io.StringIO(self.archive.psql(asked)))]
-        counts = {name: int(self.archive.psql(TABLES, "-d", name)) for name in names}
+        names = json.loads(self.archive.live.ask(NAMES))
+        counts = {name: int(self.archive.live.look(name, "tables")) for name in names}
         return {name: count for name, count in counts.items() if count}
 
     def fetch(self) -> None:
@@ -163,7 +160,7 @@ class Recovery:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             try:
-                if self.archive.psql("SELECT pg_is_in_recovery()").strip() == "f":
+                if self.archive.live.ask("SELECT pg_is_in_recovery();").strip() == "f":
                     return
             except DeployError:
                 self.alive()

@@ -17,11 +17,13 @@ from ansible_collections.homeport.django.plugins.module_utils.copies import (
     digest,
     synced,
 )
-from ansible_collections.homeport.django.plugins.module_utils.psql import Psql
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Runner
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import App, database_of, databases
 
 BACKUPS = "/var/backups/homeport"
+LOCK = 60  # seconds
+DUMPING = 12 * 3600
 PARTIAL = ".partial"
 SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
 # SQLite writes beside a database that it reads: this runs as the app's user, and hands the copy over as a stream.
@@ -44,6 +46,14 @@ Stop it on its app servers (supervisorctl stop '{name}.web:*', and its other pro
 {steps}
 and start it again (supervisorctl start '{name}.web:*').
 """
+# As the app, never as PostgreSQL's superuser, and not in a session of its either: what is restored runs the app's code
+# (a CHECK constraint's function). Extensions are there already. A release's DATABASE_URL has its login.
+RESTORE = """\
+  (on an app server; where the database is on another host, copy {dump} there first)
+  app() {{ runuser -u {name} -- env HOME={home}/home /usr/local/lib/homeport/run {home}/current sh -c "$1"; }}
+  app 'pg_restore --list | grep -vE " (EXTENSION|ACL|SCHEMA - public) " >"$HOME/list"' <{dump}
+  opts='--clean --if-exists --no-owner --no-privileges --single-transaction'
+  app 'pg_restore '"$opts"' --use-list="$HOME/list" --dbname="$DATABASE_URL"' <{dump}"""
 
 
 class Dump:
@@ -57,7 +67,7 @@ class Dump:
         self.contents: list[dict[str, Any]] = []
         self.steps: list[str] = []
 
-    def make(self, psql: Psql | None, keep: list[str], facts: dict[str, Any]) -> list[dict[str, Any]]:
+    def make(self, cluster: Cluster | None, keep: list[str], facts: dict[str, Any]) -> list[dict[str, Any]]:
         """Everything of the app that is on this host; raises, and leaves nothing, when a part of it fails."""
         try:
             self.begin()
@@ -67,8 +77,10 @@ class Dump:
                 self.data([f"{sqlite}{side}" for side in SQLITE_SIDES] if sqlite else [])
                 if sqlite:
                     self.sqlite(sqlite)
-            for entry in databases(psql, self.app, keep)["databases"] if psql else []:
-                self.postgres(entry["name"])
+            if cluster:
+                found = databases(cluster, self.app, keep)
+                for entry in found["databases"]:
+                    self.postgres(cluster, entry["name"], [self.app.name, *found["logins"]])
             if not self.contents:
                 shutil.rmtree(self.work)
                 return []
@@ -136,28 +148,23 @@ class Dump:
         listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"reading {name} again")
         self.add(name, what, entries=len(listed.splitlines()))
 
-    def postgres(self, database: str) -> None:
+    def postgres(self, cluster: Cluster, database: str, roles: list[str]) -> None:
+        """Dumps a database with the app's own rights: a superuser would run the app's code."""
         name = f"{database}.pgdump"
-        within = ["runuser", "-u", "postgres", "--"]
-        with create(f"{self.work}/{name}") as stream:
-            call(
-                [*within, "pg_dump", "--format=custom", f"--dbname={database}"],
-                "pg_dump",
-                stdout=stream,
-                cwd="/",
-            )
-        with open(f"{self.work}/{name}", "rb") as stream:
-            listed = call([*within, "pg_restore", "--list"], f"reading {name} again", stdin=stream, cwd="/")
-        with open(f"{self.work}/{name}", "rb") as stream:
-            # the list is only the beginning of the file; this reads all of it
-            words = [*within, "pg_restore", "--file=/dev/null"]
-            call(words, f"reading {name} again", stdin=stream, cwd="/")
+        path = f"{self.work}/{name}"
+        with cluster.login(database, roles) as login:
+            with create(path) as stream:
+                words = ["pg_dump", "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK * 1000}"]
+                login.run(words, "pg_dump", stdout=stream, seconds=DUMPING)
+            with open(path, "rb") as stream:
+                listed = login.run(["pg_restore", "--list"], f"reading {name} again", stream)
+            with open(path, "rb") as stream:
+                # the list is only the beginning of the file; this reads all of it
+                words = ["pg_restore", "--file=/dev/null"]
+                login.run(words, f"reading {name} again", stream, seconds=DUMPING)
         tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)
-        self.steps.append(
-            "  runuser -u postgres -- pg_restore --clean --if-exists --no-owner "
-            f"--role={self.app.name} --dbname={database} < {name}"
-        )
+        self.steps.append(RESTORE.format(name=self.app.name, home=self.app.home, dump=name))
 
     def add(self, name: str, what: str, **more: Any) -> None:
         path = f"{self.work}/{name}"

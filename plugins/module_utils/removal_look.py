@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.apps import parse_database_url
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exported
-from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_text
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster, quote_text
 from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     RUNTIME,
@@ -214,13 +214,12 @@ def refuse_during_deploy(app: App) -> None:
         return
 
 
-def databases(psql: Psql, app: App, keep: Iterable[str]) -> dict[str, Any]:
+def databases(cluster: Cluster, app: App, keep: Iterable[str]) -> dict[str, Any]:
     """The app's databases in the local cluster: those that belong to the role of its name."""
     logins = quote_text(rf"^{app.name}\.[0-9a-f]{{8}}$")
-    code, out, err = psql.run(DATABASES.format(name=quote_text(app.name), logins=logins))
-    if code:
-        raise DeployError(f"PostgreSQL does not answer: {err.strip()}")
-    found: dict[str, Any] = json.loads(out)
+    found: dict[str, Any] = json.loads(
+        cluster.ask(DATABASES.format(name=quote_text(app.name), logins=logins))
+    )
     kept = set(keep)
     found["kept"] = [entry["name"] for entry in found["databases"] if entry["name"] in kept]
     found["databases"] = [entry for entry in found["databases"] if entry["name"] not in kept]
@@ -228,12 +227,13 @@ def databases(psql: Psql, app: App, keep: Iterable[str]) -> dict[str, Any]:
     if found["role"] and found["elsewhere"]:
         raise DeployError(
             f"the PostgreSQL role {app.name} owns or may use something outside its own databases "
-            f"({', '.join(found['elsewhere'])}); give that to another role (REASSIGN OWNED, DROP OWNED) first"
+            f"({', '.join(found['elsewhere'])}); drop that first (DROP OWNED), or give "
+            "it to a role that is no superuser (REASSIGN OWNED)"
         )
     return found
 
 
-def look(app: App, psql: Psql | None, keep: Iterable[str] = (), vhost: bool = False) -> dict[str, Any]:
+def look(app: App, cluster: Cluster | None, keep: Iterable[str] = (), vhost: bool = False) -> dict[str, Any]:
     """What there is of the app on this host; whether RabbitMQ has something of it is asked elsewhere."""
     refuse_during_deploy(app)
     mounts = mounted_below(app.home)
@@ -261,8 +261,8 @@ def look(app: App, psql: Psql | None, keep: Iterable[str] = (), vhost: bool = Fa
         "role": False,
         "removed": app.removed(),
     }
-    if psql:
-        known = databases(psql, app, keep)
+    if cluster:
+        known = databases(cluster, app, keep)
         found.update({key: known[key] for key in ("databases", "kept", "role")})
     return found
 

@@ -9,11 +9,13 @@ import os
 import signal
 
 from ansible_collections.homeport.django.plugins.module_utils.copies import call
-from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_name
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
-    RUNTIME,
-    DeployError,
+from ansible_collections.homeport.django.plugins.module_utils.psql import (
+    LONG,
+    Cluster,
+    quote_name,
+    quote_text,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import RUNTIME, DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import remove as remove_folder
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import (
     App,
@@ -75,29 +77,35 @@ def start(app: App) -> None:
         call(["systemctl", "start", *timers], "systemctl start")
 
 
-def drop(psql: Psql, app: App, keep: list[str]) -> list[str]:
+def drop(cluster: Cluster, app: App, keep: list[str]) -> list[str]:
     """Drops the app's databases and its role; returns what was done."""
-    found = databases(psql, app, keep)
+    found = databases(cluster, app, keep)
     statements = []
     for entry in found["databases"]:
         name = quote_name(entry["name"])
         # who is connected keeps a database from being dropped; nobody new may come
         statements.append(("", f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
         statements.append(
-            ("", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{entry['name']}'")
+            (
+                "",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                f"WHERE datname = {quote_text(entry['name'])}",
+            )
         )
         statements.append((f"database {entry['name']}", f"DROP DATABASE {name} WITH (FORCE)"))
     if found["role"]:
         statements += [("", f"DROP ROLE {quote_name(login)}") for login in found["logins"]]
         statements.append((f"PostgreSQL role {app.name}", f"DROP ROLE {quote_name(app.name)}"))
     for _what, statement in statements:
-        code, _out, err = psql.run(f"{statement};\n")
-        if code:
-            raise DeployError(f"{statement}: {err.strip()}")
+        try:
+            cluster.ask(f"{statement};\n", LONG)
+        except DeployError as error:
+            raise DeployError(f"{statement}: {error}") from error
+    cluster.clear()  # of the dump's role, what held it is dropped now
     return [what for what, _statement in statements if what]
 
 
-def remove(app: App, psql: Psql | None, keep: list[str]) -> list[str]:
+def remove(app: App, cluster: Cluster | None, keep: list[str]) -> list[str]:
     """Removes what the roles have left, except the user (``remove_user``)."""
     left = programs(app)
     if left:
@@ -105,7 +113,7 @@ def remove(app: App, psql: Psql | None, keep: list[str]) -> list[str]:
     kept = app.stores()
     if kept:
         raise DeployError(f"{', '.join(kept)} is still declared on this host; nothing was removed")
-    done = drop(psql, app, keep) if psql else []
+    done = drop(cluster, app, keep) if cluster else []
     end_processes(app)
     paths = app.leftovers()
     account = app.account()

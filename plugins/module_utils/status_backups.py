@@ -18,6 +18,8 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_ages import brief, judged, limit, span
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 Run = Callable[[list[str]], tuple[int, str]]
 
@@ -44,7 +46,7 @@ select json_build_object(
                     where name like '%.ready'),
   'timeout', (select setting::int from pg_settings where name = 'archive_timeout'),
   'mode', current_setting('archive_mode')
-) from pg_stat_archiver s
+) from pg_stat_archiver s;
 """
 
 
@@ -70,7 +72,7 @@ def archive(run: Run, path: str = ARCHIVE) -> dict[str, Any] | None:
         **timers(run, ARCHIVE_TIMERS),
         "since": int(os.stat(path).st_mtime),
         "state": backup_state.read(CLUSTER),
-        "wal": wal(run),
+        "wal": wal(),
     }
 
 
@@ -83,15 +85,11 @@ def loaded(path: str) -> dict[str, Any] | None:
     return found
 
 
-def wal(run: Run) -> dict[str, Any] | None:
+def wal() -> dict[str, Any] | None:
     """How far the archive is behind; nothing where PostgreSQL does not answer."""
-    command = ["runuser", "-u", "postgres", "--", "env", "PGCONNECT_TIMEOUT=5"]
-    command += ["PGOPTIONS=-c statement_timeout=5s", "psql", "-XAtqc", WAL, "postgres"]
-    status, out = run(command)
-    with contextlib.suppress(ValueError):
-        if status == 0:
-            found: dict[str, Any] = json.loads(out)
-            return {"limit": max(2 * found.pop("timeout"), PATIENCE), **found}
+    with contextlib.suppress(DeployError, ValueError):
+        found: dict[str, Any] = json.loads(Cluster().ask(WAL, seconds=5))
+        return {"limit": max(2 * found.pop("timeout"), PATIENCE), **found}
     return None
 
 

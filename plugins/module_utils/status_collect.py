@@ -29,12 +29,17 @@ from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
     ask,
     healthy,
     refuses_on_purpose,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, entries
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+    DeployError,
+    Layout,
+    entries,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import release_of
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
     SOCKET,
@@ -52,7 +57,9 @@ UNIT = (
     "Id LoadState ActiveState Result MainPID LastTriggerUSec NextElapseUSecRealtime ExecMainStartTimestamp "
     "ExecMainExitTimestamp ExecMainStatus"
 )
-SIZES = "select datname || '=' || pg_database_size(datname) from pg_database where not datistemplate"
+SIZES = """
+SELECT coalesce(json_object_agg(datname, pg_database_size(oid)), '{}') FROM pg_database WHERE NOT datistemplate;
+"""
 WALK = 4.0  # seconds that all apps of a host may take to have their folders measured
 TAIL = 1 << 16  # bytes of a record of deploys that are looked at
 
@@ -116,7 +123,7 @@ def collect(
         "services": services(units),
         "stores": stores(units, table, places.proc),
         "supervisor": {"error": supervisor["error"]},
-        "databases": databases(run, units),
+        "databases": databases(units),
         "backups": status_backups.backups(run, names, places.backups),
         "archive": status_backups.archive(run, places.archive),
         "apps": apps,
@@ -229,14 +236,15 @@ def stores(
     }
 
 
-def databases(run: Run, units: dict[str, dict[str, str]]) -> dict[str, int]:
+def databases(units: dict[str, dict[str, str]]) -> dict[str, int]:
     """Bytes of each database of this host."""
     if services(units).get("postgresql") != "active":
         return {}
-    command = ["runuser", "-u", "postgres", "--", "env", "PGCONNECT_TIMEOUT=5"]
-    command += ["PGOPTIONS=-c statement_timeout=5s", "psql", "-XAtqc", SIZES, "postgres"]
-    _status, out = run(command)
-    return {name: int(size) for name, size in re.findall(r"^(.+)=(\d+)$", out, re.MULTILINE)}
+    try:
+        found: dict[str, int] = json.loads(Cluster().ask(SIZES, seconds=5))
+    except DeployError:
+        return {}
+    return found
 
 
 # Processes

@@ -40,6 +40,7 @@ def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
             "name": app["database"]["name"],
             "owner": app["database"]["owner"],
             "logins": app["database"]["logins"],
+            "extensions": app["database"]["extensions"],
             "connection_limit": app["limits"]["database_connections"],
         }
         for app in apps.values()
@@ -406,7 +407,7 @@ def status_service(name: str, service: str, found: Mapping[str, Any]) -> dict[st
     }
 
 
-def backup_apps(apps: Apps) -> list[dict[str, str]]:
+def backup_apps(apps: Apps) -> list[dict[str, Any]]:
     """What the backups need to know of each app: nothing that is secret."""
     result = []
     for name, app in apps.items():
@@ -420,6 +421,7 @@ def backup_apps(apps: Apps) -> list[dict[str, str]]:
                 "sqlite": database["name"] if inside else "",
                 # that of a server on the same host, whose superuser can make another one for a drill
                 "database": database["name"] if local else "",
+                "extensions": database["extensions"],
                 "scratch": scratch_database(name) if remote else "",
             }
         )

@@ -130,7 +130,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils import release_history
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, RESERVED_NAMES
-from ansible_collections.homeport.django.plugins.module_utils.psql import Psql
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
 from ansible_collections.homeport.django.plugins.module_utils.removal_dump import BACKUPS, Dump
@@ -150,8 +150,8 @@ class Removal:
         self.module = module
         self.params: dict[str, Any] = module.params
         self.app = App(self.params["app"])
-        self.psql = Psql(module) if self.params["database"] else None
-        self.found = look(self.app, self.psql, self.params["keep_databases"], self.params["vhost"])
+        self.cluster = Cluster() if self.params["database"] else None
+        self.found = look(self.app, self.cluster, self.params["keep_databases"], self.params["vhost"])
 
     def run(self) -> dict[str, Any]:
         phase = self.params["phase"]
@@ -194,13 +194,13 @@ class Removal:
             "revision": self.found["revision"],
             "database": self.found["database"],
         }
-        contents = dump.make(self.psql, self.params["keep_databases"], facts)
+        contents = dump.make(self.cluster, self.params["keep_databases"], facts)
         return {"changed": bool(contents), "contents": contents, "folder": dump.folder if contents else ""}
 
     def remove(self) -> dict[str, Any]:
         started = time.monotonic()
         known_here = self.app.is_ours()
-        removed = remove(self.app, self.psql, self.params["keep_databases"])
+        removed = remove(self.app, self.cluster, self.params["keep_databases"])
         if known_here:
             entry = {
                 "verb": "remove",

@@ -14,6 +14,8 @@ description:
   - Over the network an owner may have several logins, each with a password of its own, so that a password is replaced
     without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing,
     and one that is not declared any more is dropped.
+  - Nobody but a superuser can enter a new database before it is handed over. The schema C(public) of the database
+    C(postgres) and the database C(template1) are closed to other roles.
   - It talks to the local cluster through psql as the user postgres, so nothing is installed for it.
 options:
   databases:
@@ -56,7 +58,9 @@ options:
         type: int
         default: -1
       extensions:
-        description: Extensions that must be there.
+        description: Extensions that must be there. A new database gets them before its owner. Later, one that
+          PostgreSQL trusts is created as the owner, and another one only where the owner has no functions, operators
+          and types.
         type: list
         elements: str
         default: []
@@ -79,42 +83,56 @@ changes:
 """
 
 import base64
-import hashlib
 import hmac
 import json
 import os
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
-from ansible_collections.homeport.django.plugins.module_utils.psql import Psql, quote_name, quote_text
+from ansible_collections.homeport.django.plugins.module_utils.psql import (
+    LONG,
+    Cluster,
+    closed_database,
+    handed_over,
+    quote_name,
+    quote_text,
+    revoked,
+    scram_verifier,
+)
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 STATE = """
 SELECT json_build_object(
   'roles', (SELECT coalesce(json_object_agg(rolname, json_build_object(
       'login', rolcanlogin, 'super', rolsuper, 'password', rolpassword, 'connections', rolconnlimit,
+      'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
+                      AND refobjid = pg_authid.oid AND deptype = 'o'),
       'acts_as', coalesce((SELECT pg_get_userbyid(roleid) FROM pg_auth_members JOIN pg_db_role_setting
           ON setrole = member AND setdatabase = 0 AND setconfig @> ARRAY['role=' || pg_get_userbyid(roleid)]
           WHERE member = pg_authid.oid LIMIT 1), ''))), '{}')
     FROM pg_authid),
   'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
       'owner', pg_get_userbyid(datdba),
+      'new', datconnlimit = 0 AND (SELECT rolsuper FROM pg_roles WHERE pg_roles.oid = datdba),
       'public', (SELECT coalesce(string_agg(privilege_type, ','), '')
                  FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0))), '{}')
-    FROM pg_database))
+    FROM pg_database),
+  'creatable', EXISTS (SELECT FROM pg_namespace, aclexplode(nspacl)
+                       WHERE nspname = 'public' AND grantee = 0 AND privilege_type = 'CREATE'),
+  'trusted', (SELECT coalesce(json_agg(DISTINCT v.name), '[]') FROM pg_available_extension_versions() AS v
+              JOIN pg_available_extensions() AS e ON e.name = v.name AND e.default_version = v.version
+              WHERE v.trusted))
 """
-ITERATIONS = 4096
 
 
-def scram_verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> str:
-    """What PostgreSQL keeps of a password (SCRAM-SHA-256): the password itself never leaves this process."""
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
-    client_key = hmac.new(salted, b"Client Key", hashlib.sha256).digest()
-    server_key = hmac.new(salted, b"Server Key", hashlib.sha256).digest()
-    stored = base64.b64encode(hashlib.sha256(client_key).digest()).decode()
-    server = base64.b64encode(server_key).decode()
-    return f"SCRAM-SHA-256${iterations}:{base64.b64encode(salt).decode()}${stored}:{server}"
+class Step(NamedTuple):
+    """A statement of the superuser, or an extension that it creates in a database which nobody has entered yet."""
+
+    what: str
+    statement: str
+    new: str = ""
 
 
 def password_matches(password: str, verifier: str | None) -> bool:
@@ -130,9 +148,9 @@ def password_matches(password: str, verifier: str | None) -> bool:
     return scheme == "SCRAM-SHA-256" and hmac.compare_digest(expected, verifier or "")
 
 
-def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str, str]]:
-    """Statements that lead from ``state`` to ``wanted``, each with a description that holds no secret."""
-    steps: list[tuple[str, str]] = []
+def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[Step]:
+    """Steps that lead from ``state`` to ``wanted``, each with a description that holds no secret."""
+    steps = system_steps(state)
     roles, databases = state["roles"], state["databases"]
     for role in dict.fromkeys(spec["owner"] for spec in wanted):
         password = next(
@@ -145,46 +163,59 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[tuple[str,
         found = roles.get(role)
         if found is None:
             words = f"CREATE ROLE {quote_name(role)} LOGIN CONNECTION LIMIT {limit} PASSWORD {verifier}"
-            steps.append((f"create role {role}", words))
+            steps.append(Step(f"create role {role}", words))
         else:
             steps += role_steps(role, found, password, limit)
         steps += login_steps(role, logins_of(wanted, role), limit, roles)
     for spec in wanted:
-        name, owner = quote_name(spec["name"]), quote_name(spec["owner"])
-        found = databases.get(spec["name"])
-        if found is None:
-            options = "ENCODING 'UTF8' TEMPLATE template0 LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
-            steps.append(
-                (f"create database {spec['name']}", f"CREATE DATABASE {name} OWNER {owner} {options}")
-            )
-        elif found["owner"] != spec["owner"]:
-            steps.append(
-                (
-                    f"give database {spec['name']} to {spec['owner']}",
-                    f"ALTER DATABASE {name} OWNER TO {owner}",
-                )
-            )
-        if found is None or found["public"]:
-            steps.append(
-                (f"close database {spec['name']} to others", f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
-            )
+        steps += database_steps(spec, databases.get(spec["name"]))
     return steps
+
+
+def system_steps(state: dict[str, Any]) -> list[Step]:
+    """Until PostgreSQL 14 everybody may create in ``postgres``; from ``template1`` other databases are made."""
+    steps = []
+    if state["creatable"]:
+        words = "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+        steps.append(Step("close schema public of database postgres to others", words))
+    if state["databases"].get("template1", {}).get("public"):
+        steps.append(Step("close database template1 to others", revoked("template1")))
+    return steps
+
+
+def database_steps(spec: dict[str, Any], found: dict[str, Any] | None) -> list[Step]:
+    """A new database is the superuser's, and closed, until it has its extensions: the app's code comes after that."""
+    name, owner = spec["name"], spec["owner"]
+    close = Step(f"close database {name} to others", revoked(name))
+    give = Step(f"give database {name} to {owner}", handed_over(name, owner))
+    if found and not found["new"]:
+        steps = [close] if found["public"] else []
+        if found["owner"] != owner:
+            alter = f"ALTER DATABASE {quote_name(name)} OWNER TO {quote_name(owner)}"
+            steps.insert(0, Step(give.what, alter))
+        return steps
+    create = [] if found else [Step(f"create database {name}", closed_database(name)[0])]
+    extend = [
+        Step(f"create extension {extension} in {name}", extension, new=name)
+        for extension in spec["extensions"]
+    ]
+    return [*create, close, *extend, give]
 
 
 def quoted_verifier(password: str) -> str:
     return quote_text(scram_verifier(password, os.urandom(16))) if password else "NULL"
 
 
-def role_steps(role: str, found: dict[str, Any], password: str, limit: int) -> list[tuple[str, str]]:
+def role_steps(role: str, found: dict[str, Any], password: str, limit: int) -> list[Step]:
     """What sets a role right that is there."""
     steps, alter = [], f"ALTER ROLE {quote_name(role)}"
     if not found["login"]:
-        steps.append((f"let role {role} log in", f"{alter} LOGIN"))
+        steps.append(Step(f"let role {role} log in", f"{alter} LOGIN"))
     if not password_matches(password, found["password"]):
-        steps.append((f"set password of role {role}", f"{alter} PASSWORD {quoted_verifier(password)}"))
+        steps.append(Step(f"set password of role {role}", f"{alter} PASSWORD {quoted_verifier(password)}"))
     if found["connections"] != limit:
         number = "any number of" if limit == -1 else limit
-        steps.append((f"let role {role} have {number} connections", f"{alter} CONNECTION LIMIT {limit}"))
+        steps.append(Step(f"let role {role} have {number} connections", f"{alter} CONNECTION LIMIT {limit}"))
     return steps
 
 
@@ -198,9 +229,7 @@ def logins_of(wanted: list[dict[str, Any]], owner: str) -> dict[str, str]:
     }
 
 
-def login_steps(
-    owner: str, logins: dict[str, str], limit: int, roles: dict[str, Any]
-) -> list[tuple[str, str]]:
+def login_steps(owner: str, logins: dict[str, str], limit: int, roles: dict[str, Any]) -> list[Step]:
     """What lets an owner in by each of its logins."""
     steps = []
     for name, password in logins.items():
@@ -208,11 +237,13 @@ def login_steps(
         acts = f"ALTER ROLE {quoted} SET role TO {quote_text(owner)}"
         if found is None:
             words = f"CREATE ROLE {quoted} LOGIN IN ROLE {quote_name(owner)} CONNECTION LIMIT {limit}"
-            steps.append((f"create login {name}", f"{words} PASSWORD {quoted_verifier(password)}; {acts}"))
+            steps.append(
+                Step(f"create login {name}", f"{words} PASSWORD {quoted_verifier(password)}; {acts}")
+            )
             continue
         if found["acts_as"] != owner:
             grant = f"GRANT {quote_name(owner)} TO {quoted}"
-            steps.append((f"let login {name} act as {owner}", f"{grant}; {acts}"))
+            steps.append(Step(f"let login {name} act as {owner}", f"{grant}; {acts}"))
         steps += role_steps(name, found, password, limit)
     return steps
 
@@ -229,25 +260,22 @@ def outdated(wanted: list[dict[str, Any]], state: dict[str, Any]) -> dict[str, s
 
 
 def drop_logins(
-    module: AnsibleModule, psql: Psql, wanted: list[dict[str, Any]], state: dict[str, Any]
+    cluster: Cluster, wanted: list[dict[str, Any]], state: dict[str, Any], check_mode: bool
 ) -> list[str]:
     """Drops the logins that are not declared any more, and ends their connections; returns what was done."""
     changes = []
     for name, owner in outdated(wanted, state).items():
         changes.append(f"drop login {name}")
-        if module.check_mode:
+        if check_mode:
             continue
         # one that somebody has told to act as itself may own something
-        given = f"REASSIGN OWNED BY {quote_name(name)} TO {quote_name(owner)};\n"
-        runs = [(given, spec["name"]) for spec in wanted if spec["owner"] == owner]
+        for database in [spec["name"] for spec in wanted if spec["owner"] == owner]:
+            if state["roles"][name]["owns"]:
+                cluster.reassign(name, owner, database)
         ended = (
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {quote_text(name)};\n"
         )
-        runs.append((f"DROP ROLE {quote_name(name)};\n{ended}", "postgres"))
-        for statements, database in runs:
-            code, _out, err = psql.run(statements, database)
-            if code:
-                module.fail_json(msg=f"cannot drop login {name}: {err.strip()}")
+        cluster.ask(f"DROP ROLE {quote_name(name)};\n{ended}")
     return changes
 
 
@@ -271,45 +299,67 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = module.params["databases"]
-    psql = Psql(module)
-    state: dict[str, Any] = {"roles": {}, "databases": {}}
-    if shutil.which("psql") or not module.check_mode:
-        code, out, err = psql.run(STATE)
-        if code:
-            module.fail_json(msg=f"PostgreSQL does not answer: {err.strip()}")
-        state = json.loads(out)
-    steps = plan(wanted, state)
-    changes = [description for description, _statement in steps]
-    if not module.check_mode:
-        for description, statement in steps:
-            code, _out, err = psql.run(f"{statement};\n")
-            if code:
-                module.fail_json(msg=f"cannot {description}: {err.strip()}", changes=changes)
-    changes += drop_logins(module, psql, wanted, state)
-    changes += extensions(module, psql, wanted, state)
+    cluster = Cluster()
+    state: dict[str, Any] = {"roles": {}, "databases": {}, "creatable": False, "trusted": []}
+    doing, changes = "ask PostgreSQL", []
+    try:
+        if shutil.which("psql") or not module.check_mode:
+            state = json.loads(cluster.ask(STATE))
+        for step in plan(wanted, state):
+            doing = step.what
+            if not module.check_mode:
+                if step.new:
+                    cluster.extend(step.new, step.statement)
+                else:
+                    cluster.ask(f"{step.statement};\n", LONG)
+            changes.append(step.what)
+        doing = "drop a login"
+        changes += drop_logins(cluster, wanted, state, module.check_mode)
+        doing = "look for extensions"
+        missing = missing_extensions(cluster, wanted, state)
+    except DeployError as error:
+        module.fail_json(msg=f"cannot {doing}: {error}", changes=changes)
+    failed = []
+    for spec, extension in missing:
+        doing = f"create extension {extension} in {spec['name']}"
+        try:
+            if not module.check_mode:
+                extend(cluster, spec, extension, state["trusted"])
+            changes.append(doing)
+        except DeployError as error:  # of one app, which keeps no other from its own
+            failed.append(f"cannot {doing}: {error}")
+    if failed:
+        module.fail_json(msg="\n".join(failed), changes=changes)
     module.exit_json(changed=bool(changes), changes=changes)
 
 
-def extensions(
-    module: AnsibleModule, psql: Psql, wanted: list[dict[str, Any]], state: dict[str, Any]
-) -> list[str]:
-    """Creates the extensions that are missing; returns what was done."""
-    changes = []
+def missing_extensions(
+    cluster: Cluster, wanted: list[dict[str, Any]], state: dict[str, Any]
+) -> list[tuple[dict[str, Any], str]]:
+    """Extensions that databases of before this run do not have."""
+    found = []
     for spec in wanted:
-        if not spec["extensions"]:
-            continue
-        have = ""
-        if spec["name"] in state["databases"] or not module.check_mode:
-            _code, have, _err = psql.run("SELECT extname FROM pg_extension;", spec["name"])
-        for name in spec["extensions"]:
-            if name in have.split():
-                continue
-            changes.append(f"create extension {name} in {spec['name']}")
-            if not module.check_mode:
-                code, _out, err = psql.run(f"CREATE EXTENSION {quote_name(name)};\n", spec["name"])
-                if code:
-                    module.fail_json(msg=f"cannot create extension {name} in {spec['name']}: {err.strip()}")
-    return changes
+        known = state["databases"].get(spec["name"])
+        if known and not known["new"] and spec["extensions"]:
+            have = cluster.look(spec["name"], "extensions")
+            found += [(spec, name) for name in spec["extensions"] if name not in have]
+    return found
+
+
+def extend(cluster: Cluster, spec: dict[str, Any], extension: str, trusted: list[str]) -> None:
+    """Creates an extension in a database that its owner has been in."""
+    name = spec["name"]
+    if extension in trusted:
+        cluster.extend_as(spec["owner"], name, extension)
+        return
+    try:
+        cluster.extend(name, extension)
+    except DeployError as error:
+        raise DeployError(
+            f"{error}\nOnly a superuser may create {extension}, and never beside functions, operators or types of "
+            f"{spec['owner']}, which its script could take for PostgreSQL's own: drop these in {name}, run this again, "
+            "and create them anew. A new database gets its extensions first"
+        ) from error
 
 
 if __name__ == "__main__":

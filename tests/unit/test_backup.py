@@ -38,6 +38,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_store impor
     escaped,
 )
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.modules.archive_recovery import alone
 
@@ -172,7 +173,7 @@ def test_the_files_of_a_host() -> None:
     paths = [entry["path"] for entry in backup_files(several, [BLOG], "web1") if entry.get("secret")]
     assert paths == ["/etc/homeport/backup/password", "/etc/homeport/backup/password.1"]
     config = json.loads(files["/etc/homeport/backup/config.json"]["content"])
-    assert config["apps"] == [{**BLOG, "sqlite": "", "scratch": ""}]
+    assert config["apps"] == [{**BLOG, "sqlite": "", "scratch": "", "extensions": []}]
     for entry in files.values():
         if "src" in entry:
             assert (ROOT / "roles/backup/files" / entry["src"]).is_file(), entry
@@ -200,7 +201,7 @@ def test_the_files_of_a_host() -> None:
 def test_the_apps(setup: str, host: dict[str, str], expected: dict[str, str]) -> None:
     app = resolved(setup=setup, host=host)
     (found,) = wiring.backup_apps({"blog": app})
-    assert found == {"name": "blog", "user": "blog", "home": "/srv/blog", **expected}
+    assert found == {"name": "blog", "user": "blog", "home": "/srv/blog", "extensions": [], **expected}
 
 
 # The repository
@@ -629,15 +630,25 @@ INFO: dict[str, Any] = {
 WRONG = "[FormatError] unable to load info file '/x/backup.info':\nFormatError: key/value found at line 1: \x12\x7f"
 
 
+class Answering(Cluster):
+    def __init__(self, answer: str) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def ask(self, statements: str, seconds: int = 0) -> str:
+        return self.answer
+
+
 class Told(Archive):
     """An archive and a cluster that say what they are told to say."""
 
     def __init__(self, info: dict[str, Any], system: str = "7", timeline: str = "00000001") -> None:
         super().__init__({"version": "17", "cluster": "main"}, "/x/pgbackrest.conf")
-        self.info, self.number, self.timeline = info, system, timeline
+        self.live = Answering(f"{timeline}0000000000000009\n")
+        self.info, self.number = info, system
         self.asked: list[str] = []
 
-    def run(self, words: list[str], what: str, stdout: Any = None) -> str:
+    def run(self, words: list[str], what: str) -> str:
         self.asked.append(" ".join(words))
         if "info" in words:
             return json.dumps([self.info]).replace(
@@ -645,8 +656,6 @@ class Told(Archive):
             )  # pgBackRest does not escape what it cannot read
         if words[0] == "pg_controldata":
             return f"pg_control version number: 1300\nDatabase system identifier:           {self.number}\n"
-        if words[0] == "psql":
-            return f"{self.timeline}0000000000000009\n"
         return ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import backup_state, status_backups
 from ansible_collections.homeport.django.plugins.module_utils.backup_ages import brief, judged, limit, span
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.status_backups import elapses, timers
 
 from tests.unit import statuses
@@ -196,7 +197,7 @@ def test_what_a_host_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (kept["state"], kept["wal"]) == ({}, None)
 
 
-def test_how_far_the_archive_is_behind() -> None:
+def test_how_far_the_archive_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {
         "archived": NOW,
         "failing": False,
@@ -205,10 +206,12 @@ def test_how_far_the_archive_is_behind() -> None:
         "timeout": 300,
         "mode": "on",
     }
-    made = status_backups.wal(lambda _command: (0, f"{json.dumps(told)}\n"))
+    monkeypatch.setattr(Cluster, "ask", lambda *_words, seconds: json.dumps(told))
+    made = status_backups.wal()
     assert made
     assert (made["limit"], "timeout" in made) == (600, False)
-    assert status_backups.wal(lambda _command: (0, "")) is None
+    monkeypatch.setattr(Cluster, "ask", lambda *_words, seconds: "")
+    assert status_backups.wal() is None
 
 
 # In the report

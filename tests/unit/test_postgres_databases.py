@@ -2,14 +2,15 @@ import base64
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import psql as local
-from ansible_collections.homeport.django.plugins.module_utils.psql import quote_name, quote_text
-from ansible_collections.homeport.django.plugins.modules import postgres_databases
-from ansible_collections.homeport.django.plugins.modules.postgres_databases import (
-    password_matches,
-    plan,
+from ansible_collections.homeport.django.plugins.module_utils import psql
+from ansible_collections.homeport.django.plugins.module_utils.psql import (
+    quote_name,
+    quote_text,
     scram_verifier,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.modules import postgres_databases
+from ansible_collections.homeport.django.plugins.modules.postgres_databases import password_matches, plan
 
 from tests.unit.support import CANARY
 
@@ -59,26 +60,63 @@ def wanted(**fields: Any) -> dict[str, Any]:
 
 
 def role(**fields: Any) -> dict[str, Any]:
-    return {"login": True, "super": False, "password": None, "connections": -1, "acts_as": "", **fields}
+    found = {"login": True, "super": False, "password": None, "connections": -1, "acts_as": "", "owns": False}
+    return {**found, **fields}
 
 
-EMPTY: dict[str, Any] = {"roles": {}, "databases": {}}
-DONE = {"roles": {"blog": role()}, "databases": {"blog": {"owner": "blog", "public": ""}}}
+def database(**fields: Any) -> dict[str, Any]:
+    return {"owner": "blog", "public": "", "new": False, **fields}
+
+
+EMPTY: dict[str, Any] = {"roles": {}, "databases": {}, "creatable": False, "trusted": ["pg_trgm"]}
+DONE: dict[str, Any] = {**EMPTY, "roles": {"blog": role()}, "databases": {"blog": database()}}
+CREATE = (
+    "CREATE DATABASE \"blog\" CONNECTION LIMIT 0 ENCODING 'UTF8' TEMPLATE template0 "
+    "LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
+)
+CLOSE = 'REVOKE ALL ON DATABASE "blog" FROM PUBLIC'
+GIVE = 'BEGIN; ALTER DATABASE "blog" OWNER TO "blog"; ALTER DATABASE "blog" CONNECTION LIMIT -1; COMMIT'
 
 
 def described(*arguments: Any) -> list[str]:
-    return [description for description, _statement in plan(*arguments)]
+    return [step.what for step in plan(*arguments)]
 
 
 def test_everything_is_missing() -> None:
-    assert plan([wanted()], EMPTY) == [
+    assert [step[:2] for step in plan([wanted()], EMPTY)] == [
         ("create role blog", 'CREATE ROLE "blog" LOGIN CONNECTION LIMIT -1 PASSWORD NULL'),
-        (
-            "create database blog",
-            'CREATE DATABASE "blog" OWNER "blog" ENCODING \'UTF8\' TEMPLATE template0'
-            " LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'",
-        ),
-        ("close database blog to others", 'REVOKE ALL ON DATABASE "blog" FROM PUBLIC'),
+        ("create database blog", CREATE),
+        ("close database blog to others", CLOSE),
+        ("give database blog to blog", GIVE),
+    ]
+
+
+def test_a_database_has_its_extensions_before_its_owner() -> None:
+    steps = plan([wanted(extensions=["pg_trgm", "postgis"])], DONE | {"databases": {}})
+    assert steps == [
+        ("create database blog", CREATE, ""),
+        ("close database blog to others", CLOSE, ""),
+        ("create extension pg_trgm in blog", "pg_trgm", "blog"),
+        ("create extension postgis in blog", "postgis", "blog"),
+        ("give database blog to blog", GIVE, ""),
+    ]
+
+
+def test_a_run_that_was_killed_is_gone_on_with() -> None:
+    half = database(owner="postgres", new=True, public="CONNECT")
+    steps = plan([wanted(extensions=["pg_trgm"])], {**DONE, "databases": {"blog": half}})
+    assert [step.what for step in steps] == [
+        "close database blog to others", "create extension pg_trgm in blog", "give database blog to blog",
+    ]  # fmt: skip
+
+
+def test_nobody_else_creates_where_the_superuser_is() -> None:
+    """As PostgreSQL 14 is installed."""
+    template = {"template1": database(owner="postgres", public="CONNECT")}
+    state = {**DONE, "creatable": True, "databases": {**DONE["databases"], **template}}
+    assert [step.statement for step in plan([wanted()], state)] == [
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        'REVOKE ALL ON DATABASE "template1" FROM PUBLIC',
     ]
 
 
@@ -88,15 +126,15 @@ def test_nothing_is_missing() -> None:
 
 
 def test_nothing_is_ever_dropped() -> None:
-    assert not [statement for _what, statement in plan([wanted(name="other")], DONE) if "DROP" in statement]
+    assert not [step for step in plan([wanted(name="other")], DONE) if "DROP" in step.statement]
 
 
 @pytest.mark.parametrize(
     ("state", "steps"),
     [
         ({"roles": {"blog": role(login=False)}}, ["let role blog log in"]),
-        ({"databases": {"blog": {"owner": "postgres", "public": ""}}}, ["give database blog to blog"]),
-        ({"databases": {"blog": {"owner": "blog", "public": "CONNECT"}}}, ["close database blog to others"]),
+        ({"databases": {"blog": database(owner="postgres")}}, ["give database blog to blog"]),
+        ({"databases": {"blog": database(public="CONNECT")}}, ["close database blog to others"]),
         ({"roles": {"blog": role(password="SCRAM-SHA-256$1:a$b:c")}}, ["set password of role blog"]),
         ({"roles": {"blog": role(connections=5)}}, ["let role blog have any number of connections"]),
     ],
@@ -108,7 +146,7 @@ def test_what_differs_is_set_right(state: dict[str, Any], steps: list[str]) -> N
 def test_a_password_is_set_once() -> None:
     spec = wanted(password=CANARY)
     steps = plan([spec], DONE)
-    assert [what for what, _statement in steps] == ["set password of role blog"]
+    assert [step.what for step in steps] == ["set password of role blog"]
     verifier = steps[0][1].split("PASSWORD ")[1].strip("'")
     assert plan([spec], {**DONE, "roles": {"blog": role(password=verifier)}}) == []
 
@@ -123,8 +161,10 @@ def test_two_databases_of_one_role() -> None:
         "create role blog",
         "create database blog",
         "close database blog to others",
+        "give database blog to blog",
         "create database blog_archive",
         "close database blog_archive to others",
+        "give database blog_archive to blog",
     ]
 
 
@@ -140,12 +180,12 @@ def test_two_databases_of_one_role() -> None:
 def test_connections_of_a_role(limits: list[int], found: int, statements: list[str]) -> None:
     state = {**DONE, "roles": {"blog": role(connections=found)}}
     specs = [wanted(connection_limit=limit) for limit in limits]
-    assert [statement for _what, statement in plan(specs, state)] == statements
+    assert [step.statement for step in plan(specs, state)] == statements
     assert f"CONNECTION LIMIT {-1 if -1 in limits else max(limits)} " in plan(specs, EMPTY)[0][1]
 
 
 def test_names_are_quoted() -> None:
-    statements = " ".join(text for _what, text in plan([wanted(name='a"b', owner="c-d")], EMPTY))
+    statements = " ".join(step.statement for step in plan([wanted(name='a"b', owner="c-d")], EMPTY))
     assert '"a""b"' in statements
     assert '"c-d"' in statements
 
@@ -164,7 +204,7 @@ def logged_in(password: str = CANARY, **fields: Any) -> dict[str, Any]:
 
 def test_a_login_for_each_password() -> None:
     spec = wanted(logins=[login(NEW)], connection_limit=5)
-    (what, statement), *rest = plan(
+    (what, statement, _new), *rest = plan(
         [spec, wanted(name="scratch", logins=[login(NEW)], connection_limit=5)], DONE
     )[1:]
     assert what == f"create login {NEW}"
@@ -172,7 +212,7 @@ def test_a_login_for_each_password() -> None:
         f'CREATE ROLE "{NEW}" LOGIN IN ROLE "blog" CONNECTION LIMIT 5 PASSWORD \'SCRAM-SHA-256$'
     )
     assert statement.endswith(f"'; ALTER ROLE \"{NEW}\" SET role TO 'blog'")
-    assert not [what for what, _statement in rest if "login" in what]
+    assert not [step for step in rest if "login" in step.what]
     assert CANARY not in statement
 
 
@@ -191,50 +231,55 @@ def test_a_login_is_set_right(found: dict[str, Any], steps: list[str]) -> None:
     assert described([wanted(logins=[login(NEW)])], state) == steps
 
 
+class Cluster(psql.Cluster):
+    """Says what it was asked to do."""
+
+    def __init__(self, installed: list[str] | None = None) -> None:
+        super().__init__()
+        self.installed, self.asked = installed or [], []  # type: ignore[var-annotated]
+
+    def ask(self, statements: str, seconds: int = 0) -> str:
+        self.asked.append(statements)
+        return ""
+
+    def reassign(self, login: str, owner: str, database: str) -> None:
+        self.asked.append(f"{login} gives {owner} what it has in {database}")
+
+    def look(self, database: str, what: str) -> Any:
+        return self.installed
+
+    def extend(self, database: str, extension: str) -> None:
+        raise DeployError("no extension among what others made: function public.trap")
+
+    def extend_as(self, owner: str, database: str, extension: str) -> None:
+        self.asked.append(f"{owner} creates {extension} in {database}")
+
+
+@pytest.mark.parametrize("owns", [True, False])
 @pytest.mark.parametrize("check_mode", [True, False])
-def test_a_login_that_is_not_declared_goes(check_mode: bool) -> None:
+def test_a_login_that_is_not_declared_goes(check_mode: bool, owns: bool) -> None:
     others = {"blog.monitor": role(), "blogger": role(), "shop.00000000": role()}
-    state = {**DONE, "roles": {"blog": role(), OLD: logged_in(), NEW: logged_in(), **others}}
+    mine = {"blog": role(), OLD: logged_in(owns=owns), NEW: logged_in()}
+    state = {**DONE, "roles": {**mine, **others}}
     specs = [wanted(logins=[login(NEW)]), wanted(name="scratch", logins=[login(NEW)])]
-    psql = Psql("")
-    changes = postgres_databases.drop_logins(Module(check_mode), psql, specs, state)
-    assert changes == [f"drop login {OLD}"]
-    given = f'REASSIGN OWNED BY "{OLD}" TO "blog";'
-    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{OLD}';"
-    made = [f"blog: {given}", f"scratch: {given}", f'postgres: DROP ROLE "{OLD}";\n{ended}']
-    assert psql.statements == ([] if check_mode else made)
-    none = postgres_databases.drop_logins(Module(False), Psql(""), specs, DONE)
-    assert none == []
+    cluster = Cluster()
+    assert postgres_databases.drop_logins(cluster, specs, state, check_mode) == [f"drop login {OLD}"]
+    given = [f"{OLD} gives blog what it has in {name}" for name in ("blog", "scratch")]
+    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{OLD}';\n"
+    made = [*(given if owns else []), f'DROP ROLE "{OLD}";\n{ended}']
+    assert cluster.asked == ([] if check_mode else made)
+    assert postgres_databases.drop_logins(cluster, specs, DONE, False) == []
 
 
-class Psql(local.Psql):
-    """Answers with what is installed."""
-
-    def __init__(self, installed: str) -> None:
-        self.installed = installed
-        self.statements: list[str] = []
-
-    def run(self, statement: str, database: str = "postgres") -> tuple[int, str, str]:
-        self.statements.append(f"{database}: {statement.strip()}")
-        return 0, self.installed, ""
-
-
-class Module:
-    def __init__(self, check_mode: bool) -> None:
-        self.check_mode = check_mode
-
-
-@pytest.mark.parametrize("check_mode", [True, False])
-def test_extensions(check_mode: bool) -> None:
-    psql = Psql("plpgsql\nunaccent\n")
-    specs = [wanted(extensions=["unaccent", "pg_trgm"])]
-    changes = postgres_databases.extensions(Module(check_mode), psql, specs, DONE)
-    assert changes == ["create extension pg_trgm in blog"]
-    assert ('blog: CREATE EXTENSION "pg_trgm";' in psql.statements) is not check_mode
-
-
-def test_extensions_of_a_database_that_check_mode_did_not_make() -> None:
-    psql = Psql("")
-    changes = postgres_databases.extensions(Module(True), psql, [wanted(extensions=["pg_trgm"])], EMPTY)
-    assert changes == ["create extension pg_trgm in blog"]
-    assert psql.statements == []
+def test_extensions_of_a_database_that_an_app_has_been_in() -> None:
+    cluster = Cluster(["plpgsql", "unaccent"])
+    spec = wanted(extensions=["unaccent", "pg_trgm", "postgis"])
+    found = postgres_databases.missing_extensions(cluster, [spec], DONE)
+    assert found == [(spec, "pg_trgm"), (spec, "postgis")]
+    assert postgres_databases.missing_extensions(cluster, [spec], EMPTY) == []
+    postgres_databases.extend(cluster, spec, "pg_trgm", EMPTY["trusted"])
+    assert cluster.asked == ["blog creates pg_trgm in blog"]
+    with pytest.raises(
+        DeployError, match=r"public\.trap\nOnly a superuser may create postgis.*drop these in blog"
+    ):
+        postgres_databases.extend(cluster, spec, "postgis", EMPTY["trusted"])

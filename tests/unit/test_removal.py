@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -208,7 +209,7 @@ def test_a_deploy_stops_it(app: HereApp) -> None:
     assert lock.read_text() == text
 
 
-class Psql:
+class Cluster:
     """Answers as the cluster would."""
 
     def __init__(self, *entries: str, elsewhere: list[str] | None = None) -> None:
@@ -218,29 +219,44 @@ class Psql:
         self.seen: list[str] = []
         self.fails_at = "nothing"
 
-    def run(self, statements: str, database: str = "postgres") -> tuple[int, str, str]:
+    def ask(self, statements: str, seconds: int = 0) -> str:
         self.seen.append(statements)
-        failed = self.fails_at in statements
-        return int(failed), json.dumps(self.answer), "out of luck" if failed else ""
+        if self.fails_at in statements:
+            raise DeployError("out of luck")
+        return json.dumps(self.answer)
+
+    def clear(self) -> None:
+        self.seen.append("clear")
+
+    @contextlib.contextmanager
+    def login(self, database: str, roles: list[str]) -> Iterator[Any]:
+        self.seen.append(f"{database} as {roles}")
+        yield self
+
+    def run(self, words: list[str], what: str, *_arguments: Any, **_options: Any) -> str:
+        self.seen.append(" ".join(words))
+        if "--file=/dev/null" in words:
+            raise DeployError(f"{what} failed")
+        return "; 1 TABLE DATA public a blog\n"
 
 
 def test_databases_of_the_role(app: HereApp) -> None:
-    found = databases(Psql("blog", "kept"), app, ["kept"])  # type: ignore[arg-type]
+    found = databases(Cluster("blog", "kept"), app, ["kept"])  # type: ignore[arg-type]
     assert [entry["name"] for entry in found["databases"]] == ["blog"]
     assert (found["kept"], found["role"]) == (["kept"], False)
-    assert databases(Psql("blog"), app, [])["role"] is True  # type: ignore[arg-type]
+    assert databases(Cluster("blog"), app, [])["role"] is True  # type: ignore[arg-type]
 
 
 def test_a_role_that_has_something_elsewhere(app: HereApp) -> None:
     with pytest.raises(DeployError, match=r"outside its own databases \(shop\)"):
-        databases(Psql("blog", elsewhere=["shop"]), app, [])  # type: ignore[arg-type]
+        databases(Cluster("blog", elsewhere=["shop"]), app, [])  # type: ignore[arg-type]
 
 
 def test_a_cluster_that_is_down(app: HereApp) -> None:
-    psql = Psql()
-    psql.fails_at = "SELECT"
-    with pytest.raises(DeployError, match="PostgreSQL does not answer: out of luck"):
-        databases(psql, app, [])  # type: ignore[arg-type]
+    cluster = Cluster()
+    cluster.fails_at = "SELECT"
+    with pytest.raises(DeployError, match="out of luck"):
+        databases(cluster, app, [])  # type: ignore[arg-type]
 
 
 def test_is_there() -> None:
@@ -350,25 +366,23 @@ def test_a_damaged_copy_is_found(tmp_path: Path) -> None:
         copies.check_sqlite(str(path))
 
 
-def test_pg_dump_is_read_again(app: HereApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-
-    def call(argv: list[str], what: str, **_options: Any) -> str:
-        seen.append(" ".join(argv[4:]))
-        if "--file=/dev/null" in argv:
-            raise DeployError(f"{what} failed")
-        return "; 1 TABLE DATA public a blog\n"
-
-    monkeypatch.setattr(removal_dump, "call", call)
+def test_pg_dump_is_made_without_rights_of_a_superuser_and_read_again(app: HereApp) -> None:
+    cluster = Cluster("blog")
     dump = Dump(app, "now")
-    dump.begin()
     with pytest.raises(DeployError, match=r"reading blog\.pgdump again failed"):
-        dump.postgres("blog")
-    assert seen == [
-        "pg_dump --format=custom --dbname=blog",
+        dump.make(cluster, [], {})  # type: ignore[arg-type]
+    assert cluster.seen[1:] == [
+        "blog as ['blog', 'blog.0123abcd']",
+        "pg_dump --format=custom --no-password --lock-wait-timeout=60000",
         "pg_restore --list",
         "pg_restore --file=/dev/null",
     ]
+
+
+def test_nobody_is_advised_to_restore_as_the_superuser(app: HereApp) -> None:
+    text = removal_dump.RESTORE.format(name="blog", home="/srv/blog", dump="blog.pgdump")
+    assert "postgres" not in text
+    assert text.count("<blog.pgdump") == 2
 
 
 # The removal
@@ -390,10 +404,10 @@ def test_what_the_user_left_in_common_folders(tmp_path: Path, monkeypatch: pytes
 
 
 def test_databases_are_dropped_before_the_role(app: HereApp) -> None:
-    psql = Psql("blog", 'od"d')
-    done = removal_steps.drop(psql, app, [])  # type: ignore[arg-type]
+    cluster = Cluster("blog", 'od"d')
+    done = removal_steps.drop(cluster, app, [])  # type: ignore[arg-type]
     assert done == ["database blog", 'database od"d', "PostgreSQL role blog"]
-    drops = [statement.strip() for statement in psql.seen if statement.startswith("DROP")]
+    drops = [statement.strip() for statement in cluster.seen if statement.startswith("DROP")]
     assert drops == [
         'DROP DATABASE "blog" WITH (FORCE);', 'DROP DATABASE "od""d" WITH (FORCE);',
         'DROP ROLE "blog.0123abcd";', 'DROP ROLE "blog";',
@@ -401,21 +415,21 @@ def test_databases_are_dropped_before_the_role(app: HereApp) -> None:
 
 
 def test_a_database_that_cannot_be_dropped(app: HereApp) -> None:
-    psql = Psql("blog")
-    psql.fails_at = "DROP DATABASE"
+    cluster = Cluster("blog")
+    cluster.fails_at = "DROP DATABASE"
     with pytest.raises(DeployError, match=r"DROP DATABASE .*out of luck"):
-        removal_steps.drop(psql, app, [])  # type: ignore[arg-type]
-    assert not any("DROP ROLE" in statement for statement in psql.seen)
+        removal_steps.drop(cluster, app, [])  # type: ignore[arg-type]
+    assert not any("DROP ROLE" in statement for statement in cluster.seen)
 
 
 def test_nothing_is_removed_while_supervisord_knows_the_app(
     app: HereApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removal_steps, "programs", lambda _app: ["blog.web:0"])
-    psql = Psql("blog")
+    cluster = Cluster("blog")
     with pytest.raises(DeployError, match=r"still knows blog\.web:0"):
-        removal_steps.remove(app, psql, [])  # type: ignore[arg-type]
-    assert psql.seen == []
+        removal_steps.remove(app, cluster, [])  # type: ignore[arg-type]
+    assert cluster.seen == []
     assert os.path.isdir(app.home)
 
 

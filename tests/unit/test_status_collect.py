@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import status_collect
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
     Places,
     Process,
@@ -338,18 +340,18 @@ def test_timers_that_are_declared_or_there(tmp_path: Path) -> None:
     assert found[1] == "blog.digest.service"
 
 
-def test_sizes_of_databases() -> None:
-    asked: list[list[str]] = []
+def test_sizes_of_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = ['{"blog": 123, "a=b": 7}']
 
-    def run(command: list[str]) -> tuple[int, str]:
-        asked.append(command)
-        return 0, "blog=123\na=b=7\nnonsense\n"
+    def ask(_cluster: Cluster, _statements: str, seconds: int) -> str:
+        if not answers:
+            raise DeployError("it does not answer")
+        return answers.pop()
 
-    assert databases(run, parse_units(UNITS)) == {"blog": 123, "a=b": 7}
-    assert "postgres" in asked[0]
-    asked.clear()
-    assert databases(run, {}) == {}
-    assert asked == []
+    monkeypatch.setattr(Cluster, "ask", ask)
+    assert databases({}) == {}
+    assert databases(parse_units(UNITS)) == {"blog": 123, "a=b": 7}
+    assert databases(parse_units(UNITS)) == {}
 
 
 # Files

@@ -58,10 +58,10 @@ def test_every_filter_is_there() -> None:
 
 def test_postgres_databases(apps: dict[str, Any]) -> None:
     blog = {"name": "blog", "owner": "blog", "connection_limit": 100}
-    assert wiring.postgres_databases(apps) == [{**blog, "logins": []}]
+    assert wiring.postgres_databases(apps) == [{**blog, "logins": [], "extensions": []}]
     remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"})
     login = {"name": remote["blog"]["database"]["user"], "password": CANARY * 2}
-    assert wiring.postgres_databases(remote) == [{**blog, "logins": [login]}]
+    assert wiring.postgres_databases(remote) == [{**blog, "logins": [login], "extensions": []}]
 
 
 def test_a_database_that_exists_already_is_not_created() -> None:
