@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Mapping
 from typing import IO, Any
@@ -23,6 +24,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     Runner,
+    entries,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_migrations import (
     COUNTED,
@@ -95,6 +97,7 @@ def take(app: App, store: Store, kind: str) -> dict[str, Any]:
     manifest = dump(app, release, 0 if store.compresses() else 1)
     manifest["seconds"] = {"dump": round(time.monotonic() - started, 2)}
     paths = [app.staging, *folders(app, release)]
+    refuse_sparse(app, paths)
     with create(f"{app.staging}/manifest.json") as stream:
         stream.write(f"{json.dumps({**manifest, 'paths': paths}, indent=1)}\n".encode())
     excluded = [f"{app.sqlite}{side}" for side in SQLITE_SIDES] if app.sqlite else []
@@ -178,6 +181,17 @@ def folders(app: App, release: str) -> list[str]:
     wanted += sorted(glob.glob(f"/etc/systemd/system/{app.name}.*"))
     wanted += [f"/etc/nginx/sites-enabled/{app.name}.conf", f"/var/lib/homeport/deploys/{app.name}.jsonl"]
     return [path for path in wanted if os.path.lexists(path) and not os.path.islink(path)]
+
+
+def refuse_sparse(app: App, paths: list[str]) -> None:
+    """Files that are mostly holes are read as if they were full: one can be larger than all disks there are."""
+    claimed = sum(entry.st_size for path in paths for entry in entries(path) if stat.S_ISREG(entry.st_mode))
+    whole = shutil.disk_usage(app.home).total
+    if claimed > whole:
+        raise DeployError(
+            f"the files of {app.name} are {claimed >> 20} MiB long, and its disk has {whole >> 20} MiB: one of them is "
+            "sparse (find -size +100G shows it); it cannot be backed up"
+        )
 
 
 def is_kept(path: str, app: str) -> bool:

@@ -4,26 +4,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import sqlite3
 import subprocess
 from typing import Any
-from urllib.parse import quote
 
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, tail
-
-
-def check_sqlite(path: str) -> None:
-    try:
-        address = f"file:{quote(path)}?mode=ro&immutable=1"
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
-            answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
-    except sqlite3.Error as error:
-        answer = str(error)
-    if answer != "ok":
-        raise DeployError(f"the copy of the SQLite database is damaged: {answer}")
 
 
 def create(path: str) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.copies import (
     call,
-    check_sqlite,
     create,
     digest,
     synced,
@@ -33,6 +32,9 @@ path = sys.argv[1]
 with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
     source, copy = sqlite3.connect(path, timeout=20), sqlite3.connect(folder + "/copy")
     source.backup(copy)
+    damage = copy.execute("PRAGMA integrity_check").fetchone()[0]
+    if damage != "ok":
+        sys.exit("the copy of the SQLite database is damaged: " + damage)
     copy.close()
     with open(folder + "/copy", "rb") as stream:
         shutil.copyfileobj(stream, sys.stdout.buffer)
@@ -46,6 +48,13 @@ Stop it on its app servers (supervisorctl stop '{name}.web:*', and its other pro
 {steps}
 and start it again (supervisorctl start '{name}.web:*').
 """
+# Into a folder that the app cannot enter: it could lead root elsewhere by a link meanwhile.
+EXTRACT = """\
+  mkdir -m 0700 {home}/restored && tar --extract --gzip --directory={home}/restored <data.tar.gz
+  for part in $(cd {home}/restored && ls -d shared/* home); do
+    rm -rf {home}/$part && mv {home}/restored/$part {home}/$part
+  done
+  rm -r {home}/restored"""
 # As the app, never as PostgreSQL's superuser, and not in a session of its either: what is restored runs the app's code
 # (a CHECK constraint's function). Extensions are there already. A release's DATABASE_URL has its login.
 RESTORE = """\
@@ -111,23 +120,13 @@ class Dump:
     def sqlite(self, path: str) -> None:
         """Copies the app's SQLite database."""
         target = f"{self.work}/{os.path.basename(path)}"
-        runner = Runner(self.app.layout)
         with create(target) as stream:
-            call(
-                ["/usr/bin/python3", "-c", SQLITE_COPY, path],
-                f"copying {path}",
-                stdout=stream,
-                cwd="/",
-                env=runner.base,
-                **runner.identity(),
-            )
-        check_sqlite(target)
+            words = ["/usr/bin/python3", "-c", SQLITE_COPY, path]
+            Runner(self.app.layout).pipe(words, f"copying {path}", stdout=stream)
         self.add(os.path.basename(path), "the SQLite database")
-        sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES[1:])
-        self.steps.append(f"  rm -f {sides}")
-        self.steps.append(
-            f"  install -o {self.app.name} -g {self.app.name} -m 0640 {os.path.basename(path)} {path}"
-        )
+        sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES)
+        put = f"runuser -u {self.app.name} -- sh -c 'umask 027; rm -f {sides}; cat >{path}'"
+        self.steps.append(f"  {put} <{os.path.basename(path)}")
 
     def data(self, without: list[str]) -> None:
         """Media and data, which survive releases, and what the app keeps in its user's home."""
@@ -136,13 +135,21 @@ class Dump:
             return
         excluded = [f"--exclude={os.path.relpath(path, self.app.home)}" for path in without]
         self.tar("data.tar.gz", self.app.home, paths, "media and data", excluded)
-        self.steps.append(f"  tar --extract --gzip --file=data.tar.gz --directory={self.app.home}")
+        self.steps.append(EXTRACT.format(home=self.app.home))
 
     def tar(
         self, name: str, base: str, paths: list[str], what: str, excluded: list[str] | None = None
     ) -> None:
         """GNU tar opens each folder relative to the one above and follows no link, also not one made meanwhile."""
-        words = ["tar", "--create", "--gzip", "--anchored", "--no-wildcards", f"--directory={base}"]
+        words = [
+            "tar",
+            "--create",
+            "--gzip",
+            "--sparse",
+            "--anchored",
+            "--no-wildcards",
+            f"--directory={base}",
+        ]
         with create(f"{self.work}/{name}") as stream:
             call([*words, *(excluded or []), "--", *paths], f"packing {what}", stdout=stream)
         listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"reading {name} again")

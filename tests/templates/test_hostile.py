@@ -77,6 +77,8 @@ def definitions() -> Definitions:
         for service in ("cache", "broker"):
             if isinstance(fields.get(service), dict) and "port" in fields[service]:
                 fields[service]["port"] = next(ports)
+        if isinstance(fields.get("database"), dict) and "name" in fields["database"]:
+            fields["database"]["name"] = f"{fields['database']['name'][:50]}-{seed}"
         fields["files"] = {
             key: "x" if isinstance(file, dict) and "template" in file else file
             for key, file in (fields.get("files") or {}).items()

@@ -39,6 +39,9 @@ class HereRunner(Runner):
     def identity(self) -> dict[str, Any]:
         return {**super().identity(), "extra_groups": os.getgroups()}
 
+    def scope(self) -> None:
+        """No systemd is asked."""
+
     def words(self, argv: list[str], cwd: str = "/") -> list[str]:
         return ["env", "-C", cwd, *argv]
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import backup_main, backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import Fetched, manifest_of
-from ansible_collections.homeport.django.plugins.module_utils.backup_take import is_kept, staging_of
+from ansible_collections.homeport.django.plugins.module_utils.backup_take import (
+    is_kept,
+    refuse_sparse,
+    staging_of,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 GOOD: dict[str, Any] = {
@@ -111,3 +118,13 @@ def test_what_goes_wrong_with_one_app_is_written_down_and_no_end(
 
     backup_main.attempted("evil", "backup", shouting)
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_file_that_is_longer_than_the_disk(tmp_path: Path) -> None:
+    app: Any = SimpleNamespace(name="blog", home=str(tmp_path))
+    (tmp_path / "small").write_text("x")
+    refuse_sparse(app, [str(tmp_path)])
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(shutil.disk_usage(tmp_path).total + 1)
+    with pytest.raises(DeployError, match="is sparse"):
+        refuse_sparse(app, [str(tmp_path)])

@@ -27,8 +27,6 @@ END $$;
 -- functions and operators that fit better than those of pg_catalog
 CREATE FUNCTION trap.pg_database_size(name) RETURNS bigint LANGUAGE sql AS
   'SELECT pg_catalog.pg_database_size($1) WHERE trap.boom()';
-CREATE FUNCTION trap.format(text, name, name) RETURNS text LANGUAGE sql AS
-  'SELECT pg_catalog.format($1, $2, $3) WHERE trap.boom()';
 CREATE FUNCTION trap.current_database() RETURNS name LANGUAGE sql AS
   'SELECT pg_catalog.current_database() WHERE trap.boom()';
 CREATE FUNCTION trap.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS
