@@ -206,6 +206,11 @@ def precompress(root: str) -> None:
         subprocess.run([str(brotli), "--keep", "--quality=9", *missing[start : start + 200]], check=True)
 
 
+def real_folder(path: str) -> str:
+    """Where a folder is once every link to it is followed; empty where there is none."""
+    return os.path.realpath(path) if os.path.isdir(path) else ""
+
+
 def unlinked(root: str, inside: str) -> None:
     """Puts files in the place of links to files of the app's: what is published holds no link."""
     for folder, _folders, files in os.walk(root):

@@ -344,9 +344,9 @@ class Build:
                 raise DeployError(f"static.path: the source has no folder {static['path']}")
             return path
         root = os.path.normpath(answer["STATIC_ROOT"]) if answer["STATIC_ROOT"] else ""
-        if not root or not self.runner.as_app("looking for static files", os.path.isdir, root):
+        real = self.runner.as_app("looking for static files", app_project.real_folder, root)
+        if not real:
             return ""
-        real = self.runner.as_app("looking for static files", os.path.realpath, root)
         if not f"{real}".startswith(f"{os.path.realpath(self.folder)}/"):
             raise DeployError(
                 f"the settings have STATIC_ROOT {root}, which all releases would share: take it from the "

@@ -83,11 +83,12 @@ class Requirements:
             what = "installing source.package and requirements.packages"
         if packages:
             self._pip(packages, what)
-        missing = [name for name in self.layout.spec["server_packages"] if not self._has(name)]
+        installed = self._installed("*.dist-info")
+        missing = [name for name in self.layout.spec["server_packages"] if not has(installed, name)]
         if missing:
             self._pip(missing, "installing what serves the app", CONSTRAINTS)
         if self.layout.spec["server"] == "asgi" and not self._installed("gunicorn/workers/gasgi.py"):
-            names = [os.path.basename(path) for path in self._installed("gunicorn-*.dist-info")]
+            names = self._installed("gunicorn-*.dist-info")
             found = "".join(name.removeprefix("gunicorn-").removesuffix(".dist-info") for name in names)
             raise DeployError(
                 f"web.server: asgi needs gunicorn 25 or newer, but the requirements bring {found}: "
@@ -140,15 +141,10 @@ class Requirements:
             extra = ["--constraint", path]
         self._uv(["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", *extra, *words], what)
 
-    def _has(self, requirement: str) -> bool:
-        name = re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~ ;@]", requirement)[0]).lower()
-        if requirement.startswith("psycopg") and self._installed("psycopg2*.dist-info"):
-            return True
-        return bool(self._installed(f"{name}-*.dist-info"))
-
     def _installed(self, pattern: str) -> list[str]:
+        """Names of what there is in the environment's folder of packages."""
         found = self._as_app(glob.glob, f"{self.venv}/lib/python*/site-packages/{pattern}")
-        return [str(path) for path in found]
+        return [os.path.basename(str(path)) for path in found]
 
     def _install_none(self, _path: str) -> None:
         """Everything comes from requirements.packages or source.package."""
@@ -237,6 +233,13 @@ class Requirements:
         self._uv(
             ["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", "-r", name], what, cwd=folder
         )
+
+
+def has(installed: list[str], requirement: str) -> bool:
+    """Whether a package is among the ``dist-info`` folders of an environment, of psycopg also an older one."""
+    name = re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~ ;@]", requirement)[0]).lower()
+    names = (f"{name}-", "psycopg2") if requirement.startswith("psycopg") else (f"{name}-",)
+    return any(entry.startswith(names) for entry in installed)
 
 
 def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:
