@@ -13,6 +13,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from typing import IO, Any
 
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
@@ -165,6 +166,12 @@ def link_shared(path: str, kept: str, folder: bool) -> None:
         os.unlink(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     os.symlink(kept, path)
+
+
+def within(source: str, path: str, work: Callable[..., None], *arguments: Any) -> None:
+    """Does ``work`` with a path that leads into the source: what a link leads out of it is kept elsewhere already."""
+    if os.path.realpath(path).startswith(f"{os.path.realpath(source)}/"):
+        work(path.rstrip("/"), *arguments)
 
 
 def copy(path: str, kept: str) -> None:

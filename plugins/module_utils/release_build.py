@@ -15,7 +15,7 @@ import shlex
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import app_project, claims
@@ -298,29 +298,20 @@ class Build:
 
     def borrow_databases(self, answer: dict[str, Any]) -> None:
         """Has a trial look at the app's own SQLite files, where they survive releases."""
-        for name in self.inside(answer["sqlite"]):
-            kept = f"{self.layout.shared}/data/{os.path.basename(name)}"
-            self.runner.as_app("looking at the database", app_project.borrow, name, kept)
+        for name in answer["sqlite"]:
+            self.in_source(name, app_project.borrow, f"data/{os.path.basename(name)}")
 
     def keep_data(self, answer: dict[str, Any]) -> None:
         """Data that the project keeps beside its code moves to where it survives the release."""
-        kept = [(name, f"data/{os.path.basename(name)}", False) for name in self.inside(answer["sqlite"])]
-        if self.spec["media"]["kind"] == "local":
-            kept += [(name, "media", True) for name in self.inside([answer["MEDIA_ROOT"].rstrip("/")])]
-        for path, name, folder in kept:
-            self.runner.as_app(
-                f"keeping {os.path.basename(path)}",
-                app_project.link_shared,
-                path,
-                f"{self.layout.shared}/{name}",
-                folder,
-                seconds=COMMAND,
-            )
+        if answer["MEDIA_ROOT"] and self.spec["media"]["kind"] == "local":
+            self.in_source(answer["MEDIA_ROOT"], app_project.link_shared, "media", True)
+        for name in answer["sqlite"]:
+            self.in_source(name, app_project.link_shared, f"data/{os.path.basename(name)}", False)
 
-    def inside(self, paths: list[str]) -> list[str]:
-        """Those that lie in the source; that they lead there is for the app's user to see."""
-        source = f"{self.folder}/src/"
-        return [path for path in map(os.path.normpath, paths) if path.startswith(source)]
+    def in_source(self, path: str, work: Callable[..., None], kept: str, *arguments: Any) -> None:
+        """Has the app's user do something with a path that leads into the source, and its place in ``shared``."""
+        words = f"{self.folder}/src", path, work, f"{self.layout.shared}/{kept}", *arguments
+        self.runner.as_app(f"keeping {kept}", app_project.within, *words, seconds=COMMAND)
 
     def find_application(self, answer: dict[str, Any], project: str) -> str:
         """module:callable for gunicorn."""

@@ -260,6 +260,37 @@ def test_data_beside_the_code_survives(tmp_path: Path) -> None:
     assert (source / "media/b.png").read_text() == "second"
 
 
+def test_data_that_is_shared_by_name_stays_where_it_is(tmp_path: Path) -> None:
+    """The settings name media and a database in a folder that ``shared`` keeps already."""
+    for name in ("one", "two"):
+        found = build(tmp_path / name, shared=["var/", "pictures/"])
+        found.layout.shared = str(tmp_path / "shared")
+        os.makedirs(f"{found.layout.shared}/media", exist_ok=True)
+        source = Path(found.folder) / "src"
+        write(source / "var/db.sqlite3", "data")
+        write(source / "pictures/a.png", "picture")
+        found.keep_shared(str(source))
+        found.keep_data(
+            {"MEDIA_ROOT": f"{source}/pictures", "sqlite": [f"{source}/var/db.sqlite3", "db.sqlite3"]}
+        )
+        kept = tmp_path / "shared/files"
+        assert (source / "pictures").resolve() == kept / "pictures"
+        assert (source / "var/db.sqlite3").resolve() == kept / "var/db.sqlite3"
+        assert not (kept / "var/db.sqlite3").is_symlink()
+        assert list((tmp_path / "shared/media").iterdir()) == []
+
+
+def test_a_source_that_is_reached_through_a_link(tmp_path: Path) -> None:
+    """A server's /srv may be one."""
+    found = build(tmp_path / "real")
+    (tmp_path / "srv").symlink_to(tmp_path / "real")
+    found.folder = found.folder.replace(str(tmp_path / "real"), str(tmp_path / "srv"))
+    source = (Path(found.folder) / "src").resolve()
+    write(source / "db.sqlite3", "data")
+    found.keep_data({"MEDIA_ROOT": "", "sqlite": [f"{source}/db.sqlite3"]})
+    assert (source / "db.sqlite3").resolve() == tmp_path / "real/app/shared/data/db.sqlite3"
+
+
 def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = build(tmp_path)
     monkeypatch.setattr(release_build, "SMALLEST_SPACE", 0)
