@@ -232,3 +232,16 @@ def test_the_validation_that_ansible_runs_shows_no_secret(tmp_path: Path) -> Non
     assert "Validating arguments against arg spec" in done.stdout
     assert "unable to convert to dict" in done.stdout + done.stderr
     assert CANARY not in done.stdout + done.stderr
+
+
+def test_no_order_is_that_of_a_set() -> None:
+    """Ansible's filters of sets give their lists in another order in each run, and every run would change a file."""
+    unordered = []
+    for path in [*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/**/*.yml"), *ROOT.glob("roles/**/*.j2")]:
+        for expression in re.findall(r"{{.*?}}|{%.*?%}", path.read_text(), re.DOTALL):
+            found = re.search(r"\|\s*(difference|union|intersect|symmetric_difference)\(", expression)
+            if found and not re.search(
+                r"\| sort\b| if __differing \|", expression[found.start() :] + expression
+            ):
+                unordered.append(f"{path.relative_to(ROOT)}: {found[1]} without sort")
+    assert unordered == []
