@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 GRACE = 5.0  # seconds that a command has to end by itself
+LEFT_OVER = 2.0  # seconds in which what a command has printed is read once it has ended
 MOST_OUTPUT = 8 << 20  # bytes of each stream of a command, of which the end is kept
 MOST_ANSWER = 16 << 20  # bytes of what a function returns
 SMALLEST_FREE = 128 << 20  # bytes on the disk below which a command is ended
@@ -125,7 +126,9 @@ def watched(
             end(process)
             if scope:
                 scope.kill()
-        while selector.get_map() and collect(selector, output, 0.1):
+        # a live process of the app's may have got hold of its pipes, and write for ever
+        until = time.monotonic() + LEFT_OVER
+        while selector.get_map() and time.monotonic() < until and collect(selector, output, 0.1):
             pass
     for stream in output:
         stream.close()
@@ -237,6 +240,10 @@ def answer_as(identity: dict[str, Any], writing: int, work: Callable[..., Any], 
     """The child's part of ``forked``; it never returns."""
     try:
         os.setsid()
+        # what the function starts can be traced by the app: it gets nothing of what this user reads or answers
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
         os.setgroups(identity["extra_groups"])
         os.setgid(identity["group"])
         os.setuid(identity["user"])

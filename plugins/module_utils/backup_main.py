@@ -10,12 +10,14 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import backup_keys, backup_state
+from ansible_collections.homeport.django.plugins.module_utils.app_process import read_all
 from ansible_collections.homeport.django.plugins.module_utils.backup_drill import drill
 from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import told
 from ansible_collections.homeport.django.plugins.module_utils.backup_store import CONFIG, Store
@@ -23,6 +25,8 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_take import
 from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
+SHORTEST, LONGEST = 3600, 12 * 3600  # seconds that a backup or drill of one app may take at most
+CLEARING = 60  # seconds in which one that has to end takes away what it has left
 PARTS = 30  # of the repository, of which each night reads one
 ALL = "@all"  # what concerns the whole repository is kept beside the apps
 
@@ -54,6 +58,71 @@ def alone(patience: float = 3 * 3600) -> Iterator[None]:
                     ) from None
                 time.sleep(1)
         yield
+
+
+def apart(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """What ``work`` returns, done in a process of its own, which ends with the commands that it has started.
+
+    What root reads of an app may be made longer while it is read, and never come to its end.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        report(work, writing)
+    os.close(writing)
+    try:
+        text = read_all(reading, time.monotonic() + seconds)
+        if text is None:
+            os.kill(child, signal.SIGTERM)
+            read_all(reading, time.monotonic() + CLEARING)
+    finally:
+        os.close(reading)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if text is None:
+        raise DeployError(f"it did not end within {seconds / 3600:.1f} h")
+    found: dict[str, Any] = json.loads(text or b'{"error": "its process was ended"}')
+    if "error" in found:
+        raise DeployError(str(found["error"]))
+    return found
+
+
+def report(work: Callable[[], dict[str, Any]], writing: int) -> None:
+    """The child's part of ``apart``; it never returns."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise DeployError("it did not end")
+
+    try:
+        os.setsid()
+        signal.signal(signal.SIGTERM, stop)
+        answer = work()
+    except BaseException as error:
+        text = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
+        answer = {"error": text or "it failed"}
+    try:
+        with os.fdopen(writing, "wb") as stream:
+            stream.write(json.dumps(answer).encode())
+    finally:
+        os._exit(0)
+
+
+def bound(app: str, kind: str) -> float:
+    """Seconds that an app may take: four times as long as last time, however that ended."""
+    last = (backup_state.read(app).get(kind) or {}).get("last") or {}
+    return min(LONGEST, max(SHORTEST, 4 * last.get("seconds", LONGEST)))
+
+
+def quickest(apps: list[App], kind: str) -> list[App]:
+    """What took long last time comes last, and keeps nobody waiting."""
+
+    def took(app: App) -> float:
+        last = (backup_state.read(app.name).get(kind) or {}).get("last") or {}
+        return float(last.get("seconds", 0))
+
+    return sorted(apps, key=took)
 
 
 def attempted(name: str, kind: str, work: Callable[[], dict[str, Any]]) -> bool:
@@ -98,7 +167,14 @@ def back_up(apps: list[App], store: Store) -> bool:
         store.open(create=True)
     except DeployError as error:
         return refused(apps, "backup", error)
-    good = [attempted(app.name, "backup", lambda app=app: one(app)) for app in apps]  # type: ignore[misc]
+
+    def guarded(app: App) -> dict[str, Any]:
+        return apart(lambda: one(app), bound(app.name, "backup"))
+
+    good = [
+        attempted(app.name, "backup", lambda app=app: guarded(app))  # type: ignore[misc]
+        for app in quickest(apps, "backup")
+    ]
     return all([*good, attempted(ALL, "backup", whole)])
 
 
@@ -113,7 +189,13 @@ def rehearse(apps: list[App], store: Store, percent: int) -> bool:
         store.check(f"{percent}%")
         return {"seconds": round(time.monotonic() - started, 2)}
 
-    good = [attempted(app.name, "drill", lambda app=app: drill(app, store)) for app in apps]  # type: ignore[misc]
+    def guarded(app: App) -> dict[str, Any]:
+        return apart(lambda: drill(app, store), bound(app.name, "drill"))
+
+    good = [
+        attempted(app.name, "drill", lambda app=app: guarded(app))  # type: ignore[misc]
+        for app in quickest(apps, "drill")
+    ]
     return all([*good, attempted(ALL, "drill", whole)])
 
 

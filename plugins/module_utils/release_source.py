@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import re
 import shutil
@@ -15,6 +14,8 @@ import zipfile
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.app_process import SMALLEST_FREE
+from ansible_collections.homeport.django.plugins.module_utils.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     COMMAND,
     DeployError,
@@ -223,23 +224,31 @@ class Source:
     def _download(self, target: str) -> str:
         url = self.spec["archive"]
         path = f"{target}.download"
-        digest = hashlib.sha256()
+        what = f"cannot download {url}"
         try:
-            with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as stream:
-                for block in iter(lambda: answer.read(1 << 20), b""):
-                    digest.update(block)
-                    stream.write(block)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise DeployError(f"cannot download {url}: {error}") from error
-        expected = self.spec.get("checksum")
-        if expected and digest.hexdigest() != expected:
+            with open(path, "wb") as stream:  # root's: the app gets it open
+                self.runner.as_app(what, download, url, stream, self.layout.home, seconds=COMMAND)
+            found, expected = digest(path), self.spec.get("checksum")
+            if expected and found != expected:
+                raise DeployError(f"{url} has the SHA-256 {found}, not the one in source.checksum")
+        except DeployError:
             os.unlink(path)
-            raise DeployError(f"{url} has the SHA-256 {digest.hexdigest()}, not the one in source.checksum")
+            raise
         return path
 
 
 def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
+
+
+def download(url: str, target: IO[bytes], disk: str) -> None:
+    """Whoever answers may do so slowly, or for ever: the caller has an end, and the disk has one."""
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        for block in iter(lambda: answer.read(1 << 20), b""):
+            if shutil.disk_usage(disk).free < SMALLEST_FREE:
+                raise DeployError("the disk has hardly any space left")
+            target.write(block)
+    target.flush()
 
 
 def unpack(archive: IO[bytes], target: str) -> None:

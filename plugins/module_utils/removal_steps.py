@@ -7,6 +7,7 @@ from __future__ import annotations
 import grp
 import os
 import signal
+import time
 
 from ansible_collections.homeport.django.plugins.module_utils.copies import call
 from ansible_collections.homeport.django.plugins.module_utils.psql import (
@@ -57,15 +58,32 @@ def end_processes(app: App) -> None:
     account = app.account()
     if not account:
         return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in processes_of(account.pw_uid):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-        if wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1):
-            return
-    raise DeployError(f"processes of {app.name} cannot be ended: {processes_of(account.pw_uid)}")
+    if account.pw_uid == 0:
+        raise DeployError(f"the user {app.name} is root")
+    signal_all(account.pw_uid, signal.SIGTERM)
+    if wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1):
+        return
+    end = time.monotonic() + GRACE
+    while processes_of(account.pw_uid) and time.monotonic() < end:
+        signal_all(account.pw_uid, signal.SIGKILL)
+        time.sleep(0.1)
+    if not processes_of(account.pw_uid):
+        return
+    left = ", ".join(map(str, processes_of(account.pw_uid)[:10]))
+    raise DeployError(f"processes of {app.name} cannot be ended: {left}")
+
+
+def signal_all(uid: int, number: int) -> None:
+    """Sends a signal to all processes of a user in one call of the kernel's: one by one, what forks quickly escapes."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setuid(uid)
+            os.kill(-1, number)  # all that this user may send it to, but not this process
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def start(app: App) -> None:

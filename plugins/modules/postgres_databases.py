@@ -89,7 +89,7 @@ import os
 import shutil
 from typing import Any, NamedTuple
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
 from ansible_collections.homeport.django.plugins.module_utils.psql import (
     LONG,
@@ -292,7 +292,7 @@ def main() -> None:
         "connection_limit": {"type": "int", "default": -1},
         "extensions": {"type": "list", "elements": "str", "default": []},
     }
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "databases": {"type": "list", "elements": "dict", "options": database, "required": True}
         },

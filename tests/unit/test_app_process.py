@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -95,6 +96,30 @@ def test_a_function_that_does_not_end() -> None:
     with pytest.raises(Refused, match=r"did not end within 0\.3 s"):
         forked(identity(), 0.3, wait)
     assert time.monotonic() - started < 30
+
+
+def streams() -> list[str]:
+    return [os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)]
+
+
+@AS_ROOT
+def test_a_function_has_nothing_of_the_callers_streams() -> None:
+    """What it starts could be traced by the app's processes, and these would answer for the module."""
+    assert forked(identity(), 10, streams) == ["/dev/null"] * 3
+
+
+def test_a_process_that_goes_on_writing_to_the_output() -> None:
+    """It is in a session of its own, or got hold of the pipe by a socket."""
+    started = time.monotonic()
+    ended = watched(["sh", "-c", "setsid yes & echo $!; sleep 0.2"], ENV)
+    try:
+        assert time.monotonic() - started < 30
+        assert ended.status == 0
+    finally:
+        number = ended.stdout.split("\n", 1)[0]
+        if number.isdigit():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(number), 9)
 
 
 def test_only_the_end_of_what_a_command_prints_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import backup_restore, backup_state, wiring
+from ansible_collections.homeport.django.plugins.module_utils import (
+    backup_archive,
+    backup_restore,
+    backup_state,
+    wiring,
+)
 from ansible_collections.homeport.django.plugins.module_utils.archive_config import (
     archive_files,
     recovery_of,
@@ -657,6 +662,30 @@ class Told(Archive):
         if words[0] == "pg_controldata":
             return f"pg_control version number: 1300\nDatabase system identifier:           {self.number}\n"
         return ""
+
+
+class Somewhen:
+    """The databases of some moment, of which one holds what cannot even be read."""
+
+    owners = {"evil": "evil", "victim": "victim"}
+
+    def arrived(self, _lsn: str) -> bool:
+        return True
+
+    def counted(self, database: str) -> dict[str, Any]:
+        if database == "evil":
+            json.loads("[" * 100_000)
+        return {"rows": {"a": 1}}
+
+
+def test_a_database_that_cannot_be_read_keeps_no_other_from_its_drill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = Told({"status": {"code": 0, "message": "ok"}, "db": [], "backup": []})
+    monkeypatch.setattr(archive, "now", lambda: "0/1")
+    monkeypatch.setattr(archive, "as_of", lambda _moment: contextlib.nullcontext(Somewhen()))
+    with pytest.raises(DeployError, match=r"1 of 2 databases .* 1 tables with 1 rows\nevil: RecursionError"):
+        backup_archive.drill(archive)
 
 
 def test_an_archive_that_is_this_clusters() -> None:

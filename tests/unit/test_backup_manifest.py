@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,6 +122,55 @@ def test_what_goes_wrong_with_one_app_is_written_down_and_no_end(
 
     backup_main.attempted("evil", "backup", shouting)
     assert "\x1b" not in capsys.readouterr().err
+
+
+def endless() -> dict[str, Any]:
+    try:
+        subprocess.run(["sleep", "600"], check=True)
+    finally:
+        print("cleared")
+    return {}
+
+
+def vanish() -> dict[str, Any]:
+    os.kill(os.getpid(), 9)
+    return {}
+
+
+def told_of(work: Callable[[], dict[str, Any]], seconds: float) -> str:
+    with pytest.raises(DeployError) as error:
+        backup_main.apart(work, seconds)
+    return str(error.value)
+
+
+def test_what_never_ends_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A file that grows as fast as it is read, or what takes more memory than there is."""
+    assert backup_main.apart(lambda: {"seconds": 1.5}, 10) == {"seconds": 1.5}
+    mark = tmp_path / "cleared"
+
+    def work() -> dict[str, Any]:
+        try:
+            return endless()
+        finally:
+            mark.touch()
+
+    started = time.monotonic()
+    assert "did not end" in told_of(work, 0.3)
+    assert time.monotonic() - started < 30
+    assert mark.exists()
+    assert told_of(vanish, 10) == "its process was ended"
+    assert told_of(lambda: {**[]}, 10).startswith("TypeError")  # type: ignore[dict-item]
+
+
+def test_what_took_long_comes_last_and_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[str, Any] = {
+        "slow": {"backup": {"last": {"seconds": 4000}}},
+        "quick": {"backup": {"last": {"seconds": 3.5}}},
+    }
+    monkeypatch.setattr(backup_state, "read", lambda name: known.get(name, {}))
+    apps: Any = [SimpleNamespace(name=name) for name in ("slow", "quick", "new")]
+    assert [app.name for app in backup_main.quickest(apps, "backup")] == ["new", "quick", "slow"]
+    assert [backup_main.bound(name, "backup") for name in ("slow", "quick", "new")] == [16000, 3600, 43200]
 
 
 def test_a_file_that_is_longer_than_the_disk(tmp_path: Path) -> None:

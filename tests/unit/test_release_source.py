@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_source
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import COMMAND, DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_source import (
     Source,
     without_credentials,
@@ -185,6 +185,27 @@ def test_a_download_with_another_checksum_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="has the SHA-256"):
         fetch("bad", "0" * 64)
     assert not (tmp_path / "bad/src.download").exists()
+
+
+def test_a_download_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers may send a byte now and then for ever: the app's user asks, who has so long."""
+    found = source(tmp_path / "blog", archive="https://example.org/a.tar")
+
+    def as_app(_what: str, work: Any, *_arguments: Any, seconds: float = 0) -> None:
+        assert (work, seconds) == (release_source.download, COMMAND)
+        raise DeployError("it did not end")
+
+    monkeypatch.setattr(found.runner, "as_app", as_app)
+    with pytest.raises(DeployError, match="did not end"):
+        found.fetch("x", str(tmp_path / "blog/src"), None)
+    assert not (tmp_path / "blog/src.download").exists()
+
+
+def test_a_download_stops_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_source, "SMALLEST_FREE", 1 << 62)
+    (tmp_path / "a.tar").write_text("x")
+    with (tmp_path / "b").open("wb") as stream, pytest.raises(DeployError, match="hardly any space"):
+        release_source.download((tmp_path / "a.tar").as_uri(), stream, str(tmp_path))
 
 
 def git(folder: Path, *words: str) -> str:

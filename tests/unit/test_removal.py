@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -44,6 +45,8 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring import shel
 
 from tests.unit.releases import HereLayout, write
 from tests.unit.support import CANARY, resolved
+
+STRANGER = 61_417  # a number that no user has
 
 
 class HereApp(App):
@@ -486,5 +489,37 @@ def test_a_process_that_is_ended(app: HereApp, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         removal_steps, "processes_of", lambda _uid: [] if process.poll() is not None else [process.pid]
     )
+    # never for real here: that would end everything of whoever runs the tests
+    monkeypatch.setattr(removal_steps, "signal_all", lambda _uid, number: process.send_signal(number))
+    monkeypatch.setattr(app, "account", lambda: SimpleNamespace(pw_uid=STRANGER))
     removal_steps.end_processes(app)
     assert process.returncode == -15
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_processes_that_fork_faster_than_they_are_counted(
+    app: HereApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each ends as soon as it has started the next one: killed one by one, they are never all ended."""
+    monkeypatch.setattr(app, "account", lambda: SimpleNamespace(pw_uid=STRANGER))
+    monkeypatch.setattr(removal_steps, "GRACE", 1)
+    for _ in range(20):
+        if os.fork() == 0:
+            os.setuid(STRANGER)
+            while not os.fork():
+                pass
+            os._exit(0)
+        os.wait()
+    try:
+        assert removal_look.processes_of(STRANGER)
+        removal_steps.end_processes(app)
+    finally:
+        removal_steps.signal_all(STRANGER, signal.SIGKILL)
+    assert removal_look.processes_of(STRANGER) == []
+
+
+def test_nobody_ends_what_is_roots(app: HereApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "account", lambda: SimpleNamespace(pw_uid=0))
+    monkeypatch.setattr(removal_steps, "signal_all", lambda *_: pytest.fail("it went on"))
+    with pytest.raises(DeployError, match="is root"):
+        removal_steps.end_processes(app)
