@@ -54,7 +54,7 @@ wait_for_boot() {
 up() {
     local name=$1 image known
     image=$("$HOMEPORT/testhosts/image.sh" "${2:-${IMAGE:-debian:13}}")
-    make_key
+    with_lock ssh-key make_key  # scenarios begin side by side
     if exists "$name"; then
         docker start "$name" >/dev/null
     else
