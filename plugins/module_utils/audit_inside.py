@@ -508,6 +508,8 @@ def encrypted(path: str) -> bool:
         return False
     try:
         return os.read(descriptor, 14) == b"$ANSIBLE_VAULT"
+    except OSError:  # a pipe in which nothing is
+        return False
     finally:
         os.close(descriptor)
 
@@ -516,8 +518,9 @@ def reachable(path: str, base: str = "") -> bool:
     """Whether everybody may pass all folders above a file."""
     folder = os.path.dirname(path)
     while len(folder) > len(base or "/"):
-        if not os.stat(folder).st_mode & 0o001:
-            return False
+        with contextlib.suppress(OSError):  # it may just have been removed
+            if not os.stat(folder).st_mode & 0o001:
+                return False
         folder = os.path.dirname(folder)
     return True
 

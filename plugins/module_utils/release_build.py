@@ -137,7 +137,8 @@ class Build:
             self.runner.as_app("publishing static files", app_project.unlinked, root, inside)
             if spec["static"]["precompress"] and spec["static"]["server"] == "nginx":
                 self.runner.as_app("compressing static files", app_project.precompress, root, seconds=COMMAND)
-            publish(root, layout, time.monotonic() + self.runner.left())
+            real = self.runner.as_app("publishing static files", os.path.realpath, root)
+            publish(f"{real}", layout, time.monotonic() + self.runner.left())
         run_hooks(layout, self.folder, "after_build", self.revision)
         self.record["bytes"] = self.runner.as_app("measuring it", app_project.folder_size, self.folder)
         self.step("publish")
@@ -353,11 +354,16 @@ def publish(root: str, layout: Layout, end: float = math.inf) -> None:
     the switch. The files are hard links: they cost no space. The app may exchange what it has there meanwhile: each
     folder and file is opened in the one above it, and only a regular file of the app's own is published.
     """
+    with folder_below(os.path.realpath(layout.releases), root) as top:
+        publish_from(top, layout, end)
+
+
+def publish_from(top: int, layout: Layout, end: float) -> None:
     uid, gid = layout.ids()[0], layout.web_gid()
-    for folder, _folders, files, descriptor in os.fwalk(root):
+    for folder, _folders, files, descriptor in os.fwalk(".", dir_fd=top):
         if time.monotonic() > end:
             raise DeployError(f"publishing static files did not finish within {BUILD} s")
-        target = os.path.normpath(os.path.join(layout.static, os.path.relpath(folder, root)))
+        target = os.path.normpath(os.path.join(layout.static, folder))
         if not os.path.isdir(target):
             os.mkdir(target)
         os.chown(target, 0, gid)  # root's, so that the app cannot lead root elsewhere by a link
@@ -366,6 +372,25 @@ def publish(root: str, layout: Layout, end: float = math.inf) -> None:
             with contextlib.suppress(FileNotFoundError), opened(name, descriptor, uid) as found:
                 if found is not None:
                     put(found, os.path.join(target, name), uid, gid)
+
+
+@contextlib.contextmanager
+def folder_below(base: str, path: str) -> Iterator[int]:
+    """A folder below one of root's, reached through no link."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    names = os.path.relpath(path, base).split("/")
+    if ".." in names:
+        raise DeployError(f"static files: {path} is no folder of the app's releases")
+    with contextlib.ExitStack() as opened_ones:
+        found = os.open(base, flags)
+        opened_ones.callback(os.close, found)
+        for name in names:
+            try:
+                found = os.open(name, flags, dir_fd=found)
+            except NotADirectoryError:
+                raise DeployError(f"static files: a link leads to {path}") from None
+            opened_ones.callback(os.close, found)
+        yield found
 
 
 @contextlib.contextmanager

@@ -27,7 +27,17 @@ from ansible_collections.homeport.django.plugins.module_utils.removal_look impor
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import Supervisor, wait_until
 
 GRACE = 10  # seconds that what no service manages has to end
-TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
+TEMPORARY = (
+    "/tmp",
+    "/var/tmp",
+    "/dev/shm",
+    "/dev/mqueue",
+    "/run/lock",
+    "/var/crash",
+    "/var/spool/cron/atjobs",
+)
+# What a user can have run later, by its name: it would be the next user's who is called so.
+LATER = ("/var/spool/cron/crontabs", "/var/lib/systemd/linger")
 
 
 def stop(app: App) -> None:
@@ -132,6 +142,9 @@ def remove(app: App, cluster: Cluster | None, keep: list[str]) -> list[str]:
     if kept:
         raise DeployError(f"{', '.join(kept)} is still declared on this host; nothing was removed")
     done = drop(cluster, app, keep) if cluster else []
+    if app.account():
+        later = [f"{folder}/{app.name}" for folder in LATER]
+        done += [path for path in later if take_away(path)]
     end_processes(app)
     paths = app.leftovers()
     account = app.account()
@@ -168,6 +181,7 @@ def owned(uid: int) -> list[str]:
     return [
         entry.path
         for folder in TEMPORARY
+        if os.path.isdir(folder)
         for entry in os.scandir(folder)
         if entry.stat(follow_symlinks=False).st_uid == uid
     ]

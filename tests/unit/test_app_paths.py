@@ -26,7 +26,8 @@ ROOTS_OWN = {
         "release_requirements._pip", "release_requirements._install_lines",
     ],
     "the published static files; the app's are opened one in the other, and never by path": [
-        "release_build.publish", "release_build.opened", "release_build.put", "release_build.withdraw",
+        "release_build.publish_from", "release_build.folder_below", "release_build.opened", "release_build.put",
+        "release_build.withdraw",
     ],
     "a pattern that the app's user looks for": ["release_requirements._installed"],
     "the folder is the app's and cannot be exchanged; a new file, or one that is no link and that user's own": [

@@ -382,6 +382,23 @@ def test_the_secrets_of_a_host(tmp_path: Path) -> None:
     assert not reachable(str(tmp_path / "root/.ssh/id_ed25519"), str(tmp_path))
 
 
+def test_a_pipe_hides_nothing_else(tmp_path: Path) -> None:
+    """Somebody has it open for writing, and writes nothing."""
+    write(tmp_path / "srv/web/.env").chmod(0o644)
+    pipe = tmp_path / "srv/shop/.env"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    pipe.chmod(0o644)
+    for folder in (tmp_path, tmp_path / "srv", tmp_path / "srv/web", pipe.parent):
+        folder.chmod(0o755)
+    writer = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        found = host_files(str(tmp_path))
+    finally:
+        os.close(writer)
+    assert str(tmp_path / "srv/web/.env") in [entry["path"] for entry in found["open"]]
+
+
 def test_the_secrets_of_an_app(tmp_path: Path) -> None:
     modes = {
         "config/env": 0o644,

@@ -414,6 +414,22 @@ def test_a_link_out_of_the_app_is_not_published(tmp_path: Path) -> None:
         assert public(found) == {"a.css": "1"}
 
 
+def test_a_folder_of_static_files_is_reached_through_no_link(tmp_path: Path) -> None:
+    """The names of another app's folders would come to be where this one can look for them."""
+    found = layout(tmp_path / "app")
+    release(found, "1", {"a.css": "1"})
+    write(tmp_path / "other/shared/media/anna/x.jpg", "x")
+    os.symlink(tmp_path / "other", f"{found.releases}/1/other")
+    for path in (
+        f"{found.releases}/1/other/shared",
+        f"{found.releases}/1/other",
+        str(tmp_path / "other/shared"),
+    ):
+        with pytest.raises(DeployError, match="static files: "):
+            publish(path, found)
+    assert not os.path.isdir(found.static) or os.listdir(found.static) == []
+
+
 def test_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "manage.py")
     assert settings_module(f"{tmp_path}/manage.py") == ""

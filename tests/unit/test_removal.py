@@ -434,6 +434,23 @@ def test_databases_are_dropped_before_the_role(app: HereApp) -> None:
     ]  # fmt: skip
 
 
+def test_what_a_user_has_run_later_goes_before_its_processes(
+    app: HereApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cron asks for a name: whoever is called so next would run it."""
+    write(tmp_path / "crontabs/blog", "* * * * * ./run")
+    write(tmp_path / "crontabs/blog2", "* * * * * ./run")
+    monkeypatch.setattr(removal_steps, "LATER", (str(tmp_path / "crontabs"),))
+    monkeypatch.setattr(removal_steps, "TEMPORARY", (str(tmp_path / "none"),))
+    monkeypatch.setattr(removal_steps, "programs", lambda _app: [])
+    there: list[list[str]] = []
+    monkeypatch.setattr(
+        removal_steps, "end_processes", lambda _app: there.append(os.listdir(tmp_path / "crontabs"))
+    )
+    assert str(tmp_path / "crontabs/blog") in removal_steps.remove(app, None, [])
+    assert there == [["blog2"]]
+
+
 def test_a_database_that_cannot_be_dropped(app: HereApp) -> None:
     cluster = Cluster("blog")
     cluster.fails_at = "DROP DATABASE"
