@@ -81,7 +81,6 @@ def test_pipes_and_devices_hold_nobody_up(evil: Evil, host: Any) -> None:
         assert done.status != 0
         assert live(host, "victim") != before
         assert evil.play("status").status in (0, 2)
-        assert evil.play("audit").status in (0, 2)
     finally:
         evil.do(
             f"cd {source} && rm -f manage.py && cp /srv/victim/../evil/current/src/notes/wsgi.py manage.py"
