@@ -153,3 +153,19 @@ def check_removal(evil: Evil, host: Any, apps: dict[str, Any]) -> None:
     time.sleep(1)
     assert psql(host, "SELECT count(*) FROM public.trap", "mallory") == "1"
     host.check_output(f"rm -r {folder}")
+
+
+def test_a_recovery(evil: Evil, host: Any) -> None:
+    """The cluster is lost, and comes back from its archive with the traps in it."""
+    rows = evil.do("psql -XqAtc 'SELECT count(*) FROM public.trap' -d evil")
+    psql(host, "SELECT pg_switch_wal()")
+    version, name = host.check_output("pg_lsclusters -h").split()[:2]
+    time.sleep(3)  # in which the last segment arrives
+    host.check_output(
+        f"pg_dropcluster --stop {version} {name} && pg_createcluster {version} {name} && "
+        f"systemctl start postgresql@{version}-{name}"
+    )
+    done = evil.play("recover")
+    assert done.status == 0, done.output
+    host.check_output("supervisorctl restart evil.web:* victim.web:*")
+    assert evil.do("psql -XqAtc 'SELECT count(*) FROM public.trap' -d evil") == rows
