@@ -185,16 +185,22 @@ def mounted_below(folder: str) -> list[str]:
 
 
 def processes_of(uid: int) -> list[int]:
-    """Process ids of everything that a user runs."""
+    """Process ids of everything that a user runs; what has ended and waits for its parent to notice does not run."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                if os.stat(f"/proc/{name}").st_uid == uid:
+                if os.stat(f"/proc/{name}").st_uid == uid and state(name) not in ("Z", "X"):
                     found.append(int(name))
             except OSError:
                 continue
     return found
+
+
+def state(pid: str) -> str:
+    """The letter by which the kernel tells what a process does."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+        return stream.read().rpartition(")")[2].split()[0]
 
 
 def programs(app: App) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import grp
 import os
 import signal
-import time
 
 from ansible_collections.homeport.django.plugins.module_utils.copies import call
 from ansible_collections.homeport.django.plugins.module_utils.psql import (
@@ -71,16 +70,12 @@ def end_processes(app: App) -> None:
     if account.pw_uid == 0:
         raise DeployError(f"the user {app.name} is root")
     signal_all(account.pw_uid, signal.SIGTERM)
-    if wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1):
-        return
-    end = time.monotonic() + GRACE
-    while processes_of(account.pw_uid) and time.monotonic() < end:
-        signal_all(account.pw_uid, signal.SIGKILL)
-        time.sleep(0.1)
-    if not processes_of(account.pw_uid):
-        return
-    left = ", ".join(map(str, processes_of(account.pw_uid)[:10]))
-    raise DeployError(f"processes of {app.name} cannot be ended: {left}")
+    wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1)
+    # in any case: what forks quickly is not seen by who counts
+    signal_all(account.pw_uid, signal.SIGKILL)
+    if not wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1):
+        left = ", ".join(map(str, processes_of(account.pw_uid)[:10]))
+        raise DeployError(f"processes of {app.name} cannot be ended: {left}")
 
 
 def signal_all(uid: int, number: int) -> None:
