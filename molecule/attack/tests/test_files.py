@@ -22,7 +22,7 @@ def live(host: Any, app: str) -> str:
 
 def test_a_shared_folder_that_is_a_link(evil: Evil, host: Any) -> None:
     """What the repository brings is copied to where the link leads by the app's own user, who may not."""
-    evil.append("uploads/zz.sh", "touch /root/attacked\n")
+    evil.append("uploads/zz.sh", "touch /attacked\n")
     evil.do("rm -rf /srv/evil/shared/files/uploads; ln -s /etc/profile.d /srv/evil/shared/files/uploads")
     done = evil.play("deploy", "-e", "app=evil")
     assert not host.file("/etc/profile.d/zz.sh").exists
@@ -33,7 +33,7 @@ def test_a_shared_folder_that_is_a_link(evil: Evil, host: Any) -> None:
 
 def test_a_forged_media_root(evil: Evil, host: Any) -> None:
     """The settings name as their media what leads out of the release; the repository has a file for it."""
-    evil.append("media/deep/zz.sh", "touch /root/attacked\n")
+    evil.append("media/deep/zz.sh", "touch /attacked\n")
     evil.do("rm -rf /srv/evil/shared/media/*; ln -s /etc/profile.d /srv/evil/shared/media/deep")
     evil.append("notes/settings.py", 'MEDIA_ROOT = f"{BASE_DIR}/x/../media"\n')
     evil.play("deploy", "-e", "app=evil", evil={"media": "local", "build": ["mkdir x"]})
