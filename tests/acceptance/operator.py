@@ -74,6 +74,7 @@ class Operator:
                 # where secrets are searched for once all is done (molecule/shared/tests)
                 "ANSIBLE_LOG_PATH": f"{os.environ['MOLECULE_EPHEMERAL_DIRECTORY']}/ansible.log",
                 "NO_COLOR": "1",
+                "ANSIBLE_FORCE_COLOR": "0",  # which molecule sets where it has a terminal
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import pytest
 import requests
 
 from tests.acceptance.attacker import PROGRAMS, Evil
@@ -163,9 +162,8 @@ def test_nginx_follows_no_link_to_what_is_not_the_apps(evil: Evil, host: Any) ->
     assert "Content-Disposition" not in page(host, "evil", "/media/own.txt").headers
 
 
-def test_what_an_app_prints_moves_no_cursor(evil: Evil, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_app_prints_moves_no_cursor(evil: Evil) -> None:
     """Escape sequences, of which one sets the clipboard: in checks, errors, packages, commands and logs."""
-    monkeypatch.setenv("ANSIBLE_FORCE_COLOR", "0")  # which would be Ansible's own
     escape = "\\x1b]52;c;ZXZpbA==\\x07\\x9b31m\\u202e"
     checks = (
         "from django.core import checks\n"
