@@ -23,6 +23,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils import backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_main import attempted
 from ansible_collections.homeport.django.plugins.module_utils.copies import create, digest
+from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.psql import GROUP, QUIET, Cluster, Login
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.release_migrations import COUNT
@@ -176,7 +177,7 @@ class Archive:
                 "the archive does not open with this password: pgbackrest_password, or the homeport_secret that it is "
                 "derived from, is not the one that the archive was made with"
             )
-        return DeployError(f"{what} failed:\n{tail(printable(told))}")
+        return DeployError(f"{what} failed:\n{tail(plain(told))}")
 
     @contextmanager
     def as_of(self, moment: str, database: str = "") -> Iterator[Point]:
@@ -305,10 +306,6 @@ class Point:
         with create(path) as stream, self.login(database) as login:
             words = ["pg_dump", "--format=custom", "--compress=1", "--no-password"]
             login.run(words, "dumping from the second cluster", stdout=stream, seconds=DUMPING)
-
-
-def printable(text: str) -> str:
-    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
 def configured() -> dict[str, Any]:
