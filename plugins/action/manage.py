@@ -20,10 +20,10 @@ from ansible import context
 from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.action.release import controller
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import controller
 
 MODULE = "homeport.django.manage"
 SUPERUSER = "DJANGO_SUPERUSER_"

@@ -10,8 +10,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.action.backup import confirmed
 from ansible_collections.homeport.django.plugins.action.manage import operator
-from ansible_collections.homeport.django.plugins.action.release import this_run
 from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 
 MODULE = "homeport.django.move_database"
 

@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import multiprocessing
 import os
 import socket
-import subprocess
 import tarfile
 import tempfile
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
 
 MODULE = "homeport.django.release"
 
@@ -52,9 +50,11 @@ class ActionModule(ActionBase):
                         app["source"]["digest"] = digest(local)
                 apps.append(app)
             arguments["apps"] = apps
-            if packed and (self._play_context.diff or not self._task.check_mode):
-                arguments["uploads"] = self._uploads(packed, arguments, task_vars)
-            result.update(self._without_the_dead(arguments, task_vars))
+            answer = self._without_the_dead(arguments, task_vars)
+            if answer.get("wanting"):
+                arguments["uploads"] = self._uploads(answer["wanting"], packed)
+                answer = self._again(answer, {**arguments, "only": answer["wanting"]}, task_vars)
+            result.update(answer)
         finally:
             for path in packed.values():
                 os.unlink(path)
@@ -69,12 +69,23 @@ class ActionModule(ActionBase):
         dead = {name: run for name, run in answer.get("locked", {}).items() if has_ended(run)}
         if not dead:
             return answer
-        arguments = {**arguments, "only": sorted(dead), "dead_runs": sorted(set(dead.values()))}
-        again = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        runs = sorted(set(dead.values()))
+        return self._again(answer, {**arguments, "only": sorted(dead), "dead_runs": runs}, task_vars)
+
+    def _again(
+        self, answer: dict[str, Any], arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The module's answer once it has tried some of the apps again."""
+        again: dict[str, Any] = self._execute_module(
+            module_name=MODULE, module_args=arguments, task_vars=task_vars
+        )
         for part in ("releases", "outcomes", "failed_apps"):
-            kept = {name: found for name, found in answer.get(part, {}).items() if name not in dead}
+            kept = {
+                name: found for name, found in answer.get(part, {}).items() if name not in arguments["only"]
+            }
             again[part] = {**kept, **again.get(part, {})}
-        again["pending"] = sorted({*answer.get("pending", []), *again.get("pending", [])})
+        for part in ("pending", "wanting"):
+            again[part] = sorted({*answer.get(part, []), *again.get(part, [])})
         again["changed"] = bool(answer.get("changed") or again.get("changed"))
         return again
 
@@ -104,21 +115,12 @@ class ActionModule(ActionBase):
             return copy.name
         return None
 
-    def _uploads(
-        self, packed: dict[str, str], arguments: dict[str, Any], task_vars: dict[str, Any]
-    ) -> dict[str, str]:
-        """Sends only what the host is going to build from: a plan, in check mode, says which."""
-        plan = self._execute_module(
-            module_name=MODULE,
-            module_args={**arguments, "phase": "plan"},
-            task_vars=task_vars,
-        )
-        releases = plan.get("releases", {})
+    def _uploads(self, names: list[str], packed: dict[str, str]) -> dict[str, str]:
+        """Sends what the host is going to build from."""
         uploads = {}
-        for name, path in packed.items():
-            if releases.get(name, {}).get("action") in ("build", "first release"):
-                remote = self._connection._shell.join_path(self._make_tmp(), f"{name}.archive")
-                uploads[name] = self._transfer_file(path, remote)
+        for name in names:
+            remote = self._connection._shell.join_path(self._make_tmp(), f"{name}.archive")
+            uploads[name] = self._transfer_file(packed[name], remote)
         return uploads
 
     def _base(self, task_vars: dict[str, Any]) -> str:
@@ -128,54 +130,6 @@ class ActionModule(ActionBase):
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         return str(self._connection._shell.tmpdir)
-
-
-def this_run() -> str:
-    """What tells this run of ansible-playbook from all others: its machine, process and start.
-
-    A worker outlives a controller that is killed. It must not begin anything then: nobody could tell that the run
-    has ended, since the worker's parent is now one that never does.
-    """
-    pid = controller()
-    if os.getppid() != pid:
-        raise AnsibleActionFail("ansible-playbook has been killed; nothing more of it is begun")
-    return f"{machine()} {pid} {start_of(pid)}"
-
-
-def controller() -> int:
-    """The process of ansible-playbook that started this worker, whether or not it is still there."""
-    parent = multiprocessing.parent_process()
-    return parent.pid if parent and parent.pid else os.getppid()
-
-
-def has_ended(run: str) -> bool:
-    """Whether a run is one of this machine's that is no more."""
-    name, _space, rest = run.partition(" ")
-    pid, _space, start = rest.partition(" ")
-    return name == machine() and pid.isdigit() and start_of(int(pid)) != start
-
-
-def machine() -> str:
-    """This machine since it was started; containers have process numbers of their own."""
-    found = [socket.gethostname()]
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        try:
-            found.append(os.readlink(path) if path.endswith("/pid") else Path(path).read_text().strip())
-        except OSError:
-            continue
-    return "/".join(found)
-
-
-def start_of(pid: int) -> str:
-    """When a process was started; empty when there is none. A minimal Linux has no ps, and macOS no /proc."""
-    if os.path.isdir("/proc/self"):
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        except OSError:
-            return ""
-    words = ["ps", "-o", "lstart=", "-p", str(pid)]
-    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    return subprocess.run(words, capture_output=True, text=True, env=environment, check=False).stdout.strip()
 
 
 def find(path: str, base: str) -> str:

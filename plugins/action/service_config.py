@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.plugin_utils.component import ComponentAction
 
 try:
     from ansible.template import trust_as_template
@@ -21,21 +21,19 @@ except ImportError:  # before ansible-core 2.19, which also made data of text th
 
     PLAIN_TEXT = {"convert_data": False}
 
-MODULE = "homeport.django.service_config"
 
+class ActionModule(ComponentAction):
+    MODULE = "service_config"
+    UNCHANGED: dict[str, Any] = {"paths": [], "applied": "", "units": []}
 
-class ActionModule(ActionBase):
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        task_vars = task_vars or {}
-        result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+    def arguments(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         files = [self._rendered(dict(entry), task_vars) for entry in arguments.get("files") or []]
         arguments["secrets"] = {entry["path"]: entry.pop("content") for entry in files if entry.get("secret")}
         arguments["files"] = files
-        result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
-        return result
+        return arguments
+
+    def key(self, arguments: dict[str, Any]) -> str:
+        return "" if arguments.get("partial") else f"service_config.{arguments['name']}"
 
     def _rendered(self, entry: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         own_vars = entry.pop("vars", {})

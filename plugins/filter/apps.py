@@ -94,6 +94,17 @@ def postgres_value(value: Any) -> str:
     return f"'{text}'"
 
 
+SERVED = ("app_servers", "database_servers", "cache_servers", "broker_servers")
+
+
+def hosts_of(groups: Any, *names: str) -> str:
+    """The pattern of the hosts of those groups that the inventory has, by default of all that Homeport knows.
+
+    A play's hosts are found in Ansible's first process: what this imports there, no task imports anew.
+    """
+    return ":".join(name for name in names or SERVED if name in groups) or SERVED[0]
+
+
 class FilterModule:
     """Projections of resolved apps onto what each role understands."""
 
@@ -136,4 +147,5 @@ class FilterModule:
             "maintenance_files": wiring.maintenance_files,
             "chosen_apps": wiring.chosen_apps,
             "host_address": wiring.host_address,
+            "hosts_of": hosts_of,
         }

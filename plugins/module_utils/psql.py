@@ -39,6 +39,28 @@ LOOKS = {
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'""",
 }
+ROLES_AND_DATABASES = """
+SELECT json_build_object(
+  'roles', (SELECT coalesce(json_object_agg(rolname, json_build_object(
+      'login', rolcanlogin, 'super', rolsuper, 'password', rolpassword, 'connections', rolconnlimit,
+      'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
+                      AND refobjid = pg_authid.oid AND deptype = 'o'),
+      'acts_as', coalesce((SELECT pg_get_userbyid(roleid) FROM pg_auth_members JOIN pg_db_role_setting
+          ON setrole = member AND setdatabase = 0 AND setconfig @> ARRAY['role=' || pg_get_userbyid(roleid)]
+          WHERE member = pg_authid.oid LIMIT 1), ''))), '{}')
+    FROM pg_authid),
+  'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
+      'owner', pg_get_userbyid(datdba),
+      'new', datconnlimit = 0 AND (SELECT rolsuper FROM pg_roles WHERE pg_roles.oid = datdba),
+      'public', (SELECT coalesce(string_agg(privilege_type, ','), '')
+                 FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0))), '{}')
+    FROM pg_database),
+  'creatable', EXISTS (SELECT FROM pg_namespace, aclexplode(nspacl)
+                       WHERE nspname = 'public' AND grantee = 0 AND privilege_type = 'CREATE'),
+  'trusted', (SELECT coalesce(json_agg(DISTINCT v.name), '[]') FROM pg_available_extension_versions() AS v
+              JOIN pg_available_extensions() AS e ON e.name = v.name AND e.default_version = v.version
+              WHERE v.trusted))
+"""
 # Its script resolves names in public: nobody else's function, operator or type may be there, nor come meanwhile.
 EXTEND = """
 BEGIN;
@@ -137,6 +159,10 @@ class Cluster:
     def ask(self, statements: str, seconds: int = SECONDS) -> str:
         """What the superuser is answered in the database ``postgres``."""
         return self._superuser(statements, "postgres", seconds)
+
+    def state(self) -> dict[str, Any]:
+        """Roles and databases, and who may do what."""
+        return dict(json.loads(self.ask(ROLES_AND_DATABASES)))
 
     def look(self, database: str, what: str) -> Any:
         """What the catalogs of any database say: one of LOOKS."""

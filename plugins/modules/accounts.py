@@ -36,6 +36,11 @@ options:
         type: list
         elements: str
         default: []
+  given:
+    description: C(key) and C(digest) of what is declared, which are left on the host. Set by the action plugin, which
+      does not call the module where that is there already and nothing has been touched since.
+    type: dict
+    default: {}
 author: [Homeport contributors (@homeport)]
 """
 
@@ -58,6 +63,8 @@ import grp
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.given import Given
+from ansible_collections.homeport.django.plugins.module_utils.given import accounts as found_accounts
 
 
 def lookup(name: str) -> pwd.struct_passwd | None:
@@ -83,7 +90,8 @@ def main() -> None:
     }
     module = AnsibleModule(
         argument_spec={
-            "accounts": {"type": "list", "elements": "dict", "options": account, "required": True}
+            "accounts": {"type": "list", "elements": "dict", "options": account, "required": True},
+            "given": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -113,10 +121,14 @@ def main() -> None:
         if groups:
             commands.append(["usermod", "--append", "--groups", groups, spec["name"]])
     if not module.check_mode:
+        given = Given(module.params["given"].get("key", ""), module.params["given"].get("digest", ""))
+        if commands:
+            given.forget()
         for command in commands:
             code, _out, err = module.run_command(command)
             if code:
                 module.fail_json(msg=f"{command[0]} failed for {command[-1]}: {err.strip()}")
+        given.keep({"accounts": found_accounts([spec["name"] for spec in wanted])})
     module.exit_json(changed=bool(commands), created=created)
 
 

@@ -11,6 +11,11 @@ short_description: Find out what a host is and what is installed on it
 description:
   - Returns the fact C(homeport). It costs a quarter of M(ansible.builtin.setup), and is what the roles
     decide by; versions are discovered, never guessed from the name of the distribution.
+options:
+  run:
+    description: What tells this run of ansible-playbook from others. Set by the action plugin.
+    type: str
+    default: ""
 author: [Homeport contributors (@homeport)]
 """
 
@@ -38,6 +43,8 @@ ansible_facts:
         C(certificates) (the sites that have one from the role P(homeport.django.certificates#role)),
         C(logins) (how the live release of each app logs in to its services), C(backup) and C(archive) (where they are;
         all with fingerprints in the place of passwords),
+        C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
+        since), C(run) (the run of ansible-playbook that has found this out),
         C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx), C(postgres), C(redis) and
         C(valkey) (each the version that is installed, or an empty string), C(nginx_brotli) (whether nginx can
         serve brotli files) and C(postgres_cluster) (its name).
@@ -55,6 +62,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.given import LOOKS, untouched
+from ansible_collections.homeport.django.plugins.module_utils.given_cluster import cluster_state
 from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
 from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
 
@@ -203,7 +212,10 @@ def postgres_cluster() -> tuple[str, str]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"run": {"type": "str", "default": ""}},
+        supports_check_mode=True,
+    )
     release = os_release()
     postgres, cluster = postgres_cluster()
     facts = {
@@ -236,6 +248,8 @@ def main() -> None:
         "nginx_brotli": bool(glob.glob("/etc/nginx/modules-enabled/*brotli-static*")),
         "postgres": postgres,
         "postgres_cluster": cluster,
+        "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
+        "run": module.params["run"],
     }
     module.exit_json(changed=False, ansible_facts={"homeport": facts})
 

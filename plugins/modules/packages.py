@@ -34,6 +34,11 @@ options:
     description: Seconds to wait for another package manager.
     type: int
     default: 300
+  given:
+    description: C(key) and C(digest) of what is declared, which are left on the host. Set by the action plugin, which
+      does not call the module where that is there already and nothing has been touched since.
+    type: dict
+    default: {}
 author: [Homeport contributors (@homeport)]
 """
 
@@ -55,22 +60,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
-
-
-def installed(module: AnsibleModule) -> set[str]:
-    """Names of all packages that are installed, and of what they provide."""
-    code, out, err = module.run_command(
-        ["dpkg-query", "--show", "--showformat=${db:Status-Status}\t${Package}\t${Provides}\n"]
-    )
-    if code:
-        module.fail_json(msg=f"dpkg-query failed: {err}")
-    names: set[str] = set()
-    for line in out.splitlines():
-        status, name, provides = [*line.split("\t"), "", ""][:3]
-        if status == "installed":
-            names.add(name)
-            names.update(word.split()[0] for word in provides.split(",") if word.strip())
-    return names
+from ansible_collections.homeport.django.plugins.module_utils.given import PACKAGES, Given, installed
 
 
 def pick(module: AnsibleModule, word: str) -> str:
@@ -92,14 +82,24 @@ def main() -> None:
             "masked": {"type": "list", "elements": "str", "default": []},
             "max_age": {"type": "int", "default": 21600},
             "lock_timeout": {"type": "int", "default": 300},
+            "given": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
-    have = installed(module)
+    code, out, err = module.run_command(PACKAGES)
+    if code:
+        module.fail_json(msg=f"dpkg-query failed: {err}")
+    have = installed(out)
+    given = Given(module.params["given"].get("key", ""), module.params["given"].get("digest", ""))
     wanted = list(dict.fromkeys(module.params["names"]))
     missing = [word for word in wanted if not any(name in have for name in word.split("|"))]
-    if not missing or module.check_mode:
+    if module.check_mode:
         module.exit_json(changed=bool(missing), missing=missing)
+    there = {"packages": dict.fromkeys(wanted, True)}
+    if not missing:
+        given.keep(there)
+        module.exit_json(changed=False, missing=[])
+    given.forget()
 
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
     apt = ["apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={module.params['lock_timeout']}"]
@@ -133,6 +133,7 @@ def main() -> None:
         code, out, err = call("install", *options, *names)
     if code:
         module.fail_json(msg=f"apt-get install {' '.join(names)} failed: {err or out}", missing=missing)
+    given.keep(there)
     module.exit_json(changed=True, missing=missing)
 
 

@@ -64,6 +64,11 @@ options:
         type: list
         elements: str
         default: []
+  given:
+    description: C(key) and C(digest) of what is declared, which are left on the host. Set by the action plugin, which
+      does not call the module where that is there already and nothing has been touched since.
+    type: dict
+    default: {}
 author: [Homeport contributors (@homeport)]
 """
 
@@ -84,13 +89,18 @@ changes:
 
 import base64
 import hmac
-import json
 import os
 import shutil
 from typing import Any, NamedTuple
 
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
+from ansible_collections.homeport.django.plugins.module_utils.given import Given
+from ansible_collections.homeport.django.plugins.module_utils.given_cluster import (
+    EXTENSIONS_OF,
+    STATE,
+    cluster_state,
+)
 from ansible_collections.homeport.django.plugins.module_utils.psql import (
     LONG,
     Cluster,
@@ -102,29 +112,6 @@ from ansible_collections.homeport.django.plugins.module_utils.psql import (
     scram_verifier,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-
-STATE = """
-SELECT json_build_object(
-  'roles', (SELECT coalesce(json_object_agg(rolname, json_build_object(
-      'login', rolcanlogin, 'super', rolsuper, 'password', rolpassword, 'connections', rolconnlimit,
-      'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
-                      AND refobjid = pg_authid.oid AND deptype = 'o'),
-      'acts_as', coalesce((SELECT pg_get_userbyid(roleid) FROM pg_auth_members JOIN pg_db_role_setting
-          ON setrole = member AND setdatabase = 0 AND setconfig @> ARRAY['role=' || pg_get_userbyid(roleid)]
-          WHERE member = pg_authid.oid LIMIT 1), ''))), '{}')
-    FROM pg_authid),
-  'databases', (SELECT coalesce(json_object_agg(datname, json_build_object(
-      'owner', pg_get_userbyid(datdba),
-      'new', datconnlimit = 0 AND (SELECT rolsuper FROM pg_roles WHERE pg_roles.oid = datdba),
-      'public', (SELECT coalesce(string_agg(privilege_type, ','), '')
-                 FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0))), '{}')
-    FROM pg_database),
-  'creatable', EXISTS (SELECT FROM pg_namespace, aclexplode(nspacl)
-                       WHERE nspname = 'public' AND grantee = 0 AND privilege_type = 'CREATE'),
-  'trusted', (SELECT coalesce(json_agg(DISTINCT v.name), '[]') FROM pg_available_extension_versions() AS v
-              JOIN pg_available_extensions() AS e ON e.name = v.name AND e.default_version = v.version
-              WHERE v.trusted))
-"""
 
 
 class Step(NamedTuple):
@@ -294,18 +281,23 @@ def main() -> None:
     }
     module = Module(
         argument_spec={
-            "databases": {"type": "list", "elements": "dict", "options": database, "required": True}
+            "databases": {"type": "list", "elements": "dict", "options": database, "required": True},
+            "given": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     wanted = module.params["databases"]
     cluster = Cluster()
+    given = Given(module.params["given"].get("key", ""), module.params["given"].get("digest", ""))
     state: dict[str, Any] = {"roles": {}, "databases": {}, "creatable": False, "trusted": []}
     doing, changes = "ask PostgreSQL", []
     try:
         if shutil.which("psql") or not module.check_mode:
-            state = json.loads(cluster.ask(STATE))
-        for step in plan(wanted, state):
+            state = cluster.state()
+        steps = plan(wanted, state)
+        if not module.check_mode:
+            given.forget()
+        for step in steps:
             doing = step.what
             if not module.check_mode:
                 if step.new:
@@ -330,6 +322,9 @@ def main() -> None:
             failed.append(f"cannot {doing}: {error}")
     if failed:
         module.fail_json(msg="\n".join(failed), changes=changes)
+    if not module.check_mode:
+        extended = [spec["name"] for spec in wanted if spec["extensions"]]
+        given.keep({"cluster": cluster_state([STATE, *(EXTENSIONS_OF + name for name in extended)])})
     module.exit_json(changed=bool(changes), changes=changes)
 
 

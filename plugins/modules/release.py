@@ -19,7 +19,6 @@ description:
 options:
   phase:
     description:
-      - V(plan) says what V(build) would do.
       - V(build) makes a release of every app whose code or configuration is not that of its live release.
         In check mode with diff it shows what that release would bring.
       - V(migrate) runs C(migrate) in the newest release of the apps, after a dump.
@@ -28,7 +27,7 @@ options:
       - V(rollback) puts an earlier release that was kept live again. The database stays as it is unless
         O(restore) is set.
     type: str
-    choices: [plan, build, migrate, activate, rollback]
+    choices: [build, migrate, activate, rollback]
     required: true
   apps:
     description: The apps, as the filter P(homeport.django.release_specs#filter) gives them.
@@ -42,7 +41,7 @@ options:
     default: []
   secrets:
     description:
-      - What only an app's own code may see, by app. Keys of each - C(deploy_key), C(git), and for a plan
+      - What only an app's own code may see, by app. Keys of each - C(deploy_key), C(git), and in check mode
         C(environment) and C(processes).
     type: dict
     default: {}
@@ -118,6 +117,12 @@ failed_apps:
   description: Apps for which it failed, with the reason.
   returned: always
   type: dict
+wanting:
+  description: Names of the apps whose code is on the controller, and is not among O(uploads) although a release has to
+    be built of it. Nothing was done for them.
+  returned: always
+  type: list
+  elements: str
 outcomes:
   description: For apps with which the run has ended, the line that was added to their record, with the first
     line of its message.
@@ -191,6 +196,8 @@ class Step:
             self.choose(ready[-1])
             return {**result, "action": "put live", "release": os.path.basename(ready[-1])}
         upload = self.module.params["uploads"].get(layout.name)
+        if "digest" in layout.spec["source"] and not upload and (self.planning or not self.dry):
+            return {**result, "action": "build", "wanting": True}
         if self.dry:
             if self.planning:
                 result["plan"] = Plan(layout, revision, mark, upload).show()
@@ -320,14 +327,14 @@ class Run:
         self.failed: dict[str, str] = {}
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.locked: dict[str, str] = {}
-        self.dry = module.check_mode or self.phase == "plan"
+        self.dry = module.check_mode
 
     def run(self) -> None:
         params = self.module.params
         for spec in params["apps"]:
             if params["only"] and spec["name"] not in params["only"]:
                 continue
-            if self.module.check_mode and self.phase not in ("plan", "build", "rollback"):
+            if self.module.check_mode and self.phase not in ("build", "rollback"):
                 continue
             self.handle(Layout(spec, params["secrets"].get(spec["name"])))
 
@@ -335,7 +342,7 @@ class Run:
         try:
             if self.dry or not os.path.isdir(layout.home):
                 step = Step(self.module, layout, None)
-                self.results[layout.name] = getattr(step, STEPS[self.phase])()
+                self.results[layout.name] = getattr(step, self.phase)()
                 return
             params = self.module.params
             with Lock(
@@ -359,7 +366,7 @@ class Run:
             return
         step = Step(self.module, layout, lock)
         try:
-            self.results[layout.name] = getattr(step, STEPS[self.phase])()
+            self.results[layout.name] = getattr(step, self.phase)()
         except Exception as error:
             outcome = next((name for kind, name in OUTCOMES if isinstance(error, kind)), "failed")
             self.write_down(step, lock, before, outcome, str(error))
@@ -387,19 +394,13 @@ class Run:
         self.outcomes[step.layout.name] = {**line, "message": message.partition("\n")[0]}
 
 
-STEPS = {
-    "plan": "build",
-    "build": "build",
-    "migrate": "migrate",
-    "activate": "activate",
-    "rollback": "rollback",
-}
+PHASES = ("build", "migrate", "activate", "rollback")
 
 
 def main() -> None:
     module = Module(
         argument_spec={
-            "phase": {"type": "str", "choices": list(STEPS), "required": True},
+            "phase": {"type": "str", "choices": list(PHASES), "required": True},
             "apps": {"type": "list", "elements": "dict", "required": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "only": {"type": "list", "elements": "str", "default": []},
@@ -419,9 +420,11 @@ def main() -> None:
     run = Run(module)
     run.run()
     pending = sorted(name for name, found in run.results.items() if found.get("pending"))
+    wanting = sorted(name for name, found in run.results.items() if found.pop("wanting", False))
     result: dict[str, Any] = {
         "changed": any(found["changed"] for found in run.results.values()),
         "pending": pending,
+        "wanting": wanting,
         "releases": run.results,
         "failed_apps": run.failed,
         "outcomes": run.outcomes,

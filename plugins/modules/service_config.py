@@ -114,6 +114,17 @@ options:
     description: Have systemd read its unit files again when something changed.
     type: bool
     default: false
+  probes:
+    description: Commands (each a list of words) that print what is in force. When one of them prints something else
+      than after the last run, somebody has changed that by hand, and the service reads its files again.
+    type: list
+    elements: list
+    default: []
+  given:
+    description: C(key) and C(digest) of what is declared, which are left on the host. Set by the action plugin, which
+      does not call the module where that is there already and nothing has been touched since.
+    type: dict
+    default: {}
 author: [Homeport contributors (@homeport)]
 """
 
@@ -156,6 +167,13 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.given import (
+    Given,
+    answers,
+    is_masked,
+    read_state,
+    standing,
+)
 
 STATE_FOLDER = "/var/lib/homeport"
 DEFAULT_MODES = {"file": 0o644, "directory": 0o755}
@@ -372,19 +390,7 @@ class Services:
     def unmasked(self, units: list[str]) -> list[str]:
         """Those that run, or that something could start."""
         found = self.states(units)
-        return [
-            unit
-            for unit in units
-            if found.get(unit, {}).get("UnitFileState") != "masked"
-            or found[unit].get("ActiveState") not in ("inactive", "failed")
-        ]
-
-
-def read_state(unit: str, found: dict[str, str]) -> tuple[bool, bool]:
-    off = (None, "", "disabled", "masked", "masked-runtime", "bad", "not-found")
-    # PostgreSQL's clusters are pulled in by a generator: they are neither enabled nor disabled themselves
-    enabled = found.get("UnitFileState") not in off or unit.startswith("postgresql@")
-    return enabled, found.get("ActiveState") in ("active", "reloading")
+        return [unit for unit in units if not is_masked(found.get(unit, {}))]
 
 
 def removals(record: Record, entries: list[Entry]) -> list[Entry]:
@@ -530,6 +536,8 @@ def main() -> None:
             "masked": commands,
             "reload": commands,
             "daemon_reload": {"type": "bool", "default": False},
+            "probes": {"type": "list", "elements": "list", "default": []},
+            "given": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -559,7 +567,11 @@ def run(module: AnsibleModule) -> None:
     down = services.out_of_order(units)
     touched = [*going, *unmasked, *(unit for unit in units if unit in (*down, *restarts, *reloads))]
     stopped = bool(params["service"]) and not services.in_order(params["service"])
-    needed = max([record.pending, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word])
+    given = Given(params["given"].get("key", ""), params["given"].get("digest", ""))
+    by_hand = "reload" if in_force(module, given) else ""
+    needed = max(
+        [record.pending, by_hand, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word]
+    )
     needed = "" if needed == "none" else needed
     result = {
         "changed": bool(changes or needed or touched or stopped),
@@ -572,9 +584,13 @@ def run(module: AnsibleModule) -> None:
     kept = set(record.paths) - {entry.path for entry in entries} if params["partial"] else set()
     recorded = sorted({*kept, *(entry.path for entry in entries if entry.state != "absent")})
     same_record = recorded == sorted(record.paths) and units == record.units
-    if module.check_mode or not (result["changed"] or not same_record):
+    if module.check_mode:
+        module.exit_json(**result)
+    if same_record and not result["changed"]:
+        given.keep(what_is_there(module, entries))
         module.exit_json(**result)
 
+    given.forget()
     earlier = Record(params["name"])
     record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
     record.units = [*going, *units]
@@ -616,7 +632,30 @@ def run(module: AnsibleModule) -> None:
     record.paths, record.units, record.pending = recorded, units, ""
     record.restarts, record.reloads = [], []
     record.write()
+    given.keep(what_is_there(module, entries))
     module.exit_json(**result)
+
+
+def probed(module: AnsibleModule) -> dict[str, Any]:
+    return answers([json.dumps(words) for words in module.params["probes"]])
+
+
+def in_force(module: AnsibleModule, given: Given) -> bool:
+    """Whether what is in force was changed by hand since the last run."""
+    before = given.found().get("answers", {})
+    return any(before.get(command, now) != now for command, now in probed(module).items())
+
+
+def what_is_there(module: AnsibleModule, entries: list[Entry]) -> dict[str, Any]:
+    """What the next run has to find so that it has nothing to do."""
+    params = module.params
+    wanted = [*([params["service"]] if params["service"] else []), *params["units"]]
+    return {
+        "paths": {entry.path: standing(entry.path) for entry in entries},
+        "units": {unit: [True, True] for unit in wanted},
+        "masks": dict.fromkeys(params["masked"], True),
+        "answers": probed(module),
+    }
 
 
 def checked(module: AnsibleModule) -> str:

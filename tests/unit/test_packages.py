@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
+from ansible_collections.homeport.django.plugins.module_utils.given import installed
 from ansible_collections.homeport.django.plugins.modules import packages
 
 
@@ -28,7 +29,7 @@ def test_installed_and_provided() -> None:
         "installed\tbash\t\n"
         "half-installed\tbroken\t\n"
     )
-    assert packages.installed(Module(out)) == {"nginx", "httpd", "httpd-cgi", "nginx-abi-1.22", "bash"}
+    assert installed(out) == {"nginx", "httpd", "httpd-cgi", "nginx-abi-1.22", "bash"}
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.homeport.django.plugins.action.release import (
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_lock import IDLE, Lock, Locked, duration
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
     controller,
     has_ended,
     machine,
     start_of,
     this_run,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import IDLE, Lock, Locked, duration
 
 from tests.unit.releases import layout
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils import given
 from ansible_collections.homeport.django.plugins.modules import service_config
 
 from tests.unit.support import CANARY
@@ -106,6 +107,8 @@ class Set:
             "masked": [],
             "reload": [],
             "daemon_reload": False,
+            "probes": [],
+            "given": {},
             **options,
         }
 
@@ -186,6 +189,69 @@ def test_a_changed_mode_or_content_is_put_right(files: Set) -> None:
     files.path("a.conf").write_text("b\n")
     assert files.run(A)["changed"]
     assert files.path("a.conf").read_text() == "a\n"
+
+
+GIVEN = {"key": "service_config.web", "digest": "d"}
+
+
+@pytest.fixture
+def records(files: Set, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it is left what the set was given."""
+    folder = files.folder.parent / "given"
+    monkeypatch.setattr(given, "FOLDER", str(folder))
+    return folder / "service_config.web.json"
+
+
+def test_what_was_given_is_left_once_it_is_there(files: Set, records: Path) -> None:
+    files.run(A, given=GIVEN)
+    found = json.loads(records.read_text())
+    assert found["digest"] == "d"
+    assert found["found"]["paths"] == {str(files.path("a.conf")): given.standing(str(files.path("a.conf")))}
+    assert found["found"]["units"] == {"web": [True, True]}
+    records.unlink()
+    assert files.run(A, given=GIVEN)["changed"] is False
+    assert json.loads(records.read_text()) == found
+
+
+def test_what_was_given_is_not_left_where_it_is_not_there(files: Set, records: Path) -> None:
+    files.host.check_mode = True
+    files.run(A, given=GIVEN)
+    assert not records.exists()
+    files.host.check_mode = False
+    files.run(A, given=GIVEN)
+    files.host.failing["check"] = "no"
+    assert files.end({**A, "content": "b\n"}, given={**GIVEN, "digest": "e"}, validate=["check"]).failed
+    assert not records.exists()
+
+
+def test_a_run_that_is_cut_off_leaves_no_record(files: Set, records: Path) -> None:
+    files.run(A, given=GIVEN)
+
+    def kill(_words: str) -> None:
+        raise Killed
+
+    files.host.on_command = kill
+    files.declare({**A, "content": "b\n"}, given={**GIVEN, "digest": "e"})
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    assert not records.exists()
+
+
+def test_what_is_in_force_is_put_right(files: Set, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"nft": "rules"}
+    monkeypatch.setattr(given, "answer", lambda words: said[words[0]])
+    options: dict[str, Any] = {"given": GIVEN, "probes": [["nft"]]}
+    files.run(A, **options)
+    assert files.run(A, **options)["changed"] is False
+    said["nft"] = "other rules"
+    files.host.on_command = lambda _words: said.update(nft="rules")
+    result = files.run(A, **options)
+    assert (result["changed"], result["applied"], files.host.commands) == (
+        True,
+        "reload",
+        ["systemctl reload web"],
+    )
+    assert files.run(A, **options)["changed"] is False
 
 
 def test_links(files: Set) -> None:

@@ -163,6 +163,44 @@ def test_status_tells_what_is_broken(album: Album, host: Any, tmp_path: Path) ->
     assert done.status == 0, done.output
 
 
+# What somebody changes by hand, each of another component, and how to look at it.
+BY_HAND = {
+    "file": ("echo '# by hand' >>/etc/nginx/nginx.conf", "tail -n 1 /etc/nginx/nginx.conf"),
+    "mode": (
+        "chmod 0666 /usr/local/lib/homeport/gunicorn-slot",
+        "stat -c %a /usr/local/lib/homeport/gunicorn-slot",
+    ),
+    "owner": ("chown memories /usr/local/lib/homeport/run", "stat -c %U /usr/local/lib/homeport/run"),
+    "link": ("ln -sfn /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", "readlink /etc/localtime"),
+    "unit": ("systemctl disable --now apt-daily.timer", "systemctl is-enabled apt-daily.timer"),
+    "rule": ("nft add rule inet homeport input tcp dport 9999 accept", "nft -s list table inet homeport"),
+    "package": ("dpkg --remove --force-depends brotli", "dpkg-query -W -f '${db:Status-Status}' brotli"),
+    "account": ("usermod --shell /bin/bash memories", "getent passwd memories"),
+    "role": (
+        "runuser -u postgres -- psql -qc 'alter role memories connection limit 1'",
+        "runuser -u postgres -- psql -qAtc \"select rolconnlimit from pg_roles where rolname = 'memories'\"",
+    ),
+}
+
+
+def test_what_somebody_changed_by_hand_is_mended(host: Any, tmp_path: Path) -> None:
+    operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
+    assert operator.run("typical").status == 0  # with the source that this operator has
+    before = {what: host.run(look).stdout for what, (_change, look) in BY_HAND.items()}
+    for what, (change, look) in BY_HAND.items():
+        host.check_output(change)
+        assert host.run(look).stdout != before[what], what
+    done = operator.run("typical")
+    assert done.status == 0, done.output
+    assert done.changed == len(BY_HAND), done.output
+    assert {what: host.run(look).stdout for what, (_change, look) in BY_HAND.items()} == before
+    done = operator.run("typical")
+    assert (done.status, done.changed) == (0, 0), done.output
+    # and everything is looked at where that is asked for
+    done = operator.run("typical", "-e", "full=true")
+    assert (done.status, done.changed) == (0, 0), done.output
+
+
 def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
     operator = Operator(host.backend.ansible_runner.inventory_file, tmp_path, APP)
     album.get("/?asked-for-the-logs")

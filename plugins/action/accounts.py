@@ -1,0 +1,14 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""System accounts, which are asked for only where they may have changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.plugin_utils.component import ComponentAction
+
+
+class ActionModule(ComponentAction):
+    MODULE = "accounts"
+    UNCHANGED: dict[str, Any] = {"created": []}

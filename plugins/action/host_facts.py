@@ -1,0 +1,22 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Tells the module which run asks: what another run has found is not believed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        answer = self._execute_module(
+            module_name="homeport.django.host_facts", module_args={"run": this_run()}, task_vars=task_vars
+        )
+        result.update(answer)
+        return result

@@ -1,0 +1,68 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""A component of a host that is as wanted is not visited again; module_utils/given.py has the host's part of it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils.given import digest
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
+
+PLUGINS = Path(__file__).parents[1]
+# What an answer means, and how a host is compared, is the module's code and this one's.
+SHARED = ("module_utils/given.py", "plugin_utils/component.py")
+
+
+class ComponentAction(ActionBase):
+    """Calls the module of its own name, unless the last look at the host says that there is nothing to do for it.
+
+    ``-e full=true`` calls it all the same.
+    """
+
+    TRANSFERS_FILES = False
+    MODULE = ""
+    UNCHANGED: dict[str, Any] = {}
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = self.arguments(dict(self._task.args), task_vars)
+        wanted = digest(version(self.MODULE), plain(arguments))
+        key = self.key(arguments)
+        if key and wanted == as_given(task_vars).get(key):
+            return {**result, "changed": False, **self.UNCHANGED}
+        if key:
+            arguments["given"] = {"key": key, "digest": wanted}
+        module = f"homeport.django.{self.MODULE}"
+        result.update(self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars))
+        return result
+
+    def arguments(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the module is given."""
+        return arguments
+
+    def key(self, arguments: dict[str, Any]) -> str:
+        """The name of the component, by the role that asks for it; empty where it is not whole."""
+        role = self._task._role
+        return f"{self.MODULE}.{role.get_name(include_role_fqcn=False) if role else 'play'}"
+
+
+def as_given(task_vars: dict[str, Any]) -> dict[str, str]:
+    """Digests of the components that are as they were left, as this very run has found them."""
+    facts = (task_vars.get("ansible_facts") or {}).get("homeport") or {}
+    if facts.get("run") != this_run() or boolean(task_vars.get("full", False), strict=False):
+        return {}
+    return dict(facts.get("given") or {})
+
+
+def version(module: str) -> str:
+    found = hashlib.sha256()
+    for name in (f"modules/{module}.py", *SHARED):
+        found.update((PLUGINS / name).read_bytes())
+    return found.hexdigest()
