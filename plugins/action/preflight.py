@@ -10,10 +10,13 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
@@ -157,15 +160,58 @@ def inputs(variables: Mapping[str, Any]) -> list[str]:
     found: dict[str, None] = {}
     for host in variables.get("ansible_play_hosts_all") or []:
         known = {name: known_value(hosts[host], name) for name in hosts[host] if name.startswith(ROLES)}
-        for problem in [*problems_of(known), *host_problems(known), *instances(known), *archives(known)]:
+        problems = [*problems_of(known), *host_problems(known), *instances(known), *archives(known)]
+        told = {re.split(r"[.:\[]", problem, maxsplit=1)[0] for problem in problems}
+        problems += other_types({name: value for name, value in known.items() if name not in told})
+        for problem in problems:
             found[f"{problem}{place(problem, hosts[host])}"] = None
     return list(found)
 
 
-ROLES = (
-    "backup_", "certificates_", "host_", "memcached_", "nginx_", "pgbackrest_", "postgres_", "python_", "rabbitmq_",
-    "redis_", "supervisord_",
-)  # fmt: skip
+TYPES = {
+    "bool": "true or false",
+    "dict": "a dictionary",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list",
+    "path": "a path",
+    "str": "a text",
+}
+
+
+def other_types(known: Mapping[str, Any]) -> list[str]:
+    """Inputs of roles that are of other types than their argument specs say. A role looks at them itself only where it
+    is used alone."""
+    problems = []
+    for role in sorted(path.parents[1].name for path in ROLES_FOLDER.glob("*/meta/argument_specs.yml")):
+        given = [name for name in known if name.startswith(f"{role}_") and known[name] is not None]
+        spec = argument_spec(role) if given else {}
+        for name in given:
+            problems += other_type(name, spec[name], known[name], role) if name in spec else []
+    return problems
+
+
+def other_type(name: str, spec: dict[str, Any], value: Any, role: str) -> list[str]:
+    """What Ansible has against a value, without the value."""
+    told = []
+    for error in ArgumentSpecValidator({name: spec}).validate({name: value}).errors.errors:
+        if isinstance(error, ArgumentTypeError):
+            told.append(f"{name}: must be {TYPES[spec.get('type', 'str')]}")
+        elif isinstance(error, ArgumentValueError) and "choices" in spec:
+            told.append(f"{name}: must be one of {', '.join(map(str, spec['choices']))}")
+        else:
+            told.append(f"{name}: has an entry that is not as roles/{role}/README.md describes it")
+    return told[:1]
+
+
+def argument_spec(role: str) -> dict[str, Any]:
+    text = (ROLES_FOLDER / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+    spec: dict[str, Any] = yaml.safe_load(text)["argument_specs"]["main"].get("options", {})
+    return spec
+
+
+ROLES_FOLDER = Path(__file__).parents[2] / "roles"
+ROLES = tuple(f"{path.name}_" for path in sorted(ROLES_FOLDER.iterdir()) if path.is_dir())
 
 
 def known_value(variables: Mapping[str, Any], name: str) -> Any:
@@ -213,15 +259,17 @@ def archives(known: Mapping[str, Any]) -> list[str]:
         except BackupError as error:
             problems.append(str(error))
         except (TypeError, ValueError, AttributeError):
-            problems.append(f"{role}_repository: its variables are of other types than the role {role} takes")
+            own = {name: value for name, value in known.items() if name.startswith(f"{role}_")}
+            problems += other_types(own) or [
+                f"{role}_repository: its variables are of other types than the role {role} takes"
+            ]
     return problems
 
 
 def defaults(role: str) -> dict[str, Any]:
     """The defaults of a role, by names without the role's."""
-    path = os.path.join(os.path.dirname(__file__), "..", "..", "roles", role, "defaults", "main.yml")
-    with open(path, encoding="utf-8") as stream:
-        return {name[len(role) + 1 :]: value for name, value in yaml.safe_load(stream).items()}
+    found = yaml.safe_load((ROLES_FOLDER / role / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    return {name[len(role) + 1 :]: value for name, value in found.items()}
 
 
 def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, Any], setup: str) -> list[str]:

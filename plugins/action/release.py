@@ -10,12 +10,14 @@ import os
 import socket
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.plugin_utils.component import looked
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
 
 MODULE = "homeport.django.release"
@@ -50,6 +52,10 @@ class ActionModule(ActionBase):
                         app["source"]["digest"] = digest(local)
                 apps.append(app)
             arguments["apps"] = apps
+            if not self._task.check_mode or self._play_context.diff:
+                live = looked(task_vars).get("revisions")
+                news = [app["name"] for app in apps if app["name"] in packed and is_news(app, live)]
+                arguments["uploads"] = self._uploads(news, packed)
             answer = self._without_the_dead(arguments, task_vars)
             if answer.get("wanting"):
                 arguments["uploads"] = self._uploads(answer["wanting"], packed)
@@ -130,6 +136,11 @@ class ActionModule(ActionBase):
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         return str(self._connection._shell.tmpdir)
+
+
+def is_news(app: Mapping[str, Any], live: Mapping[str, str] | None) -> bool:
+    """Whether the host, as far as this run has looked at it, does not have that code."""
+    return live is not None and live.get(app["name"]) != f"sha256:{app['source']['digest']}"
 
 
 def find(path: str, base: str) -> str:

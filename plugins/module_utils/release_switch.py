@@ -66,6 +66,7 @@ class Switch:
         self.supervisor = supervisor
         self.group = f"{layout.name}.web"
         self.runner = Runner(layout)
+        self.live_since = 0.0  # when a slot began to serve the new release
         self.broken = False  # whether the release that was tried answered with an error of its own
 
     def slot_release(self, slot: str) -> str | None:
@@ -136,6 +137,7 @@ class Switch:
         """Has the free slot serve ``release``, then the other one finish."""
         new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
         self.start_slot(new_slot, release)
+        self.live_since = time.monotonic()
         if before and before != release:
             self.layout.point(f"{self.layout.home}/previous", before)
         self.layout.point(f"{self.layout.home}/current", release)
@@ -182,9 +184,10 @@ class Switch:
         return RolledBack(f"{why}\nThat was after the switch: rolled back, {names[1]} serves again")
 
     def watch(self, seconds: float) -> None:
-        """Asks for the health page where visitors do; with some seconds, until it has been good for so long and
-        all processes have settled."""
-        end_time = time.monotonic() + seconds
+        """Asks for the health page where visitors do; with some seconds, until it has been live for so long, and
+        good, and all processes have settled. A slot that sleeps has nothing to settle."""
+        end_time = (self.live_since or time.monotonic()) + seconds
+        asleep = [f"{self.group}:{slot}" for slot in SLOTS if not self.slot_release(slot)]
         failures = 0
         while True:
             states = self.states() if seconds else {}
@@ -196,9 +199,11 @@ class Switch:
             failures = failures + 1 if problem else 0
             if failures >= STRIKES:
                 raise DeployError(f"the new release is live, but {problem}")
-            if not failures and "STARTING" not in states.values() and time.monotonic() >= end_time:
+            starting = [name for name, state in states.items() if state == "STARTING" and name not in asleep]
+            left = end_time - time.monotonic()
+            if not failures and not starting and left <= 0:
                 return
-            time.sleep(0.2)
+            time.sleep(min(0.2, max(0.02, left)))
 
     def states(self) -> dict[str, str]:
         found = self.supervisor.processes(f"{self.layout.name}.")

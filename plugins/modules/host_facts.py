@@ -41,7 +41,8 @@ ansible_facts:
         C(time_daemon) (the systemd unit that keeps the clock right, or an empty string),
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (the sites that have one from the role P(homeport.django.certificates#role)),
-        C(logins) (how the live release of each app logs in to its services), C(backup) and C(archive) (where they are;
+        C(logins) (how the live release of each app logs in to its services), C(revisions) (of each
+        app's code that is live), C(backup) and C(archive) (where they are;
         all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
         since), C(run) (the run of ansible-playbook that has found this out),
@@ -51,6 +52,7 @@ ansible_facts:
       type: dict
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -178,6 +180,15 @@ def live_logins(homes: str = "/srv") -> dict[str, dict[str, Any]]:
     return found
 
 
+def live_revisions(homes: str = "/srv") -> dict[str, str]:
+    """The revisions of the code that is live, by app."""
+    found = {}
+    for path in sorted(glob.glob(f"{homes}/*/current/release.json")):
+        with contextlib.suppress(OSError, ValueError, AttributeError), open(path, encoding="utf-8") as stream:
+            found[path[len(homes) :].split("/")[1]] = str(json.load(stream).get("revision", ""))
+    return found
+
+
 def encrypted(config: str, secret: str, before: str) -> dict[str, str]:
     """Where something encrypted is kept, and the fingerprint of its password: what follows ``before`` on its line."""
     try:
@@ -234,6 +245,7 @@ def main() -> None:
         "swap": swap(),
         "certificates": certificate_sites(),
         "logins": live_logins(),
+        "revisions": live_revisions(),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
         "archive": encrypted(
             "/etc/homeport/archive.json", "/etc/pgbackrest/pgbackrest.conf", "repo1-cipher-pass="

@@ -54,11 +54,15 @@ class ComponentAction(ActionBase):
 
 
 def as_given(task_vars: dict[str, Any]) -> dict[str, str]:
-    """Digests of the components that are as they were left, as this very run has found them."""
+    """Digests of the components that are as they were left; none where all is to be looked at."""
+    full = boolean(task_vars.get("full", False), strict=False)
+    return {} if full else dict(looked(task_vars).get("given") or {})
+
+
+def looked(task_vars: dict[str, Any]) -> dict[str, Any]:
+    """What this very run has found out about the host; nothing where the facts are another's, of a cache."""
     facts = (task_vars.get("ansible_facts") or {}).get("homeport") or {}
-    if facts.get("run") != this_run() or boolean(task_vars.get("full", False), strict=False):
-        return {}
-    return dict(facts.get("given") or {})
+    return dict(facts) if facts.get("run") == this_run() else {}
 
 
 def version(module: str) -> str:

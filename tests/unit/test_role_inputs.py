@@ -220,7 +220,8 @@ def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() 
         ({"backup_repository": "/etc"}, "backup_repository: must be a folder of its own"),
         ({"backup_repository": "/mnt/x", "backup_schedule": "daily\nx"}, "backup_schedule: must be a calendar expression"),
         ({"backup_repository": "/mnt/x", "backup_password": f" {CANARY}{CANARY}"}, "backup_password: must be one line"),
-        ({"backup_repository": "/mnt/x", "backup_keep": 5}, "backup_repository: its variables are of other types"),
+        ({"backup_repository": "/mnt/x", "backup_keep": 5}, "backup_keep: must be a dictionary"),
+        ({"backup_repository": "/mnt/x", "backup_keep": {"daily": [CANARY]}}, "backup_keep"),
         ({"backup_repository": "s3:h/b", "backup_credentials": {"AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be one line of text"),
         ({"backup_repository": "s3:h/b", "backup_credentials": {"A=B": "x"}}, "backup_credentials: 'A=B' is not the name of a variable"),
         ({"backup_repository": "s3:https://h:99999/b"}, "backup_repository: S3 is written"),
@@ -234,6 +235,39 @@ def test_instances_and_backups(given: dict[str, Any], told: str) -> None:
     assert len(found) == 1, found
     assert found[0].startswith(told)
     assert CANARY not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"host_journal_mb": CANARY}, "host_journal_mb: must be"),
+        ({"postgres_sandbox": CANARY}, "postgres_sandbox: must be true or false"),
+        ({"nginx_sandbox": [CANARY]}, "nginx_sandbox: must be true or false"),
+        ({"nginx_connections_per_client": CANARY}, "nginx_connections_per_client: must be a whole number"),
+        ({"supervisord_sandbox": {"a": CANARY}}, "supervisord_sandbox: must be true or false"),
+        ({"memcached_instances": [{"memory_mb": CANARY, "name": "x"}]}, "memcached_instances"),
+    ],
+)
+def test_a_role_need_not_look_at_types_again(given: dict[str, Any], told: str) -> None:
+    found = preflight.inputs(play(a=given))
+    assert len(found) == 1, found
+    assert found[0].startswith(told)
+    assert CANARY not in found[0]
+
+
+def test_every_input_of_every_role_is_looked_at() -> None:
+    """None of them is taken as it is, whatever it holds."""
+    for role in (name.removesuffix("_") for name in preflight.ROLES):
+        for name, spec in preflight.argument_spec(role).items():
+            wrong: Any = ["x"] if spec.get("type") in ("bool", "int", "dict") else {"x": object()}
+            if spec.get("type") in ("str", "path", "raw", None):
+                continue  # Ansible makes a text of anything
+            found = preflight.inputs(play(a={name: wrong}))
+            assert [text for text in found if text.startswith(name)], name
+
+
+def test_what_is_no_input_of_a_role_is_nobodys_business() -> None:
+    assert preflight.inputs(play(a={"celery_version": ["x"], "nginx_colour": {"a": 1}})) == []
 
 
 def test_good_backups_are_no_problem() -> None:
