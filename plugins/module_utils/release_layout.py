@@ -268,12 +268,24 @@ def entries(folder: str, end: float = math.inf) -> Iterator[os.stat_result]:
                         left.append(entry.path)
 
 
+REMOVE = ("rm", "-rf", "--one-file-system", "--")
+
+
 def remove(path: str, strict: bool = True) -> None:
     """Removes a folder of root's with what an app keeps below it: follows no link, however deep it goes."""
-    words = ["rm", "-rf", "--one-file-system", "--", path]
-    done = watched(words, {"PATH": PATH, "LC_ALL": "C"}, COMMAND, stdin=subprocess.DEVNULL)
+    done = watched([*REMOVE, path], {"PATH": PATH, "LC_ALL": "C"}, COMMAND, stdin=subprocess.DEVNULL)
     if strict and (done.status or done.stopped):
         raise DeployError(f"{path} cannot be removed:\n{tail(done.stderr, 5)}")
+
+
+def remove_later(path: str) -> None:
+    """The same, while the run goes on: a second for ten thousand files. What is left by a host that goes down meanwhile
+    counts as a build that was cut off."""
+    if not os.path.isdir("/run/systemd/system"):
+        remove(path, strict=False)
+        return
+    words = ["systemd-run", "--no-block", "--quiet", "--collect", "-p", "Nice=10", "--", *REMOVE, path]
+    watched(words, {"PATH": PATH, "LC_ALL": "C"}, LOOK, stdin=subprocess.DEVNULL)
 
 
 # What programs say that were refused memory, or another process or thread.

@@ -36,7 +36,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     Runner,
-    remove,
+    remove_later,
     tail,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import WHY
@@ -373,7 +373,7 @@ class Switch:
         for release in known[: -layout.spec["keep_releases"]]:
             if release not in in_use:
                 os.unlink(f"{release}/release.json")  # from here on it counts as incomplete
-                remove(release, strict=False)
+                remove_later(release)
         withdraw(layout, layout.known_releases())
         prune_dumps(layout, layout.spec["keep_releases"])
 
