@@ -35,7 +35,7 @@ from ansible.vars.manager import VariableManager
 ROOT = Path(__file__).parents[2]
 PLAYBOOK = ROOT / ".collections/ansible_collections/homeport/django/playbooks/site.yml"
 SERVICE_CONFIG = "homeport.django.service_config"
-# before ansible-core 2.19 every text was
+# What a file is loaded with so that its texts are templates; before ansible-core 2.19 all are.
 TRUSTED = {
     name: True
     for name in inspect.signature(DataLoader.load_from_file).parameters
