@@ -3,8 +3,8 @@
 #
 #   testhosts/image.sh [RELEASE...]
 #
-#   RELEASE  debian:12, debian:13 (the default), debian:13-as-ubuntu-24.04 (Debian that claims to be
-#            Ubuntu, to see what roles choose), or an image to pull and derive from, like ubuntu:24.04
+#   RELEASE  debian:12, debian:13 (the default), debian:14, debian:13-as-ubuntu-24.04 (Debian that
+#            claims to be Ubuntu, to see what roles choose), or an image to pull and derive from, like ubuntu:24.04
 #
 # Debian comes from the mirror in this machine's apt sources, by mmdebstrap; where that cannot be,
 # the release is pulled. An image is built again only when its recipe has changed.
@@ -78,7 +78,7 @@ packages() { grep -v '^#' "$recipe/packages" | paste -sd,; }
 
 # A root file system from the machine's own mirror, imported as the image to derive from.
 bootstrap() {
-    local codename=$1 base=$2 mirror security archive
+    local codename=$1 base=$2 mirror security archive options=()
     mirror=$(mirror_of '') security=$(mirror_of -security)
     archive=$(mktemp -d)
     # shellcheck disable=SC2064  # the folder as it is now
@@ -88,8 +88,10 @@ bootstrap() {
         echo "deb $mirror $codename-updates main"
         [ -z "$security" ] || echo "deb $security $codename-security main"
     } >"$archive/sources.list"
+    # A mirror of a release in development may be a few weeks old.
+    [ "$codename" != forky ] || options=(--aptopt='Acquire::Check-Valid-Until "false"')
     say "Bootstrapping Debian $codename from $mirror"
-    as_root mmdebstrap --quiet --variant=minbase --mode=root --include="$(packages)" \
+    as_root mmdebstrap --quiet --variant=minbase --mode=root --include="$(packages)" "${options[@]}" \
         "$codename" "$archive/root.tar" "$archive/sources.list" >"$(log_file "image-$codename")" 2>&1 ||
         { tail -n 30 "$(log_file "image-$codename")" >&2; die "mmdebstrap failed"; }
     docker import - "$base" <"$archive/root.tar" >/dev/null
@@ -100,6 +102,7 @@ base_image() {
     case $release in
         debian:12) codename=bookworm ;;
         debian:13) codename=trixie ;;
+        debian:14) codename=forky ;;
         *) codename='' ;;
     esac
     if [ -n "$codename" ] && [ -n "$(mirror_of '')" ] && can_be_root; then
@@ -107,10 +110,12 @@ base_image() {
         bootstrap "$codename" "homeport/base:$codename"
         base=homeport/base:$codename
     else
-        say "Pulling $release"
-        docker pull --quiet "$release" >/dev/null || docker image inspect "$release" >/dev/null 2>&1 ||
-            die "cannot pull $release"
-        base=$release
+        # A release in development has no tag with its number.
+        base=${codename:+debian:$codename}
+        base=${base:-$release}
+        say "Pulling $base"
+        docker pull --quiet "$base" >/dev/null || docker image inspect "$base" >/dev/null 2>&1 ||
+            die "cannot pull $base"
     fi
 }
 

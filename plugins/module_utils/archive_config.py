@@ -44,12 +44,14 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
     check_schedules("pgbackrest", values, ("full_schedule", "incremental_schedule", "drill_schedule"))
     check_credentials("pgbackrest", values["credentials"])
-    if not 1 <= values["timeout"] <= 3600:
+    # before ansible-core 2.19 a number that came out of a template is a text
+    timeout, keep, queue_gb = (int(values[name]) for name in ("timeout", "keep", "queue_gb"))
+    if not 1 <= timeout <= 3600:
         raise BackupError("pgbackrest_archive_timeout: must be a number of seconds from 1 to 3600")
-    if values["keep"] < 1 or values["queue_gb"] < 1:
+    if keep < 1 or queue_gb < 1:
         raise BackupError("pgbackrest_keep and pgbackrest_queue_gb: must be numbers above 0")
     result: dict[str, Any] = {
-        "archive-push-queue-max": f"{values['queue_gb']}GiB",
+        "archive-push-queue-max": f"{queue_gb}GiB",
         "compress-type": "lz4",
         "lock-path": "/run/postgresql/pgbackrest",
         "log-level-console": "warn",
@@ -58,7 +60,7 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         "repo1-bundle": "y",
         "repo1-cipher-pass": password,
         "repo1-cipher-type": "aes-256-cbc",
-        "repo1-retention-full": values["keep"],
+        "repo1-retention-full": keep,
         "start-fast": "y",
     }
     if found["kind"] == "local":

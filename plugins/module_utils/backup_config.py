@@ -145,7 +145,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(values["keep"]) - set(UNITS))
     if unknown or not all(isinstance(count, int) and count >= 0 for count in values["keep"].values()):
         raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
-    if not 1 <= values["drill_percent"] <= 100:
+    # before ansible-core 2.19 a number that came out of a template is a text
+    if not 1 <= int(values["drill_percent"]) <= 100:
         raise BackupError("backup_drill_percent: must be a number from 1 to 100")
     if not any(values["keep"].values()):
         raise BackupError("backup_keep: at least one number must be above 0")
@@ -172,8 +173,8 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         "repository": found["repository"],
         "host": host,
         "keep": dict(values["keep"]),
-        "bandwidth": values["bandwidth"],
-        "drill_percent": values["drill_percent"],
+        "bandwidth": int(values["bandwidth"]),
+        "drill_percent": int(values["drill_percent"]),
         "sftp": found.get("sftp"),
         "apps": [
             {

@@ -74,7 +74,8 @@ TIME_DAEMONS = ("chrony.service", "ntpsec.service", "openntpd.service", "systemd
 
 
 def os_release() -> dict[str, str]:
-    found = {}
+    # Debian's testing release has no number yet: it is newer than those that have one.
+    found = {"VERSION_ID": "99"}
     with open("/etc/os-release", encoding="utf-8") as stream:
         for line in stream:
             key, _sign, value = line.strip().partition("=")

@@ -66,10 +66,16 @@ for unit in console-getty.service getty.target systemd-udevd.service \
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
 
-# cgroup v2 is mounted read-only in a container that is not privileged; systemd needs to write.
+# cgroup v2 is mounted read-only in a container that is not privileged; systemd needs to write. systemd 258 and
+# later do not know v1: on a machine with v1 they get the container's place in v2, where no limit is enforced.
 cat >/usr/local/sbin/homeport-init <<'END'
 #!/bin/sh
-[ ! -f /sys/fs/cgroup/cgroup.controllers ] || mount -o remount,rw /sys/fs/cgroup
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    mount -o remount,rw /sys/fs/cgroup
+elif [ "$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')" -ge 258 ]; then
+    umount -R /sys/fs/cgroup
+    mount -t cgroup2 none /sys/fs/cgroup
+fi
 # settings of the network are the container's own, and those of the machine's kernel stay read-only
 mount --bind /proc/sys/net /proc/sys/net && mount -o remount,rw,bind /proc/sys/net
 ssh-keygen -A >/dev/null

@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.action.preflight import (
 )
 
 from tests.unit.releases import write
+from tests.unit.rendered import TRUSTED
 from tests.unit.support import CANARY, app
 
 BOTH = {"app_servers": ["a"], "database_servers": ["b"]}
@@ -278,7 +279,7 @@ homeport_secret: short
 @pytest.fixture
 def variables(tmp_path: Path) -> dict[str, Any]:
     path = write(tmp_path / "apps.yml", APPS_YML)
-    found: dict[str, Any] = DataLoader().load_from_file(str(path), trusted_as_template=True)
+    found: dict[str, Any] = DataLoader().load_from_file(str(path), **TRUSTED)
     return found
 
 
@@ -317,7 +318,7 @@ def loaded(path: Path, text: str, password: str = "") -> dict[str, Any]:
         secret = VaultSecret(password.encode())
         loader.set_vault_secrets([("default", secret)])
         text = VaultLib([("default", secret)]).encrypt(text, secret).decode()
-    found: dict[str, Any] = loader.load_from_file(str(write(path, text)), trusted_as_template=True)
+    found: dict[str, Any] = loader.load_from_file(str(write(path, text)), **TRUSTED)
     return found
 
 

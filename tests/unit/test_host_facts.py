@@ -29,3 +29,16 @@ def test_who_logged_in(
     monkeypatch.setattr(host_facts, "open", lambda *_words, **_options: io.StringIO(session), raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 0)
     assert host_facts.login_user() == user
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('ID=debian\nVERSION_ID="12"\n', "12"),
+        ("ID=debian\nVERSION_CODENAME=forky\n", "99"),
+    ],
+)
+def test_a_system_without_a_number_is_newer(text: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_facts, "open", lambda *_words, **_options: io.StringIO(text), raising=False)
+    found = host_facts.os_release()
+    assert (found["ID"], found["VERSION_ID"]) == ("debian", version)

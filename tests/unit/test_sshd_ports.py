@@ -14,6 +14,7 @@ SOCKET = "Listen=[::]:2022 (Stream)\nListen=/run/x (Stream)\nActiveState={state}
     [
         (BOTH, "ActiveState=inactive\n", [22]),
         ("listenaddress 0.0.0.0:2222\nlistenaddress [2001:db8::1]:2223 rdomain x\n", "", [2222, 2223]),
+        ("ListenAddress 0.0.0.0:2222\n", "", [2222]),  # OpenSSH 10.6
         (BOTH, SOCKET.format(state="active"), [22, 2022]),
         (BOTH, SOCKET.format(state="inactive"), [22]),
         ("", "", [22]),
