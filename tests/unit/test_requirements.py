@@ -74,6 +74,8 @@ def test_required_is_what_is_used() -> None:
             found.setdefault(name, []).append(str(path.relative_to(ROOT)))
     required = yaml.safe_load((ROOT / "galaxy.yml").read_text())["dependencies"]
     assert found.keys() == required.keys(), found
+    listed = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
+    assert {entry["name"]: entry["version"] for entry in listed} == required
 
 
 def pinned_ansible() -> str:
