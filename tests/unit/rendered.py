@@ -99,6 +99,7 @@ class Site:
 
     def arguments(self, play: Play, host: Host, task: Task) -> Any:
         """What the action plugin hands to the module on the host."""
+        task = task.copy()  # the next host has its own arguments
         variables = self.variables.get_vars(play=play, host=host, task=task)
         templar = Templar(self.loader, variables=variables)
         task.args = templar.template(task.args)
