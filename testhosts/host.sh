@@ -2,6 +2,8 @@
 # Bare servers in containers, reached by ssh like real ones.
 #
 #   testhosts/host.sh up NAME [IMAGE]       start one and wait until it has booted; prints its address
+#   testhosts/host.sh reach NAME...         wait until a started one has booted, and let us log in
+#   testhosts/host.sh forget NAME...        end all logins, and forget its keys
 #   testhosts/host.sh down NAME...          remove
 #   testhosts/host.sh down --purpose WHAT   remove all with this purpose
 #   testhosts/host.sh ip NAME               print its address
@@ -51,25 +53,9 @@ wait_for_boot() {
     die "$name does not boot (systemd says: ${state:-nothing})"
 }
 
-up() {
-    local name=$1 image known
-    image=$("$HOMEPORT/testhosts/image.sh" "${2:-${IMAGE:-debian:13}}")
+reach() {
+    local name=$1 known
     with_lock ssh-key make_key  # scenarios begin side by side
-    if exists "$name"; then
-        docker start "$name" >/dev/null
-    else
-        if [ -n "${NETWORK:-}" ] && ! docker network inspect "$NETWORK" >/dev/null 2>&1; then
-            with_lock network docker network create --label homeport=1 "$NETWORK" >/dev/null
-        fi
-        # As on a server: Docker lets everybody bind the ports below 1024.
-        docker run --detach --name "$name" --hostname "${HOST_NAME:-$name}" \
-            --label homeport=1 --label "homeport.purpose=${PURPOSE:-manual}" \
-            ${NETWORK:+--network "$NETWORK" --network-alias "${HOST_NAME:-$name}"} \
-            --cap-add SYS_ADMIN --cap-add NET_ADMIN \
-            --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-            --sysctl net.ipv4.ip_unprivileged_port_start=1024 \
-            --cgroupns=private --tmpfs /run --tmpfs /run/lock "$image" >/dev/null
-    fi
     wait_for_boot "$name"
     docker exec --interactive "$name" sh -ec '
         key=$(cat)
@@ -84,24 +70,54 @@ up() {
     known=$CACHE/ssh/known_hosts.$name
     docker exec "$name" sh -c 'cat /etc/ssh/ssh_host_*_key.pub' |
         awk -v ip="$(ip_of "$name")" '{ print ip, $1, $2 }' >"$known"
+}
+
+up() {
+    local name=$1 image
+    image=$("$HOMEPORT/testhosts/image.sh" "${2:-${IMAGE:-debian:13}}")
+    if exists "$name"; then
+        docker start "$name" >/dev/null
+    else
+        if [ -n "${NETWORK:-}" ] && ! docker network inspect "$NETWORK" >/dev/null 2>&1; then
+            with_lock network docker network create --label homeport=1 \
+                --label "homeport.purpose=${PURPOSE:-manual}" "$NETWORK" >/dev/null
+        fi
+        # As on a server: Docker lets everybody bind the ports below 1024.
+        docker run --detach --name "$name" --hostname "${HOST_NAME:-$name}" \
+            --label homeport=1 --label "homeport.purpose=${PURPOSE:-manual}" \
+            ${NETWORK:+--network "$NETWORK" --network-alias "${HOST_NAME:-$name}"} \
+            --cap-add SYS_ADMIN --cap-add NET_ADMIN \
+            --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+            --sysctl net.ipv4.ip_unprivileged_port_start=1024 \
+            --cgroupns=private --tmpfs /run --tmpfs /run/lock "$image" >/dev/null
+    fi
+    reach "$name"
     ip_of "$name"
 }
 
+# A lasting connection of Ansible's would wait for the next host with this address.
+forget() {
+    docker exec "$1" pkill '^sshd' >/dev/null 2>&1 || true
+    rm -f "$CACHE/ssh/known_hosts.$1"
+}
+
+# Networks go with their last host. One without a host may be another scenario's, which is about to start its own.
 down() {
-    local names=("$@") name
+    local names=("$@") name networks=''
+    have docker || return 0
     if [ "${1:-}" = --purpose ]; then
         mapfile -t names < <(docker ps --all --format '{{.Names}}' \
             --filter label=homeport=1 --filter "label=homeport.purpose=$2")
+        networks=$(docker network ls --format '{{.Name}}' --filter label=homeport=1 --filter "label=homeport.purpose=$2")
     fi
-    have docker || return 0
     for name in "${names[@]}"; do
-        # Close logins first: a lasting connection of Ansible's would wait for the next host with this address.
-        docker exec "$name" pkill '^sshd' >/dev/null 2>&1 || true
+        networks+=" $(docker inspect --type container --format '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' \
+            "$name" 2>/dev/null)" || true
+        forget "$name"
         docker rm --force --volumes "$name" >/dev/null 2>&1 || true
-        rm -f "$CACHE/ssh/known_hosts.$name"
     done
-    for name in $(docker network ls --quiet --filter label=homeport=1 2>/dev/null); do
-        # Refused while another host is in it.
+    for name in $networks; do
+        # Refused for Docker's own, and while another host is in it.
         docker network rm "$name" >/dev/null 2>&1 || true
     done
 }
@@ -119,6 +135,9 @@ command=${1:---help}
 [ $# -eq 0 ] || shift
 case $command in
     up) [ $# -ge 1 ] || die "which NAME?"; up "$@" ;;
+    reach | forget)
+        for name in "$@"; do "$command" "$name"; done
+        ;;
     down) down "$@" ;;
     ip | vars)
         exists "${1:-}" || die "there is no host ${1:-}"

@@ -140,8 +140,8 @@ try:
     with open(patterns, "wb") as stream:
         stream.write(b"".join(form + b"\n" for _name, _owner, form in forms))
     os.umask(old)
-    # what is newer than the host itself
-    words = ["find", "/", "/run", "/dev/shm", "-xdev", "-type", "f", "-newercm", "/etc/hostname"]
+    # what is newer than the host's first boot
+    words = ["find", "/", "/run", "/dev/shm", "-xdev", "-type", "f", "-newercm", "/etc/machine-id"]
     words += ["!", "-path", "/run/log/*", "!", "-path", "/var/log/journal/*", "!", "-path", patterns]
     words += ["-exec", "grep", "-laF", "-f", patterns, "{}", "+"]
     paths = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode().splitlines()

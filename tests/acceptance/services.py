@@ -3,7 +3,7 @@
 import json
 import shlex
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from tests.acceptance.checks import listening
 
@@ -197,13 +197,10 @@ def url_of(host: Any, app: str, use: str) -> SplitResult:
     return urlsplit(host.check_output(f'. /srv/{app}/config/env && echo "${use.upper()}_URL"'))
 
 
-def redis_of(host: Any, app: str) -> tuple[str, str]:
-    """Where an app's Redis is (address and port), and its password."""
-    variables = host.check_output(
-        f'. /srv/{app}/config/env && echo "$REDIS_HOST:$REDIS_PORT $REDIS_PASSWORD"'
-    )
-    place, password = variables.split()
-    return place, password
+def redis_of(host: Any, app: str, use: str) -> tuple[str, str]:
+    """Where the Redis is that an app has as its cache or its broker (address and port), and its password."""
+    url = url_of(host, app, use)
+    return f"{url.hostname}:{url.port}", unquote(url.password or "")
 
 
 def ask(host: Any, place: str, password: str, *words: str) -> Any:

@@ -21,7 +21,7 @@ def state(album: Album, photo: str) -> str:
     return str(album.get(photo).json()["status"])
 
 
-def wait_until_done(album: Album, photo: str, seconds: float = 30) -> float:
+def wait_until_done(album: Album, photo: str, seconds: float = 60) -> float:
     """Seconds until a photo has its images, which are then there."""
     took = wait_for(lambda: state(album, photo) == "done", seconds)
     image = album.get(album.get(photo).json()["thumbnail"])
@@ -51,4 +51,4 @@ class Worker:
         launcher = self.pid()
         assert launcher
         self.host.check_output(f"pkill -KILL -P {launcher}")
-        wait_for(lambda: self.pid() not in (0, launcher), 15)
+        wait_for(lambda: self.pid() not in (0, launcher), 60)

@@ -1,27 +1,64 @@
-"""A line for each scenario as soon as it has ended: minutes of dots tell nothing."""
+"""Scenarios run side by side and apart from pytest, which goes through the other tests meanwhile and then waits for
+them; a line for each as soon as it has ended."""
 
+import queue
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.scenarios.runs import Key, Runs
+
+RUNS = pytest.StashKey[Runs]()
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    # Told to stop, a worker ends its scenario instead of leaving it behind.
+    # Told to stop, pytest ends its scenarios instead of leaving them behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Lines(config), "scenario-lines")
+    config.stash[RUNS] = Runs()
+    config.pluginmanager.register(Lines(config), "scenario-lines")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[RUNS].stop()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # A worker of pytest-xdist has only some of the tests, and runs each when it is told to.
+    if not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
+        session.config.stash[RUNS].start([key for item in session.items if (key := scenario_of(item))])
+
+
+def scenario_of(item: pytest.Item) -> Key | None:
+    given = getattr(item, "callspec", None)
+    return Key(**given.params) if given and {"scenario", "image"} == set(given.params) else None
+
+
+@pytest.fixture(scope="session")
+def runs(pytestconfig: pytest.Config) -> Iterator[Runs]:
+    found = pytestconfig.stash[RUNS]
+    lines: Lines = pytestconfig.pluginmanager.get_plugin("scenario-lines")  # type: ignore[assignment]
+    found.while_waiting = lines.write
+    yield found
 
 
 class Lines:
     def __init__(self, config: pytest.Config) -> None:
-        self.terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+        self.config = config
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when != "call" or "test_scenario[" not in report.nodeid or hasattr(report, "context"):
-            return
-        name = report.nodeid.partition("[")[2].removesuffix("]")
-        minutes, seconds = divmod(round(report.duration), 60)
-        self.terminal.write_line(f"\nscenario {name}: {report.outcome} in {minutes} min {seconds:02} s")
+    def pytest_runtest_logfinish(self) -> None:
+        self.write()
+
+    def write(self) -> None:
+        plugins = self.config.pluginmanager
+        terminal: Any = plugins.get_plugin("terminalreporter")
+        capture: Any = plugins.get_plugin("capturemanager")
+        while True:
+            try:
+                line = self.config.stash[RUNS].ended.get_nowait()
+            except queue.Empty:
+                return
+            with capture.global_and_fixture_disabled():
+                terminal.write_line(f"\n{line}")

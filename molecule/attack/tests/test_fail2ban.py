@@ -54,6 +54,6 @@ def test_an_app_says_that_a_visitor_fails_to_log_in(evil: Evil, host: Any) -> No
         ["ssh", *options, f"root@{address}"], capture_output=True, text=True, timeout=60, check=False
     )
     assert "Permission denied" in done.stderr
-    wait_for(lambda: failed(host) > before, 30)
+    wait_for(lambda: failed(host) > before, 60)
     assert VISITOR not in host.check_output("fail2ban-client status sshd")
     assert VISITOR not in host.check_output("cat /var/log/fail2ban.log")

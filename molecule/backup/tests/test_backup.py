@@ -420,7 +420,7 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
         killed = time.time()
         subprocess.check_call(["docker", "kill", name], stdout=subprocess.DEVNULL)
     written = [line.split("|") for line in confirmed.read_text().splitlines()]
-    assert killed - float(written[-1][1]) < 2
+    assert killed - float(written[-1][1]) < 5
 
     variables = vault.ansible.get_variables()
     ssh = ("ansible_host", "ansible_user", "ansible_ssh_private_key_file", "ansible_ssh_common_args")

@@ -62,7 +62,7 @@ def opened(host: Any) -> Iterator[set[tuple[str, str]]]:
         "systemctl reload nginx",
     ):
         host.check_output(command)
-    wait_for(lambda: host.run("curl -fs http://127.0.0.1:9999/").rc == 0, 30)
+    wait_for(lambda: host.run("curl -fs http://127.0.0.1:9999/").rc == 0, 60)
     found = {
         ("memories", "secrets"),
         ("memories", "headers"),

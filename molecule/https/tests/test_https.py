@@ -214,7 +214,7 @@ printf 'server 127.0.0.1\nupdate %s _acme-challenge.%s. 60 TXT "%s"\nsend\n' \
     host.check_output(f"rm -rf {LINEAGE}")
     done = operator.run("typical", "-e", json.dumps(proof))
     assert done.status == 0, done.output
-    wait_for(lambda: renewed(address, WILD, roots, before), 30)
+    wait_for(lambda: renewed(address, WILD, roots, before), 60)
     assert names(address, roots, WILD) == [f"*.{WILD}", WILD]
     assert not host.file("/etc/homeport/dns.ini").exists
 
@@ -228,7 +228,7 @@ def test_names_come_and_go(host: Any, address: str, roots: str, operator: Operat
     done = operator.run("typical", changes=changes)
     assert done.status == 0, done.output
     assert f"memories: the certificate does not have elsewhere.{NAME}, which cannot be had" in done.output
-    wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 30)
+    wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 60)
     assert host.file("/etc/homeport/dns.ini").exists
     assert [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")] == others
     # what has just failed is not asked for at once again, and nothing changes
@@ -243,7 +243,7 @@ def test_a_renewal_loses_no_request(host: Any, address: str, roots: str, secure:
     assert serial(address, NAME, roots) == before, "it was not due"
     with load(secure, rate=40) as running:
         done = host.run(f"faketime -f +70d {PROGRAM} renew")
-        wait_for(lambda: renewed(address, NAME, roots, before), 30)
+        wait_for(lambda: renewed(address, NAME, roots, before), 60)
     assert lost(running) == 0, running.summary()
     assert len(running.latencies) > 50
     # the clock of the DNS server is another, and it takes nothing that seems to be from another day
@@ -260,7 +260,7 @@ def test_a_wildcard_is_renewed(host: Any, address: str, roots: str) -> None:
     host.check_output(f"sed -i '1i renew_before_expiry = 100 days' {settings}")
     try:
         host.check_output("systemctl start homeport-certificates.service")
-        wait_for(lambda: renewed(address, f"any.{WILD}", roots, before), 30)
+        wait_for(lambda: renewed(address, f"any.{WILD}", roots, before), 60)
         assert names(address, roots, f"any.{WILD}") == [f"*.{WILD}", WILD]
     finally:
         host.check_output(f"sed -i '/^renew_before_expiry/d' {settings}")
@@ -307,7 +307,7 @@ def test_what_went_missing_is_asked_for_again(host: Any, address: str, roots: st
     done = host.run(f"{PROGRAM} apply")
     assert done.rc == 0, done.stderr
     assert json.loads(done.stdout)["sites"]["memories"]["missing"].keys() == {f"elsewhere.{NAME}"}
-    wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 30)
+    wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 60)
 
 
 def test_an_authority_that_is_away_is_an_error_and_the_rest_goes_on(

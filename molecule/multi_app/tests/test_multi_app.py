@@ -184,7 +184,7 @@ def test_a_cache_that_dies(
     before = running(host)
     counted(album)
     host.check_output(f"kill -9 {main_pid(host, CACHE)}")
-    wait_for(lambda: status(album, "counter.example") == 200, 30)
+    wait_for(lambda: status(album, "counter.example") == 200, 60)
     assert counted(album)["this hour"] == 2  # a cache may forget
     after = running(host)
     assert after.pop(CACHE) != before.pop(CACHE)
@@ -199,4 +199,4 @@ def test_a_cache_that_dies(
     assert f"counter on web1: its cache does not run: {CACHE} on web1 is inactive" in text
     assert re.search(r"1 of 3 apps is unhealthy", text), told.output
     host.check_output(f"systemctl start {CACHE}")
-    wait_for(lambda: status(album, "counter.example") == 200, 30)
+    wait_for(lambda: status(album, "counter.example") == 200, 60)

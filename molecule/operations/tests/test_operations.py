@@ -25,11 +25,7 @@ def test_maintenance(album: Album, operator: Operator, host: Any) -> None:
     operations.check_maintenance(album, operator, host)
 
 
-def test_maintenance_outlives_deploys(album: Album, operator: Operator, host: Any) -> None:
-    operations.check_maintenance_outlives_deploys(album, operator, host, "typical")
-
-
-def test_who_is_let_in_during_maintenance(album: Album, operator: Operator, host: Any) -> None:
+def test_who_is_let_in_during_maintenance_and_deploys(album: Album, operator: Operator, host: Any) -> None:
     operations.check_who_is_let_in(album, operator, host, "typical")
 
 

@@ -98,18 +98,12 @@ def test_input_and_variables(operator: Operator, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["-e", '{"command": "shell -c \'x"}'], "No closing quotation"),
-        (["-e", "command=check seconds=3"], "need an option of its own"),
-        (["-e", "command=check", "-e", "input=/no/such/file"], "there is no file /no/such/file"),
-        (["-e", "command=check", "-e", "app=memorys"], "did you mean 'memories'?"),
-        (["-e", "command=createsuperuser"], "there is no terminal to ask at"),
-        ([], "Say which command"),
-    ],
+    ("command", "expected"),
+    # what is read from Ansible's own command line, and from the terminal; the rest is in tests/unit
+    [("check seconds=3", "need an option of its own"), ("createsuperuser", "there is no terminal to ask at")],
 )
-def test_what_is_refused(options: list[str], expected: str, operator: Operator) -> None:
-    done = operator.run("manage", "-e", "app=memories", *options)
+def test_what_is_refused(command: str, expected: str, operator: Operator) -> None:
+    done = manage(operator, command)
     assert done.status != 0
     assert expected in done.output, done.output
 
@@ -154,7 +148,7 @@ def test_a_command_ends_with_the_controller(operator: Operator, host: Any) -> No
         wait_for(lambda: host.run("pgrep -u memories -f 'sleep 54321'").rc == 0, 60)
     finally:
         os.killpg(running.pid, signal.SIGKILL)
-    wait_for(lambda: host.run("pgrep -u memories -f 54321").rc != 0, 30)
+    wait_for(lambda: host.run("pgrep -u memories -f 54321").rc != 0, 60)
     running.communicate()
 
 
@@ -218,7 +212,7 @@ def test_an_app_is_removed_and_the_other_one_notices_nothing(
     assert done.status != 0
     assert "No space left on device" in done.output, done.output
     assert "Nothing was removed" in done.output
-    wait_for(lambda: status(album, "guests.example") == 200, 30)
+    wait_for(lambda: status(album, "guests.example") == 200, 60)
 
     with load(album) as running:
         done = operator.run("remove_app", "-e", "app=guests", "-e", "confirm=guests")

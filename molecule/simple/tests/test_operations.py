@@ -21,20 +21,12 @@ def test_maintenance(album: Album, operator: Operator, host: Any) -> None:
     operations.check_maintenance(album, operator, host)
 
 
-def test_maintenance_outlives_deploys(album: Album, operator: Operator, host: Any) -> None:
-    operations.check_maintenance_outlives_deploys(album, operator, host, "simple")
-
-
-def test_who_is_let_in_during_maintenance(album: Album, operator: Operator, host: Any) -> None:
+def test_who_is_let_in_during_maintenance_and_deploys(album: Album, operator: Operator, host: Any) -> None:
     operations.check_who_is_let_in(album, operator, host, "simple")
 
 
 def test_requests_under_way_finish(album: Album, operator: Operator) -> None:
     operations.check_requests_under_way_finish(album, operator)
-
-
-def test_wrong_commands_change_nothing(album: Album, operator: Operator, host: Any) -> None:
-    operations.check_wrong_commands(album, operator, host)
 
 
 def test_static_files_of_all_kept_releases(album: Album, operator: Operator, host: Any) -> None:
