@@ -35,8 +35,11 @@ network_of() {
     local address=$1 names
     [ -n "$address" ] || { echo bridge; return 0; }
     mapfile -t names < <(docker ps --quiet --filter label=homeport=1)
-    [ ${#names[@]} -eq 0 ] || docker inspect --format \
-        '{{range $name, $it := .NetworkSettings.Networks}}{{$it.IPAddress}} {{$name}}{{"\n"}}{{end}}' "${names[@]}" |
+    # One of another scenario may be gone by now.
+    [ ${#names[@]} -eq 0 ] || {
+        docker inspect --format '{{range $name, $it := .NetworkSettings.Networks}}{{$it.IPAddress}} {{$name}}{{"\n"}}{{end}}' \
+            "${names[@]}" 2>/dev/null || true
+    } |
         awk -v address="$address" '$1 == address { print $2 }'
 }
 

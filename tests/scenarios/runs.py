@@ -1,5 +1,6 @@
 """Runs of molecule, some of them side by side. The whole output of each is kept in .cache/test-logs."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -49,6 +50,11 @@ class Key(NamedTuple):
         return LONGEST_FIRST.index(self.scenario) if self.scenario in LONGEST_FIRST else -1
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+
+
 class Runs:
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(JOBS)
@@ -76,7 +82,7 @@ class Runs:
         """Ends all that run, each with its servers, and starts none of the others."""
         self.stopping = True
         for process in list(self.processes):
-            os.killpg(process.pid, signal.SIGTERM)
+            end(process)
         self.pool.shutdown(cancel_futures=True)
 
     def run(self, key: Key) -> int:
@@ -112,10 +118,10 @@ class Runs:
             self.processes.add(process)
             try:
                 if self.stopping:
-                    os.killpg(process.pid, signal.SIGTERM)
+                    end(process)
                 return process.wait(timeout=MINUTES * 60)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGTERM)
+                end(process)
                 process.wait()
                 stream.write(f"\nStopped: it took longer than {MINUTES} minutes (SCENARIO_MINUTES).\n")
                 return 124

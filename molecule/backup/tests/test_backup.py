@@ -356,7 +356,9 @@ def container(host: Any) -> str:
     address = host.ansible.get_variables()["ansible_host"]
     form = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
     running = subprocess.check_output(["docker", "ps", "--quiet"], text=True).split()
-    told = subprocess.check_output(["docker", "inspect", "--format", form, *running], text=True)
+    # another scenario's may be gone by now, which is an error to docker
+    inspect = ["docker", "inspect", "--format", form, *running]
+    told = subprocess.run(inspect, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     (found,) = [line.split()[0].lstrip("/") for line in told.splitlines() if address in line.split()]
     return found
 
