@@ -45,8 +45,8 @@ def described(app: str, found: Mapping[str, Any]) -> str:
     now = ""
     if found["tables_now"]:
         now = (
-            f"\n{app} runs with PostgreSQL already: {found['tables_now']} tables with {found['rows_now']} rows, which the "
-            "file replaces. Rows that it does not have stop the move, unless replace=true."
+            f"\n{app} runs with PostgreSQL already: {found['tables_now']} tables with {found['rows_now']} rows. Rows "
+            "that the file does not have stop the move, unless replace=true."
         )
     return (
         f"{found['file']}: {found['tables']} tables with {found['rows']} rows go to PostgreSQL.{now}\n"

@@ -191,8 +191,9 @@ def copied(app: App, path: str, replace: bool) -> tuple[dict[str, Any], str]:
     told = ", ".join(f"{name} ({count})" for name, count in sorted(answer["strangers"].items()))
     if not replace:
         raise DeployError(
-            f"PostgreSQL has rows that {path} does not have: {told}. They are what migrations have inserted, or the app "
-            "has run with PostgreSQL before. -e replace=true replaces them, after a dump"
+            f"PostgreSQL has rows that {path} does not have: {told}. Migrations have inserted them, or the app has run "
+            "with PostgreSQL before. -e replace=true replaces them, after a dump; maintenance -e state=off opens the "
+            "app with the database that it has"
         )
     release = app.release()
     known = {"vendor": "postgresql", "bytes": app.look().get("bytes", 0), "pending": []}
