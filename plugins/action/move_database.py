@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -27,11 +28,7 @@ class ActionModule(ActionBase):
         arguments = plain(dict(self._task.args))
         app = str(arguments["app"])
         if arguments["phase"] == "ask":
-            found = arguments["found"]
-            display.display(
-                f"{found['file']}: {found['tables']} tables with {found['rows']} rows\nwould replace what {app} has in "
-                f"PostgreSQL: {found['tables_now']} tables with {found['rows_now']} rows"
-            )
+            display.display(described(app, arguments["found"]))
             if not self._task.check_mode:
                 confirmed(app, str(arguments.get("confirm") or ""))
             return {**result, "changed": False}
@@ -40,8 +37,29 @@ class ActionModule(ActionBase):
         result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
         moved = result.get("moved")
         if moved and not result.get("failed"):
-            display.display(
-                f"{app} has its {moved['rows']} rows in PostgreSQL, as many in each of {moved['tables']} tables as "
-                f"before ({moved['seconds']} s). {moved['file']} is still there; remove it when you are sure."
-            )
+            display.display(told(app, moved))
         return result
+
+
+def described(app: str, found: Mapping[str, Any]) -> str:
+    now = ""
+    if found["tables_now"]:
+        now = (
+            f"\n{app} runs with PostgreSQL already: {found['tables_now']} tables with {found['rows_now']} rows. Rows "
+            "that the file does not have stop the move, unless replace=true."
+        )
+    return (
+        f"{found['file']}: {found['tables']} tables with {found['rows']} rows go to PostgreSQL.{now}\n"
+        f"{app} is closed to visitors meanwhile, and nothing of it runs while the rows are copied."
+    )
+
+
+def told(app: str, moved: Mapping[str, Any]) -> str:
+    rows = f"all {moved['rows']} rows of {moved['tables']} tables"
+    if not moved["copied"]:
+        return f"PostgreSQL has {rows} of {app} already; nothing was copied."
+    dump = f" What PostgreSQL had before is in {moved['dump']}." if moved["dump"] else ""
+    return (
+        f"{app} has {rows} in PostgreSQL, each compared with that of the file ({moved['seconds']} s).{dump} "
+        f"{moved['file']} is still there; remove it when you are sure."
+    )

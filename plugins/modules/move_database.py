@@ -9,26 +9,35 @@ DOCUMENTATION = r"""
 module: move_database
 short_description: Move the rows of an app from SQLite to PostgreSQL
 description:
-  - The steps of the playbook C(move_database). The app is already deployed with PostgreSQL, whose tables its
-    migrations have made; its SQLite file is still there, and stays.
-  - Every row is copied in one transaction with the key that it has, and the rows of every table are counted on
-    both sides before that ends. Anything that does not fit leaves PostgreSQL as it was.
+  - The steps of the playbook C(move_database). The next release of the app has PostgreSQL, whose tables its migrations
+    have made, and is not live yet. The SQLite file stays as it is.
+  - Every row is copied in one transaction with its key, and read again and compared before the transaction ends. When
+    anything differs or is rejected, PostgreSQL stays as it was and the live release runs again.
 options:
   phase:
     description:
-      - V(look) counts what there is. V(ask) shows it to the operator, on the controller, and asks for the app's name.
-      - V(move) does it, while nothing of the app runs.
+      - V(look) counts the rows. V(ask) shows that to the operator, on the controller, and asks for the app's name.
+      - V(move) stops the app and copies. The app stays stopped until its next release is live; V(start) starts what is
+        still stopped then, such as its timers.
     type: str
-    choices: [look, ask, move]
+    choices: [look, ask, move, start]
     required: true
   app:
     description: Name of the app.
     type: str
     required: true
   file:
-    description: The SQLite file, below the app's folder.
+    description:
+      - The SQLite file, below the app's folder. By default the database of the live release, or C(db.sqlite3) where
+        the live release has PostgreSQL already.
     type: str
     default: ""
+  replace:
+    description:
+      - Replace rows of PostgreSQL that the SQLite file does not have, after a dump of the database. Without it they are
+        a reason to refuse.
+    type: bool
+    default: false
   confirm:
     description: For V(ask), the answer where there is nobody to ask.
     type: str
@@ -57,11 +66,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 found:
-  description: What there is on both sides.
+  description: The file, its tables and rows, and those of PostgreSQL where it is live already.
   returned: for V(look)
   type: dict
 moved:
-  description: Tables, rows and seconds.
+  description: The file, its tables and rows, whether they were copied by this run, the dump of what they replace, and
+    the seconds that it took.
   returned: for V(move)
   type: dict
 """
@@ -78,73 +88,136 @@ from ansible_collections.homeport.django.plugins.module_utils import claims, rel
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
+from ansible_collections.homeport.django.plugins.module_utils.database_move import MOVE, MOVED
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.release_database import Database
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
-from ansible_collections.homeport.django.plugins.module_utils.release_migrations import COUNTED, MOVE
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import App as Services
+from ansible_collections.homeport.django.plugins.module_utils.removal_look import database_of
 from ansible_collections.homeport.django.plugins.module_utils.removal_steps import start, stop
 
+LONGEST = 6 * 3600  # seconds
+UNCHANGED = "The SQLite file and PostgreSQL are as they were."
 
-def look(app: App, path: str) -> dict[str, Any]:
-    """What both databases hold; refuses where there is nothing to move, or no place for it."""
-    there = app.look()
-    if there["vendor"] != "postgresql":
-        raise DeployError(
-            f"the database of {app.name} is {there['vendor']}: set database.engine to postgres (or choose a setup that "
-            "has it), and run the setup playbook first"
-        )
+
+class Next(App):
+    """The app as its next release sees it."""
+
+    def release(self) -> str:
+        release = self.layout.resolve_link(self.layout.next_link)
+        if not release:
+            raise DeployError(f"{self.name} has no release with PostgreSQL; run the playbook move_database")
+        return release
+
+
+def chosen_file(app: App, name: str) -> str:
+    """The SQLite file: the one that is named, or the live release's."""
+    if not name:
+        current = app.layout.current
+        live = database_of(exports(f"{current}/config/env")) if current else {}
+        name = live["name"] if live.get("engine") == "sqlite" else f"{app.home}/shared/data/db.sqlite3"
+    path = os.path.normpath(name)
+    if not path.startswith(f"{app.home}/"):
+        raise DeployError(f"file: must be below {app.home}")
     if not app.runner.as_app("looking for the file", is_file, path):
         raise DeployError(f"there is no SQLite file {path}; -e file=PATH names another one")
-    here = app.look(path, "sqlite")
-    return {"file": path, "rows": sum(here["rows"].values()), "tables": len(here["rows"]), **now(there)}
+    return path
 
 
 def is_file(path: str) -> bool:
     return os.path.isfile(path) and not os.path.islink(path)
 
 
-def now(there: dict[str, Any]) -> dict[str, int]:
-    return {"rows_now": sum(there["rows"].values()), "tables_now": len(there["rows"])}
-
-
-def move(app: App, path: str, holder: str) -> dict[str, Any]:
-    began = time.monotonic()
-    services = Services(app.name)
-    release = app.release()
-    question = json.dumps({"mark": MARK, "file": path})
-    stop(services)
-    try:
-        out = app.runner.in_release(
-            release, ["python", "-c", MOVE, release, question], "moving the rows", timeout=6 * 3600
-        )
-    finally:
-        start(services)
-    after = claims.answer(out, MARK, COUNTED, "moving the rows")
-    seconds = round(time.monotonic() - began, 2)
-    rows = sum(after["rows"].values())
-    entry = {
-        "verb": "move_database",
-        "outcome": "moved",
-        "release": os.path.basename(release),
-        "before": os.path.basename(release),
-        "revision": "",
-        "by": holder,
-        "seconds": seconds,
-        "message": f"{rows} rows from {path} to PostgreSQL",
-        "migrations": [],
+def look(app: App, path: str) -> dict[str, Any]:
+    """What the file holds, and what PostgreSQL does where it is live already."""
+    live = app.look()
+    here = moving(app.look(path, "sqlite")["rows"])
+    there = moving(live["rows"]) if live["vendor"] == "postgresql" else {}
+    return {
+        "file": path,
+        "rows": sum(here.values()),
+        "tables": len(here),
+        "rows_now": sum(there.values()),
+        "tables_now": len(there),
     }
-    release_history.append(app.name, entry)
-    return {"file": path, "rows": rows, "tables": len(after["rows"]), "seconds": seconds}
+
+
+def moving(rows: dict[str, int]) -> dict[str, int]:
+    """Without the migrations, which each database keeps for itself."""
+    return {name: count for name, count in rows.items() if name != "django_migrations"}
+
+
+def move(app: App, path: str, replace: bool, holder: str) -> dict[str, Any]:
+    began = time.monotonic()
+    release = app.release()
+    services = Services(app.name)
+    try:
+        stop(services)
+        answer, dump = copied(app, path, replace)
+    except BaseException:
+        start(services)
+        raise
+    moved = {
+        "file": path,
+        "rows": sum(answer["rows"].values()),
+        "tables": len(answer["rows"]),
+        "copied": answer["copied"],
+        "dump": dump,
+        "seconds": round(time.monotonic() - began, 2),
+    }
+    if answer["copied"]:
+        entry = {
+            "verb": "move_database",
+            "outcome": "moved",
+            "release": os.path.basename(release),
+            "before": os.path.basename(app.layout.current or ""),
+            "revision": "",
+            "by": holder,
+            "seconds": moved["seconds"],
+            "message": f"{moved['rows']} rows from {path} to PostgreSQL",
+            "migrations": [],
+        }
+        release_history.append(app.name, entry)
+    return moved
+
+
+def copied(app: App, path: str, replace: bool) -> tuple[dict[str, Any], str]:
+    """The answer of the copy, and the dump of what it has replaced."""
+    answer = ask(app, path, False)
+    if not answer["strangers"]:
+        return answer, ""
+    told = ", ".join(f"{name} ({count})" for name, count in sorted(answer["strangers"].items()))
+    if not replace:
+        raise DeployError(
+            f"PostgreSQL has rows that {path} does not have: {told}. Migrations have inserted them, or the app has run "
+            "with PostgreSQL before. -e replace=true replaces them, after a dump; maintenance -e state=off opens the "
+            "app with the database that it has"
+        )
+    release = app.release()
+    known = {"vendor": "postgresql", "bytes": app.look().get("bytes", 0), "pending": []}
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-move_database"
+    dump = Database(app.layout, release).dump(known, name, "")
+    return ask(app, path, True), dump
+
+
+def ask(app: App, path: str, replace: bool) -> dict[str, Any]:
+    release = app.release()
+    question = json.dumps({"mark": MARK, "file": path, "replace": replace})
+    words = ["python", "-c", MOVE, release, question]
+    out = app.runner.in_release(release, words, "moving the rows", timeout=LONGEST)
+    return claims.answer(out, MARK, MOVED, "moving the rows")
 
 
 def main() -> None:
     text = {"type": "str", "default": ""}
     module = Module(
         argument_spec={
-            "phase": {"type": "str", "choices": ["look", "move"], "required": True},
+            "phase": {"type": "str", "choices": ["look", "move", "start"], "required": True},
             "app": {"type": "str", "required": True},
             "file": text,
+            "replace": {"type": "bool", "default": False},
             "holder": text,
             "run": text,
         },
@@ -154,26 +227,26 @@ def main() -> None:
     name = params["app"]
     if not re.fullmatch(APP_NAME, name):
         module.fail_json(msg=f"{name!r} cannot be the name of an app")
-    home = f"/srv/{name}"
-    app = App({"name": name, "user": name, "home": home, "sqlite": "", "database": "", "scratch": ""})
-    path = os.path.normpath(params["file"] or f"{home}/shared/data/db.sqlite3")
+    spec = {"name": name, "user": name, "home": f"/srv/{name}", "sqlite": "", "database": "", "scratch": ""}
     try:
-        if not path.startswith(f"{home}/"):
-            raise DeployError(f"file: must be below {home}")
         if params["phase"] == "look":
-            module.exit_json(changed=False, found=look(app, path))
+            app = App(spec)
+            module.exit_json(changed=False, found=look(app, chosen_file(app, params["file"])))
         if module.check_mode:
             module.exit_json(changed=True)
-        with Lock(app.layout, params["run"], params["holder"]) as lock:
-            lock.finish()
-            look(app, path)
-            moved = move(app, path, params["holder"])
+        if params["phase"] == "start":
+            start(Services(name))
+            module.exit_json(changed=True)
+        app = Next({**spec, "migrate": {}})
+        # the run goes on with the switch, so it keeps the app when this step is done
+        with Lock(app.layout, params["run"], params["holder"]):
+            moved = move(app, chosen_file(app, params["file"]), params["replace"], params["holder"])
     except Locked as error:
         module.fail_json(msg=str(error), locked=error.run)
     except (DeployError, OSError, sqlite3.Error, xmlrpc.client.Error) as error:
         told = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
-        module.fail_json(msg=f"{told}\nThe SQLite file is as it was, and so is what PostgreSQL held.")
-    module.exit_json(changed=True, moved=moved)
+        module.fail_json(msg=f"{told}\n{UNCHANGED}")
+    module.exit_json(changed=moved["copied"], moved=moved)
 
 
 if __name__ == "__main__":

@@ -94,9 +94,9 @@ class Operator:
         output = process.communicate(timeout=600)[0]
         return Run(process.returncode, output)
 
-    def run_and_kill(self, playbook: str, play: str, seconds: float) -> None:
+    def run_and_kill(self, playbook: str, play: str, seconds: float, *options: str) -> None:
         """Starts a playbook, and kills the controller some seconds after a play of it has begun."""
-        process = self.start(playbook)
+        process = self.start(playbook, *options)
         assert process.stdout
         said = []
         for line in process.stdout:
