@@ -48,6 +48,7 @@ class Server:
         call(str(HOSTS), "down", self.name)
         call(str(HOSTS), "up", self.name, image)
         self.address = call(str(HOSTS), "ip", self.name).strip()
+        self.ssh("rm -f /etc/dpkg/dpkg.cfg.d/test-host")  # a real server's packages are on its disk
 
     def out(self, command: str) -> str:
         """What a command prints."""
