@@ -111,7 +111,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "resolve": resolve,
-            "shell_exports": wiring.shell_exports,
             "postgres_databases": wiring.postgres_databases,
             "postgres_clients": wiring.postgres_clients,
             "redis_app_instances": wiring.redis_app_instances,

@@ -248,6 +248,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # DEBUG=1 is no secret, and every 1 of a message would be masked
+    module.no_log_values = {value for value in module.no_log_values if len(value) > 3}
     params = module.params
     changed, problems = False, []
     for spec in params["apps"]:

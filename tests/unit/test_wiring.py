@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.filter.apps import FilterModule
+from ansible_collections.homeport.django.plugins.filter import apps as apps_filters
+from ansible_collections.homeport.django.plugins.filter import backup as backup_filters
+from ansible_collections.homeport.django.plugins.filter import host as host_filters
+from ansible_collections.homeport.django.plugins.filter import instances as instances_filters
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
 
 from tests.unit.support import CANARY, KEY, SECRET, app
 
+ROOT = Path(__file__).parents[2]
 APPS = {
     "blog": app(
         domains=["blog.example.org", "www.blog.example.org"],
@@ -51,9 +55,19 @@ def simple() -> dict[str, Any]:
     return resolve({"blog": app()}, {}, SECRET, "simple")
 
 
-def test_every_filter_is_there() -> None:
-    for name, function in FilterModule().filters().items():
-        assert callable(function), name
+FILTER = re.compile(r"""(?:\||\b(?:map|select|reject)\(\s*['"])\s*homeport\.django\.(\w+)""")
+
+
+def test_roles_and_playbooks_use_the_filters_that_there_are() -> None:
+    used = {
+        name
+        for folder in ("roles", "playbooks")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".yml", ".j2")
+        for name in FILTER.findall(path.read_text())
+    }
+    plugins = (apps_filters, backup_filters, host_filters, instances_filters)
+    assert used == {name for plugin in plugins for name in plugin.FilterModule().filters()}
 
 
 def test_postgres_databases(apps: dict[str, Any]) -> None:
@@ -80,31 +94,45 @@ def test_postgres_clients(apps: dict[str, Any]) -> None:
     ]
 
 
-def test_gunicorn_apps(apps: dict[str, Any]) -> None:
-    found = wiring.gunicorn_apps(apps)
-    assert found["blog"] == {
-        "directory": "/srv/blog/config",
-        "group": "blog",
-        "server": "wsgi",
-        "memory": 0,
-        "published": "",
-        "maintenance": "",
-        "settings": {
-            "workers": 2,
-            "threads": 4,
-            "worker_class": "gthread",
-            "timeout": 30,
-            "graceful_timeout": 30,
-            "max_requests": 0,
-            "max_requests_jitter": 0,
-            "proc_name": "blog.web",
-            "forwarded_allow_ips": "*",
-            "accesslog": None,
-        },
-    }
-    settings = found["shop"]["settings"]
-    assert settings["worker_class"] == "asgi"
-    assert (settings["workers"], settings["preload_app"], settings["log_level"]) == (3, True, "warning")
+def differences(told: Any, fields: dict[str, Any], setup: str = "typical") -> dict[str, Any]:
+    """What a role is told of the app with ``fields`` that it is not told of the app without them, by dotted names."""
+
+    def flat(value: Any, name: str = "") -> dict[str, Any]:
+        if not isinstance(value, dict) or not value:
+            return {name: value}
+        return {
+            key: found
+            for part, entry in value.items()
+            for key, found in flat(entry, f"{name}.{part}").items()
+        }
+
+    host = {"cores": 2, "memory_mb": 2000}
+    before, after = (
+        flat(told(resolve({"blog": definition}, {}, SECRET, setup, host))["blog"])
+        for definition in (app(), app(**fields))
+    )
+    keys = sorted(before.keys() | after.keys())
+    return {key[1:]: after.get(key) for key in keys if before.get(key, ...) != after.get(key, ...)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, {}),
+        # what is no matter of gunicorn's must not make it a new release
+        ({"domains": ["other.example.org"], "proxy": {"timeout": 300}, "media": "none", "database": "sqlite"}, {}),
+        ({"web": {"workers": 5, "threads": 1}}, {"settings.workers": 5, "settings.threads": 1}),
+        ({"web": {"max_requests": 1000}}, {"settings.max_requests": 1000, "settings.max_requests_jitter": 100}),
+        ({"web": {"timeout": 90, "graceful_timeout": 80}}, {"settings.timeout": 90, "settings.graceful_timeout": 80}),
+        ({"web": {"server": "asgi"}}, {"server": "asgi", "settings.worker_class": "asgi"}),
+        # the app's own settings of gunicorn win, and are of the type that gunicorn wants
+        ({"web": {"gunicorn": {"preload_app": True, "backlog": 64}}}, {"settings.preload_app": True, "settings.backlog": 64}),
+        ({"web": {"gunicorn": {"accesslog": "-"}}}, {"settings.accesslog": "-"}),
+        ({"static": "whitenoise"}, {"published": "/srv/blog/static"}),
+    ],
+)  # fmt: skip
+def test_gunicorn_is_told_what_the_app_says_of_it(fields: dict[str, Any], found: dict[str, Any]) -> None:
+    assert differences(wiring.gunicorn_apps, fields) == found
 
 
 def test_what_gunicorn_does_where_no_nginx_does(apps: dict[str, Any], simple: dict[str, Any]) -> None:
@@ -188,29 +216,29 @@ def test_supervisord_waits_longer_than_gunicorn() -> None:
     )
 
 
-def test_nginx_sites(apps: dict[str, Any]) -> None:
-    sites = wiring.nginx_sites(apps)
-    assert sites["blog"] == {
-        "server_names": ["blog.example.org", "*.blog.example.org"],
-        "redirects": ["www.blog.example.org"],
-        "canonical": "blog.example.org",
-        "upstream": "unix:/run/homeport/blog.sock",
-        "static": {"url": "/static/", "root": "/srv/blog/static"},
-        "media": {"url": "/media/", "root": "/srv/blog/shared/media"},
-        "maintenance": {
-            "folder": "/srv/blog/maintenance",
-            "allow": [],
-            "open": [],
-            "below": ["/static/"],
-            "retry_after": 300,
-        },
-        "upload_limit": "20m",
-        "timeout": 60,
-        "extra": "",
-        "tls": {},
-    }
-    assert sites["shop"]["static"] == {}
-    assert sites["shop"]["media"] == {}
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, {}),
+        # nginx is not reloaded for what is none of its business
+        ({"env": {"A": "1"}, "web": {"workers": 5}, "database": "sqlite", "keep_releases": 9}, {}),
+        ({"domains": ["blog.example.org", "www.blog.example.org"]}, {"redirects": ["www.blog.example.org"]}),
+        ({"aliases": ["*.blog.example.org"]}, {"server_names": ["blog.example.org", "*.blog.example.org"]}),
+        ({"media": "none"}, {"media": {}, "media.root": None, "media.url": None}),
+        ({"static": "whitenoise"}, {"static": {}, "static.root": None, "static.url": None}),
+        ({"static": "none"}, {"static": {}, "static.root": None, "static.url": None, "maintenance.below": []}),
+        ({"proxy": {"upload_limit": "1g", "timeout": 300}}, {"upload_limit": "1g", "timeout": 300}),
+        ({"proxy": {"extra": "gzip off;"}}, {"extra": "gzip off;"}),
+    ],
+)  # fmt: skip
+def test_nginx_is_told_what_the_app_says_of_its_site(fields: dict[str, Any], found: dict[str, Any]) -> None:
+    assert differences(wiring.nginx_sites, fields) == found
+
+
+def test_nginx_asks_the_socket_that_supervisord_holds(apps: dict[str, Any]) -> None:
+    programs = wiring.supervisord_programs(apps)
+    for name, site in wiring.nginx_sites(apps).items():
+        assert f"{site['upstream']}".replace("unix:", "unix://") == programs[f"{name}.web"]["socket"]
 
 
 def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
