@@ -31,7 +31,7 @@ class Reader(threading.Thread):
             self.look("/")
             for sheet in list(self.sheets):
                 self.look(sheet)
-            time.sleep(0.01)
+            time.sleep(0.05)  # some twenty pages a second, which leave the server the time to build
 
     def look(self, path: str) -> None:
         try:
