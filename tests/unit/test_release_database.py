@@ -1,0 +1,213 @@
+"""The database between two releases: when it is migrated, what is dumped before, and what there is to go back to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import release_database
+from ansible_collections.homeport.django.plugins.module_utils.release_database import (
+    LOCK_NOT_AVAILABLE,
+    TRIES,
+    Database,
+    Held,
+    dump_before,
+    dumps,
+    migrations_between,
+    prune_dumps,
+)
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+
+from tests.unit.releases import HereLayout, layout, write
+
+FOUND = {
+    "vendor": "postgresql",
+    "fresh": False,
+    "pending": ["a.2", "a.3"],
+    "unsafe": {},
+    "notes": {},
+    "applied": [],
+}
+DONE = {**FOUND, "applied": ["a.2", "a.3"], "output": "Applying"}
+
+
+class Here(Database):
+    """Answers what the test says, and keeps what was asked for, in its order."""
+
+    def __init__(self, found: HereLayout, *answers: dict[str, Any]) -> None:
+        super().__init__(found, f"{found.releases}/20260102T000000-b")
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def ask(self, judge: bool = False, go: bool = False, go_if_nothing: bool = False) -> dict[str, Any]:
+        self.asked.append("go" if go else "judge" if judge else "look")
+        return self.answers.pop(0)
+
+    def dump(self, found: dict[str, Any], name: str, before: str) -> str:
+        self.asked.append("dump")
+        return "/a/dump"
+
+
+@pytest.fixture(autouse=True)
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    found: list[float] = []
+    monkeypatch.setattr(release_database.time, "sleep", found.append)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "before", "allowed", "answers", "asked"),
+    [
+        # judged before it is dumped, and dumped before it is changed
+        ({}, "/r/1", False, [FOUND, FOUND, DONE], ["look", "judge", "dump", "go"]),
+        ({}, "/r/1", True, [FOUND, DONE], ["look", "dump", "go"]),
+        ({}, "", False, [FOUND, DONE], ["look", "dump", "go"]),
+        ({"migrate": {"gate": False}}, "/r/1", False, [FOUND, DONE], ["look", "dump", "go"]),
+        ({"migrate": {"dump": False}}, "/r/1", True, [FOUND, DONE], ["look", "go"]),
+        # an empty database holds nothing to lose, and no code knows of it
+        ({}, "/r/1", False, [{**FOUND, "fresh": True}, DONE], ["look", "go"]),
+        ({}, "/r/1", False, [{**FOUND, "pending": []}], ["look"]),
+    ],
+)
+def test_the_order_of_a_migration(
+    fields: dict[str, Any], before: str, allowed: bool, answers: list[Any], asked: list[str], tmp_path: Path
+) -> None:
+    database = Here(layout(tmp_path, **fields), *answers)
+    found = database.migrate(before, allowed)
+    assert database.asked == asked
+    assert found["applied"] == (["a.2", "a.3"] if "go" in asked else [])
+
+
+def test_an_unsafe_migration_is_held_before_anything_is_done(tmp_path: Path) -> None:
+    database = Here(
+        layout(tmp_path), FOUND, {**FOUND, "unsafe": {"a.3": ["drops post.note", "renames post"]}}
+    )
+    with pytest.raises(Held, match=r"a\.3: drops post\.note; renames post\n.*allow_unsafe_migrations=true"):
+        database.migrate("/r/1", False)
+    assert database.asked == ["look", "judge"]
+
+
+def test_a_lock_is_tried_for_again_and_no_other_error_is(tmp_path: Path, naps: list[float]) -> None:
+    busy = {**DONE, "applied": [], "error": "OperationalError: lock", "sqlstate": LOCK_NOT_AVAILABLE}
+    database = Here(layout(tmp_path), FOUND, busy, DONE)
+    assert database.migrate("", False)["applied"] == ["a.2", "a.3"]
+    assert len(naps) == 1
+    database = Here(layout(tmp_path), FOUND, *[busy] * TRIES)
+    with pytest.raises(DeployError, match=r"waited \d+ s for a lock, 3 times") as error:
+        database.migrate("", False)
+    assert "none of a.2, a.3 applied" in str(error.value)
+    assert database.answers == []
+    database = Here(layout(tmp_path), FOUND, {**busy, "sqlstate": "57014"}, DONE)
+    with pytest.raises(DeployError, match=r"migrate\.statement_timeout"):
+        database.migrate("", False)
+    assert database.answers == [DONE]
+
+
+def test_how_far_a_failed_migration_came(tmp_path: Path) -> None:
+    half = {**DONE, "applied": ["a.2"], "error": "RuntimeError: out of ink", "sqlstate": ""}
+    with pytest.raises(DeployError, match=r"out of ink\nThe database moved: a\.2 applied, a\.3 not$"):
+        Here(layout(tmp_path), FOUND, half).migrate("", False)
+    mysql = {**FOUND, "vendor": "mysql"}
+    with pytest.raises(DeployError, match="MySQL cannot undo"):
+        Here(layout(tmp_path), mysql, half).migrate("", False)
+
+
+# Dumps
+
+
+class Pipe:
+    """Writes a dump, or fails half-way."""
+
+    def __init__(self, error: str = "") -> None:
+        self.error = error
+
+    def pipe(self, words: list[str], what: str, stdout: Any) -> str:
+        stdout.write(b"half")
+        if self.error:
+            raise DeployError(self.error)
+        stdout.write(b" and half")
+        return ""
+
+
+def database(found: HereLayout, pipe: Pipe) -> Database:
+    made = Database(found, f"{found.releases}/20260102T000000-b")
+    made.runner = pipe  # type: ignore[assignment]
+    return made
+
+
+def test_a_dump_and_what_is_written_down_of_it(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    path = database(found, Pipe()).dump(
+        {**FOUND, "bytes": 5}, "20260102T000000-b", "/srv/blog/releases/20260101T000000-a"
+    )
+    assert Path(path).read_bytes() == b"half and half"
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+    (written,) = dumps(found)
+    assert (written["path"], written["before"], written["bytes"]) == (path, "20260101T000000-a", 13)
+    assert written["migrations"] == ["a.2", "a.3"]
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"), [("server version mismatch", "newer one"), ("disk full", "^disk full$")]
+)
+def test_half_a_dump_is_none(error: str, hint: str, tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    with pytest.raises(DeployError, match=hint):
+        database(found, Pipe(error)).dump(FOUND, "b", "")
+    assert os.listdir(tmp_path / "dumps") == []
+
+
+def test_where_no_dump_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = layout(tmp_path)
+    with pytest.raises(DeployError, match=r"oracle database cannot be dumped here.*migrate\.dump: false"):
+        database(found, Pipe()).dump({**FOUND, "vendor": "oracle"}, "b", "")
+    usage = shutil.disk_usage(tmp_path)._replace(free=300 << 20)
+    monkeypatch.setattr(release_database.shutil, "disk_usage", lambda _path: usage)
+    database(found, Pipe()).dump({**FOUND, "bytes": 100 << 20}, "b", "")
+    with pytest.raises(DeployError, match="300 MiB are free and 301 MiB needed"):
+        database(found, Pipe()).dump({**FOUND, "bytes": 101 << 20}, "c", "")
+    assert [entry["release"] for entry in dumps(found)] == ["b"]
+
+
+def written(found: HereLayout, release: str, before: str, when: str) -> None:
+    write(Path(found.home) / f"dumps/{release}.dump")
+    told = {"release": release, "before": before, "time": when, "migrations": []}
+    write(Path(found.home) / f"dumps/{release}.dump.json", json.dumps(told))
+
+
+def test_the_dump_to_go_back_to(tmp_path: Path) -> None:
+    """Of when the release was live: its last one; else what the first release after it found."""
+    found = layout(tmp_path)
+    with pytest.raises(DeployError, match="there is no dump of the database as 1 knew it"):
+        dump_before(found, "1")
+    written(found, "3", "1", "2026-01-05")
+    written(found, "2", "1", "2026-01-03")
+    written(found, "5", "4", "2026-01-07")
+    written(found, "20260109-restore", "", "2026-01-09")
+    write(tmp_path / "dumps/9.dump.json", "{}")  # whose dump is gone
+    assert [entry["release"] for entry in dumps(found)] == ["2", "3", "5", "20260109-restore"]
+    assert dump_before(found, "1")["release"] == "3"
+    assert dump_before(found, "3")["release"] == "5"
+    assert dump_before(found, "1", "2")["release"] == "2"
+    with pytest.raises(DeployError, match="there is no dump 7; there are 2, 3, 5, 20260109-restore"):
+        dump_before(found, "1", "7")
+    with pytest.raises(DeployError, match="as 5 knew it"):
+        dump_before(found, "5")
+    prune_dumps(found, 3)
+    assert [entry["release"] for entry in dumps(found)] == ["3", "5", "20260109-restore"]
+    assert not list((tmp_path / "dumps").glob("2.*"))
+
+
+def test_migrations_that_the_older_release_does_not_know(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    for name, migrations in (("1", ["a.1"]), ("2", ["a.1", "a.2", "b.1"]), ("3", [])):
+        write(Path(found.releases) / name / "release.json", json.dumps({"migrations": migrations}))
+    old, new, unknown = (f"{found.releases}/{name}" for name in "123")
+    assert migrations_between(found, new, old) == ["a.2", "b.1"]
+    assert migrations_between(found, old, new) == []
+    assert migrations_between(found, new, unknown) == []  # made by a version that wrote none down

@@ -1,0 +1,237 @@
+"""The module `release`: what one app brings about concerns no other, and each run leaves a line of how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import release_history
+from ansible_collections.homeport.django.plugins.module_utils.release_database import Held
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock
+from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack
+from ansible_collections.homeport.django.plugins.modules import release
+from ansible_collections.homeport.django.plugins.modules.release import Run, Step
+
+from tests.unit.releases import HereLayout, layout, write
+
+PARAMS: dict[str, Any] = {
+    "only": [], "secrets": {}, "failed": {}, "uploads": {}, "run": "run 1", "holder": "anna@laptop", "dead_runs": [],
+    "unlock": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
+}  # fmt: skip
+
+
+class Module:
+    """What the module asks of Ansible."""
+
+    def __init__(self, check_mode: bool = False, **params: Any) -> None:
+        self.params = {**PARAMS, **params}
+        self.check_mode = check_mode
+        self._diff = False
+        self.warnings: list[str] = []
+
+    def debug(self, _text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, HereLayout]:
+    """Two apps, each with an older and a live release."""
+    monkeypatch.setattr(release_history, "FOLDER", str(tmp_path / "deploys"))
+    monkeypatch.setattr(release_history.append, "__defaults__", (str(tmp_path / "deploys"),))
+    monkeypatch.setattr(release, "Layout", lambda spec, _secrets: found[spec["name"]])
+    found = {}
+    for name in ("blog", "shop"):
+        app = layout(tmp_path / name)
+        app.name = name
+        for number, migrations in (("1", ["a.1"]), ("2", ["a.1", "a.2"])):
+            record = {"id": number, "migrations": migrations, "revision": f"commit {number}"}
+            write(Path(app.releases) / number / "release.json", json.dumps(record))
+        app.point(f"{app.home}/current", f"{app.releases}/2")
+        app.point(f"{app.home}/previous", f"{app.releases}/1")
+        found[name] = app
+    return found
+
+
+def handled(phase: str, monkeypatch: pytest.MonkeyPatch, step: Any = None, **params: Any) -> Run:
+    """A phase for both apps, in which ``step`` stands for what is done for each."""
+    if step:
+        monkeypatch.setattr(Step, release.STEPS[phase], step)
+    run = Run(Module(phase=phase, apps=[{"name": "blog"}, {"name": "shop"}], **params))  # type: ignore[arg-type]
+    run.run()
+    return run
+
+
+def lines(app: str, folder: Path) -> list[tuple[str, str]]:
+    found = release_history.entries(app, str(folder / "deploys"))
+    return [(entry["outcome"], entry["message"]) for entry in found]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (DeployError("no wheel"), "failed"),
+        (Held("held: it drops a table"), "held"),
+        (RolledBack("it was live"), "rolled back"),
+        (ZeroDivisionError("whatever"), "failed"),
+    ],
+)
+def test_an_app_that_fails_keeps_no_other_from_going_on(
+    error: Exception,
+    outcome: str,
+    site: dict[str, HereLayout],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def step(self: Step) -> dict[str, Any]:
+        if self.layout.name == "blog":
+            raise error
+        return {"changed": True}
+
+    run = handled("activate", monkeypatch, step)
+    assert str(error) in run.failed.pop("blog")
+    assert run.failed == {}
+    assert list(run.results) == ["shop"]
+    assert [found for found, _message in lines("blog", tmp_path)] == [outcome]
+    assert lines("shop", tmp_path) == [("live", "")]
+    assert run.outcomes["shop"]["by"] == "anna@laptop"
+
+
+def test_a_run_is_over_with_its_last_phase(
+    site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its phases the apps are the run's, and only the last one is written down."""
+    for phase in ("build", "migrate"):
+        handled(phase, monkeypatch, lambda _self: {"changed": True})
+        other = handled(phase, monkeypatch, run="run 2")
+        assert other.locked == {"blog": "run 1", "shop": "run 1"}
+        assert "by anna@laptop" in other.failed["blog"]
+        assert lines("blog", tmp_path) == []
+    handled("activate", monkeypatch, lambda _self: {"changed": True})
+    assert lines("blog", tmp_path) == [("live", "")]
+    assert handled("build", monkeypatch, lambda _self: {"changed": True}, run="run 2").locked == {}
+
+
+def test_what_another_host_could_not_do_is_done_nowhere(
+    site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled("build", monkeypatch, lambda _self: {"changed": True})
+    run = handled("activate", monkeypatch, lambda _self: {"changed": True}, failed={"blog": "web2: no wheel"})
+    assert list(run.results) == ["shop"]
+    assert lines("blog", tmp_path) == []
+    with Lock(site["blog"], "run 2", "bob@laptop"):
+        pass  # it is free again
+
+
+def test_only_some_apps(site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(handled("build", monkeypatch, lambda _self: {"changed": True}, only=["shop"]).results) == [
+        "shop"
+    ]
+
+
+def test_check_mode_writes_nothing(site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the lock of a run; and it does not ask for what needs a release that was not built."""
+    run = handled("build", monkeypatch, lambda self: {"changed": True, "dry": self.dry}, check_mode=True)
+    assert [found["dry"] for found in run.results.values()] == [True, True]
+    assert handled("migrate", monkeypatch, lambda _self: {"changed": True}, check_mode=True).results == {}
+    assert not os.path.exists(f"{site['blog'].home}/deploy.lock")
+
+
+def test_a_host_without_the_app_would_get_its_first_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = HereLayout({"name": "blog", "user": "blog", "home": str(tmp_path / "none")})
+    step = Step(Module(check_mode=True, phase="build"), bare, None)  # type: ignore[arg-type]
+    assert step.build() == {"pending": True, "changed": True, "action": "first release"}
+
+
+class Switch:
+    """Goes where it is told to."""
+
+    went: list[str] = []
+
+    def __init__(self, _layout: HereLayout, _supervisor: Any) -> None:
+        pass
+
+    def activate(self, target: str) -> dict[str, float]:
+        self.went.append(os.path.basename(target))
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"to": "7"}, "there is no release 7; kept are 1, 2"),
+        ({"to": "2"}, "2 is the live release already"),
+        ({"restore": "true"}, "there is no dump of the database as 1 knew it"),
+        ({"restore": "20260101T000000-x"}, "there is no dump 20260101T000000-x; there are none"),
+    ],
+)
+def test_rollbacks_that_are_refused(
+    params: dict[str, str], message: str, site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "Switch", Switch)
+    monkeypatch.setattr(Switch, "went", [])
+    run = handled("rollback", monkeypatch, only=["blog"], **params)
+    assert message in run.failed["blog"]
+    assert Switch.went == []
+
+
+@pytest.mark.parametrize("restore", ["", "no", "False", "off", "0"])
+def test_a_rollback_without_the_database(
+    restore: str, site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which migrations stay is a warning."""
+    monkeypatch.setattr(release, "Switch", Switch)
+    monkeypatch.setattr(Switch, "went", [])
+    run = handled("rollback", monkeypatch, only=["blog"], restore=restore)
+    assert run.failed == {}
+    assert Switch.went == ["1"]
+    assert "1 does not know these migrations, which stay applied: a.2" in run.module.warnings[0]  # type: ignore[attr-defined]
+    assert lines("blog", tmp_path) == [("live", "")]
+
+
+def test_a_rollback_with_the_database_keeps_what_it_replaces(
+    site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And has it again when the older release does not come up."""
+    app, done = site["blog"], []
+
+    class Database:
+        def __init__(self, _layout: HereLayout, of: str) -> None:
+            assert os.path.basename(of) == "2"
+
+        def ask(self) -> dict[str, Any]:
+            return {"vendor": "postgresql"}
+
+        def dump(self, found: dict[str, Any], name: str, _before: str) -> str:
+            done.append("dump")
+            return f"/dumps/{name}"
+
+        def restore(self, path: str) -> None:
+            done.append("kept" if path.endswith("-restore") else "wanted")
+
+    class Paused(Switch):
+        def paused(self) -> Any:
+            done.append("paused")
+            return contextlib.nullcontext()
+
+        def activate(self, target: str) -> dict[str, float]:
+            done.append("activate")
+            raise DeployError("it does not start")
+
+    told = {"release": "x", "before": "1", "time": "2026-01-01", "migrations": ["a.2"]}
+    write(Path(app.home) / "dumps/x.dump")
+    write(Path(app.home) / "dumps/x.dump.json", json.dumps(told))
+    monkeypatch.setattr(release, "Database", Database)
+    monkeypatch.setattr(release, "Switch", Paused)
+    run = handled("rollback", monkeypatch, only=["blog"], restore="yes")
+    assert "it does not start" in run.failed["blog"]
+    assert done == ["paused", "dump", "wanted", "activate", "kept"]
