@@ -105,7 +105,8 @@ def render() -> Render:
                 variables.update(load(role / file) or {})
         variables.update(given)
         result: Files = {}
-        for task in load(role / "tasks/main.yml"):
+        configure = role / "tasks/configure.yml"
+        for task in load(configure if configure.exists() else role / "tasks/main.yml"):
             arguments = task.get("homeport.django.service_config")
             if arguments:
                 variables.update(task.get("vars", {}))
