@@ -19,8 +19,8 @@ MINUTES = int(os.environ.get("SCENARIO_MINUTES", "30"))
 # By how long they take, so that no processor waits for a last one. One of the first keeps the server that others start
 # from (testhosts/kept.sh), which they would wait for.
 LONGEST_FIRST = (
-    "attack", "faults", "layouts", "site", "backup", "two_workers", "operations", "deploys", "https", "multi_app",
-    "two_servers", "bare", "simple", "typical",
+    "attack", "faults", "layouts", "two_workers", "site", "backup", "operations", "deploys", "simple", "https",
+    "multi_app", "two_servers", "bare", "typical",
 )  # fmt: skip
 
 

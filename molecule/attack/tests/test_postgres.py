@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.attacker import PROGRAMS, Evil
+from tests.acceptance.under_load import wait_for
 
 MARK = "/var/tmp/homeport-attack-mark"  # made by whoever ran the trap as the superuser
 SCRATCH = r"^homeport[.]scratch[.]"
@@ -158,9 +159,10 @@ def check_removal(evil: Evil, host: Any, apps: dict[str, Any]) -> None:
 def test_a_recovery(evil: Evil, host: Any) -> None:
     """The cluster is lost, and comes back from its archive with the traps in it."""
     rows = evil.do("psql -XqAtc 'SELECT count(*) FROM public.trap' -d evil")
-    psql(host, "SELECT pg_switch_wal()")
+    last = psql(host, "SELECT pg_walfile_name(pg_switch_wal())")
+    archived = f"SELECT coalesce(last_archived_wal >= '{last}', false) FROM pg_stat_archiver"
+    wait_for(lambda: psql(host, archived) == "t", 120)
     version, name = host.check_output("pg_lsclusters -h").split()[:2]
-    time.sleep(3)  # in which the last segment arrives
     host.check_output(
         f"pg_dropcluster --stop {version} {name} && pg_createcluster {version} {name} && "
         f"systemctl start postgresql@{version}-{name}"
