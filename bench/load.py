@@ -26,11 +26,12 @@ LIMIT = 30.0  # seconds
 class Load:
     """A load that runs until it is told to stop or its time is over."""
 
-    def __init__(self, url: str, host: str = "", rate: float = 200, address: str = "") -> None:
+    def __init__(self, url: str, host: str = "", rate: float = 200, address: str = "", limit: float = LIMIT) -> None:
         parts = urlsplit(url)
         self.server = address or parts.hostname or ""
         self.port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self.rate = rate
+        self.limit = limit
         header = host or parts.netloc
         self.tls: dict[str, Any] = {}
         if parts.scheme == "https":
@@ -51,7 +52,7 @@ class Load:
         started = time.monotonic()
         outcome, body = "lost: no answer", ""
         try:
-            async with asyncio.timeout(LIMIT):
+            async with asyncio.timeout(self.limit):
                 reader, writer = await asyncio.open_connection(self.server, self.port, **self.tls)
                 writer.write(self.request)
                 await writer.drain()

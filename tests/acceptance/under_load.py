@@ -13,10 +13,13 @@ from bench.load import Load
 from tests.acceptance.album import Album
 
 
+PATIENCE = 120  # seconds for one answer: other scenarios, too, want the processors
+
+
 @contextmanager
 def load(album: Album, rate: float = 200, path: str = "/version/") -> Iterator[Load]:
     """A load in the background, for as long as the block takes."""
-    running = Load(album.base + path, album.domain, rate)
+    running = Load(album.base + path, album.domain, rate, limit=PATIENCE)
     thread = threading.Thread(target=lambda: asyncio.run(running.run(600)))
     thread.start()
     try:
@@ -39,6 +42,11 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> float:
         assert time.monotonic() - started < seconds, f"not within {seconds} s"
         time.sleep(0.05)
     return time.monotonic() - started
+
+
+def settled(host: Any) -> None:
+    """Until nothing is removed any more that a deploy has left to go by itself."""
+    wait_for(lambda: host.run("pgrep -x rm").rc != 0, 120)
 
 
 def serves(album: Album) -> bool:

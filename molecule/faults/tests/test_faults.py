@@ -11,7 +11,7 @@ from tests.acceptance import checks
 from tests.acceptance.album import Album
 from tests.acceptance.operator import Operator
 from tests.acceptance.slow import slow_client
-from tests.acceptance.under_load import load, lost, serves, wait_for
+from tests.acceptance.under_load import load, lost, serves, settled, wait_for
 
 
 def test_a_deploy_loses_no_request(album: Album, operator: Operator, host: Any) -> None:
@@ -194,6 +194,7 @@ TRACES = (
 
 
 def test_bad_input_is_refused_before_anything_changes(album: Album, operator: Operator, host: Any) -> None:
+    settled(host)
     host.check_output("touch /run/before-bad-input")
     apps: dict[str, dict[str, Any]] = {}
     for number, (field, value, _told) in enumerate(HOSTILE):
