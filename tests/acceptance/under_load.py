@@ -12,7 +12,6 @@ import requests
 from bench.load import Load
 from tests.acceptance.album import Album
 
-
 PATIENCE = 120  # seconds for one answer: other scenarios, too, want the processors
 
 
