@@ -26,7 +26,9 @@ LIMIT = 30.0  # seconds
 class Load:
     """A load that runs until it is told to stop or its time is over."""
 
-    def __init__(self, url: str, host: str = "", rate: float = 200, address: str = "", limit: float = LIMIT) -> None:
+    def __init__(
+        self, url: str, host: str = "", rate: float = 200, address: str = "", limit: float = LIMIT
+    ) -> None:
         parts = urlsplit(url)
         self.server = address or parts.hostname or ""
         self.port = parts.port or {"http": 80, "https": 443}[parts.scheme]
