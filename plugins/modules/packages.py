@@ -34,11 +34,7 @@ options:
     description: Seconds to wait for another package manager.
     type: int
     default: 300
-  given:
-    description: C(key) and C(digest) of what is declared, which are left on the host. Set by the action plugin, which
-      does not call the module where that is there already and nothing has been touched since.
-    type: dict
-    default: {}
+extends_documentation_fragment: [homeport.django.component]
 author: [Homeport contributors (@homeport)]
 """
 

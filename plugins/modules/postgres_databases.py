@@ -64,11 +64,7 @@ options:
         type: list
         elements: str
         default: []
-  given:
-    description: C(key) and C(digest) of what is declared, which are left on the host. Set by the action plugin, which
-      does not call the module where that is there already and nothing has been touched since.
-    type: dict
-    default: {}
+extends_documentation_fragment: [homeport.django.component]
 author: [Homeport contributors (@homeport)]
 """
 
