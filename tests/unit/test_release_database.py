@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_database
 from ansible_collections.homeport.django.plugins.module_utils.release_database import (
     LOCK_NOT_AVAILABLE,
     TRIES,
@@ -55,7 +54,7 @@ class Here(Database):
 @pytest.fixture(autouse=True)
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
-    monkeypatch.setattr(release_database.time, "sleep", found.append)
+    monkeypatch.setattr("time.sleep", found.append)
     return found
 
 
@@ -167,7 +166,7 @@ def test_where_no_dump_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(DeployError, match=r"oracle database cannot be dumped here.*migrate\.dump: false"):
         database(found, Pipe()).dump({**FOUND, "vendor": "oracle"}, "b", "")
     usage = shutil.disk_usage(tmp_path)._replace(free=300 << 20)
-    monkeypatch.setattr(release_database.shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
     database(found, Pipe()).dump({**FOUND, "bytes": 100 << 20}, "b", "")
     with pytest.raises(DeployError, match="300 MiB are free and 301 MiB needed"):
         database(found, Pipe()).dump({**FOUND, "bytes": 101 << 20}, "c", "")

@@ -44,10 +44,9 @@ class Module:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, HereLayout]:
     """Two apps, each with an older and a live release."""
-    monkeypatch.setattr(release_history, "FOLDER", str(tmp_path / "deploys"))
     monkeypatch.setattr(release_history.append, "__defaults__", (str(tmp_path / "deploys"),))
+    found: dict[str, HereLayout] = {}
     monkeypatch.setattr(release, "Layout", lambda spec, _secrets: found[spec["name"]])
-    found = {}
     for name in ("blog", "shop"):
         app = layout(tmp_path / name)
         app.name = name
@@ -194,7 +193,7 @@ def test_a_rollback_without_the_database(
     run = handled("rollback", monkeypatch, only=["blog"], restore=restore)
     assert run.failed == {}
     assert Switch.went == ["1"]
-    assert "1 does not know these migrations, which stay applied: a.2" in run.module.warnings[0]  # type: ignore[attr-defined]
+    assert "1 does not know these migrations, which stay applied: a.2" in run.module.warnings[0]
     assert lines("blog", tmp_path) == [("live", "")]
 
 
