@@ -44,7 +44,6 @@ class Module:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, HereLayout]:
     """Two apps, each with an older and a live release."""
-    monkeypatch.setattr(release_history, "FOLDER", str(tmp_path / "deploys"))
     monkeypatch.setattr(release_history.append, "__defaults__", (str(tmp_path / "deploys"),))
     found: dict[str, HereLayout] = {}
     monkeypatch.setattr(release, "Layout", lambda spec, _secrets: found[spec["name"]])

@@ -242,12 +242,18 @@ class Kinds:
         answer: dict[str, Any] = json.loads(out.partition("mark:")[2])
         return answer
 
+    def digests(self) -> tuple[str, str]:
+        """Of all that each side holds."""
+        # but for the key that each dump has of its own, and for sequences, which no rollback turns back
+        dump = "runuser -u postgres -- pg_dump --inserts kinds | grep -Ev 'restrict|pg_catalog.setval' | sha256sum"
+        return str(self.host.check_output(dump)), content(self.host, self.file)
+
     def refuses(self) -> str:
         """Why it is refused; neither side has changed by that."""
-        before = self.tables("kinds"), content(self.host, self.file)
+        before = self.digests()
         done = self.host.run(self.command("-c %s %s %s", database="kinds"), *self.words())
         assert done.rc != 0, done.stdout
-        assert (self.tables("kinds"), content(self.host, self.file)) == before
+        assert self.digests() == before
         return str(done.stderr)
 
 
@@ -273,7 +279,7 @@ def kinds(installed: Kinds) -> Kinds:
 def test_every_kind_of_row_arrives(kinds: Kinds) -> None:
     """Values, nulls and empty strings, relations in circles, keys, and where each table goes on counting."""
     tables, keys, file = kinds.tables(), kinds.keys(), content(kinds.host, kinds.file)
-    assert len(tables["kinds.everything"]) > 1200
+    assert len(tables["kinds.everything"]) > 600
     empty = {name for name, rows in tables.items() if not rows}
     assert empty == {"auth.user", "auth.user_groups", "auth.user_user_permissions"}
     answer = kinds.move()
@@ -294,10 +300,10 @@ def test_rows_of_the_target_stay_unless_they_may_go(kinds: Kinds) -> None:
         "INSERT INTO auth_group (id, name) VALUES (0, 'zero'), (1, 'writers')",
         f"{insert} (4711, 'mine', 4711)",
     )
-    before, file = kinds.tables("kinds"), content(kinds.host, kinds.file)
+    before = kinds.digests()
     answer = kinds.move()
     assert (answer["copied"], answer["strangers"]) == (False, {"auth_group": 1, "kinds_node": 1})
-    assert (kinds.tables("kinds"), content(kinds.host, kinds.file)) == (before, file)
+    assert kinds.digests() == before
     answer = kinds.move(replace=True)
     assert (answer["copied"], answer["strangers"]) == (True, {})
     assert kinds.tables("kinds") == kinds.tables()
@@ -388,7 +394,7 @@ def test_a_copy_that_is_not_the_same_is_none(body: str, reason: str, kinds: Kind
 
 def test_a_run_that_is_killed_leaves_nothing(kinds: Kinds) -> None:
     kinds.psql(SABOTAGE.format("PERFORM pg_sleep(600);"), TRIGGER)
-    before, file = kinds.tables("kinds"), content(kinds.host, kinds.file)
+    before = kinds.digests()
     command = kinds.command("-c %s %s %s", database="kinds")
     kinds.host.check_output(f"{command} >/dev/null 2>&1 </dev/null &", *kinds.words())
     active = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'kinds' AND wait_event = 'PgSleep'"
@@ -399,7 +405,7 @@ def test_a_run_that_is_killed_leaves_nothing(kinds: Kinds) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
         database="postgres",
     )
-    assert (kinds.tables("kinds"), content(kinds.host, kinds.file)) == (before, file)
+    assert kinds.digests() == before
     kinds.psql("DROP TRIGGER sabotage ON kinds_node")
     assert kinds.move()["copied"] is True
     assert kinds.tables("kinds") == kinds.tables()
