@@ -55,7 +55,9 @@ class Given:
         record = {"digest": self.wanted, "found": found}
         if not self.path or read(self.path) == record:
             return
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        folder = os.path.dirname(self.path)
+        for own in (os.path.dirname(folder), folder):  # makedirs opens those above to all
+            os.makedirs(own, mode=0o700, exist_ok=True)
         beside = f"{self.path}.new"
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
             json.dump(record, stream)

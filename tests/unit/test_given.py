@@ -170,11 +170,12 @@ def test_a_damaged_record_is_none(text: str, tmp_path: Path) -> None:
 
 
 def test_a_record_is_for_root_alone_and_goes_before_a_change(tmp_path: Path) -> None:
-    record = left(tmp_path / "given", "web", {})
-    assert (tmp_path / "given" / "web.json").stat().st_mode & 0o777 == 0o600
+    record = left(tmp_path / "homeport" / "given", "web", {})
+    for name, mode in (("", 0o700), ("given", 0o700), ("given/web.json", 0o600)):
+        assert (tmp_path / "homeport" / name).stat().st_mode & 0o777 == mode, name
     record.forget()
     record.forget()
-    assert untouched(given.LOOKS, str(tmp_path / "given")) == {}
+    assert untouched(given.LOOKS, str(tmp_path / "homeport" / "given")) == {}
 
 
 def test_a_module_that_is_used_without_its_action_leaves_none(tmp_path: Path) -> None:

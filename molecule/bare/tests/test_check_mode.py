@@ -35,7 +35,8 @@ def test_every_setup_is_tried() -> None:
 
 def is_setup(playbook: Path) -> bool:
     imported = {play.get("ansible.builtin.import_playbook") for play in yaml.safe_load(playbook.read_text())}
-    return {"components/host.yml", "components/release.yml"} <= imported
+    # a verb that sets up on its way has plays of its own
+    return {"components/host.yml", "components/release.yml"} <= imported and None not in imported
 
 
 @pytest.mark.parametrize("setup", SETUPS)
