@@ -55,11 +55,7 @@ class Here(Database):
 @pytest.fixture(autouse=True)
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
-<<<<<<< HEAD
     monkeypatch.setattr(time, "sleep", found.append)
-=======
-    monkeypatch.setattr("time.sleep", found.append)
->>>>>>> wt-a
     return found
 
 
@@ -171,11 +167,7 @@ def test_where_no_dump_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(DeployError, match=r"oracle database cannot be dumped here.*migrate\.dump: false"):
         database(found, Pipe()).dump({**FOUND, "vendor": "oracle"}, "b", "")
     usage = shutil.disk_usage(tmp_path)._replace(free=300 << 20)
-<<<<<<< HEAD
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
-=======
-    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
->>>>>>> wt-a
     database(found, Pipe()).dump({**FOUND, "bytes": 100 << 20}, "b", "")
     with pytest.raises(DeployError, match="300 MiB are free and 301 MiB needed"):
         database(found, Pipe()).dump({**FOUND, "bytes": 101 << 20}, "c", "")
