@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.action.release import LEFT_OUT, digest, find, pack
+from ansible_collections.homeport.django.plugins.action.release import LEFT_OUT, digest, find, is_news, pack
 
 from tests.unit.releases import write
 
@@ -107,3 +107,18 @@ def test_paths_on_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find("../app", "/site/prod") == "/site/app"
     assert find("/abs/app", "/site/prod") == "/abs/app"
     assert find("~/app", "/site/prod") == "/home/anna/app"
+
+
+@pytest.mark.parametrize(
+    ("live", "news"),
+    [
+        ({"blog": "sha256:a"}, False),
+        ({"blog": "sha256:b"}, True),
+        ({"blog": "4f2c"}, True),  # from git until now
+        ({"shop": "sha256:a"}, True),
+        ({}, True),
+        (None, False),  # nobody has looked: the module says whether it wants the code
+    ],
+)
+def test_code_is_sent_at_once_where_it_is_known_to_be_new(live: dict[str, str] | None, news: bool) -> None:
+    assert is_news({"name": "blog", "source": {"digest": "a"}}, live) is news

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 
 import pytest
 from ansible_collections.homeport.django.plugins.modules import host_facts
@@ -42,3 +43,11 @@ def test_a_system_without_a_number_is_newer(text: str, version: str, monkeypatch
     monkeypatch.setattr(host_facts, "open", lambda *_words, **_options: io.StringIO(text), raising=False)
     found = host_facts.os_release()
     assert (found["ID"], found["VERSION_ID"]) == ("debian", version)
+
+
+def test_the_revisions_that_are_live(tmp_path: Path) -> None:
+    for app, text in (("blog", '{"revision": "sha256:a"}'), ("shop", "{"), ("wiki", "[]"), ("old", "{}")):
+        folder = tmp_path / app / "current"
+        folder.mkdir(parents=True)
+        (folder / "release.json").write_text(text)
+    assert host_facts.live_revisions(str(tmp_path)) == {"blog": "sha256:a", "old": ""}

@@ -221,6 +221,26 @@ def test_a_live_release_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Public(tmp_path / "e", [200], queue="BACKOFF").watch(0)  # workers of the release before, not renewed yet
 
 
+def test_a_slot_that_has_gone_to_sleep_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waited(Exception):
+        pass
+
+    def wait(_seconds: float) -> None:
+        raise Waited
+
+    monkeypatch.setattr("time.sleep", wait)
+    found = Public(tmp_path, [200], **{"web:0": "RUNNING", "web:1": "STARTING"})
+    found.layout.point(f"{found.layout.slots}/0", f"{found.layout.releases}/2")
+    write(Path(found.layout.releases) / "2" / "release.json", "{}")
+    found.live_since = time.monotonic() - 1  # watched since it serves, not since its workers are renewed
+    found.watch(1)
+    found.layout.point(f"{found.layout.slots}/1", f"{found.layout.releases}/2")
+    with pytest.raises(Waited):
+        found.watch(1)
+
+
 SETTLED = {"web__0": "2", "web__1": "", "queue__0": "2"}
 UNSETTLED: list[dict[str, str | None]] = [
     {**SETTLED, "web__0": "1"},
