@@ -1,9 +1,8 @@
 """Scenarios run side by side and apart from pytest, which goes through the other tests meanwhile and then waits for
 them; a line for each as soon as it has ended."""
 
-import queue
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,11 +36,19 @@ def scenario_of(item: pytest.Item) -> Key | None:
 
 
 @pytest.fixture(scope="session")
-def runs(pytestconfig: pytest.Config) -> Iterator[Runs]:
-    found = pytestconfig.stash[RUNS]
+def status(pytestconfig: pytest.Config) -> Callable[[Key], int]:
+    """The exit status of a run, once it has ended."""
+    runs = pytestconfig.stash[RUNS]
     lines: Lines = pytestconfig.pluginmanager.get_plugin("scenario-lines")  # type: ignore[assignment]
-    found.while_waiting = lines.write
-    yield found
+
+    def wait(key: Key) -> int:
+        if key not in runs.statuses:
+            runs.start([key])
+        while (found := runs.statuses[key]) is None:
+            lines.write(runs.ended(600))
+        return found
+
+    return wait
 
 
 class Lines:
@@ -49,16 +56,12 @@ class Lines:
         self.config = config
 
     def pytest_runtest_logfinish(self) -> None:
-        self.write()
+        self.write(self.config.stash[RUNS].ended(0))
 
-    def write(self) -> None:
+    def write(self, lines: list[str]) -> None:
         plugins = self.config.pluginmanager
         terminal: Any = plugins.get_plugin("terminalreporter")
         capture: Any = plugins.get_plugin("capturemanager")
-        while True:
-            try:
-                line = self.config.stash[RUNS].ended.get_nowait()
-            except queue.Empty:
-                return
-            with capture.global_and_fixture_disabled():
+        with capture.global_and_fixture_disabled():
+            for line in lines:
                 terminal.write_line(f"\n{line}")

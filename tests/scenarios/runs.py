@@ -1,18 +1,25 @@
-"""Runs of molecule, some of them side by side. The whole output of each is kept in .cache/test-logs."""
+"""Runs of molecule, some of them side by side. The whole output of each is kept in .cache/test-logs.
+
+    python -m tests.scenarios.runs SCENARIO-IMAGE...
+
+A line for each that has ended: which one, its exit status, its seconds. A program of its own, since what pytest does
+meanwhile are tests that set aside clocks and calls of the system, for all threads of their process.
+"""
 
 import contextlib
 import os
-import queue
+import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as StillRunning
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "tests.scenarios.runs"]
 LOGS = ROOT / ".cache" / "test-logs"
 JOBS = int(os.environ.get("JOBS", "3"))
 MINUTES = int(os.environ.get("SCENARIO_MINUTES", "30"))
@@ -30,6 +37,11 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.scenario}-{self.image}"
+
+    @classmethod
+    def of(cls, text: str) -> "Key":
+        scenario, _, image = text.partition("-")
+        return cls(scenario, image)
 
     @property
     def name(self) -> str:
@@ -56,42 +68,75 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Runs:
+    """What pytest knows of them."""
+
     def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(JOBS)
-        self.statuses: dict[Key, Future[int]] = {}
-        self.processes: set[subprocess.Popen[bytes]] = set()
-        self.stopping = False
-        self.ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.while_waiting: Callable[[], None] = lambda: None
+        self.statuses: dict[Key, int | None] = {}
+        self.programs: list[subprocess.Popen[bytes]] = []
 
     def start(self, keys: Iterable[Key]) -> None:
-        for key in sorted(keys, key=lambda key: key.place):
-            self.statuses[key] = self.pool.submit(self.run, key)
+        ordered = sorted(keys, key=lambda key: key.place)
+        self.statuses |= dict.fromkeys(ordered)
+        words = [*PROGRAM, *map(str, ordered)]
+        # No buffer, in which select would not see a second line.
+        program = subprocess.Popen(
+            words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0
+        )
+        self.programs.append(program)
 
-    def status(self, key: Key) -> int:
-        """The exit status of a run, once it has ended."""
-        if key not in self.statuses:
-            self.start([key])
-        while True:
-            try:
-                return self.statuses[key].result(timeout=1)
-            except StillRunning:
-                self.while_waiting()
+    def ended(self, seconds: float) -> list[str]:
+        """A line for each that has ended since the last look, which waits for one as long as this."""
+        streams = {program.stdout: program for program in self.programs if program.stdout}
+        lines = []
+        for stream in select.select(list(streams), [], [], seconds)[0]:
+            line = stream.readline().decode()
+            if not line:
+                self.programs.remove(streams[stream])
+                missing = [str(key) for key, status in self.statuses.items() if status is None]
+                if not self.programs and missing:
+                    raise RuntimeError(f"the scenarios ended without a word of {', '.join(missing)}")
+                continue
+            name, status, taken = line.split()
+            self.statuses[Key.of(name)] = int(status)
+            minutes, rest = divmod(int(taken), 60)
+            lines.append(
+                f"scenario {name}: {'failed' if int(status) else 'passed'} in {minutes} min {rest:02} s"
+            )
+        return lines
 
     def stop(self) -> None:
         """Ends all that run, each with its servers, and starts none of the others."""
+        for program in self.programs:
+            program.terminate()
+        for program in self.programs:
+            program.wait()
+
+
+class Pool:
+    """The program's own side."""
+
+    def __init__(self) -> None:
+        self.processes: set[subprocess.Popen[bytes]] = set()
+        self.stopping = False
+
+    def all(self, keys: Iterable[Key]) -> None:
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        with ThreadPoolExecutor(JOBS) as threads:
+            for started in [threads.submit(self.run, key) for key in keys]:
+                started.result()
+
+    def stop(self, *_signal: object) -> None:
         self.stopping = True
         for process in list(self.processes):
             end(process)
-        self.pool.shutdown(cancel_futures=True)
 
-    def run(self, key: Key) -> int:
+    def run(self, key: Key) -> None:
+        if self.stopping:
+            return
         started = time.monotonic()
         status = self.molecule(key)
-        minutes, seconds = divmod(round(time.monotonic() - started), 60)
-        outcome = "failed" if status else "passed"
-        self.ended.put(f"scenario {key}: {outcome} in {minutes} min {seconds:02} s")
-        return status
+        print(key, status, round(time.monotonic() - started), flush=True)
 
     def molecule(self, key: Key) -> int:
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -127,3 +172,7 @@ class Runs:
                 return 124
             finally:
                 self.processes.discard(process)
+
+
+if __name__ == "__main__":
+    Pool().all(map(Key.of, sys.argv[1:]))

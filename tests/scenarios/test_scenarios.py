@@ -5,11 +5,12 @@ environment replaces them.
 """
 
 import os
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.scenarios.runs import ROOT, Key, Runs
+from tests.scenarios.runs import ROOT, Key
 
 LINES = 200  # of a log at -vvv, which has some twenty thousand
 
@@ -35,13 +36,13 @@ def failures(cases: list[ElementTree.Element]) -> str:
 
 
 @pytest.mark.parametrize(("scenario", "image"), keys(), ids=lambda value: value)
-def test_scenario(scenario: str, image: str, runs: Runs, subtests: pytest.Subtests) -> None:
+def test_scenario(scenario: str, image: str, status: Callable[[Key], int], subtests: pytest.Subtests) -> None:
     key = Key(scenario, image)
-    status = runs.status(key)
+    ended = status(key)
     cases = list(ElementTree.parse(key.checks).iter("testcase")) if key.checks.exists() else []
-    if status:
+    if ended:
         last = failures(cases) or "\n".join(key.log.read_text().splitlines()[-LINES:])
-        pytest.fail(f"{scenario} on {image} ended with {status}, see {key.log}:\n\n{last}", pytrace=False)
+        pytest.fail(f"{scenario} on {image} ended with {ended}, see {key.log}:\n\n{last}", pytrace=False)
     # Each check of the servers counts.
     for case in cases:
         with subtests.test(f"{case.get('classname')}.{case.get('name')}"):
