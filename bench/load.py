@@ -5,8 +5,10 @@
     python bench/load.py http://172.17.0.2/health/ --host memories.example --rate 200 --seconds 30
 
 Requests start at a fixed rate whatever the server does, so that a pause shows as waiting and not as
-fewer requests. A request is lost when the connection is refused, reset or closed without an answer,
-when it takes longer than the limit, or when its status is 500 or more. Nothing is ever sent again.
+fewer requests; those beyond what nginx lets one address hold (nginx_connections_per_client, 256) wait
+for the ones before them, as if they came from others. A request is lost when the connection is
+refused, reset or closed without an answer, when it takes longer than the limit, or when its status is
+500 or more. Nothing is ever sent again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LIMIT = 30.0  # seconds
+OPEN = 200  # connections
 
 
 class Load:
@@ -49,12 +52,13 @@ class Load:
         self.outcomes: Counter[str] = Counter()
         self.bodies: Counter[str] = Counter()
         self.stopping = asyncio.Event()
+        self.open = asyncio.Semaphore(OPEN)
 
     async def once(self) -> None:
         started = time.monotonic()
         outcome, body = "lost: no answer", ""
         try:
-            async with asyncio.timeout(self.limit):
+            async with asyncio.timeout(self.limit), self.open:
                 reader, writer = await asyncio.open_connection(self.server, self.port, **self.tls)
                 writer.write(self.request)
                 await writer.drain()
