@@ -8,7 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.homeport.django.plugins.module_utils import role_inputs, rotation, wiring
+from ansible_collections.homeport.django.plugins.module_utils import (
+    connections,
+    role_inputs,
+    rotation,
+    wiring,
+)
 from ansible_collections.homeport.django.plugins.module_utils.app_services import (
     unavailable as unavailable_services,
 )
@@ -54,6 +59,11 @@ def memory_budget(apps: Any, memory_mb: Any, services: Any) -> dict[str, Any]:
     """Whether what a host is to run has room in its memory: verdict (ok, tight or over) and a table."""
     found = budget(apps, int(memory_mb), services)
     return {"verdict": found.verdict, "table": found.table()}
+
+
+def connection_problems(apps: Any, hosts: Any, most: Any) -> list[str]:
+    """Limits of PostgreSQL's connections that are too small for what the apps can open."""
+    return connections.connection_problems(apps, int(hosts), int(most))
 
 
 def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
@@ -132,6 +142,7 @@ class FilterModule:
             "cut_off": rotation.cut_off,
             "unavailable": unavailable,
             "memory_budget": memory_budget,
+            "connection_problems": connection_problems,
             "notifications": wiring.notifications,
             "local_apps": wiring.local_apps,
             "release_specs": wiring.release_specs,

@@ -27,9 +27,11 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Problems,
     Scalar,
     Str,
+    closest,
     controls,
     printable,
 )
+from ansible_collections.homeport.django.plugins.module_utils.trusted_proxies import PROVIDERS
 
 APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
 APP_NAME_HINT = "start with a lower-case letter, then up to 30 lower-case letters, digits, '_' or '-'"
@@ -329,7 +331,10 @@ DATABASE = Object(
         "url": Str(
             "address of a database that exists already; with a password it goes to the vault's database_url"
         ),
-        "conn_max_age": Int("seconds a connection is kept", default=600, high=86400),
+        "conn_max_age": Int(
+            "seconds a connection is kept (default: 600, or 0 with web.server: asgi, where Django does not close them)",
+            high=86400,
+        ),
         "extensions": List(
             Str(
                 "name of an extension",
@@ -568,6 +573,20 @@ class Address(Str):
         return ""
 
 
+class TrustedProxy(Address):
+    """An address, a network, or a provider whose networks are known."""
+
+    def objection(self, value: str) -> str:
+        if value in PROVIDERS:
+            return ""
+        told = super().objection(value)
+        if told.startswith("must be"):
+            return f"{told}, or one of {', '.join(PROVIDERS)}{closest(value, list(PROVIDERS))}"
+        if not told and not ipaddress.ip_network(value).prefixlen:
+            return "is everybody, whose claims would all be believed; name what stands in front of the hosts"
+        return told
+
+
 MAINTENANCE = Object(
     {
         "page": Str(
@@ -680,11 +699,23 @@ def _files_rule(files: dict[str, Any], path: str, problems: Problems) -> None:
 
 
 def _app_rule(app: dict[str, Any], path: str, problems: Problems) -> None:
-    """Paths that survive releases, of which none may be in another."""
+    """What fields say of each other."""
     kept = [name.rstrip("/") for name in app.get("shared", []) if isinstance(name, str)]
     for number, name in enumerate(kept):
         if any(name.startswith(f"{other}/") for other in kept) or name in kept[:number]:
             problems.add(f"{path}.shared[{number}]", "lies in another of these paths, or is one of them")
+    if app.get("web", {}).get("server") == "asgi" and app.get("database", {}).get("conn_max_age"):
+        problems.add(
+            f"{path}.database.conn_max_age",
+            "must be 0 with web.server: asgi, where each request would keep a connection of its own; for a pool, set "
+            "OPTIONS of the project's DATABASES",
+        )
+    tls, proxy = app.get("tls", {}), app.get("proxy", {})
+    if tls.get("certificate") == "proxy" and not proxy.get("trusted_proxies"):
+        problems.add(
+            f"{path}.proxy.trusted_proxies",
+            "is required with tls: proxy: the addresses of what ends TLS, which say who came over HTTPS",
+        )
     for name in app.get("files", {}):
         if any(f"{name}/".startswith(f"{other}/") for other in kept):
             problems.add(
@@ -723,18 +754,35 @@ PROXY = Object(
             default="20m",
         ),
         "timeout": Int("seconds that nginx waits for the app", low=1, high=3600, default=60),
+        "websocket_timeout": Int(
+            "seconds that a websocket of an ASGI app may be idle", low=1, high=604800, default=3600
+        ),
+        "trusted_proxies": List(
+            TrustedProxy("an address, a network or a provider"),
+            doc="addresses and networks of what stands in front of the hosts (balancer, CDN, tunnel), or the provider "
+            f"({', '.join(PROVIDERS)}): what they say in X-Forwarded-For and X-Forwarded-Proto counts, and what "
+            "anybody else claims does not",
+            unique=True,
+            default=[],
+        ),
+        "public_port": Int(
+            "port at which visitors reach the site, where something in front makes it another one (default: 443 with "
+            "HTTPS, else 80, or web.port in the setup simple)",
+            low=1,
+            high=65535,
+        ),
         "extra": Directives("further nginx directives for the app's server block", default=""),
     },
-    doc="how nginx stands in front of the app",
+    doc="how nginx stands in front of the app, and what stands in front of that",
     default={},
 )
 
 TLS = Object(
     {
         "certificate": Choice(
-            ["acme", "own", "selfsigned", "none"],
-            doc="acme: from Let's Encrypt or another ACME authority; own: from tls.chain and the vault's tls_key "
-            "(default: acme where certificates_email is set, else none)",
+            ["acme", "own", "selfsigned", "proxy", "none"],
+            doc="acme: from Let's Encrypt or another ACME authority; own: from tls.chain and the vault's tls_key; "
+            "proxy: TLS ends at proxy.trusted_proxies (default: acme where certificates_email is set, else none)",
         ),
         "chain": Str(
             "PEM file on the controller, relative to the inventory: an own certificate, followed by those between "
@@ -750,7 +798,7 @@ TLS = Object(
         ),
     },
     short="certificate",
-    doc="HTTPS, where nginx stands in front",
+    doc="HTTPS, where nginx stands in front or something in front of the host speaks it",
     rule=_tls_rule,
     default={},
 )

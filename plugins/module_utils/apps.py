@@ -51,6 +51,7 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     unwritable,
 )
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup
+from ansible_collections.homeport.django.plugins.module_utils.trusted_proxies import networks
 
 APPS_HOME = "/srv"
 SOCKETS = "/run/homeport"
@@ -345,6 +346,7 @@ def _resolve_one(
         "site_url": _site_url(app, shape, host),
         "tls": {**app["tls"], "certificate": certificate_kind(app, shape, host)},
         "proxied": shape.proxy,
+        "trusted_networks": networks(app["proxy"]["trusted_proxies"]),
         "database": database,
         **services,
         "processes": processes,
@@ -370,17 +372,18 @@ def _workers(host: Mapping[str, Any]) -> int:
 
 
 def certificate_kind(app: Mapping[str, Any], shape: Setup, host: Mapping[str, Any]) -> str:
-    """Where the app's certificate comes from: acme, own, selfsigned or none."""
+    """Where the app's certificate comes from: acme, own, selfsigned, proxy (what is in front has one) or none."""
     if not shape.proxy:
-        return "none"
+        return "proxy" if app["tls"].get("certificate") == "proxy" else "none"
     return str(app["tls"].get("certificate") or ("acme" if host.get("acme") else "none"))
 
 
 def _site_url(app: dict[str, Any], shape: Setup, host: Mapping[str, Any]) -> str:
-    port = app["web"]["port"]
-    suffix = f":{port}" if not shape.proxy and port != 80 else ""
     scheme = "http" if certificate_kind(app, shape, host) == "none" else "https"
-    return f"{scheme}://{app['domains'][0]}{suffix}"
+    usual = 443 if scheme == "https" else 80
+    own = usual if shape.proxy or scheme == "https" else app["web"]["port"]
+    port = app["proxy"].get("public_port", own)
+    return f"{scheme}://{app['domains'][0]}{'' if port == usual else f':{port}'}"
 
 
 def _check_tls(
@@ -388,11 +391,11 @@ def _check_tls(
 ) -> None:
     tls = app.get("tls", {})
     kind = tls.get("certificate")
-    if not setup.proxy and kind not in (None, "none"):
+    if not setup.proxy and kind not in (None, "none", "proxy"):
         problems.add(
             f"{path}.tls",
             "the simple setup has no nginx and no HTTPS; run typical.yml, or let something in front of the host "
-            "speak HTTPS and leave this out",
+            "speak HTTPS (tls: proxy)",
         )
     if kind == "own" and "tls_key" not in secrets:
         problems.add(f"vault_django_apps.{name}.tls_key", "is required with tls.certificate: own")
@@ -439,7 +442,7 @@ def _database(
     given = app["database"]
     url = given.get("url") or secrets.get("database_url")
     result: dict[str, Any] = {
-        "conn_max_age": given["conn_max_age"],
+        "conn_max_age": given.get("conn_max_age", 0 if app["web"]["server"] == "asgi" else 600),
         "managed": False,
         "sslmode": "",
         "port": "",

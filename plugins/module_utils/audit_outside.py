@@ -52,7 +52,8 @@ def look(
 ) -> dict[str, Any]:
     """Which ports of a host answer, and what its sites answer there.
 
-    sites: by name C(names), C(canonical), C(tls) (boolean) and the C(port) for plain HTTP.
+    sites: by name C(names), C(canonical), C(tls) (boolean), the C(port) for plain HTTP, and C(front_port), where
+    something in front ends TLS.
     """
     if not foreign(address):
         return {"reached": False, "reason": f"{address} is this machine itself", "ports": {}, "sites": {}}
@@ -99,6 +100,11 @@ def questions(
     secure = site["tls"]
     if site["port"] in open_ports:
         found["plain"] = (ask, address, site["port"], name, "/", None)
+    if site.get("front_port"):
+        # asked as a visitor asks: what ends TLS is another machine, which its name leads to
+        found["page"] = (ask, name, site["front_port"], name, "/", trust)
+        found["hidden"] = (hidden, name, site["front_port"], name, trust)
+        return found
     if secure:
         found.update(
             {f"certificate {each}": (certificate, address, host_of(each), trust) for each in site["names"]}

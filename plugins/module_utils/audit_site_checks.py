@@ -71,7 +71,7 @@ JUDGED = (0, 9, 10, 62)
 def certificate(seen: Seen) -> Checked:
     """As it is on the disk, and as it is served for each name."""
     site = seen.site
-    if not site.get("tls"):
+    if not site.get("tls") or site.get("front_port"):
         return None
     now = seen.wanted["now"]
     served = {name: seen.seen(f"certificate {name}") for name in site["names"]}
@@ -136,7 +136,7 @@ def distrust(kind: str, reason: str) -> list[Problem]:
 
 def tls(seen: Seen) -> Checked:
     """Nothing but TLS 1.2 and 1.3, with suites that encrypt and authenticate at once."""
-    if not seen.site.get("tls") or not seen.outside.get("sites"):
+    if not seen.site.get("tls") or seen.site.get("front_port") or not seen.outside.get("sites"):
         return None
     problems = []
     for question, word in (("ancient", "an old version"), ("weak", "a weak suite")):
@@ -192,9 +192,10 @@ def headers(seen: Seen) -> Checked:
     if not site or not seen.outside.get("sites"):
         return None
     if not page:
-        return "", [
-            wrong(f"its page does not answer: {answer['error'] or 'no port'}", "status and logs say more")
-        ]
+        do = "status and logs say more"
+        if site.get("front_port"):
+            do = "see that its name leads to what stands in front, and that this forwards to the host"
+        return "", [wrong(f"its page does not answer: {answer['error'] or 'no port'}", do)]
     if page["status"] >= 500:
         text = f"its page answers with status {page['status']}: the headers were not judged"
         return "", [warning(text, "status and logs say more")]

@@ -26,6 +26,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_schema import 
     tidied,
 )
 from ansible_collections.homeport.django.plugins.module_utils.schema import (
+    Bool,
     Choice,
     Field,
     Int,
@@ -172,6 +173,11 @@ FILES = Object(
 def _site_rule(site: dict[str, Any], path: str, problems: Problems) -> None:
     if site.get("redirects") and not site.get("canonical"):
         problems.add(f"{path}.canonical", "is required with redirects: the name that they lead to")
+    if site.get("tls_in_front"):
+        if not site.get("trusted_proxies"):
+            problems.add(f"{path}.trusted_proxies", "is required with tls_in_front: who ends TLS")
+        if site.get("tls"):
+            problems.add(f"{path}.tls", "is for a site that ends TLS itself; leave it or tls_in_front out")
 
 
 SITE = Object(
@@ -188,6 +194,11 @@ SITE = Object(
         "media": FILES,
         "upload_limit": Str(pattern=SIZE, hint="must be a number with k, m or g, such as 20m"),
         "timeout": Int(low=1, high=86400),
+        "websocket_timeout": Int(high=604800),
+        "trusted_proxies": List(Address()),
+        "tls_in_front": Bool(),
+        "hsts": Int(high=63072000),
+        "public_port": Int(high=65535),
         "extra": Directives(),
         "maintenance": Object(
             {

@@ -127,7 +127,10 @@ def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
             "max_requests": web["max_requests"],
             "max_requests_jitter": web["max_requests"] // 10,
             "proc_name": f"{name}.web",
-            "forwarded_allow_ips": "*" if app["proxied"] else "127.0.0.1",
+            # where nginx stands in front it is the only one that reaches the socket
+            "forwarded_allow_ips": "*"
+            if app["proxied"]
+            else ",".join(["127.0.0.1", *app["trusted_networks"]]),
             "accesslog": None if app["proxied"] else "-",
         }
         settings.update({key: scalar(value) for key, value in web["gunicorn"].items()})
@@ -241,13 +244,23 @@ def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
             },
             "upload_limit": app["proxy"]["upload_limit"],
             "timeout": app["proxy"]["timeout"],
+            "websocket_timeout": app["proxy"]["websocket_timeout"] if app["web"]["server"] == "asgi" else 0,
+            "trusted_proxies": app["trusted_networks"],
+            "tls_in_front": app["tls"]["certificate"] == "proxy",
+            "hsts": app["tls"]["hsts"] if app["tls"]["certificate"] == "proxy" else 0,
+            "public_port": urlsplit(app["site_url"]).port or 0,
             "extra": app["proxy"]["extra"],
             "tls": {"folder": f"{CERTIFICATES}/{name}/live", "hsts": app["tls"]["hsts"]}
-            if app["tls"]["certificate"] != "none"
+            if has_certificate(app)
             else {},
         }
         for name, app in apps.items()
     }
+
+
+def has_certificate(app: Mapping[str, Any]) -> bool:
+    """Whether TLS ends on the host itself."""
+    return app["tls"]["certificate"] not in ("none", "proxy")
 
 
 def certificate_sites(apps: Apps, base: str = "") -> dict[str, dict[str, Any]]:
@@ -255,7 +268,7 @@ def certificate_sites(apps: Apps, base: str = "") -> dict[str, dict[str, Any]]:
     found = {}
     for name, app in apps.items():
         tls = app["tls"]
-        if tls["certificate"] == "none":
+        if not has_certificate(app):
             continue
         found[name] = {
             "kind": tls["certificate"],
@@ -341,7 +354,7 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
         {
             **{key: app[key] for key in ("name", "user", "home", "logs", "site_url", "proxied", "health")},
             "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
-            "certificate": app["tls"]["certificate"],
+            "certificate": app["tls"]["certificate"] if has_certificate(app) else "none",
             "version": app["source"].get("version", ""),
             "socket": app["web"]["socket"],
             "static": app["static"]["server"],
@@ -362,7 +375,9 @@ def audit_sites(apps: Apps, own: Any = None, certificates: Any = None) -> dict[s
     for name, app in apps.items():
         port = 80 if app["proxied"] else public_port(app["web"]["socket"])
         if port:
+            public = urlsplit(app["site_url"])
             found[name] = {
+                **({"front_port": public.port or 443} if app["tls"]["certificate"] == "proxy" else {}),
                 "names": [app["canonical"], *app["redirects"], *app["aliases"]],
                 "canonical": app["canonical"],
                 "proxied": app["proxied"],
@@ -380,14 +395,17 @@ def audit_sites(apps: Apps, own: Any = None, certificates: Any = None) -> dict[s
         ]
         if names:
             tls = site.get("tls") or {}
+            front = bool(site.get("tls_in_front"))
+            kind = str((certificates or {}).get(name, {}).get("kind", "own")) if tls else "none"
             found[str(name)] = {
+                **({"front_port": int(site.get("public_port") or 443)} if front else {}),
                 "names": names,
                 "canonical": next((each for each in names if each[0] != "*"), f"audit.{names[0][2:]}"),
                 "proxied": True,
                 "port": 80,
-                "tls": bool(tls),
-                "kind": str((certificates or {}).get(name, {}).get("kind", "own")) if tls else "none",
-                "hsts": int(tls.get("hsts", 0)),
+                "tls": bool(tls) or front,
+                "kind": "proxy" if front else kind,
+                "hsts": int(tls.get("hsts", 0) if tls else site.get("hsts", 0)),
             }
     return found
 
@@ -597,9 +615,10 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
     if app["overlay"]:
         for name in ("homeport_settings.py", "homeport_static.py", "homeport_cache.py"):
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
-        if app["tls"]["certificate"] != "none" and not app["tls"]["hsts"]:
-            # nginx leaves the header to the app, and so Django has to remind of it again
-            text = 'SILENCED_SYSTEM_CHECKS.remove("security.W004")\n'
+        if app["tls"]["certificate"] != "none" and not (app["tls"]["hsts"] and app["proxied"]):
+            # no nginx sets the header
+            hsts = f"SECURE_HSTS_SECONDS = {app['tls']['hsts']}\n" if app["tls"]["hsts"] else ""
+            text = f'SILENCED_SYSTEM_CHECKS.remove("security.W004")\n{hsts}'
             entries.append({"path": f"{config}/overlay.d/10_hsts.py", "content": text, **common})
     if app["overlay_settings"]:
         lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())

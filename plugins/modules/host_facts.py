@@ -118,6 +118,16 @@ def certificate_sites() -> list[str]:
         return []
 
 
+def fronted_sites() -> list[str]:
+    """The sites of nginx that take it from a trusted proxy who came over HTTPS (role nginx)."""
+    found = []
+    for path in glob.glob("/etc/nginx/sites-enabled/*.conf"):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+            if "# TLS ends in front of this host.\n" in stream.read():
+                found.append(os.path.basename(path).removesuffix(".conf"))
+    return sorted(found)
+
+
 def login_user() -> str:
     """Who logged in, before becoming root."""
     named = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER")
@@ -245,6 +255,7 @@ def main() -> None:
         "time_daemon": time_daemon(),
         "swap": swap(),
         "certificates": certificate_sites(),
+        "fronted": fronted_sites(),
         "logins": live_logins(),
         "revisions": live_revisions(),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),

@@ -45,9 +45,17 @@ class Worker:
     pid, age, nr, max_requests = 7, 1, 100, 10**9
 
     def __init__(self) -> None:
-        self.cfg = SimpleNamespace(workers=2)
+        self.cfg = SimpleNamespace(workers=2, forwarded_allow_ips=["*"])
+        self.wsgi = None
         self.told: list[str] = []
         self.log = SimpleNamespace(warning=lambda text, *values: self.told.append(text % values))
+
+
+def configuration(files: Files, folder: Path) -> Any:
+    """The configuration of the blog's gunicorn, with what it loads from beside it."""
+    names = ("gunicorn.conf.py", "homeport_web.py")
+    write(folder, {f"/{name}": files[f"/srv/blog/config/{name}"] for name in names})
+    return load(folder / "gunicorn.conf.py")
 
 
 @pytest.mark.parametrize(("memory", "replaced"), [(1, True), (100_000, False)])
@@ -56,8 +64,7 @@ def test_a_worker_that_has_grown_too_large_is_replaced(
 ) -> None:
     apps = {"blog": {**resolved()["blog"], "web": {**resolved()["blog"]["web"], "memory": memory}}}
     files = render("gunicorn", gunicorn_apps=wiring.gunicorn_apps(apps))
-    write(tmp_path, {"/gunicorn.conf.py": files["/srv/blog/config/gunicorn.conf.py"]})
-    module = load(tmp_path / "gunicorn.conf.py")
+    module = configuration(files, tmp_path)
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
     worker = Worker()
@@ -79,24 +86,16 @@ def test_workers_may_grow_where_nothing_is_said(typical: Files) -> None:
 def test_a_worker_tells_when_it_is_ready(
     typical: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, {"/gunicorn.conf.py": typical["/srv/blog/config/gunicorn.conf.py"]})
-    module = load(tmp_path / "gunicorn.conf.py")
-
-    class Worker:
-        pid = 7
-        age = 1
-
-        class cfg:
-            workers = 2
-
+    module = configuration(typical, tmp_path)
+    worker = Worker()
     monkeypatch.setenv("HOMEPORT_READY", str(tmp_path / "ready"))
-    module.post_worker_init(Worker)
+    module.post_worker_init(worker)
     assert (tmp_path / "ready").read_text() == "7\n"
-    Worker.age = 3  # one that replaces another, later
-    module.post_worker_init(Worker)
+    worker.age = 3  # one that replaces another, later
+    module.post_worker_init(worker)
     assert (tmp_path / "ready").read_text() == "7\n"
     monkeypatch.delenv("HOMEPORT_READY")
-    module.post_worker_init(Worker)
+    module.post_worker_init(worker)
 
 
 def environment(text: str) -> dict[str, str]:
@@ -283,7 +282,12 @@ DATABASES: dict[str, dict[str, Any]] = {
     "postgresql:///blog?host=/tmp/pg": {
         "ENGINE": "django.db.backends.postgresql", "NAME": "blog", "USER": "", "PASSWORD": "", "HOST": "/tmp/pg", "PORT": "", "OPTIONS": {},
     },
-    "sqlite:////srv/a/db.sqlite3": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/srv/a/db.sqlite3", "OPTIONS": {"timeout": 20}},
+    "sqlite:////srv/a/db.sqlite3": {
+        "ENGINE": "django.db.backends.sqlite3", "NAME": "/srv/a/db.sqlite3",
+        "OPTIONS": {
+            "timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+        },
+    },
 }  # fmt: skip
 
 
@@ -291,10 +295,13 @@ DATABASES: dict[str, dict[str, Any]] = {
 def test_overlay_understands_every_database_that_homeport_names(url: str) -> None:
     text = (ROOT / "roles/django_app/files/config/homeport_settings.py").read_text()
     head = text[text.index("def _list") : text.index("DEBUG = ")]
-    names: dict[str, Any] = {"_environment": {"CONN_MAX_AGE": "60"}}
+    names: dict[str, Any] = {"_environment": {"CONN_MAX_AGE": "60"}, "_django": (5, 1, 0)}
     exec("from urllib.parse import parse_qsl, unquote, urlsplit\n" + head, names)
     found = names["_database"](url)
     assert {key: found[key] for key in DATABASES[url]} == DATABASES[url]
+    if "sqlite" in url:  # which knows no transaction_mode
+        names["_django"] = (5, 0, 9)
+        assert names["_database"](url)["OPTIONS"] == {"timeout": 20}
 
 
 def test_overlay_of_a_project_without_security_middleware(render: Render) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import functools
 import hashlib
 import http.client
+import http.server
 import json
 import os
 import re
@@ -14,16 +15,18 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
 
-from tests.templates.conftest import LONGEST_DOMAIN, ROOT, Files, Render, resolved, write
+from tests.templates.conftest import LONGEST_DOMAIN, ROOT, SECRET, Files, Render, resolved, write
 
 BROTLI = "/usr/share/nginx/modules/ngx_http_brotli_static_module.so"
 IPV6 = os.path.exists("/proc/net/if_inet6")
@@ -263,15 +266,22 @@ def running(render: Render, tmp_path: Path) -> Iterator[tuple[Path, int]]:
     apps["blog"]["proxy"]["extra"] = ""
     apps["blog"]["maintenance"]["allow"] = ["127.0.0.2", "10.0.0.0/8"]
     files = render("nginx", nginx_app_sites=wiring.nginx_sites(apps))
+    with serving(tmp_path, files) as port:
+        folder = tmp_path / "srv/blog/maintenance"
+        folder.mkdir(parents=True)
+        (folder / "page.html").write_text("closed")
+        yield folder, port
+
+
+@contextlib.contextmanager
+def serving(tmp_path: Path, files: Files) -> Iterator[int]:
+    """nginx itself, on the port that is given back."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     main = put(tmp_path, {path: text.replace("/srv/", f"{tmp_path}/srv/") for path, text in files.items()})
     for path in (tmp_path / "etc/nginx").rglob("*.conf"):
         path.write_text(path.read_text().replace("18080", str(port)).replace("user www-data;", ""))
-    folder = tmp_path / "srv/blog/maintenance"
-    folder.mkdir(parents=True)
-    (folder / "page.html").write_text("closed")
     command = [nginx(), "-e", "stderr", "-c", main, "-g", "daemon off; master_process off;"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
@@ -280,7 +290,7 @@ def running(render: Render, tmp_path: Path) -> Iterator[tuple[Path, int]]:
                 break
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.05)
-        yield folder, port
+        yield port
     finally:
         process.terminate()
         process.communicate()
@@ -326,6 +336,183 @@ def test_a_file_closes_a_site_and_opens_it_at_once(running: tuple[Path, int]) ->
         # another site is another site's business
         assert ask(port, "/", headers={"Host": "shop.example.org"})[0] == 502
         (folder / "on").unlink()
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """An app that answers with the headers it got, and with a header as large as the visitor wants."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.headers.get("Upgrade") == "websocket":
+            self.send_response(101)
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Connection", "Upgrade")
+            self.end_headers()
+            time.sleep(2)
+            self.wfile.write(b"awake")
+            self.close_connection = True
+            return
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        if "/large/" in self.path:
+            self.send_header("X-Large", "x" * int(self.path.rpartition("/")[2]))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def before_echo(
+    render: Render, tmp_path: Path
+) -> Iterator[Callable[..., contextlib.AbstractContextManager[int]]]:
+    """nginx before an app that answers with its request's headers."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def begin(**fields: Any) -> contextlib.AbstractContextManager[int]:
+        app = {"domains": ["blog.example.org", "old.example.org"], "source": {"git": "https://x.example/x"}}
+        apps = resolve({"blog": {**app, **fields}}, {}, SECRET, "typical")
+        sites = wiring.nginx_sites(apps)
+        sites["blog"]["upstream"] = f"127.0.0.1:{server.server_port}"
+        return serving(tmp_path, render("nginx", nginx_app_sites=sites))
+
+    yield begin
+    server.shutdown()
+    server.server_close()
+
+
+def got(port: int, client: str, **headers: str) -> dict[str, str]:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    status, _retry, body = ask(port, "/", client, headers=names)
+    assert status == 200, (status, body)
+    found: dict[str, str] = json.loads(body)
+    return found
+
+
+CLAIMS = {
+    "X_Forwarded_For": "203.0.113.9, 127.0.0.4",
+    "X_Forwarded_Proto": "https",
+    "X_Forwarded_Host": "evil.example",
+    "X_Forwarded_Port": "666",
+    "X_Forwarded_Ssl": "on",
+    "X_Forwarded_Protocol": "ssl",
+    "Forwarded": "for=203.0.113.9;proto=https",
+    "X_Real_IP": "203.0.113.9",
+    "CF_Connecting_IP": "203.0.113.9",
+    "Host": "blog.example.org:666",
+}
+
+
+def test_what_a_trusted_proxy_says_counts(before_echo: Any) -> None:
+    proxies = {"trusted_proxies": ["127.0.0.2", "127.0.0.4/31"], "public_port": 8443}
+    with before_echo(tls="proxy", proxy=proxies) as port:
+        found = got(port, "127.0.0.2", **CLAIMS)
+        forwarded = {name: value for name, value in found.items() if name.startswith("x-forwarded")}
+        assert forwarded == {
+            "x-forwarded-for": "203.0.113.9",
+            "x-forwarded-host": "blog.example.org:8443",
+            "x-forwarded-port": "8443",
+            "x-forwarded-proto": "https",
+        }
+        assert (found["x-real-ip"], found["host"]) == ("203.0.113.9", "blog.example.org:8443")
+        assert found["cf-connecting-ip"] == "203.0.113.9"
+        assert "forwarded" not in found
+        # what the visitor has put before the proxy's own word
+        chain = {**CLAIMS, "X_Forwarded_For": "192.0.2.1, 203.0.113.9, 127.0.0.5"}
+        assert got(port, "127.0.0.2", **chain)["x-forwarded-for"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("claimed", ["https", "http"])
+def test_without_https_at_the_proxy_there_is_a_redirect(claimed: str, before_echo: Any) -> None:
+    with before_echo(tls="proxy", proxy={"trusted_proxies": ["127.0.0.2"]}) as port:
+        for client in ("127.0.0.1", "127.0.0.2") if claimed == "http" else ("127.0.0.1",):
+            assert redirect(port, client, "blog.example.org", claimed) == "https://blog.example.org/x?y=1"
+            assert redirect(port, client, "old.example.org", claimed) == "https://blog.example.org/x?y=1"
+
+
+def redirect(port: int, client: str, host: str, scheme: str) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(client, 0))
+    with contextlib.closing(connection):
+        connection.request("GET", "/x?y=1", headers={"Host": host, "X-Forwarded-Proto": scheme})
+        answer = connection.getresponse()
+        assert answer.status == 308
+        return answer.headers["Location"]
+
+
+@pytest.mark.parametrize("proxies", [[], ["127.0.0.2"]])
+def test_what_anybody_else_claims_does_not_count(proxies: list[str], before_echo: Any) -> None:
+    with before_echo(proxy={"trusted_proxies": proxies}) as port:
+        found = got(port, "127.0.0.3", **CLAIMS)
+        told = {
+            name: value for name, value in found.items() if "ip" in name.split("-") or "forwarded" in name
+        }
+        assert told == {
+            "x-real-ip": "127.0.0.3",
+            **(dict.fromkeys(NAMES_OF_NETWORKS, "127.0.0.3") if proxies else {}),
+            "x-forwarded-for": "127.0.0.3",
+            "x-forwarded-host": "blog.example.org",
+            "x-forwarded-port": "80",
+            "x-forwarded-proto": "http",
+        }
+        assert found["host"] == "blog.example.org"
+
+
+NAMES_OF_NETWORKS = (
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+)
+
+
+def test_connections_are_counted_by_the_visitor(before_echo: Any, tmp_path: Path) -> None:
+    with before_echo(proxy={"trusted_proxies": ["127.0.0.2"]}) as port:
+        got(port, "127.0.0.2", X_Forwarded_For="203.0.113.9")
+        for _attempt in range(100):
+            logged = (tmp_path / "var/log/nginx/blog.access.log").read_text()
+            if logged:
+                break
+            time.sleep(0.05)
+        assert json.loads(logged)["client"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("size", [3000, 30_000])
+def test_large_headers_of_an_app_reach_the_visitor(size: int, before_echo: Any) -> None:
+    with before_echo() as port:
+        assert ask(port, f"/large/{size}")[0] == 200
+
+
+def test_hidden_names_are_the_apps_and_hidden_files_nobodys(before_echo: Any, tmp_path: Path) -> None:
+    static = tmp_path / "srv/blog/static"
+    (static / ".well-known").mkdir(parents=True)
+    for name in (".env", "plain.css", ".well-known/x"):
+        (static / name).write_text("file")
+    with before_echo() as port:
+        for path in ("/tags/.net/", "/.well-known/x", "/.env"):
+            assert ask(port, path)[0] == 200, path
+        for path, status in (("plain.css", 200), (".well-known/x", 200), (".env", 404), ("css/.git/x", 404)):
+            assert ask(port, f"/static/{path}")[0] == status, path
+
+
+@pytest.mark.parametrize(("seconds", "lives"), [(5, True), (1, False)])
+def test_idle_websockets_live_as_long_as_they_may(seconds: int, lives: bool, before_echo: Any) -> None:
+    proxy = {"timeout": 1, "websocket_timeout": seconds}
+    with (
+        before_echo(web={"server": "asgi"}, proxy=proxy) as port,
+        socket.create_connection(("127.0.0.1", port)) as tcp,
+    ):
+        tcp.settimeout(10)
+        tcp.sendall(
+            b"GET /chat/ HTTP/1.1\r\nHost: blog.example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        )
+        said = b"".join(iter(lambda: tcp.recv(1000), b""))
+        assert said.startswith(b"HTTP/1.1 101 ")
+        assert said.endswith(b"awake") is lives
 
 
 def test_visitors_cannot_say_who_they_are(typical: Files) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import (
     AppsError,
     parse_database_url,
@@ -87,6 +88,37 @@ def test_a_port_is_part_of_the_address() -> None:
     assert found["site_url"] == "http://blog.example.org:8080"
     assert found["environment"]["CSRF_TRUSTED_ORIGINS"] == "http://blog.example.org:8080"
     assert resolved(web={"port": 8080})["site_url"] == "http://blog.example.org"
+
+
+@pytest.mark.parametrize(
+    ("setup", "port", "address"),
+    [
+        ("typical", None, "https://blog.example.org"),
+        ("typical", 443, "https://blog.example.org"),
+        ("typical", 8443, "https://blog.example.org:8443"),
+        # it is not the visitors who see the port of the host
+        ("simple", None, "https://blog.example.org"),
+        ("simple", 8443, "https://blog.example.org:8443"),
+    ],
+)
+def test_where_tls_ends_in_front(setup: str, port: int | None, address: str) -> None:
+    proxy = {"trusted_proxies": ["10.0.0.7", "fastly"], **({"public_port": port} if port else {})}
+    found = resolved(setup=setup, tls="proxy", proxy=proxy, web={"port": 8000})
+    assert found["site_url"] == found["environment"]["CSRF_TRUSTED_ORIGINS"] == address
+    trusted = found["trusted_networks"]
+    assert {"10.0.0.7/32", "151.101.0.0/16", "2a04:4e40::/32"} <= set(trusted)
+    assert wiring.certificate_sites({"blog": found}) == {}
+    assert wiring.status_apps({"blog": found})[0]["certificate"] == "none"
+    allowed = wiring.gunicorn_apps({"blog": found})["blog"]["settings"]["forwarded_allow_ips"]
+    assert allowed == ("*" if setup == "typical" else ",".join(["127.0.0.1", *trusted]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [({}, "600"), ({"web": {"server": "asgi"}}, "0"), ({"database": {"conn_max_age": 60}}, "60")],
+)
+def test_how_long_connections_are_kept(fields: dict[str, Any], seconds: str) -> None:
+    assert resolved(**fields)["environment"]["CONN_MAX_AGE"] == seconds
 
 
 def test_every_conventional_name() -> None:

@@ -213,6 +213,14 @@ def test_what_a_site_over_tls_is_asked() -> None:
     assert "plain" not in questions(HERE, site, context(""), [443])
 
 
+def test_where_tls_ends_in_front_a_site_is_asked_by_its_name() -> None:
+    site = {"names": ["a.example"], "canonical": "a.example", "tls": True, "port": 80, "front_port": 8443}
+    found = questions(HERE, site, context(""), [80])
+    assert set(found) == {"plain", "page", "hidden"}
+    assert found["plain"][1:4] == (HERE, 80, "a.example")
+    assert found["page"][1:4] == ("a.example", 8443, "a.example")
+
+
 # TLS
 
 

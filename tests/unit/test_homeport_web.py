@@ -1,4 +1,4 @@
-"""What stands before an app in gunicorn's workers where no nginx does."""
+"""What stands before an app in gunicorn's workers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ web = load()
 
 
 def wsgi_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    start_response("200 OK", [("X-App", "yes")])
+    names = {key[5:].lower().replace("_", "-") for key in environ if key.startswith("HTTP_")}
+    told = [("X-Client", environ["REMOTE_ADDR"]), ("X-Got", " ".join(sorted(names)))]
+    told.append(("X-Address", environ.get("HTTP_X_FORWARDED_FOR", "")))
+    start_response("200 OK", [("X-App", "yes"), *told])
     return [b"app"]
 
 
@@ -41,7 +44,10 @@ async def asgi_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     elif scope["type"] == "websocket":
         await send({"type": "websocket.accept"})
     else:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"yes")]})
+        fields = dict(scope["headers"])
+        told = [(b"x-client", (scope["client"] or ("",))[0].encode()), (b"x-got", b" ".join(sorted(fields)))]
+        told.append((b"x-address", fields.get(b"x-forwarded-for", b"")))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"yes"), *told]})
         await send({"type": "http.response.body", "body": b"app"})
 
 
@@ -251,9 +257,52 @@ def test_a_release_that_is_tried_out_answers(site: Site, monkeypatch: pytest.Mon
     assert site.ask("/").is_apps
 
 
-def test_nothing_in_between_where_nothing_is_wanted(site: Site) -> None:
-    site.install()
-    assert site.app in (wsgi_app, asgi_app)
+def test_behind_nginx_the_address_is_the_one_that_nginx_vouches_for(site: Site) -> None:
+    site.install(proxies=())
+    answer = site.ask("/", peer="", x_forwarded_for="203.0.113.9", x_real_ip="203.0.113.9")
+    assert answer.headers["x-client"] == "203.0.113.9"
+    assert site.ask("/", peer="").headers["x-client"] == ""
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9, 10.0.0.8", "203.0.113.9"),
+        ("192.0.2.1, 203.0.113.9, 10.0.0.8,10.0.0.9", "203.0.113.9"),
+        ("203.0.113.9:4711", "203.0.113.9"),
+        ("[2001:db8::7]:4711", "2001:db8::7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("203.0.113.9, unknown", "10.0.0.7"),
+        ("10.0.0.8", "10.0.0.8"),
+    ],
+)
+def test_chains_of_proxies(forwarded: str, client: str, site: Site) -> None:
+    site.install(proxies=("10.0.0.0/24",))
+    headers = site.ask("/", peer="10.0.0.7", x_forwarded_for=forwarded, x_real_ip="192.0.2.66").headers
+    assert (headers["x-client"], headers["x-address"]) == (client, client)
+
+
+def test_who_is_no_trusted_proxy_claims_nothing(site: Site) -> None:
+    site.install(proxies=("10.0.0.0/24",))
+    claims: dict[str, Any] = dict.fromkeys(
+        ("x_forwarded_for", "x_forwarded_proto", "x_forwarded_host", "x_forwarded_ssl", "x_real_ip", "forwarded",
+         "cf_connecting_ip", "true_client_ip", "x_client_ip", "x_scheme"), "203.0.113.9")  # fmt: skip
+    headers = site.ask("/", peer="198.51.100.1", accept="text/html", **claims).headers
+    assert (headers["x-client"], headers["x-got"]) == ("198.51.100.1", "accept")
+    kept = site.ask("/", peer="10.0.0.7", x_forwarded_proto="https", x_forwarded_for="203.0.113.9").headers
+    assert kept["x-got"] == "x-forwarded-for x-forwarded-proto x-real-ip"
+
+
+@pytest.mark.parametrize("path", ["/static/.env", "/static/css/.git/HEAD", "/static/.git/x.css"])
+def test_hidden_files_are_not_served(path: str, serving: Site) -> None:
+    file = serving.folder / "published" / path.removeprefix("/static/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("secret")
+    answer = serving.ask(path)
+    assert (answer.status, answer.body) == (404, b"")
+    assert not answer.is_apps
+    assert serving.ask("/tags/.net/").is_apps
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from django import VERSION as _django
+
 _base = importlib.import_module(os.environ["HOMEPORT_BASE_SETTINGS"])
 globals().update({name: value for name, value in vars(_base).items() if name.isupper()})
 
@@ -18,6 +20,13 @@ _https = _environment["SITE_URL"].startswith("https:")
 
 def _list(name):
     return [item for item in _environment.get(name, "").split(",") if item]
+
+
+# A transaction that reads and then writes waits for its turn instead of failing, and readers wait for nobody.
+_CONCURRENT = {
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+}
 
 
 def _database(url):
@@ -34,7 +43,7 @@ def _database(url):
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": unquote(parts.path[1:]),
-            "OPTIONS": {"timeout": 20},
+            "OPTIONS": {"timeout": 20, **(_CONCURRENT if _django >= (5, 1) else {})},
         }
     options = dict(parse_qsl(parts.query))
     return {

@@ -1,5 +1,6 @@
 # Written by Homeport (role gunicorn).
-"""What stands before the app in each of gunicorn's workers: the maintenance page, and the other releases' files.
+"""What stands before the app in each of gunicorn's workers: the visitor's address, the maintenance page, and the other
+releases' files.
 
 gunicorn.conf.py loads it. It needs Python's own library, and for static files whitenoise.
 """
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,29 +32,92 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
 
+# What only a trusted proxy may say about a request.
+CLAIMS = re.compile(
+    r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|front-end-https|(true|x|x-cluster|fastly)-client-ip|cf-connecting-ip"
+)
+
+
+class Visitor:
+    """Gives the app the address of the visitor, and keeps from it what a peer claims that is no trusted proxy.
+
+    A unix socket is nginx's, which has set X-Forwarded-For to the one address that it vouches for.
+    """
+
+    def __init__(self, app: Any, proxies: Iterable[str]) -> None:
+        self.app = app
+        given = list(proxies)
+        self.all_trusted = "*" in given
+        self.networks = [ip_network(each, strict=False) for each in given if each != "*"]
+
+    def trusts(self, peer: str) -> bool:
+        return not peer or self.all_trusted or within(peer, self.networks)
+
+    def address(self, peer: str, forwarded: str) -> str:
+        """The nearest of X-Forwarded-For that is no trusted proxy; what stands before it, anybody can write."""
+        found = peer
+        for entry in reversed(forwarded.split(",")):
+            host = re.sub(r"^\[(.*)\](:\d+)?$|^([^:]*):\d+$", r"\1\3", entry.strip())
+            if not is_address(host):
+                break
+            found = host
+            if self.all_trusted or not within(host, self.networks):
+                break
+        return found
+
+
+class WsgiVisitor(Visitor):
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        peer = environ.get("REMOTE_ADDR", "")
+        if not self.trusts(peer):
+            for name in [name for name in environ if name.startswith("HTTP_")]:
+                if CLAIMS.fullmatch(name[5:].lower().replace("_", "-")):
+                    del environ[name]
+        elif forwarded := environ.get("HTTP_X_FORWARDED_FOR", ""):
+            address = self.address(peer, forwarded)
+            environ["REMOTE_ADDR"] = environ["HTTP_X_FORWARDED_FOR"] = environ["HTTP_X_REAL_IP"] = address
+            environ.pop("REMOTE_PORT", None)  # the proxy's
+        answer: Iterable[bytes] = self.app(environ, start_response)
+        return answer
+
+
+class AsgiVisitor(Visitor):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            scope = {**scope, **self.told(scope)}
+        await self.app(scope, receive, send)
+
+    def told(self, scope: Scope) -> Scope:
+        peer = (scope.get("client") or ("",))[0]
+        fields = scope["headers"]
+        if not self.trusts(peer):
+            kept = [field for field in fields if not CLAIMS.fullmatch(field[0].decode("latin-1").lower())]
+            return {"headers": kept}
+        names = (b"x-forwarded-for", b"x-real-ip")
+        forwarded = ",".join(value.decode("latin-1") for name, value in fields if name == names[0])
+        if not forwarded:
+            return {}
+        address = self.address(peer, forwarded)
+        rest = [field for field in fields if field[0] not in names]
+        return {"client": (address, 0), "headers": [*rest, *((name, address.encode()) for name in names)]}
+
+
 class Gate:
     """Whether a request reaches the app. The flag is looked for each time, which takes a microsecond."""
 
-    def __init__(self, app: Any, folder: str, static_url: str, proxies: Iterable[str]) -> None:
+    def __init__(self, app: Any, folder: str, static_url: str) -> None:
         self.app = app
         self.folder = folder
         self.static_url = static_url
-        self.proxies = list(proxies)
 
-    def keeps_out(self, path: str, peer: str, forwarded: str) -> bool:
+    def keeps_out(self, path: str, client: str) -> bool:
         if not os.path.exists(f"{self.folder}/on"):
             return False
         if self.static_url and path.startswith(self.static_url):
             return False
         rules = self.rules()
-        return path not in rules.get("open", []) and not within(
-            self.client(peer, forwarded), rules.get("allow", [])
-        )
-
-    def client(self, peer: str, forwarded: str) -> str:
-        """The last of X-Forwarded-For is what a load balancer saw; what stands before it, anybody can write."""
-        trusted = "*" in self.proxies or within(peer, self.proxies)
-        return forwarded.rpartition(",")[2].strip() if forwarded and trusted else peer
+        allowed = [ip_network(network) for network in rules.get("allow", [])]
+        return path not in rules.get("open", []) and not within(client, allowed)
 
     def rules(self) -> dict[str, Any]:
         try:
@@ -77,21 +142,28 @@ class Gate:
         return headers, page
 
 
-def within(client: str, networks: Iterable[str]) -> bool:
+def is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def within(client: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     try:
         address = ip_address(client)
     except ValueError:  # a unix socket has none
         return False
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    return any(address in ip_network(network) for network in networks)
+    return any(address in network for network in networks)
 
 
 class WsgiGate(Gate):
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
-        peer, forwarded = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
-        if not self.keeps_out(path, peer, forwarded):
+        if not self.keeps_out(path, environ.get("REMOTE_ADDR", "")):
             answer: Iterable[bytes] = self.app(environ, start_response)
             return answer
         left = LARGEST_BODY
@@ -107,9 +179,7 @@ class AsgiGate(Gate):
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        peer = (scope.get("client") or ("",))[0]
-        fields = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        if not self.keeps_out(scope["path"], peer, ",".join(fields)):
+        if not self.keeps_out(scope["path"], (scope.get("client") or ("",))[0]):
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -122,6 +192,13 @@ class AsgiGate(Gate):
             await respond(send, 503, headers, [] if scope["method"] == "HEAD" else [page])
 
 
+def is_hidden(path: str, url: str) -> bool:
+    """Whether a path below that of the static files names a hidden file, such as .env or .git."""
+    return (
+        path.startswith(url) and re.search(r"/\.(?!\.?(/|$)|well-known/)", path[len(url) - 1 :]) is not None
+    )
+
+
 def published_files(app: Any, folder: str, url: str, own: str) -> Any:
     """whitenoise over ``folder``, which has the static files of all kept releases, for what ``own`` lacks.
 
@@ -130,6 +207,13 @@ def published_files(app: Any, folder: str, url: str, own: str) -> Any:
     from whitenoise import WhiteNoise
 
     class PublishedFiles(WhiteNoise):
+        def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+            if is_hidden(environ.get("PATH_INFO", ""), url):
+                start_response("404 Not Found", [("Content-Length", "0")])
+                return []
+            answer: Iterable[bytes] = super().__call__(environ, start_response)
+            return answer
+
         def find_file(self, path: str) -> Any:
             if not path.startswith(url) or os.path.isfile(own + path[len(url) :]):
                 return None
@@ -150,9 +234,13 @@ class AsgiPublishedFiles:
 
     def __init__(self, app: Asgi, folder: str, url: str, own: str) -> None:
         self.app = app
+        self.url = url
         self.files = published_files(None, folder, url, own)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_hidden(scope["path"], self.url):
+            await respond(send, 404, [("Content-Length", "0")], [])
+            return
         file = self.files.find_file(scope["path"]) if scope["type"] == "http" else None
         if file is None:
             await self.app(scope, receive, send)
@@ -184,14 +272,18 @@ def install(worker: Any, release: str, server: str, published: str, maintenance:
     """Puts what is wanted before the worker's app; a folder that is empty is not wanted."""
     name = "asgi" if hasattr(worker, "asgi") else "wsgi"  # other workers keep an ASGI app there, too
     is_asgi = name == "asgi" or server == "asgi"
-    with open(f"{release}/release.json", encoding="utf-8") as stream:
-        record = json.load(stream)
-    own, below = record["static_root"], urlsplit(record["static_url"]).path.strip("/")
-    url = f"/{below}/" if own and below else ""
     app = getattr(worker, name)
-    if published and url:
-        app = (AsgiPublishedFiles if is_asgi else published_files)(app, published, url, own.rstrip("/") + "/")
-    # A release that is only tried out answers whoever asks.
-    if maintenance and "HOMEPORT_SLOT" in os.environ:
-        app = (AsgiGate if is_asgi else WsgiGate)(app, maintenance, url, worker.cfg.forwarded_allow_ips)
+    if published or maintenance:
+        with open(f"{release}/release.json", encoding="utf-8") as stream:
+            record = json.load(stream)
+        own, below = record["static_root"], urlsplit(record["static_url"]).path.strip("/")
+        url = f"/{below}/" if own and below else ""
+        if published and url:
+            app = (AsgiPublishedFiles if is_asgi else published_files)(
+                app, published, url, own.rstrip("/") + "/"
+            )
+        # A release that is only tried out answers whoever asks.
+        if maintenance and "HOMEPORT_SLOT" in os.environ:
+            app = (AsgiGate if is_asgi else WsgiGate)(app, maintenance, url)
+    app = (AsgiVisitor if is_asgi else WsgiVisitor)(app, worker.cfg.forwarded_allow_ips)
     setattr(worker, name, app)

@@ -1,0 +1,62 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""How many connections the apps can open to PostgreSQL, against what the roles and the server take.
+
+An ASGI worker has one for each request that is under way, however many there are: these are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# A migration, a management command and a dump, beside everything that runs.
+BESIDE = 3
+# What PostgreSQL keeps for its superuser, and what backups and somebody who looks may use.
+RESERVED = 10
+
+
+def connection_problems(apps: Mapping[str, Mapping[str, Any]], hosts: int, most: int) -> list[str]:
+    """Limits that are too small for what runs on the app servers, of which there are ``hosts``; ``most`` is what the
+    server takes from all."""
+    problems, together, largest = [], 0, 0
+    for name, app in apps.items():
+        if app["database"]["engine"] != "postgres" or not app["database"]["managed"]:
+            continue
+        web, workers = _web(app) * hosts, _workers(app) * hosts
+        needed, limit = 2 * web + workers + BESIDE, app["limits"]["database_connections"]
+        together, largest = together + web + workers, max(largest, web)
+        if needed > limit:
+            problems.append(
+                f"django_apps.{name}.limits.database_connections: is {limit}, and the app can open {needed}: "
+                f"{_threads(app, hosts)}, twice while a release replaces another ({2 * web}), processes and schedules "
+                f"({workers}), and {BESIDE} for a migration, a command and a dump. Raise it, or lower web.workers, "
+                "web.threads, count or concurrency"
+            )
+    if apps and together + largest + RESERVED > most:
+        problems.append(
+            f"postgres_max_connections: is {most}, and all apps together can open {together + largest}, while "
+            f"{RESERVED} are kept free. Raise it (PostgreSQL restarts), or lower web.workers and web.threads"
+        )
+    return problems
+
+
+def _web(app: Mapping[str, Any]) -> int:
+    web = app["web"]
+    return int(web["workers"]) * (int(web["threads"]) if web["server"] == "wsgi" else 1)
+
+
+def _threads(app: Mapping[str, Any], hosts: int) -> str:
+    web = app["web"]
+    words = f"{web['workers']} web workers"
+    if web["server"] == "wsgi":
+        words += f" with {web['threads']} threads"
+    return words + (f" on each of {hosts} hosts" if hosts > 1 else "")
+
+
+def _workers(app: Mapping[str, Any]) -> int:
+    """Each process has one for itself, and one for each task that it does at the same time."""
+    return len(app["schedules"]) + sum(
+        int(options["count"]) * (1 + int(options.get("concurrency") or 0))
+        for options in app["processes"].values()
+    )

@@ -1,0 +1,68 @@
+"""How many connections the apps can open to PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.connections import connection_problems
+
+from tests.unit.support import SECRET, app
+
+ROOT = Path(__file__).parents[2]
+
+
+def apps(count: int = 1, **fields: Any) -> dict[str, dict[str, Any]]:
+    given = {f"app{number}": app(domains=[f"{number}.example.org"], **fields) for number in range(count)}
+    return resolve(given, {}, SECRET, "typical", {"cores": 2, "memory_mb": 4000})
+
+
+def test_defaults_fit_each_other() -> None:
+    assert connection_problems(apps(14), 1, 200) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "hosts", "needed"),
+    [
+        ({"web": {"workers": 4, "threads": 13}}, 1, 2 * 52 + 3),
+        ({"web": {"workers": 2, "threads": 9}}, 3, 2 * 54 + 3),
+        ({"processes": {"queue": {"kind": "django_q", "concurrency": 40, "count": 2}}}, 1, 16 + 82 + 3),
+        ({"processes": {"many": {"command": "x", "count": 50}}}, 2, 32 + 100 + 3),
+        ({"limits": {"database_connections": 18}}, 1, 19),
+    ],
+)
+def test_more_than_the_role_takes(fields: dict[str, Any], hosts: int, needed: int) -> None:
+    found = connection_problems(apps(**fields), hosts, 1000)
+    assert len(found) == 1
+    assert found[0].startswith("django_apps.app0.limits.database_connections: is ")
+    assert f" can open {needed}: " in found[0]
+    assert (
+        connection_problems(apps(**{**fields, "limits": {"database_connections": needed}}), hosts, 1000) == []
+    )
+
+
+def test_more_than_the_server_takes() -> None:
+    found = connection_problems(apps(3), 1, 41)
+    assert found == [
+        "postgres_max_connections: is 41, and all apps together can open 32, while 10 are kept free. Raise it "
+        "(PostgreSQL restarts), or lower web.workers and web.threads"
+    ]
+    assert connection_problems(apps(3), 1, 42) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"database": "sqlite"}, {"database": {"url": "postgres://u@db.example/x"}}, {"web": {"server": "asgi"}}],
+)
+def test_what_has_no_limit_that_homeport_sets(fields: dict[str, Any]) -> None:
+    web = {"workers": 40, "threads": 40, **fields.pop("web", {})}
+    assert connection_problems(apps(web=web, **fields), 1, 100) == []
+
+
+def test_the_number_of_the_role_is_the_one_that_the_playbooks_take_it_for() -> None:
+    defaults = yaml.safe_load((ROOT / "roles/postgres/defaults/main.yml").read_text())
+    wiring = (ROOT / "playbooks/vars/wiring.yml").read_text()
+    assert f"postgres_max_connections | default({defaults['postgres_max_connections']}))" in wiring
