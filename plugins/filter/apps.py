@@ -149,6 +149,7 @@ class FilterModule:
             "release_secrets": wiring.release_secrets,
             "schedule_units": wiring.schedule_units,
             "status_apps": wiring.status_apps,
+            "site_addresses": wiring.site_addresses,
             "audit_sites": audit_sites,
             "system_packages": wiring.system_packages,
             "python_versions": wiring.python_versions,

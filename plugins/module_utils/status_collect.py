@@ -375,6 +375,7 @@ def describe(
         mine = [pid for pid, entry in table.items() if entry.uid == uid]
     return {
         "declared": declared,
+        "try": spec.get("try", ""),
         "release": release(layout),
         "previous": os.path.basename(layout.resolve_link(f"{layout.home}/previous") or ""),
         "health": None,
@@ -400,6 +401,7 @@ def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
     return {
         **dict.fromkeys(("processes", "lock", "maintenance", "certificate")),
         "declared": declared,
+        "try": spec.get("try", ""),
         "release": {"id": release, **blank} if release else None,
         "previous": "",
         "health": {

@@ -251,6 +251,7 @@ def one_app(
         return {
             "level": "failure",
             "state": "unknown",
+            "try": "",
             "problems": [],  # the host's own says why
             **dict.fromkeys(
                 ("release", "previous", "health", "memory", "disk", "lock", "maintenance", "certificate")
@@ -266,6 +267,7 @@ def one_app(
     release, certificate = found["release"], found.get("certificate")
     return {
         "level": level,
+        "try": found.get("try", ""),
         "state": state(found, spec, level),
         "problems": problems,
         "release": release

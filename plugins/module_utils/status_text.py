@@ -45,6 +45,8 @@ def lines(document: Document) -> list[Line]:
         head, rows = part(document)
         if rows:
             found += [("ok", ""), *table(head, rows)]
+    if places := addresses(document):
+        found += [("ok", ""), ("ok", "ADDRESSES"), *places]
     if document["problems"]:
         found += [("ok", ""), ("ok", "PROBLEMS")]
         for problem in document["problems"]:
@@ -121,6 +123,20 @@ def here(document: Document) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     for app, entry in document["apps"].items():
         for host, found in entry["hosts"].items():
             yield app, host, found
+
+
+def addresses(document: Document) -> list[Line]:
+    """Where each app answers, and how to ask a host for it while its name leads elsewhere. To be copied: never cut."""
+    found = []
+    for app, entry in document["apps"].items():
+        if entry["url"]:
+            found.append(("ok", f"  {printable(app)}: {printable(entry['url'])}/"))
+            commands = {host: here["try"] for host, here in entry["hosts"].items() if here["try"]}
+            found += [
+                ("ok", f"    on {printable(host)}: {printable(command)}")
+                for host, command in commands.items()
+            ]
+    return found
 
 
 def answer(health: Mapping[str, Any] | None) -> str:

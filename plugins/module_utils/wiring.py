@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES, in_url
 from ansible_collections.homeport.django.plugins.module_utils.apps import RELEASE_ENVIRONMENT
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.exposure import public_port
@@ -348,13 +348,42 @@ def notifications(apps: Apps) -> dict[str, dict[str, str]]:
     return {name: app["notify"] for name, app in apps.items() if app["notify"]}
 
 
-def status_apps(apps: Apps) -> list[dict[str, Any]]:
-    """What status and logs need to know of each app: nothing that is secret."""
+def trial(app: Mapping[str, Any], address: str) -> str:
+    """A command that asks a host for an app, whatever the DNS says of its name; none where TLS ends in front."""
+    if app["tls"]["certificate"] == "proxy":
+        return ""
+    port = 443 if has_certificate(app) else 80 if app["proxied"] else app["web"]["port"]
+    # until its name leads to the host, an authority's certificate is not there
+    insecure = "--insecure " if app["tls"]["certificate"] in ("acme", "selfsigned") else ""
+    return f"curl {insecure}--connect-to ::{in_url(address)}:{port} {app['site_url']}/"
+
+
+def site_addresses(apps: Apps, address: str) -> list[str]:
+    """Where the apps of a host answer, for the end of a run."""
+    lines = []
+    for name, app in apps.items():
+        lines.append(f"{name}: {app['site_url']}/")
+        command = trial(app, address)
+        lines.append(
+            f"  before its name leads here: {command}"
+            if command
+            else f"  through what stands in front, which asks {in_url(address)} over plain HTTP"
+        )
+    if any(app["proxied"] for app in apps.values()):
+        lines.append(
+            f"http://{in_url(address)}/ itself is closed without an answer: a site answers to its name alone"
+        )
+    return lines
+
+
+def status_apps(apps: Apps, address: str = "") -> list[dict[str, Any]]:
+    """What status and logs need to know of each app: nothing that is secret. ``address`` is the host's."""
     return [
         {
             **{key: app[key] for key in ("name", "user", "home", "logs", "site_url", "proxied", "health")},
             "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
             "certificate": app["tls"]["certificate"] if has_certificate(app) else "none",
+            "try": trial(app, address) if address else "",
             "version": app["source"].get("version", ""),
             "socket": app["web"]["socket"],
             "static": app["static"]["server"],

@@ -313,7 +313,18 @@ class Step:
                 raise
 
 
-CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise"
+def consequence(failed: list[str], live: set[str]) -> str:
+    """What visitors get of apps that failed; ``live`` had a release when the phase began."""
+    first = [name for name in failed if name not in live]
+    told = []
+    if len(first) < len(failed):
+        told.append("The live release goes on serving unless the message says otherwise.")
+    if first:
+        what = "has no release yet, and does" if len(first) == 1 else "have no release yet, and do"
+        told.append(f"{', '.join(first)} {what} not answer before a deploy has succeeded.")
+    return " ".join(told)
+
+
 OUTCOMES = ((Held, "held"), (RolledBack, "rolled back"))
 
 
@@ -326,6 +337,7 @@ class Run:
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, str] = {}
         self.outcomes: dict[str, dict[str, Any]] = {}
+        self.live: set[str] = set()
         self.locked: dict[str, str] = {}
         self.dry = module.check_mode
 
@@ -340,6 +352,8 @@ class Run:
 
     def handle(self, layout: Layout) -> None:
         try:
+            if layout.current:
+                self.live.add(layout.name)
             if self.dry or not os.path.isdir(layout.home):
                 step = Step(self.module, layout, None)
                 self.results[layout.name] = getattr(step, self.phase)()
@@ -441,7 +455,7 @@ def main() -> None:
     if failed:
         del result["failed_apps"]  # all of that is in the message
         told = [f"{name}: {message}" for name, message in failed.items()]
-        module.fail_json(msg="\n\n".join([*told, CONSEQUENCE + "."]), **result)
+        module.fail_json(msg="\n\n".join([*told, consequence(list(failed), run.live)]), **result)
     module.exit_json(**result)
 
 

@@ -136,6 +136,17 @@ def test_the_page_is_whole_and_needs_nothing_beside_it(name: str) -> None:
     assert "@import" not in text
 
 
+def test_where_an_app_answers_is_shown_whole() -> None:
+    made = statuses.good()
+    name, entry = next(iter(made["apps"].items()))
+    host, here = next(iter(entry["hosts"].items()))
+    here["try"] = "curl --connect-to ::192.0.2.7:443 https://a-very-long-name." + "x" * 120
+    shown = [text for _level, text in lines(made)]
+    at = shown.index("ADDRESSES")
+    assert shown[at + 1] == f"  {name}: {entry['url']}/"
+    assert shown[at + 2] == f"    on {host}: {here['try']}"
+
+
 def test_hostile_text_is_escaped() -> None:
     text = page(statuses.bad())
     assert "<script" not in text

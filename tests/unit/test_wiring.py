@@ -531,3 +531,30 @@ def test_own_certificates(tmp_path: Path) -> None:
     assert wiring.certificate_keys(apps) == {"blog": key}
     for told in (found, wiring.nginx_sites(apps), wiring.release_specs(apps), wiring.status_apps(apps)):
         assert CANARY not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("setup", "fields", "command"),
+    [
+        ("typical", {}, "curl --connect-to ::192.0.2.7:80 http://blog.example.org/"),
+        (
+            "typical",
+            {"tls": "acme"},
+            "curl --insecure --connect-to ::192.0.2.7:443 https://blog.example.org/",
+        ),
+        (
+            "simple",
+            {"web": {"port": 8000}},
+            "curl --connect-to ::192.0.2.7:8000 http://blog.example.org:8000/",
+        ),
+        ("typical", {"tls": "proxy", "proxy": {"trusted_proxies": ["10.0.0.7"]}}, ""),
+    ],
+)
+def test_how_to_ask_a_host_before_the_dns_knows_it(setup: str, fields: dict[str, Any], command: str) -> None:
+    apps = resolve({"blog": app(**fields)}, {}, SECRET, setup)
+    assert wiring.status_apps(apps, "192.0.2.7")[0]["try"] == command
+    lines = wiring.site_addresses(apps, "192.0.2.7")
+    assert lines[0] == f"blog: {apps['blog']['site_url']}/"
+    assert lines[1].endswith(command or "which asks 192.0.2.7 over plain HTTP")
+    assert ("is closed without an answer" in lines[-1]) is (setup == "typical")
+    assert "::[2001:db8::7]:" in wiring.site_addresses(apps, "2001:db8::7")[1] or not command
