@@ -100,6 +100,7 @@ URLS = """
             "gunicorn": gunicorn.__version__,
             "release": os.environ["RELEASE"],
             "extra": settings.EXTRA,
+            "client": [request.META.get("REMOTE_ADDR"), request.scheme, request.get_host()],
             "hello": hello,
             "hostile": {{name: os.environ[name] for name in os.environ if name.startswith("HOSTILE_")}},
         }})
@@ -279,7 +280,8 @@ ASYNC_VIEW = """
 
     async def about(request):
         await asyncio.sleep(0)
-        return JsonResponse({{"layout": "{name}", "scope": request.scope["type"]}})
+        client = [request.META.get("REMOTE_ADDR"), request.scheme, request.get_host()]
+        return JsonResponse({{"layout": "{name}", "scope": request.scope["type"], "client": client}})
 
 
     urlpatterns = [path("", about)]

@@ -92,6 +92,28 @@ def test_the_project_sees_its_surroundings(name: str, site: Site, host: Any) -> 
         assert host.file(f"/srv/{name}/current").linked_to.endswith(f"/{page['release']}")
 
 
+# Asks from the address of a trusted proxy, and from another, with the same claims.
+FROM = """
+import http.client, json
+for source in ("127.0.0.2", "127.0.0.3"):
+    connection = http.client.HTTPConnection("127.0.0.1", 80, source_address=(source, 0))
+    claims = {"X-Forwarded-For": "192.0.2.1, 203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "on"}
+    connection.request("GET", "/", headers={"Host": "NAME.example:666", **claims})
+    print(json.dumps(json.load(connection.getresponse())["client"]))
+"""
+
+
+# with gunicorn 20.1 and a current one, and with its ASGI worker
+@pytest.mark.parametrize(("name", "trusted"), [("dburl", False), ("poetry", True), ("async", True)])
+def test_who_asks_is_who_a_trusted_proxy_says(name: str, trusted: bool, host: Any) -> None:
+    said = host.check_output(f"python3 -c {shlex.quote(FROM.replace('NAME', name))}").splitlines()
+    proxy = ["203.0.113.9", "https"] if trusted else ["127.0.0.2", "http"]
+    assert [json.loads(line) for line in said] == [
+        [*proxy, f"{name}.example"],
+        ["127.0.0.3", "http", f"{name}.example"],
+    ]
+
+
 def test_names_of_its_own_in_the_environment(site: Site) -> None:
     page = site.get("nested").json()
     assert page["extra"] == f"jdbc:postgresql:nested?user=nested&release={page['release']}"
