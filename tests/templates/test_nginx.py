@@ -110,6 +110,25 @@ def test_nginx_reads_sites_with_certificates(render: Render, tmp_path: Path) -> 
     assert found == [], "\n\n".join(found)
 
 
+def test_nginx_reads_sites_behind_proxies(render: Render, tmp_path: Path) -> None:
+    certified = secured(tmp_path, render)  # for its certificate
+    assert "trusted" not in "".join(certified.values())
+    proxies = {"trusted_proxies": ["cloudflare", "fastly", "10.0.0.7"]}
+    app = {"source": {"package": "x"}, "proxy": proxies, "web": {"server": "asgi"}}
+    given = {
+        "blog": {**app, "domains": ["blog.example.org", "old.example.org"], "tls": "proxy"},
+        "my-shop": {**app, "domains": ["shop.example.org", "b.example.org"]},
+        "my_shop": {**app, "domains": ["other.example.org"]},
+    }
+    sites = wiring.nginx_sites(resolve(given, {}, SECRET, "typical"))
+    sites["my-shop"]["tls"] = {"folder": str(tmp_path), "hsts": 31536000}
+    main = put(tmp_path, render("nginx", nginx_app_sites=sites))
+    said = accepts(main)
+    assert [line for line in said.splitlines() if "[warn]" in line and '"user" directive' not in line] == []
+    found = findings(main)
+    assert found == [], "\n\n".join(found)
+
+
 @pytest.mark.parametrize(
     ("version", "http2", "refusal"),
     [
