@@ -282,7 +282,7 @@ def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, An
         if email:
             problems.append(
                 "certificates_email: the simple setup has no nginx and no HTTPS; run typical.yml, or leave this out "
-                "and let something in front of the host speak HTTPS"
+                "and let something in front of the host speak HTTPS (tls: proxy)"
             )
         return problems
     for name, app in apps.items():
@@ -301,8 +301,8 @@ def certificates(apps: Any, settings: Mapping[str, str], groups: Mapping[str, An
         elif len(groups.get("app_servers") or []) > 1:
             problems.append(
                 f"{path}: the authority would ask any one of the {len(groups['app_servers'])} app servers for the "
-                "proof that another one has; use challenge: dns-01 or an own certificate, or none where something in "
-                "front of them speaks HTTPS"
+                "proof that another one has; use challenge: dns-01 or an own certificate, or tls: proxy where what "
+                "is in front of them speaks HTTPS"
             )
     return problems
 

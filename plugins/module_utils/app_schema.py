@@ -815,10 +815,10 @@ LIMITS = Object(
             "MiB that any one of its processes may allocate (default: no limit)", low=64, high=1 << 22
         ),
         "database_connections": Int(
-            "connections that the app may have to its database, from all hosts together",
+            "connections that the app may have to its database, from all hosts together (default: 100, or what its "
+            "workers, threads and processes can open, where that is more)",
             low=4,
             high=10000,
-            default=100,
         ),
     },
     doc="what one app may take, so that the others still get theirs",

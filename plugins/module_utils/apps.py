@@ -31,6 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
     resolve_services,
     services_environment,
 )
+from ansible_collections.homeport.django.plugins.module_utils.connections import most_connections
 from ansible_collections.homeport.django.plugins.module_utils.derive import (
     SHORTEST_SECRET,
     logins,
@@ -62,6 +63,8 @@ PREVIOUS = "homeport_secret_previous"
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
 # Bytes of all variables together; Linux takes about two million for these and a command's words.
 LARGEST_ENVIRONMENT = 1_000_000
+# Web workers of an app that does not say how many.
+MOST_WORKERS = 2
 
 
 class AppsError(ValueError):
@@ -91,8 +94,9 @@ def resolve(
 
     ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb``, ``database_host``,
     ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), ``scheduler`` (whether it
-    is the one of several that starts what is scheduled) and ``acme`` (whether apps that do not say get a certificate
-    from an ACME authority). Raises ``AppsError``.
+    is the one of several that starts what is scheduled), ``app_hosts`` (how many run
+    the apps) and ``acme`` (whether apps that do not say get a certificate from an ACME authority). Raises
+    ``AppsError``.
     """
     parsed, secret_sets, problems = _parse(apps, secrets, homeport_secret, setup, previous)
     if problems:
@@ -332,6 +336,9 @@ def _resolve_one(
         process: worker(process, options, home, host["scheduler"])
         for process, options in app["processes"].items()
     }
+    # whatever this host has cores for: the database server, which is told the limit, does not know
+    widest = {**app, "web": {"workers": MOST_WORKERS, **app["web"]}, "processes": processes}
+    connections = max(100, most_connections(widest, int(host.get("app_hosts", 1))))
     web = {**app["web"]}
     web.setdefault("workers", _workers(host))
     return {
@@ -346,6 +353,7 @@ def _resolve_one(
         "site_url": _site_url(app, shape, host),
         "tls": {**app["tls"], "certificate": certificate_kind(app, shape, host)},
         "proxied": shape.proxy,
+        "limits": {"database_connections": connections, **app["limits"]},
         "trusted_networks": networks(app["proxy"]["trusted_proxies"]),
         "database": database,
         **services,
@@ -368,7 +376,7 @@ def _workers(host: Mapping[str, Any]) -> int:
 
     By the host alone: an app more or less on it may not restart the others.
     """
-    return 2 if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 1900 else 1
+    return MOST_WORKERS if int(host.get("cores", 1)) >= 2 and int(host.get("memory_mb", 1024)) >= 1900 else 1
 
 
 def certificate_kind(app: Mapping[str, Any], shape: Setup, host: Mapping[str, Any]) -> str:

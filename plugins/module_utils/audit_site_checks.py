@@ -163,7 +163,7 @@ def https(seen: Seen) -> Checked:
         do = (
             "set certificates_email in group_vars/all/apps.yml beside the inventory"
             if site["port"] == 80 and site["proxied"]
-            else "take the setup typical with certificates_email, or let something in front of the host speak HTTPS"
+            else "take the setup typical with certificates_email, or let something in front speak HTTPS (tls: proxy)"
         )
         return "plain HTTP", [warning("visitors' passwords and cookies pass without encryption", do)]
     if not seen.outside.get("sites"):

@@ -16,6 +16,11 @@ BESIDE = 3
 RESERVED = 10
 
 
+def most_connections(app: Mapping[str, Any], hosts: int) -> int:
+    """What an app can open from ``hosts`` app servers: two releases side by side, processes, and what runs beside."""
+    return (2 * _web(app) + _workers(app)) * hosts + BESIDE
+
+
 def connection_problems(apps: Mapping[str, Mapping[str, Any]], hosts: int, most: int) -> list[str]:
     """Limits that are too small for what runs on the app servers, of which there are ``hosts``; ``most`` is what the
     server takes from all."""
@@ -24,7 +29,7 @@ def connection_problems(apps: Mapping[str, Mapping[str, Any]], hosts: int, most:
         if app["database"]["engine"] != "postgres" or not app["database"]["managed"]:
             continue
         web, workers = _web(app) * hosts, _workers(app) * hosts
-        needed, limit = 2 * web + workers + BESIDE, app["limits"]["database_connections"]
+        needed, limit = most_connections(app, hosts), app["limits"]["database_connections"]
         together, largest = together + web + workers, max(largest, web)
         if needed > limit:
             problems.append(

@@ -15,9 +15,9 @@ from tests.unit.support import SECRET, app
 ROOT = Path(__file__).parents[2]
 
 
-def apps(count: int = 1, **fields: Any) -> dict[str, dict[str, Any]]:
+def apps(count: int = 1, hosts: int = 1, **fields: Any) -> dict[str, dict[str, Any]]:
     given = {f"app{number}": app(domains=[f"{number}.example.org"], **fields) for number in range(count)}
-    return resolve(given, {}, SECRET, "typical", {"cores": 2, "memory_mb": 4000})
+    return resolve(given, {}, SECRET, "typical", {"cores": 2, "memory_mb": 4000, "app_hosts": hosts})
 
 
 def test_defaults_fit_each_other() -> None:
@@ -31,17 +31,24 @@ def test_defaults_fit_each_other() -> None:
         ({"web": {"workers": 2, "threads": 9}}, 3, 2 * 54 + 3),
         ({"processes": {"queue": {"kind": "django_q", "concurrency": 40, "count": 2}}}, 1, 16 + 82 + 3),
         ({"processes": {"many": {"command": "x", "count": 50}}}, 2, 32 + 100 + 3),
-        ({"limits": {"database_connections": 18}}, 1, 19),
+        ({}, 1, 19),
     ],
 )
-def test_more_than_the_role_takes(fields: dict[str, Any], hosts: int, needed: int) -> None:
-    found = connection_problems(apps(**fields), hosts, 1000)
+def test_what_an_app_can_open_is_the_least_that_its_role_takes(
+    fields: dict[str, Any], hosts: int, needed: int
+) -> None:
+    found = connection_problems(apps(**fields, limits={"database_connections": needed - 1}), hosts, 1000)
     assert len(found) == 1
-    assert found[0].startswith("django_apps.app0.limits.database_connections: is ")
+    assert found[0].startswith(f"django_apps.app0.limits.database_connections: is {needed - 1}, and ")
     assert f" can open {needed}: " in found[0]
-    assert (
-        connection_problems(apps(**{**fields, "limits": {"database_connections": needed}}), hosts, 1000) == []
+    by_itself = apps(hosts=hosts, **fields)
+    assert by_itself["app0"]["limits"]["database_connections"] == max(100, needed)
+    assert connection_problems(by_itself, hosts, 1000) == []
+    # the database server does not know how many cores the app servers have
+    told = resolve(
+        {"app0": app(**fields)}, {}, SECRET, "typical", {"database_host": "remote", "app_hosts": hosts}
     )
+    assert told["app0"]["limits"] == by_itself["app0"]["limits"]
 
 
 def test_more_than_the_server_takes() -> None:
