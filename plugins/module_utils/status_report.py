@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
+from ansible_collections.homeport.django.plugins.module_utils.parts import sentence
 
 VERSION = 1
 LEVELS = ("ok", "warning", "failure")
@@ -39,7 +40,7 @@ def report(
     hosts, apps = {}, {}
     for name, result in results.items():
         member_of = groups_of(name, groups)
-        hosts[name] = one_host(result, needed_services(specs, member_of), setup, member_of)
+        hosts[name] = one_host(name, result, needed_services(specs, member_of), setup, member_of)
     for app in sorted({*chosen, *(app for result in results.values() for app in found_apps(result))}):
         spec = chosen.get(app)
         on = {
@@ -133,7 +134,7 @@ def needed_services(specs: list[dict[str, Any]], member_of: Iterable[str]) -> li
 
 
 def one_host(
-    result: Mapping[str, Any], needed: list[str], setup: str, member_of: list[str]
+    name: str, result: Mapping[str, Any], needed: list[str], setup: str, member_of: list[str]
 ) -> dict[str, Any]:
     status = result.get("status")
     entry: dict[str, Any] = {
@@ -162,7 +163,11 @@ def one_host(
     services = {**dict.fromkeys(needed, "missing"), **status["services"]}
     entry["services"] = dict(sorted(services.items()))
     entry["archive"], problems = status_backups.of_host(status)
-    problems = [*host_problems(entry, status["supervisor"]["error"], needed, setup), *problems]
+    problems = [
+        *host_problems(entry, status["supervisor"]["error"], needed, setup),
+        *differences(name, status, setup),
+        *problems,
+    ]
     return {**entry, "level": worst(problem["level"] for problem in problems), "problems": problems}
 
 
@@ -191,6 +196,19 @@ def host_problems(
     memory = entry["memory"]
     if memory["total"] and memory["available"] / memory["total"] < LITTLE_MEMORY:
         problems.append(warning(f"{size(memory['available'])} of {size(memory['total'])} memory are left"))
+    return problems
+
+
+def differences(name: str, status: Mapping[str, Any], setup: str) -> list[dict[str, str]]:
+    """What the host was given, compared with what is declared, and with what is there now."""
+    problems = [
+        warning(f"{sentence(app, component, fields, name)}; run the playbook {setup}")
+        for app, components in sorted(status["differing"].items())
+        for component, fields in sorted(components.items())
+    ]
+    if status["touched"]:
+        first = ", ".join(status["touched"][:5]) + (" and others" if len(status["touched"]) > 5 else "")
+        problems.append(warning(f"not as the last run left it: {first}; the playbook {setup} puts it right"))
     return problems
 
 
@@ -365,6 +383,8 @@ def app_problems(
         problems.append(failure(f"{found['health']['path']} {found['health']['error']}"))
     if release and spec["proxied"] and front != "active":
         problems.append(failure(f"visitors do not reach it: nginx is {front}"))
+    elif found["visit"]:
+        problems.append(failure(found["visit"]))
     if release:
         # while a deploy runs, processes on two releases are to be expected
         found_here = process_problems(found["processes"] or [], release["id"])

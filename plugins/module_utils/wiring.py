@@ -289,6 +289,7 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
         {
             **{key: app[key] for key in keys if key in app},
             "release_environment": own_and_conventional(app)[1],
+            "visit": visits({app["name"]: app})[app["name"]],
             "application": app["web"].get("application", ""),
             "server": app["web"]["server"],
             "socket": app["web"]["socket"],
@@ -344,6 +345,7 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
             "certificate": app["tls"]["certificate"],
             "version": app["source"].get("version", ""),
             "socket": app["web"]["socket"],
+            "visit": visits({name: app})[name],
             "static": app["static"]["server"],
             "media": app["media"]["root"] if app["media"]["kind"] == "local" else "",
             "database": {key: app["database"].get(key, "") for key in ("engine", "name", "host", "managed")},
@@ -354,6 +356,26 @@ def status_apps(apps: Apps) -> list[dict[str, Any]]:
         }
         for name, app in apps.items()
     ]
+
+
+def visits(apps: Apps) -> dict[str, dict[str, Any]]:
+    """How each app is asked for its pages as visitors ask; nothing where it is there for its own host alone."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, app in apps.items():
+        tls = app["proxied"] and app["tls"]["certificate"] != "none"
+        port = (443 if tls else 80) if app["proxied"] else public_port(app["web"]["socket"])
+        found[name] = (
+            {
+                "url": app["site_url"],
+                "port": port,
+                "tls": tls,
+                "pages": {"/": [], app["health"]["path"]: app["health"]["status"]},
+                "home": app["home"],
+            }
+            if port
+            else {}
+        )
+    return found
 
 
 def audit_sites(apps: Apps, own: Any = None, certificates: Any = None) -> dict[str, dict[str, Any]]:

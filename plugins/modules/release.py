@@ -161,6 +161,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.service_logins import refused
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
+from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
 
 BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
 
@@ -187,8 +188,11 @@ class Step:
         if layout.current and live.get("fingerprint") == mark and not self.replanned():
             settled = os.path.exists(SOCKET) and Switch(layout, Supervisor()).is_settled()
             self.choose(layout.current, done=settled)
-            action = "none" if settled else "finish"
-            return {**result, "pending": not settled, "changed": not settled, "action": action}
+            if settled:
+                visit = layout.spec["visit"]
+                problem = problem_of(visit, layout.home) if visit and not self.dry else ""
+                return {**result, "pending": False, "changed": False, "action": "none", "visit": problem}
+            return {**result, "action": "finish"}
         result["live"] = live.get("revision", "")
         self.check_logins(layout.config)
         ready = [path for path in layout.known_releases() if layout.record(path).get("fingerprint") == mark]
@@ -313,7 +317,7 @@ class Step:
                 raise
 
 
-CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise"
+CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise."
 OUTCOMES = ((Held, "held"), (RolledBack, "rolled back"))
 
 
@@ -433,15 +437,13 @@ def main() -> None:
     plans = {name: found.pop("plan") for name, found in run.results.items() if "plan" in found}
     if plans:
         result["diff"] = [{"prepared": shown(name, plan)} for name, plan in plans.items()]
-    if run.phase in ("build", "migrate"):
-        for name, message in run.failed.items():
-            module.warn(f"{name}: {message.partition(chr(10))[0]}")
-        module.exit_json(**result)
-    failed = {**module.params["failed"], **run.failed}
-    if failed:
-        del result["failed_apps"]  # all of that is in the message
-        told = [f"{name}: {message}" for name, message in failed.items()]
-        module.fail_json(msg="\n\n".join([*told, CONSEQUENCE + "."]), **result)
+    result["visits"] = {name: found.pop("visit") for name, found in run.results.items() if "visit" in found}
+    if run.phase == "rollback" and run.failed:
+        told = [f"{name}: {message}" for name, message in run.failed.items()]
+        module.fail_json(msg="\n\n".join([*told, CONSEQUENCE]), **result)
+    # What has failed for one app is told at the end (the module verdict), and concerns no other app.
+    for name, message in run.failed.items():
+        module.warn(f"{name}: {message.partition(chr(10))[0]}")
     module.exit_json(**result)
 
 

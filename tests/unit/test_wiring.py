@@ -14,6 +14,7 @@ from ansible_collections.homeport.django.plugins.filter import apps as apps_filt
 from ansible_collections.homeport.django.plugins.filter import backup as backup_filters
 from ansible_collections.homeport.django.plugins.filter import host as host_filters
 from ansible_collections.homeport.django.plugins.filter import instances as instances_filters
+from ansible_collections.homeport.django.plugins.filter import parts as parts_filters
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
@@ -66,7 +67,7 @@ def test_roles_and_playbooks_use_the_filters_that_there_are() -> None:
         if path.suffix in (".yml", ".j2")
         for name in FILTER.findall(path.read_text())
     }
-    plugins = (apps_filters, backup_filters, host_filters, instances_filters)
+    plugins = (apps_filters, backup_filters, host_filters, instances_filters, parts_filters)
     assert used == {name for plugin in plugins for name in plugin.FilterModule().filters()}
 
 
