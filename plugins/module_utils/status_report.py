@@ -21,6 +21,7 @@ UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
 LITTLE_DISK, NO_DISK = 0.10, 0.02  # shares of a disk that are free
 LITTLE_MEMORY = 0.05
 SERVED = {"cache": "cache_servers", "broker": "broker_servers"}  # what apps use, and the group that runs it
+RESTARTED = 15  # seconds for which a process that keeps ending runs at most
 LONG_DEPLOY = 3600  # seconds after which a deploy that still runs is worth a look
 
 Document = dict[str, Any]
@@ -388,6 +389,10 @@ def app_problems(
     if release:
         # while a deploy runs, processes on two releases are to be expected
         found_here = process_problems(found["processes"] or [], release["id"])
+        if not lock and found["processes"]:
+            found_here += restarts(
+                found["processes"], now - (release["since"] or now), status["host"]["uptime"]
+            )
         problems += [{**problem, "level": "warning"} if lock else problem for problem in found_here]
         problems += [problem for schedule in found["schedules"] for problem in schedule_problems(schedule)]
     problems += certificate_problems(found.get("certificate"), spec, now)
@@ -454,6 +459,23 @@ def process_problems(groups: list[dict[str, Any]], live: str) -> list[dict[str, 
     return problems
 
 
+def restarts(groups: list[dict[str, Any]], live: int, uptime: int) -> list[dict[str, str]]:
+    """Workers that have only just been started, long after their release went live."""
+    young = {
+        group["name"]: one["seconds"]
+        for group in groups
+        for one in group["instances"]
+        if group["name"] != "web" and group["declared"] and one["seconds"] is not None
+        if one["seconds"] < RESTARTED and min(live, uptime) > 10 * RESTARTED
+    }
+    return [
+        failure(
+            f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: it keeps ending"
+        )
+        for name, seconds in young.items()
+    ]
+
+
 def slot_problems(web: dict[str, Any]) -> list[dict[str, str]]:
     """One slot serves and the other sleeps, so that the socket stays open; else something is wrong."""
     if web["running"] == 0:
@@ -473,7 +495,8 @@ def why(group: dict[str, Any]) -> str:
         if one["state"] != "running"
     ]
     if group["name"] != "web" and any(
-        one["state"] == "running" and not one["release"] for one in group["instances"]
+        one["state"] == "running" and not one["release"] and (one["seconds"] or 0) >= RESTARTED
+        for one in group["instances"]
     ):
         reasons.append("the live release does not have it yet; deploy again")
     return f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
