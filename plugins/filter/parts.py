@@ -59,6 +59,20 @@ def without_new_tls(sites: Any, kept: Any, given: Any) -> dict[str, Any]:
     }
 
 
+def taken_domains(apps: Any, facts: Any, host: Any) -> list[str]:
+    """Domains of apps that others still serve, which are on the host and not declared: a line for each."""
+    return [
+        f"django_apps.{name}.domains: {domain} is still served by the app {other} on {host}, which is not declared any "
+        f"more. A new name makes a new app, with a database of its own: keep the name, or remove {other} first "
+        f"(remove_app.yml -e app={other})"
+        for other, domains in sorted(facts["domains"].items())
+        if other not in apps
+        for name, app in sorted(apps.items())
+        for domain in [app["canonical"], *app["redirects"], *app["aliases"]]
+        if domain in domains
+    ]
+
+
 def differing_here(wanted: Any, facts: Any) -> dict[str, dict[str, list[str]]]:
     return parts.differing(plain(wanted), plain(facts["parts"]), plain(facts["sets"]))
 
@@ -70,6 +84,7 @@ class FilterModule:
         return {
             "wanted_parts": wanted_parts,
             "undelivered": undelivered,
+            "taken_domains": taken_domains,
             "kept_apps": kept_apps,
             "kept_sites": kept_sites,
             "without_new_tls": without_new_tls,

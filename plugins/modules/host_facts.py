@@ -41,8 +41,8 @@ ansible_facts:
         C(time_daemon) (the systemd unit that keeps the clock right, or an empty string),
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (what the role P(homeport.django.certificates#role) was given for each site that has one),
-        C(logins) (how the live release of each app logs in to its services), C(revisions) (of each
-        app's code that is live), C(backup) and C(archive) (where they are;
+        C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
+        C(revisions) (of each app's code that is live), C(backup) and C(archive) (where they are;
         all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
         since), C(parts) (digests of what components were given for which app, by component, app and field),
@@ -184,6 +184,16 @@ def live_logins(homes: str = "/srv") -> dict[str, dict[str, Any]]:
     return found
 
 
+def live_domains(homes: str = "/srv") -> dict[str, list[str]]:
+    """The names that the live releases are served by, by app."""
+    found = {}
+    for path in sorted(glob.glob(f"{homes}/*/current/config/env")):
+        known = exports(path)
+        names = {known.get("SITE_URL", "").rpartition("/")[2], *known.get("ALLOWED_HOSTS", "").split(",")}
+        found[path[len(homes) :].split("/")[1]] = sorted(names - {""})
+    return found
+
+
 def live_revisions(homes: str = "/srv") -> dict[str, str]:
     """The revisions of the code that is live, by app."""
     found = {}
@@ -255,6 +265,7 @@ def main() -> None:
         "certificates": certificate_sites(),
         "logins": live_logins(),
         "revisions": live_revisions(),
+        "domains": live_domains(),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
         "archive": encrypted(
             "/etc/homeport/archive.json", "/etc/pgbackrest/pgbackrest.conf", "repo1-cipher-pass="

@@ -197,8 +197,17 @@ class Step:
         self.check_logins(layout.config)
         ready = [path for path in layout.known_releases() if layout.record(path).get("fingerprint") == mark]
         if ready and not self.replanned():
+            name = os.path.basename(ready[-1])
+            left = release_history.gone_back_from(layout.name, name)
+            if self.planning:
+                result["plan"] = {"live": live.get("id", ""), "kept": name, "left": left}
+            if left and not self.dry and not self.module.params["again"]:
+                raise DeployError(
+                    f"{name} was gone back from ({left['time']}, {left['by']}), and is what would go live again: "
+                    "nothing of its code and settings has changed since. -e again=true puts it live"
+                )
             self.choose(ready[-1])
-            return {**result, "action": "put live", "release": os.path.basename(ready[-1])}
+            return {**result, "action": "put live", "release": name}
         upload = self.module.params["uploads"].get(layout.name)
         if "digest" in layout.spec["source"] and not upload and (self.planning or not self.dry):
             return {**result, "action": "build", "wanting": True}
@@ -412,6 +421,7 @@ def main() -> None:
             "allow_unsafe_migrations": {"type": "bool", "default": False},
             "to": {"type": "str", "default": ""},
             "restore": {"type": "str", "default": ""},
+            "again": {"type": "bool", "default": False},
             "unlock": {"type": "bool", "default": False},
             "holder": {"type": "str", "default": ""},
             "run": {"type": "str", "default": ""},

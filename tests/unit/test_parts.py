@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.filter.parts import (
     kept_apps,
     kept_sites,
+    taken_domains,
     undelivered,
     without_new_tls,
 )
@@ -123,3 +124,17 @@ def test_certificates_of_sites_that_stay() -> None:
         "blog": {"tls": {"folder": "/b"}},
         "wiki": {"tls": {}},
     }
+
+
+def test_a_domain_that_an_app_still_has_is_not_taken() -> None:
+    apps = {"jotter": {"canonical": "notes.example", "redirects": [], "aliases": ["www.notes.example"]}}
+    told = taken_domains(apps, {"domains": {"notes": ["notes.example"]}}, "web1")
+    assert len(told) == 1
+    assert told[0].startswith(
+        "django_apps.jotter.domains: notes.example is still served by the app notes on web1, which is not declared"
+    )
+    both = {**apps, "notes": {"canonical": "other.example", "redirects": [], "aliases": []}}
+    assert taken_domains(both, {"domains": {"notes": ["notes.example"]}}, "web1") == []
+    assert (
+        taken_domains(apps, {"domains": {"jotter": ["notes.example"], "old": ["old.example"]}}, "web1") == []
+    )

@@ -21,7 +21,7 @@ from tests.unit.releases import HereLayout, layout, write
 
 PARAMS: dict[str, Any] = {
     "only": [], "secrets": {}, "failed": {}, "uploads": {}, "run": "run 1", "holder": "anna@laptop", "dead_runs": [],
-    "unlock": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
+    "unlock": False, "again": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
 }  # fmt: skip
 
 
