@@ -81,7 +81,7 @@ def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for host in hosts:
         variables = hostvars[host]
-        for step in ("__django_app_built", "__django_app_migrated"):
+        for step in ("__django_app_built", "__django_app_migrated", "__django_app_live"):
             if step in variables:
                 for name, message in dict(variables[step].get("failed_apps", {})).items():
                     found.setdefault(str(name), f"{host}: {message}" if len(hosts) > 1 else str(message))
@@ -149,7 +149,7 @@ class FilterModule:
             "release_secrets": wiring.release_secrets,
             "schedule_units": wiring.schedule_units,
             "status_apps": wiring.status_apps,
-            "site_addresses": wiring.site_addresses,
+            "visits": wiring.visits,
             "audit_sites": audit_sites,
             "system_packages": wiring.system_packages,
             "python_versions": wiring.python_versions,

@@ -10,6 +10,7 @@ looked at together (``untouched``), with one question to each of systemd, dpkg a
 from __future__ import annotations
 
 import contextlib
+import glob
 import grp
 import hashlib
 import json
@@ -25,6 +26,7 @@ FOLDER = "/var/lib/homeport/given"
 SECONDS = 20  # for each question
 
 Found = dict[str, Any]
+Parts = dict[str, dict[str, str]]  # digests of what a component was given for whom, by app and field
 Looks = dict[str, Callable[[list[str]], Found]]
 
 
@@ -33,12 +35,23 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def recorded_sets(folder: str = "/var/lib/homeport") -> list[str]:
+    """The sets of the module service_config that were put on the host."""
+    return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob(f"{folder}/*.json"))
+
+
 class Given:
     """The record of one component. ``key`` is the module that cares for it, and what of it."""
 
-    def __init__(self, key: str, wanted: str, folder: str = "") -> None:
+    def __init__(self, key: str, wanted: str, folder: str = "", parts: Parts | None = None) -> None:
         self.wanted = wanted
+        self.parts = parts
         self.path = os.path.join(folder or FOLDER, f"{key}.json") if key else ""
+
+    @classmethod
+    def told(cls, given: dict[str, Any]) -> Given:
+        """As the action plugin tells a module of it."""
+        return cls(given.get("key", ""), given.get("digest", ""), parts=given.get("parts"))
 
     def found(self) -> Found:
         """What was found when the component was last as wanted; empty when that is not known."""
@@ -53,6 +66,8 @@ class Given:
     def keep(self, found: Found) -> None:
         """Once everything is as wanted."""
         record = {"digest": self.wanted, "found": found}
+        if self.parts is not None:
+            record["parts"] = self.parts
         if not self.path or read(self.path) == record:
             return
         folder = os.path.dirname(self.path)
@@ -73,13 +88,32 @@ def read(path: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def untouched(looks: Looks, folder: str = "") -> dict[str, str]:
-    """Digests of the components of this host that nothing has been changed of since, by key."""
+def all_records(folder: str = "") -> dict[str, dict[str, Any]]:
+    """The records of this host's components, by key."""
     folder = folder or FOLDER
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    records = {
+    return {
         name[: -len(".json")]: read(os.path.join(folder, name)) for name in names if name.endswith(".json")
     }
+
+
+def given_parts(folder: str = "") -> dict[str, Parts]:
+    """What each component was given for whom, where its record says so."""
+    return {key: record["parts"] for key, record in all_records(folder).items() if "parts" in record}
+
+
+def touched_paths(folder: str = "") -> list[str]:
+    """Files and folders of the components that are no more as they were left."""
+    found: Found = {}
+    for record in all_records(folder).values():
+        found.update(record.get("found", {}).get("paths", {}))
+    now = paths(list(found))
+    return sorted(path for path, left in found.items() if now[path] != left)
+
+
+def untouched(looks: Looks, folder: str = "") -> dict[str, str]:
+    """Digests of the components of this host that nothing has been changed of since, by key."""
+    records = all_records(folder)
     found = {key: record["found"] for key, record in records.items() if isinstance(record.get("found"), dict)}
     now = look({part: sorted_parts(found.values(), part) for part in looks}, looks)
     return {

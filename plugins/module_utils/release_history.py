@@ -30,6 +30,18 @@ def append(app: str, entry: dict[str, Any], folder: str = FOLDER) -> dict[str, A
     return line
 
 
+def gone_back_from(app: str, release: str, folder: str = FOLDER) -> dict[str, Any]:
+    """The rollback by which a release was left that has not been live since; empty when there was none."""
+    for entry in reversed(entries(app, folder)):
+        if entry.get("outcome") != "live":
+            continue
+        if entry.get("verb") == "rollback" and entry.get("before") == release:
+            return entry
+        if entry.get("release") == release:
+            return {}
+    return {}
+
+
 def entries(app: str, folder: str = FOLDER) -> list[dict[str, Any]]:
     """The record of ``app``, oldest first, without a line that a power cut tore."""
     found = []

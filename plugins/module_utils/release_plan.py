@@ -114,7 +114,13 @@ SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 def shown(name: str, plan: Change) -> str:
     """A plan as text."""
     title = f"a new release after {plan['live']}" if plan["live"] else "the first release"
+    if "kept" in plan:
+        title = f"{plan['kept']}, which is kept, after {plan['live']}"
+    left = plan.get("left")
     sections = {
+        "gone back from": [f"{left['time']} by {left['by']}: -e again=true puts it live again"]
+        if left
+        else [],
         "code": revision_lines(plan),
         "packages": change_lines(plan.get("packages", {}), " "),
         "migrations": migration_lines(plan.get("migrations", {})),
@@ -136,7 +142,7 @@ def cut(lines: list[str]) -> list[str]:
 
 
 def revision_lines(plan: Change) -> list[str]:
-    before, after = plan["revision"]
+    before, after = plan.get("revision", ("", ""))
     lines = []
     if before != after:
         lines.append(f"{before[:19] or 'nothing'} -> {after[:19]}")

@@ -49,6 +49,10 @@ SLOTS = ("0", "1")
 STOP_WEB = 100  # seconds: a little over supervisord's own patience with a web process
 STRIKES = 3  # answers in a row that are not healthy: one may be a visitor's fault, who uses up the workers
 FAILED = ("(backoff)", "(fatal)", "(exited)")
+ENDED = ("BACKOFF", "FATAL", "EXITED")
+SETTLE = 3  # seconds that a worker has to stay up at least
+LONGEST_LOAD = 20  # seconds after which one has loaded that is busy all the time
+OFTEN = 5  # in a row
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
 MOST_PRINTED = 1 << 18  # bytes of what a process has printed
 MOST_ENVIRONMENT = 1 << 21  # bytes that the kernel gives a process for its environment, and more
@@ -67,6 +71,8 @@ class Switch:
         self.group = f"{layout.name}.web"
         self.runner = Runner(layout)
         self.live_since = 0.0  # when a slot began to serve the new release
+        self.renewed: dict[str, int] = {}  # the workers that were started for it, with their process numbers
+        self.waiting: dict[str, int] = {}  # how often in a row each was found waiting for something to do
         self.broken = False  # whether the release that was tried answered with an error of its own
 
     def slot_release(self, slot: str) -> str | None:
@@ -185,13 +191,16 @@ class Switch:
 
     def watch(self, seconds: float) -> None:
         """Asks for the health page where visitors do; with some seconds, until it has been live for so long, and
-        good, and all processes have settled. A slot that sleeps has nothing to settle."""
+        good, and all processes have settled; workers until they have loaded. A slot that sleeps has nothing to settle.
+        """
         end_time = (self.live_since or time.monotonic()) + seconds
         asleep = [f"{self.group}:{slot}" for slot in SLOTS if not self.slot_release(slot)]
         failures = 0
         while True:
-            states = self.states() if seconds else {}
-            ended = [name for name, state in states.items() if state in ("BACKOFF", "FATAL", "EXITED")]
+            found = self.found() if seconds or self.renewed else {}
+            states = {name: info["statename"] for name, info in found.items()}
+            again = [name for name, pid in self.renewed.items() if found[name]["pid"] not in (0, pid)]
+            ended = [name for name, state in states.items() if state in ENDED or name in again]
             if ended:
                 printed = self.printed(ended[0])
                 raise DeployError(f"the new release is live, but {', '.join(ended)} ended{printed}")
@@ -200,14 +209,22 @@ class Switch:
             if failures >= STRIKES:
                 raise DeployError(f"the new release is live, but {problem}")
             starting = [name for name, state in states.items() if state == "STARTING" and name not in asleep]
+            starting += [name for name in self.renewed if not self.has_loaded(name, found[name])]
             left = end_time - time.monotonic()
             if not failures and not starting and left <= 0:
                 return
             time.sleep(min(0.2, max(0.02, left)))
 
-    def states(self) -> dict[str, str]:
-        found = self.supervisor.processes(f"{self.layout.name}.")
-        return {name: info["statename"] for name, info in found.items()}
+    def found(self) -> dict[str, dict[str, Any]]:
+        return self.supervisor.processes(f"{self.layout.name}.")
+
+    def has_loaded(self, name: str, info: dict[str, Any]) -> bool:
+        """Whether a worker has stayed up while it loads, however slow the machine is: what still does is hardly ever
+        found waiting."""
+        age = info["now"] - info["start"]
+        waits = age >= SETTLE and waits_for_something(info["pid"])
+        self.waiting[name] = self.waiting.get(name, 0) + 1 if waits else 0
+        return self.waiting[name] >= OFTEN or age >= LONGEST_LOAD
 
     def printed(self, name: str) -> str:
         """The end of what a process printed."""
@@ -353,7 +370,10 @@ class Switch:
             ended[:] = [name for name in old if running.get(name) in FAILED]
             return bool(ended) or all(running.get(name) == wanted[name] for name in old)
 
-        if not wait_until(renewed, 10) or ended:
+        done = wait_until(renewed, 10)
+        found = self.found()
+        self.renewed = {name: found[name]["pid"] for name in old if wanted[name] and not ended}
+        if not done or ended:
             left = ended or [name for name in old if self.running().get(name) != wanted[name]]
             raise DeployError(
                 f"the new release serves, but not all of its processes run: {', '.join(left)}{self.printed(left[0])}"
@@ -402,6 +422,14 @@ class Printed:
     def text(self) -> str:
         self.thread.join(0.2)  # what it has just said may be on its way
         return bytes(self.kept).decode(errors="replace")
+
+
+def waits_for_something(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[0] == "S"
+    except (OSError, IndexError):
+        return False
 
 
 def release_of(pid: int) -> str:

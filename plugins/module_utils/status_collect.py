@@ -45,6 +45,7 @@ from ansible_collections.homeport.django.plugins.module_utils.supervisor_client 
     SOCKET,
     Supervisor,
 )
+from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
 
 Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output of a command
 
@@ -103,6 +104,11 @@ def collect(
             for name, spec in chosen.items()
             if name in declared and Layout(spec).current
         }
+        visits = {
+            name: pool.submit(problem_of, chosen[name]["visit"], chosen[name]["home"], timeout)
+            for name in answers
+            if chosen[name]["visit"]
+        }
         end = time.monotonic() + WALK
         apps = {}
         for name, spec in chosen.items():
@@ -115,6 +121,8 @@ def collect(
                 apps[name] = found
                 if name in answers:
                     found["health"] = answers[name].result()
+                if name in visits:
+                    found["visit"] = visits[name].result()
             except Exception as error:  # whatever an app brings about concerns no other app
                 apps[name] = unknown(spec, name in declared, f"{type(error).__name__}: {error}")
     return {
@@ -379,6 +387,7 @@ def describe(
         "release": release(layout),
         "previous": os.path.basename(layout.resolve_link(f"{layout.home}/previous") or ""),
         "health": None,
+        "visit": "",
         "processes": processes(spec, supervised_processes, table, places.proc)
         if supervised_processes is not None
         else None,
@@ -411,6 +420,7 @@ def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
             "error": f"cannot be looked at: {why}",
             "path": "",
         },
+        "visit": "",
         "schedules": [],
         "memory": {"bytes": 0, "kind": "pss"},
         "disk": {"releases": {"bytes": 0, "complete": False, "count": 0}, "media": None, "database": None},

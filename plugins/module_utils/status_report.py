@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
+from ansible_collections.homeport.django.plugins.module_utils.parts import sentence
 
 VERSION = 1
 LEVELS = ("ok", "warning", "failure")
@@ -20,6 +21,7 @@ UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
 LITTLE_DISK, NO_DISK = 0.10, 0.02  # shares of a disk that are free
 LITTLE_MEMORY = 0.05
 SERVED = {"cache": "cache_servers", "broker": "broker_servers"}  # what apps use, and the group that runs it
+RESTARTED = 15  # seconds for which a process that keeps ending runs at most
 LONG_DEPLOY = 3600  # seconds after which a deploy that still runs is worth a look
 
 Document = dict[str, Any]
@@ -39,7 +41,7 @@ def report(
     hosts, apps = {}, {}
     for name, result in results.items():
         member_of = groups_of(name, groups)
-        hosts[name] = one_host(result, needed_services(specs, member_of), setup, member_of)
+        hosts[name] = one_host(name, result, needed_services(specs, member_of), setup, member_of)
     for app in sorted({*chosen, *(app for result in results.values() for app in found_apps(result))}):
         spec = chosen.get(app)
         on = {
@@ -133,7 +135,7 @@ def needed_services(specs: list[dict[str, Any]], member_of: Iterable[str]) -> li
 
 
 def one_host(
-    result: Mapping[str, Any], needed: list[str], setup: str, member_of: list[str]
+    name: str, result: Mapping[str, Any], needed: list[str], setup: str, member_of: list[str]
 ) -> dict[str, Any]:
     status = result.get("status")
     entry: dict[str, Any] = {
@@ -162,7 +164,11 @@ def one_host(
     services = {**dict.fromkeys(needed, "missing"), **status["services"]}
     entry["services"] = dict(sorted(services.items()))
     entry["archive"], problems = status_backups.of_host(status)
-    problems = [*host_problems(entry, status["supervisor"]["error"], needed, setup), *problems]
+    problems = [
+        *host_problems(entry, status["supervisor"]["error"], needed, setup),
+        *differences(name, status, setup),
+        *problems,
+    ]
     return {**entry, "level": worst(problem["level"] for problem in problems), "problems": problems}
 
 
@@ -191,6 +197,19 @@ def host_problems(
     memory = entry["memory"]
     if memory["total"] and memory["available"] / memory["total"] < LITTLE_MEMORY:
         problems.append(warning(f"{size(memory['available'])} of {size(memory['total'])} memory are left"))
+    return problems
+
+
+def differences(name: str, status: Mapping[str, Any], setup: str) -> list[dict[str, str]]:
+    """What the host was given, compared with what is declared, and with what is there now."""
+    problems = [
+        warning(f"{sentence(app, component, fields, name)}; run the playbook {setup}")
+        for app, components in sorted(status["differing"].items())
+        for component, fields in sorted(components.items())
+    ]
+    if status["touched"]:
+        first = ", ".join(status["touched"][:5]) + (" and others" if len(status["touched"]) > 5 else "")
+        problems.append(warning(f"not as the last run left it: {first}; the playbook {setup} puts it right"))
     return problems
 
 
@@ -367,9 +386,15 @@ def app_problems(
         problems.append(failure(f"{found['health']['path']} {found['health']['error']}"))
     if release and spec["proxied"] and front != "active":
         problems.append(failure(f"visitors do not reach it: nginx is {front}"))
+    elif found["visit"]:
+        problems.append(failure(found["visit"]))
     if release:
         # while a deploy runs, processes on two releases are to be expected
         found_here = process_problems(found["processes"] or [], release["id"])
+        if not lock and found["processes"]:
+            found_here += restarts(
+                found["processes"], now - (release["since"] or now), status["host"]["uptime"]
+            )
         problems += [{**problem, "level": "warning"} if lock else problem for problem in found_here]
         problems += [problem for schedule in found["schedules"] for problem in schedule_problems(schedule)]
     problems += certificate_problems(found.get("certificate"), spec, now)
@@ -436,6 +461,23 @@ def process_problems(groups: list[dict[str, Any]], live: str) -> list[dict[str, 
     return problems
 
 
+def restarts(groups: list[dict[str, Any]], live: int, uptime: int) -> list[dict[str, str]]:
+    """Workers that have only just been started, long after their release went live."""
+    young = {
+        group["name"]: one["seconds"]
+        for group in groups
+        for one in group["instances"]
+        if group["name"] != "web" and group["declared"] and one["seconds"] is not None
+        if one["seconds"] < RESTARTED and min(live, uptime) > 10 * RESTARTED
+    }
+    return [
+        failure(
+            f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: it keeps ending"
+        )
+        for name, seconds in young.items()
+    ]
+
+
 def slot_problems(web: dict[str, Any]) -> list[dict[str, str]]:
     """One slot serves and the other sleeps, so that the socket stays open; else something is wrong."""
     if web["running"] == 0:
@@ -455,7 +497,8 @@ def why(group: dict[str, Any]) -> str:
         if one["state"] != "running"
     ]
     if group["name"] != "web" and any(
-        one["state"] == "running" and not one["release"] for one in group["instances"]
+        one["state"] == "running" and not one["release"] and (one["seconds"] or 0) >= RESTARTED
+        for one in group["instances"]
     ):
         reasons.append("the live release does not have it yet; deploy again")
     return f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""

@@ -302,6 +302,7 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
         {
             **{key: app[key] for key in keys if key in app},
             "release_environment": own_and_conventional(app)[1],
+            "visit": visits({app["name"]: app})[app["name"]],
             "application": app["web"].get("application", ""),
             "server": app["web"]["server"],
             "socket": app["web"]["socket"],
@@ -348,32 +349,13 @@ def notifications(apps: Apps) -> dict[str, dict[str, str]]:
     return {name: app["notify"] for name, app in apps.items() if app["notify"]}
 
 
-def trial(app: Mapping[str, Any], address: str) -> str:
+def trial(visit: Mapping[str, Any], address: str) -> str:
     """A command that asks a host for an app, whatever the DNS says of its name; none where TLS ends in front."""
-    if app["tls"]["certificate"] == "proxy":
+    if not visit or (visit["url"].startswith("https:") and not visit["tls"]):
         return ""
-    port = 443 if has_certificate(app) else 80 if app["proxied"] else app["web"]["port"]
     # until its name leads to the host, an authority's certificate is not there
-    insecure = "--insecure " if app["tls"]["certificate"] in ("acme", "selfsigned") else ""
-    return f"curl {insecure}--connect-to ::{in_url(address)}:{port} {app['site_url']}/"
-
-
-def site_addresses(apps: Apps, address: str) -> list[str]:
-    """Where the apps of a host answer, for the end of a run."""
-    lines = []
-    for name, app in apps.items():
-        lines.append(f"{name}: {app['site_url']}/")
-        command = trial(app, address)
-        lines.append(
-            f"  before its name leads here: {command}"
-            if command
-            else f"  through what stands in front, which asks {in_url(address)} over plain HTTP"
-        )
-    if any(app["proxied"] for app in apps.values()):
-        lines.append(
-            f"http://{in_url(address)}/ itself is closed without an answer: a site answers to its name alone"
-        )
-    return lines
+    insecure = "--insecure " if visit["tls"] else ""
+    return f"curl {insecure}--connect-to ::{in_url(address)}:{visit['port']} {visit['url']}/"
 
 
 def status_apps(apps: Apps, address: str = "") -> list[dict[str, Any]]:
@@ -383,9 +365,10 @@ def status_apps(apps: Apps, address: str = "") -> list[dict[str, Any]]:
             **{key: app[key] for key in ("name", "user", "home", "logs", "site_url", "proxied", "health")},
             "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
             "certificate": app["tls"]["certificate"] if has_certificate(app) else "none",
-            "try": trial(app, address) if address else "",
+            "try": trial(visits({name: app})[name], address) if address else "",
             "version": app["source"].get("version", ""),
             "socket": app["web"]["socket"],
+            "visit": visits({name: app})[name],
             "static": app["static"]["server"],
             "media": app["media"]["root"] if app["media"]["kind"] == "local" else "",
             "database": {key: app["database"].get(key, "") for key in ("engine", "name", "host", "managed")},
@@ -396,6 +379,26 @@ def status_apps(apps: Apps, address: str = "") -> list[dict[str, Any]]:
         }
         for name, app in apps.items()
     ]
+
+
+def visits(apps: Apps) -> dict[str, dict[str, Any]]:
+    """How each app is asked for its pages as visitors ask; nothing where it is there for its own host alone."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, app in apps.items():
+        tls = app["proxied"] and has_certificate(app)
+        port = (443 if tls else 80) if app["proxied"] else public_port(app["web"]["socket"])
+        found[name] = (
+            {
+                "url": app["site_url"],
+                "port": port,
+                "tls": tls,
+                "pages": {"/": [], app["health"]["path"]: app["health"]["status"]},
+                "home": app["home"],
+            }
+            if port
+            else {}
+        )
+    return found
 
 
 def audit_sites(apps: Apps, own: Any = None, certificates: Any = None) -> dict[str, dict[str, Any]]:

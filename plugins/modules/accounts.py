@@ -117,7 +117,7 @@ def main() -> None:
         if groups:
             commands.append(["usermod", "--append", "--groups", groups, spec["name"]])
     if not module.check_mode:
-        given = Given(module.params["given"].get("key", ""), module.params["given"].get("digest", ""))
+        given = Given.told(module.params["given"])
         if commands:
             given.forget()
         for command in commands:

@@ -40,15 +40,16 @@ ansible_facts:
         C(container) (whether the kernel, with its clock and its swap, is somebody else's),
         C(time_daemon) (the systemd unit that keeps the clock right, or an empty string),
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
-        C(certificates) (the sites that have one from the role P(homeport.django.certificates#role)),
-        C(logins) (how the live release of each app logs in to its services), C(revisions) (of each
-        app's code that is live), C(backup) and C(archive) (where they are;
+        C(certificates) (what the role P(homeport.django.certificates#role) was given for each site that has one),
+        C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
+        C(revisions) (of each app's code that is live), C(backup) and C(archive) (where they are;
         all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
-        since), C(run) (the run of ansible-playbook that has found this out),
-        C(cores), C(memory_mb), C(free_mb) (of /srv or its parent), C(nginx), C(postgres), C(redis) and
-        C(valkey) (each the version that is installed, or an empty string), C(nginx_brotli) (whether nginx can
-        serve brotli files) and C(postgres_cluster) (its name).
+        since), C(parts) (digests of what components were given for which app, by component, app and field),
+        C(packages) (those that the role P(homeport.django.host#role) has had installed), C(run) (the run of
+        ansible-playbook that has found this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
+        C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
+        C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (its name).
       type: dict
 """
 
@@ -64,7 +65,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
-from ansible_collections.homeport.django.plugins.module_utils.given import LOOKS, untouched
+from ansible_collections.homeport.django.plugins.module_utils.given import (
+    LOOKS,
+    all_records,
+    given_parts,
+    recorded_sets,
+    untouched,
+)
 from ansible_collections.homeport.django.plugins.module_utils.given_cluster import cluster_state
 from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
 from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
@@ -105,27 +112,13 @@ def recorded_setup() -> str:
         return ""
 
 
-def recorded_sets() -> list[str]:
-    return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob("/var/lib/homeport/*.json"))
-
-
-def certificate_sites() -> list[str]:
-    """The sites that the role certificates has put on the host."""
+def certificate_sites() -> dict[str, Any]:
+    """The sites that the role certificates has put on the host, with the domains of each."""
     try:
         with open("/etc/homeport/certificates.json", encoding="utf-8") as stream:
-            return sorted(json.load(stream)["sites"])
+            return dict(json.load(stream)["sites"])
     except (OSError, ValueError, KeyError):
-        return []
-
-
-def fronted_sites() -> list[str]:
-    """The sites of nginx that take it from a trusted proxy who came over HTTPS (role nginx)."""
-    found = []
-    for path in glob.glob("/etc/nginx/sites-enabled/*.conf"):
-        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
-            if "# TLS ends in front of this host.\n" in stream.read():
-                found.append(os.path.basename(path).removesuffix(".conf"))
-    return sorted(found)
+        return {}
 
 
 def login_user() -> str:
@@ -191,6 +184,16 @@ def live_logins(homes: str = "/srv") -> dict[str, dict[str, Any]]:
     return found
 
 
+def live_domains(homes: str = "/srv") -> dict[str, list[str]]:
+    """The names that the live releases are served by, by app."""
+    found = {}
+    for path in sorted(glob.glob(f"{homes}/*/current/config/env")):
+        known = exports(path)
+        names = {known.get("SITE_URL", "").rpartition("/")[2], *known.get("ALLOWED_HOSTS", "").split(",")}
+        found[path[len(homes) :].split("/")[1]] = sorted(names - {""})
+    return found
+
+
 def live_revisions(homes: str = "/srv") -> dict[str, str]:
     """The revisions of the code that is live, by app."""
     found = {}
@@ -210,6 +213,11 @@ def encrypted(config: str, secret: str, before: str) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {"repository": place, "password": fingerprint(passwords[0])} if passwords else {}
+
+
+def given_packages() -> list[str]:
+    record = all_records().get("packages.host", {})
+    return sorted(record.get("found", {}).get("packages", {}))
 
 
 def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -> str:
@@ -255,9 +263,9 @@ def main() -> None:
         "time_daemon": time_daemon(),
         "swap": swap(),
         "certificates": certificate_sites(),
-        "fronted": fronted_sites(),
         "logins": live_logins(),
         "revisions": live_revisions(),
+        "domains": live_domains(),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
         "archive": encrypted(
             "/etc/homeport/archive.json", "/etc/pgbackrest/pgbackrest.conf", "repo1-cipher-pass="
@@ -273,6 +281,8 @@ def main() -> None:
         "postgres": postgres,
         "postgres_cluster": cluster,
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
+        "parts": given_parts(),
+        "packages": given_packages(),
         "run": module.params["run"],
     }
     module.exit_json(changed=False, ansible_facts={"homeport": facts})

@@ -86,7 +86,7 @@ def main() -> None:
     if code:
         module.fail_json(msg=f"dpkg-query failed: {err}")
     have = installed(out)
-    given = Given(module.params["given"].get("key", ""), module.params["given"].get("digest", ""))
+    given = Given.told(module.params["given"])
     wanted = list(dict.fromkeys(module.params["names"]))
     missing = [word for word in wanted if not any(name in have for name in word.split("|"))]
     if module.check_mode:

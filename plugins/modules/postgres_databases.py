@@ -284,7 +284,7 @@ def main() -> None:
     )
     wanted = module.params["databases"]
     cluster = Cluster()
-    given = Given(module.params["given"].get("key", ""), module.params["given"].get("digest", ""))
+    given = Given.told(module.params["given"])
     state: dict[str, Any] = {"roles": {}, "databases": {}, "creatable": False, "trusted": []}
     doing, changes = "ask PostgreSQL", []
     try:

@@ -161,6 +161,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.service_logins import refused
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
+from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
 
 BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
 
@@ -187,14 +188,26 @@ class Step:
         if layout.current and live.get("fingerprint") == mark and not self.replanned():
             settled = os.path.exists(SOCKET) and Switch(layout, Supervisor()).is_settled()
             self.choose(layout.current, done=settled)
-            action = "none" if settled else "finish"
-            return {**result, "pending": not settled, "changed": not settled, "action": action}
+            if settled:
+                visit = layout.spec["visit"]
+                problem = problem_of(visit, layout.home) if visit and not self.dry else ""
+                return {**result, "pending": False, "changed": False, "action": "none", "visit": problem}
+            return {**result, "action": "finish"}
         result["live"] = live.get("revision", "")
         self.check_logins(layout.config)
         ready = [path for path in layout.known_releases() if layout.record(path).get("fingerprint") == mark]
         if ready and not self.replanned():
+            name = os.path.basename(ready[-1])
+            left = release_history.gone_back_from(layout.name, name)
+            if self.planning:
+                result["plan"] = {"live": live.get("id", ""), "kept": name, "left": left}
+            if left and not self.dry and not self.module.params["again"]:
+                raise DeployError(
+                    f"{name} was gone back from ({left['time']}, {left['by']}), and is what would go live again: "
+                    "nothing of its code and settings has changed since. -e again=true puts it live"
+                )
             self.choose(ready[-1])
-            return {**result, "action": "put live", "release": os.path.basename(ready[-1])}
+            return {**result, "action": "put live", "release": name}
         upload = self.module.params["uploads"].get(layout.name)
         if "digest" in layout.spec["source"] and not upload and (self.planning or not self.dry):
             return {**result, "action": "build", "wanting": True}
@@ -313,18 +326,7 @@ class Step:
                 raise
 
 
-def consequence(failed: list[str], live: set[str]) -> str:
-    """What visitors get of apps that failed; ``live`` had a release when the phase began."""
-    first = [name for name in failed if name not in live]
-    told = []
-    if len(first) < len(failed):
-        told.append("The live release goes on serving unless the message says otherwise.")
-    if first:
-        what = "has no release yet, and does" if len(first) == 1 else "have no release yet, and do"
-        told.append(f"{', '.join(first)} {what} not answer before a deploy has succeeded.")
-    return " ".join(told)
-
-
+CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise."
 OUTCOMES = ((Held, "held"), (RolledBack, "rolled back"))
 
 
@@ -337,7 +339,6 @@ class Run:
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, str] = {}
         self.outcomes: dict[str, dict[str, Any]] = {}
-        self.live: set[str] = set()
         self.locked: dict[str, str] = {}
         self.dry = module.check_mode
 
@@ -352,8 +353,6 @@ class Run:
 
     def handle(self, layout: Layout) -> None:
         try:
-            if layout.current:
-                self.live.add(layout.name)
             if self.dry or not os.path.isdir(layout.home):
                 step = Step(self.module, layout, None)
                 self.results[layout.name] = getattr(step, self.phase)()
@@ -422,6 +421,7 @@ def main() -> None:
             "allow_unsafe_migrations": {"type": "bool", "default": False},
             "to": {"type": "str", "default": ""},
             "restore": {"type": "str", "default": ""},
+            "again": {"type": "bool", "default": False},
             "unlock": {"type": "bool", "default": False},
             "holder": {"type": "str", "default": ""},
             "run": {"type": "str", "default": ""},
@@ -447,15 +447,13 @@ def main() -> None:
     plans = {name: found.pop("plan") for name, found in run.results.items() if "plan" in found}
     if plans:
         result["diff"] = [{"prepared": shown(name, plan)} for name, plan in plans.items()]
-    if run.phase in ("build", "migrate"):
-        for name, message in run.failed.items():
-            module.warn(f"{name}: {message.partition(chr(10))[0]}")
-        module.exit_json(**result)
-    failed = {**module.params["failed"], **run.failed}
-    if failed:
-        del result["failed_apps"]  # all of that is in the message
-        told = [f"{name}: {message}" for name, message in failed.items()]
-        module.fail_json(msg="\n\n".join([*told, consequence(list(failed), run.live)]), **result)
+    result["visits"] = {name: found.pop("visit") for name, found in run.results.items() if "visit" in found}
+    if run.phase == "rollback" and run.failed:
+        told = [f"{name}: {message}" for name, message in run.failed.items()]
+        module.fail_json(msg="\n\n".join([*told, CONSEQUENCE]), **result)
+    # What has failed for one app is told at the end (the module verdict), and concerns no other app.
+    for name, message in run.failed.items():
+        module.warn(f"{name}: {message.partition(chr(10))[0]}")
     module.exit_json(**result)
 
 

@@ -38,9 +38,10 @@ options:
         type: path
         required: true
       state:
-        description: What is to be there. V(absent) also removes what Homeport did not put there.
+        description: What is to be there. V(absent) also removes what Homeport did not put there; V(kept) leaves what
+          is there, or is not, as it is.
         type: str
-        choices: [file, directory, link, absent]
+        choices: [file, directory, link, absent, kept]
         default: file
       content:
         description: Text of the file.
@@ -195,6 +196,8 @@ class Entry:
         return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
 
     def differs(self) -> bool:
+        if self.state == "kept":
+            return False
         try:
             found = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -508,7 +511,11 @@ def apply_masks(services: Services, masked: list[str]) -> str:
 def main() -> None:
     entry = {
         "path": {"type": "path", "required": True},
-        "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
+        "state": {
+            "type": "str",
+            "choices": ["file", "directory", "link", "absent", "kept"],
+            "default": "file",
+        },
         "content": {"type": "str", "no_log": False},
         "target": {"type": "str"},
         "owner": {"type": "str", "default": "root"},
@@ -563,7 +570,7 @@ def run(module: AnsibleModule) -> None:
     down = services.out_of_order(units)
     touched = [*going, *unmasked, *(unit for unit in units if unit in (*down, *restarts, *reloads))]
     stopped = bool(params["service"]) and not services.in_order(params["service"])
-    given = Given(params["given"].get("key", ""), params["given"].get("digest", ""))
+    given = Given.told(params["given"])
     by_hand = "reload" if in_force(module, given) else ""
     needed = max(
         [record.pending, by_hand, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word]
@@ -578,7 +585,8 @@ def run(module: AnsibleModule) -> None:
     if module._diff:
         result["diff"] = [entry.difference() for entry in changes]
     kept = set(record.paths) - {entry.path for entry in entries} if params["partial"] else set()
-    recorded = sorted({*kept, *(entry.path for entry in entries if entry.state != "absent")})
+    kept |= {entry.path for entry in entries if entry.state == "kept"} & set(record.paths)
+    recorded = sorted({*kept, *(entry.path for entry in entries if entry.state not in ("absent", "kept"))})
     same_record = recorded == sorted(record.paths) and units == record.units
     if module.check_mode:
         module.exit_json(**result)

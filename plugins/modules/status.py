@@ -23,8 +23,13 @@ options:
     description: Name of the app to look at. Empty looks at all.
     type: str
     default: ""
+  parts:
+    description: Digests of what the services of the host are to be given for each app, as the filter
+      P(homeport.django.wanted_parts#filter) makes them.
+    type: dict
+    default: {}
   patience:
-    description: Seconds that an app has to answer its health page.
+    description: Seconds that an app has to answer its health page, and visitors.
     type: int
     default: 5
   history:
@@ -48,7 +53,13 @@ status:
   type: dict
 """
 
+from ansible_collections.homeport.django.plugins.module_utils import parts
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
+from ansible_collections.homeport.django.plugins.module_utils.given import (
+    given_parts,
+    recorded_sets,
+    touched_paths,
+)
 from ansible_collections.homeport.django.plugins.module_utils.status_collect import collect
 
 
@@ -57,6 +68,7 @@ def main() -> None:
         argument_spec={
             "apps": {"type": "list", "elements": "dict", "required": True},
             "only": {"type": "str", "default": ""},
+            "parts": {"type": "dict", "default": {}},
             "patience": {"type": "int", "default": 5},
             "history": {"type": "int", "default": 10},
         },
@@ -72,6 +84,9 @@ def main() -> None:
 
     given = module.params
     found = collect(given["apps"], run, given["patience"], given["history"], given["only"])
+    differing = parts.differing(given["parts"], given_parts(), recorded_sets())
+    found["differing"] = {name: differs for name, differs in differing.items() if given["only"] in ("", name)}
+    found["touched"] = touched_paths()
     module.exit_json(changed=False, status=found)
 
 

@@ -33,12 +33,13 @@ class ComponentAction(ActionBase):
         task_vars = task_vars or {}
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = self.arguments(dict(self._task.args), task_vars)
-        wanted = digest(version(self.MODULE), plain(arguments))
         key = self.key(arguments)
+        parts = self.parts(key, task_vars)
+        wanted = digest(version(self.MODULE), plain(arguments), parts)
         if key and wanted == as_given(task_vars).get(key):
             return {**result, "changed": False, **self.UNCHANGED}
         if key:
-            arguments["given"] = {"key": key, "digest": wanted}
+            arguments["given"] = {"key": key, "digest": wanted, "parts": parts}
         module = f"homeport.django.{self.MODULE}"
         result.update(self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars))
         return result
@@ -51,6 +52,18 @@ class ComponentAction(ActionBase):
         """The name of the component, by the role that asks for it; empty where it is not whole."""
         role = self._task._role
         return f"{self.MODULE}.{role.get_name(include_role_fqcn=False) if role else 'play'}"
+
+    def parts(self, key: str, task_vars: dict[str, Any]) -> dict[str, dict[str, str]] | None:
+        """What it is given for which app; of those that stay as they are (``homeport_kept``), what it was given."""
+        if "homeport_parts" not in task_vars:
+            return None
+        wanted = plain(self._templar.template(task_vars["homeport_parts"])).get(key)
+        if wanted is None:
+            return None
+        kept = plain(self._templar.template(task_vars.get("homeport_kept", [])))
+        before = (looked(task_vars).get("parts") or {}).get(key) or {}
+        others = {name: fields for name, fields in wanted.items() if name not in kept}
+        return others | {name: before[name] for name in kept if name in before}
 
 
 def as_given(task_vars: dict[str, Any]) -> dict[str, str]:

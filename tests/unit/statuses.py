@@ -95,6 +95,7 @@ def found(**changes: Any) -> dict[str, Any]:
         "release": release(),
         "previous": "20261120T101500-77aa88bb",
         "health": {"ok": True, "status": 200, "milliseconds": 14, "error": "", "path": "/health/"},
+        "visit": "",
         "processes": [web()],
         "schedules": [],
         "memory": {"bytes": 126 << 20, "kind": "pss"},
@@ -163,6 +164,8 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "databases": {},
         "backups": backups(*(apps or {})),
         "archive": None,
+        "differing": {},
+        "touched": [],
         "apps": apps or {},
         **changes,
     }

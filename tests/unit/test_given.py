@@ -44,6 +44,17 @@ def test_what_nobody_has_touched(tmp_path: Path, file: Path) -> None:
     assert untouched(given.LOOKS, str(tmp_path / "given")) == {"files": "d", "nothing": "e"}
 
 
+def test_for_whom_it_was_given_what(tmp_path: Path, file: Path) -> None:
+    parts = {"blog": {"domains": "d1"}}
+    record = Given("service_config.nginx", "d", str(tmp_path), parts)
+    record.keep({"paths": {str(file): standing(str(file))}})
+    left(tmp_path, "files", {})
+    assert given.given_parts(str(tmp_path)) == {"service_config.nginx": parts}
+    assert given.touched_paths(str(tmp_path)) == []
+    file.chmod(0o600)
+    assert given.touched_paths(str(tmp_path)) == [str(file)]
+
+
 def test_nothing_is_known_of_a_host_that_homeport_has_not_been_to(tmp_path: Path) -> None:
     assert untouched(given.LOOKS, str(tmp_path / "given")) == {}
 
@@ -196,6 +207,8 @@ class Action(component.ComponentAction):
         self.calls: list[dict[str, Any]] = []
         self._task: Any = SimpleNamespace(args=arguments, _role=None)
 
+        self._templar: Any = SimpleNamespace(template=lambda value: value)
+
     def _execute_module(self, **options: Any) -> dict[str, Any]:
         self.calls.append(options["module_args"])
         return {"changed": True}
@@ -219,6 +232,21 @@ def wanted(arguments: dict[str, Any]) -> dict[str, str]:
 
 
 ARGUMENTS = {"names": ["nginx"]}
+
+
+def test_those_that_stay_as_they_are_keep_what_they_were_given() -> None:
+    wanted_parts = {name: {"domains": "new"} for name in ("blog", "wiki", "shop")}
+    variables = facts({}) | {
+        "homeport_parts": {"packages.play": wanted_parts},
+        "homeport_kept": ["wiki", "shop"],
+    }
+    before = {"packages.play": {"wiki": {"domains": "old"}}}
+    variables["ansible_facts"]["homeport"]["parts"] = before
+    action = Action(ARGUMENTS)
+    action.run(task_vars=variables)
+    told = action.calls[0]["given"]
+    assert told["parts"] == {"blog": {"domains": "new"}, "wiki": {"domains": "old"}}
+    assert told["digest"] not in wanted(ARGUMENTS).values()
 
 
 def test_a_host_that_is_as_wanted_is_not_called() -> None:

@@ -51,11 +51,3 @@ def test_the_revisions_that_are_live(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "release.json").write_text(text)
     assert host_facts.live_revisions(str(tmp_path)) == {"blog": "sha256:a", "old": ""}
-
-
-def test_sites_whose_tls_ends_in_front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "blog.conf").write_text("# Written\n# TLS ends in front of this host.\nupstream")
-    (tmp_path / "shop.conf").write_text("# Written\nupstream")
-    found = [str(tmp_path / name) for name in ("blog.conf", "shop.conf", "gone.conf")]
-    monkeypatch.setattr("glob.glob", lambda _pattern: found)
-    assert host_facts.fronted_sites() == ["blog"]

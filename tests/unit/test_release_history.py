@@ -2,7 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.homeport.django.plugins.module_utils.release_history import LONGEST, append, entries
+from ansible_collections.homeport.django.plugins.module_utils.release_history import (
+    LONGEST,
+    append,
+    entries,
+    gone_back_from,
+)
 
 
 def test_lines_are_only_added(tmp_path: Path) -> None:
@@ -27,3 +32,15 @@ def test_a_torn_line_costs_no_other(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b'{"release": "2", "mess')
     append("blog", {"release": "3"}, folder)
     assert [entry["release"] for entry in entries("blog", folder)] == ["1", "3"]
+
+
+def test_which_releases_were_gone_back_from(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    steps = [("deploy", "live", "1", ""), ("deploy", "live", "2", "1"), ("rollback", "live", "1", "2")]
+    for verb, outcome, release, before in [*steps, ("deploy", "failed", "2", "1")]:
+        append("blog", {"verb": verb, "outcome": outcome, "release": release, "before": before}, folder)
+    assert gone_back_from("blog", "2", folder)["verb"] == "rollback"
+    assert gone_back_from("blog", "1", folder) == {}
+    assert gone_back_from("blog", "3", folder) == {}
+    append("blog", {"verb": "deploy", "outcome": "live", "release": "2", "before": "1"}, folder)
+    assert gone_back_from("blog", "2", folder) == {}

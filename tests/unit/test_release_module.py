@@ -21,7 +21,7 @@ from tests.unit.releases import HereLayout, layout, write
 
 PARAMS: dict[str, Any] = {
     "only": [], "secrets": {}, "failed": {}, "uploads": {}, "run": "run 1", "holder": "anna@laptop", "dead_runs": [],
-    "unlock": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
+    "unlock": False, "again": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
 }  # fmt: skip
 
 
@@ -101,30 +101,6 @@ def test_an_app_that_fails_keeps_no_other_from_going_on(
     assert [found for found, _message in lines("blog", tmp_path)] == [outcome]
     assert lines("shop", tmp_path) == [("live", "")]
     assert run.outcomes["shop"]["by"] == "anna@laptop"
-
-
-@pytest.mark.parametrize(
-    ("live", "told"),
-    [
-        ({"blog", "shop"}, "The live release goes on serving unless the message says otherwise."),
-        (set(), "blog, shop have no release yet, and do not answer before a deploy has succeeded."),
-        (
-            {"blog"},
-            "The live release goes on serving unless the message says otherwise. shop has no release yet, and does not "
-            "answer before a deploy has succeeded.",
-        ),
-    ],
-)
-def test_what_visitors_get_of_apps_that_failed(
-    live: set[str], told: str, site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def step(self: Step) -> dict[str, Any]:
-        raise DeployError("no wheel")
-
-    for name in {"blog", "shop"} - live:
-        os.unlink(f"{site[name].home}/current")
-    run = handled("activate", monkeypatch, step)
-    assert release.consequence(sorted(run.failed), run.live) == told
 
 
 def test_a_run_is_over_with_its_last_phase(

@@ -96,3 +96,12 @@ def test_the_first_release_as_text() -> None:
     text = shown("blog", {"live": "", "revision": ["", "b" * 40], "problem": "no database\nyet"})
     assert text.splitlines()[0] == "blog: the first release"
     assert f"  {'not known':<15} no database" in text
+
+
+def test_a_plan_that_would_put_a_kept_release_live() -> None:
+    left = {"time": "2026-11-30T02:00:00Z", "by": "anna@laptop"}
+    assert shown("blog", {"live": "1", "kept": "2", "left": left}) == (
+        "blog: 2, which is kept, after 1\n"
+        "  gone back from  2026-11-30T02:00:00Z by anna@laptop: -e again=true puts it live again\n"
+    )
+    assert shown("blog", {"live": "1", "kept": "2", "left": {}}) == "blog: 2, which is kept, after 1\n"

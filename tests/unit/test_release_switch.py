@@ -194,10 +194,13 @@ class Public(Switch):
     def __init__(self, folder: Path, answers: list[int], **states: str) -> None:
         super().__init__(layout(folder), None)  # type: ignore[arg-type]
         self.answers = answers
-        self.found = {f"blog.{name}": state for name, state in states.items()}
+        self.known = {
+            f"blog.{name}": {"statename": state, "pid": os.getpid(), "start": 0, "now": 60}
+            for name, state in states.items()
+        }
 
-    def states(self) -> dict[str, str]:
-        return self.found
+    def found(self) -> dict[str, dict[str, Any]]:
+        return self.known
 
     def printed(self, name: str) -> str:
         return f":\nwhat {name} said"
@@ -239,6 +242,40 @@ def test_a_slot_that_has_gone_to_sleep_keeps_nobody_waiting(
     found.layout.point(f"{found.layout.slots}/1", f"{found.layout.releases}/2")
     with pytest.raises(Waited):
         found.watch(1)
+
+
+def test_a_worker_that_ends_while_it_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    found = Public(tmp_path, [200], **{"queue:0": "RUNNING"})
+    found.renewed = {"blog.queue:0": os.getpid()}
+    found.watch(0.01)
+    # supervisord has started it again since
+    found.renewed = {"blog.queue:0": os.getpid() + 1}
+    with pytest.raises(DeployError, match=r"is live, but blog.queue:0 ended:\nwhat blog.queue:0 said"):
+        found.watch(0)
+
+
+@pytest.mark.parametrize(
+    ("age", "command", "loaded"),
+    [
+        (1, ["sleep", "60"], False),  # younger than a worker needs to load
+        (9, ["sleep", "60"], True),
+        (9, ["sh", "-c", "while :; do :; done"], False),
+        (60, ["sh", "-c", "while :; do :; done"], True),  # it has work to do
+    ],
+)
+def test_what_is_loading_does_not_wait(tmp_path: Path, age: int, command: list[str], loaded: bool) -> None:
+    found = Public(tmp_path, [200])
+    with subprocess.Popen(command) as process:
+        try:
+            assert wait_until(
+                lambda: Path(f"/proc/{process.pid}/cmdline").read_text().startswith(command[0]), 5
+            )
+            time.sleep(0.2)
+            info = {"pid": process.pid, "start": 100, "now": 100 + age}
+            assert [found.has_loaded("blog.queue:0", info) for _time in range(5)][-1] == loaded
+        finally:
+            process.kill()
 
 
 SETTLED = {"web__0": "2", "web__1": "", "queue__0": "2"}

@@ -801,3 +801,15 @@ def test_a_part_that_was_cut_off_is_applied_by_the_whole(files: Set) -> None:
         service_config.run(files.host)
     files.host.on_command = lambda _words: None
     assert files.run({**A, "content": "new\n"})["applied"] == "reload"
+
+
+def test_a_file_that_is_kept_is_neither_written_nor_removed(files: Set) -> None:
+    files.run({"path": "a", "content": "1\n"}, {"path": "b", "content": "1\n"})
+    kept = {"path": "b", "state": "kept"}
+    changed = files.run({"path": "a", "content": "2\n"}, kept, {"path": "c", "state": "kept"})
+    assert changed["paths"] == [str(files.path("a"))]
+    assert files.path("b").read_text() == "1\n"
+    assert not files.path("c").exists()
+    assert not files.run({"path": "a", "content": "2\n"}, kept)["changed"]
+    files.run({"path": "a", "content": "2\n"})
+    assert not files.path("b").exists()

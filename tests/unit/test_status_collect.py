@@ -73,6 +73,7 @@ def asked(address: str, **health_of: Any) -> dict[str, Any]:
         "site_url": "https://blog.example.org",
         "socket": address,
         "health": {"path": "/health/", "status": [], **health_of},
+        "visit": {},
     }
 
 

@@ -77,7 +77,9 @@ def test_a_release_that_fails_once_it_is_live_is_rolled_back(
 
 def test_a_process_that_does_not_stay_is_rolled_back(album: Album, operator: Operator, host: Any) -> None:
     before = album.health()["release"]
-    done = operator.run("deploy", changes={"processes": {"queue": "sh -c 'echo out of paper; exit 3'"}})
+    # once supervisord takes it for running, as what loads for long before it finds a package missing
+    command = "sh -c 'sleep 2; echo out of paper; exit 3'"
+    done = operator.run("deploy", changes={"processes": {"queue": command}})
     assert done.status != 0
     assert "memories.queue:0" in done.output, done.output
     assert "out of paper" in done.output
@@ -286,14 +288,34 @@ def test_an_app_that_fails_or_is_not_concerned_costs_the_others_nothing(
     assert before.count("guestbook") == 3
     release = album.health()["release"]
     other = Album(album.base.removeprefix("http://"), "guestbook.example")
-    guestbook["build"] = ["echo no ink; exit 4"]
-    done = operator.run("deploy", changes={"env": {"MOTTO": "of one app only"}})
+    third = Album(other.base.removeprefix("http://"), "third.example")
+    # what is declared and was not brought yet is told, and a deploy brings what it can
+    domains = [*operator.app["domains"], "third.example"]
+    news: dict[str, Any] = {"env": {"MOTTO": "of one app only"}, "domains": domains}
+    told = " ".join(operator.run("status", changes=news).output.split())
+    assert "memories.domains differs from what nginx on web1 was given; run the playbook typical" in told, (
+        told
+    )
+    guestbook.update(build=["echo no ink; exit 4"], domains=["moved.example"])
+    done = operator.run("deploy", changes=news)
     assert done.status != 0
     assert "no ink" in done.output, done.output
     assert album.health()["release"] != release
+    assert third.get("/health/").status_code == 200
     assert host.check_output(pids) == before
     assert other.get("/health/").status_code == 200
+    # a site is no answer yet
+    told = " ".join(operator.run("status", changes=news).output.split())
+    assert "http://moved.example/ does not answer visitors" in told, told
+    # and what it cannot bring it refuses before anything changes
+    operator.others["wiki"] = {**guestbook, "domains": ["wiki.example"]}
+    done = operator.run("deploy", changes=news)
+    assert done.status != 0
+    assert "PostgreSQL on web1 has nothing for wiki yet" in done.output, done.output
+    assert host.run("id wiki").rc != 0
+    del operator.others["wiki"]
     del guestbook["build"]
+    guestbook["domains"] = ["guestbook.example"]
     again = operator.run("deploy", changes={"env": {"MOTTO": "of one app only"}})
     assert again.status == 0, again.output
     assert host.check_output(pids) == before

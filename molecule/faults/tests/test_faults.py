@@ -43,6 +43,11 @@ def test_a_rollback_takes_seconds_and_loses_no_request(album: Album, operator: O
     assert lost(running) == 0, running.summary()
     assert album.health()["release"] == before
     checks.check_processes(host)
+    held = operator.run("deploy")
+    assert held.status != 0
+    assert f"{newer} was gone back from" in held.output, held.output
+    assert "-e again=true puts it live" in held.output
+    assert album.health()["release"] == before
     assert operator.run("rollback", "-e", "app=memories", "-e", f"to={newer}").status == 0
     assert album.health()["release"] == newer
     unknown = operator.run("rollback", "-e", "app=memories", "-e", "to=20010101T000000-00000000")

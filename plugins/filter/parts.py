@@ -1,0 +1,91 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What the services of a host are given for each app, and which of it stays as it is in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils import parts
+from ansible_collections.homeport.django.plugins.module_utils.given import Parts
+from ansible_collections.homeport.django.plugins.module_utils.wiring import system_packages
+
+# What a deploy brings itself.
+DEPLOYED = (parts.NGINX,)
+
+
+def wanted_parts(apps: Any, database_apps: Any, served: Any) -> dict[str, Parts]:
+    """Digests of what each component of a host is to be given, by component, app and field."""
+    return parts.wanted(apps, database_apps, served)
+
+
+def undelivered(apps: Any, wanted: Any, facts: Any, host: Any, names: Any = ()) -> list[str]:
+    """What releases of the apps (all without ``names``) need of a host and was not given to it: a line for each."""
+    found = differing_here(wanted, facts)
+    told = [
+        f"{host} does not have {', '.join(missing)} for {name}"
+        for name, app in sorted(apps.items())
+        if (not names or name in names) and facts["packages"]
+        if (missing := sorted(set(system_packages({name: app})) - set(facts["packages"])))
+    ]
+    return told + [
+        parts.sentence(app, component, fields, str(host))
+        for app, components in sorted(found.items())
+        for component, fields in sorted(components.items())
+        if component not in DEPLOYED and (not names or app in names)
+    ]
+
+
+def kept_apps(wanted: Any, facts: Any, failed: Any, names: Any = ()) -> list[str]:
+    """The apps whose sites stay as they are: those whose release failed, and those whose sites would change although
+    the run is not about them (``names``)."""
+    others = {app for app in differing_here(wanted, facts) if names and app not in names}
+    return sorted({*others, *failed})
+
+
+def kept_sites(sites: Any, kept: Any, given: Any) -> dict[str, Any]:
+    """The certificates' sites, of the kept ones as they were given."""
+    others = {name: site for name, site in sites.items() if name not in kept}
+    return others | {name: given[name] for name in kept if name in given}
+
+
+def without_new_tls(sites: Any, kept: Any, given: Any) -> dict[str, Any]:
+    """The sites of nginx; a kept one has no certificate yet that it was not given before."""
+    return {
+        name: {**site, "tls": {}} if name in kept and name not in given else site
+        for name, site in sites.items()
+    }
+
+
+def taken_domains(apps: Any, facts: Any, host: Any) -> list[str]:
+    """Domains of apps that others still serve, which are on the host and not declared: a line for each."""
+    return [
+        f"django_apps.{name}.domains: {domain} is still served by the app {other} on {host}, which is not declared any "
+        f"more. A new name makes a new app, with a database of its own: keep the name, or remove {other} first "
+        f"(remove_app.yml -e app={other})"
+        for other, domains in sorted(facts["domains"].items())
+        if other not in apps
+        for name, app in sorted(apps.items())
+        for domain in [app["canonical"], *app["redirects"], *app["aliases"]]
+        if domain in domains
+    ]
+
+
+def differing_here(wanted: Any, facts: Any) -> dict[str, dict[str, list[str]]]:
+    return parts.differing(plain(wanted), plain(facts["parts"]), plain(facts["sets"]))
+
+
+class FilterModule:
+    """What the services of a host are given for each app."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "wanted_parts": wanted_parts,
+            "undelivered": undelivered,
+            "taken_domains": taken_domains,
+            "kept_apps": kept_apps,
+            "kept_sites": kept_sites,
+            "without_new_tls": without_new_tls,
+        }

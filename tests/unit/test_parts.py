@@ -1,0 +1,140 @@
+"""What the services of a host are given for each app, and what of it differs from what they were given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.filter.parts import (
+    kept_apps,
+    kept_sites,
+    taken_domains,
+    undelivered,
+    without_new_tls,
+)
+from ansible_collections.homeport.django.plugins.module_utils import parts
+from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.given import Parts
+
+from tests.unit.support import SECRET, app
+
+SERVED = ["apps", "database", "cache", "broker"]
+BLOG = {"cache": "redis"}
+
+
+def wanted(**apps: dict[str, Any]) -> dict[str, Parts]:
+    found = resolve(
+        {name: app(**{"domains": [f"{name}.example"], **fields}) for name, fields in apps.items()},
+        {},
+        SECRET,
+        "site",
+        {},
+    )
+    return parts.wanted(found, found, SERVED)
+
+
+def facts(given: dict[str, Parts], sets: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"parts": given, "sets": list(sets), "packages": []}
+
+
+def test_nothing_differs_from_what_was_given() -> None:
+    assert parts.differing(wanted(blog=BLOG), wanted(blog=BLOG), []) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "component", "named"),
+    [
+        ({"domains": ["other.example"]}, parts.NGINX, ["domains"]),
+        ({"domains": ["blog.example", "www.other.example"]}, parts.NGINX, ["domains"]),
+        ({"proxy": {"upload_limit": "7m"}}, parts.NGINX, ["proxy.upload_limit"]),
+        ({"proxy": {"extra": "etag off;", "timeout": 5}}, parts.NGINX, ["proxy.extra", "proxy.timeout"]),
+        ({"tls": "selfsigned"}, parts.NGINX, ["tls"]),
+        ({"database": {"extensions": ["citext"]}}, parts.POSTGRES, ["database.extensions"]),
+        ({"cache": {"engine": "redis", "memory": 77}}, "service_config.redis", ["cache.memory"]),
+        ({"cache": {"engine": "valkey"}}, "service_config.redis", ["cache.engine"]),
+        ({"cache": "memcached"}, "service_config.memcached", []),
+    ],
+)
+def test_a_changed_field_is_named(fields: dict[str, Any], component: str, named: list[str]) -> None:
+    found = parts.differing(wanted(blog={**BLOG, **fields}), wanted(blog=BLOG), [])
+    assert found["blog"][component] == named
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"database": {"extensions": ["citext"]}},
+            ["blog.database.extensions differs from what PostgreSQL on web1"],
+        ),
+        (
+            {"cache": {"engine": "redis", "memory": 77}},
+            ["blog.cache.memory differs from what Redis or Valkey on web1"],
+        ),
+        ({"domains": ["other.example"]}, []),  # which a deploy brings
+    ],
+)
+def test_what_a_deploy_does_not_bring(fields: dict[str, Any], told: list[str]) -> None:
+    found = undelivered({}, wanted(blog={**BLOG, **fields}), facts(wanted(blog=BLOG)), "web1")
+    assert [line.partition(" was given")[0] for line in found] == told
+
+
+def test_a_new_app_has_no_database_and_no_cache_yet() -> None:
+    both, before = wanted(blog={}, wiki=BLOG), facts(wanted(blog={}))
+    assert undelivered({}, both, before, "web1") == [
+        "PostgreSQL on web1 has nothing for wiki yet",
+        "Redis or Valkey on web1 has nothing for wiki yet",
+    ]
+    assert undelivered({}, both, before, "web1", ["blog"]) == []
+
+
+def test_packages_that_are_not_there() -> None:
+    apps = {
+        "blog": {"system_packages": ["gettext"], "source": {"path": "."}, "database": {"engine": "sqlite"}}
+    }
+    known = {**facts({}), "packages": ["git"]}
+    assert undelivered(apps, {}, known, "web1") == ["web1 does not have gettext for blog"]
+    assert undelivered(apps, {}, {**known, "packages": ["gettext"]}, "web1") == []
+    # a host that an earlier version has prepared says nothing
+    assert undelivered(apps, {}, {**known, "packages": []}, "web1") == []
+
+
+def test_a_component_that_did_not_write_down_for_whom_it_is_is_no_reason_to_refuse() -> None:
+    assert undelivered({}, wanted(blog={}), facts({}, ("postgres",)), "web1") == []
+    assert undelivered({}, wanted(blog={}), facts({}), "web1") != []
+
+
+def test_sites_that_stay_as_they_are() -> None:
+    before = facts(wanted(blog={}, wiki={}))
+    now = wanted(blog={"domains": ["b.example"]}, wiki={"domains": ["w.example"]})
+    assert kept_apps(now, before, {}) == []
+    assert kept_apps(now, before, {"wiki": "it failed"}) == ["wiki"]
+    assert kept_apps(now, before, {}, ["blog"]) == ["wiki"]
+    # whose site would not change
+    assert kept_apps(wanted(blog={"domains": ["b.example"]}, wiki={}), before, {}, ["blog"]) == []
+
+
+def test_certificates_of_sites_that_stay() -> None:
+    new = {"blog": {"domains": ["b.example"]}, "wiki": {"domains": ["w.example"]}}
+    old = {"blog": {"domains": ["a.example"]}}
+    assert kept_sites(new, ["blog", "wiki"], old) == old
+    assert kept_sites(new, ["blog"], old) == {"wiki": new["wiki"], "blog": old["blog"]}
+    sites = {"blog": {"tls": {"folder": "/b"}}, "wiki": {"tls": {"folder": "/w"}}}
+    assert without_new_tls(sites, ["blog", "wiki"], old) == {
+        "blog": {"tls": {"folder": "/b"}},
+        "wiki": {"tls": {}},
+    }
+
+
+def test_a_domain_that_an_app_still_has_is_not_taken() -> None:
+    apps = {"jotter": {"canonical": "notes.example", "redirects": [], "aliases": ["www.notes.example"]}}
+    told = taken_domains(apps, {"domains": {"notes": ["notes.example"]}}, "web1")
+    assert len(told) == 1
+    assert told[0].startswith(
+        "django_apps.jotter.domains: notes.example is still served by the app notes on web1, which is not declared"
+    )
+    both = {**apps, "notes": {"canonical": "other.example", "redirects": [], "aliases": []}}
+    assert taken_domains(both, {"domains": {"notes": ["notes.example"]}}, "web1") == []
+    assert (
+        taken_domains(apps, {"domains": {"jotter": ["notes.example"], "old": ["old.example"]}}, "web1") == []
+    )

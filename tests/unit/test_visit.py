@@ -1,0 +1,119 @@
+"""Asking for an app's pages as visitors do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
+from ansible_collections.homeport.django.plugins.module_utils.wiring import visits
+
+from tests.unit.support import resolved
+
+
+class Site(BaseHTTPRequestHandler):
+    """Serves blog.example only, like a web server that closes the connection to all others."""
+
+    statuses: dict[str, int] = {}
+    asked: list[str] = []
+
+    def do_GET(self) -> None:
+        if self.headers["Host"] != "blog.example":
+            self.close_connection = True
+            return
+        self.asked.append(f"{self.headers['X-Forwarded-Proto']} {self.path}")
+        self.send_response(self.statuses.get(self.path, 200))
+        self.end_headers()
+
+    def log_message(self, *_words: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(Site, "statuses", {})
+    monkeypatch.setattr(Site, "asked", [])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def visit(
+    port: int, url: str = "http://blog.example", pages: dict[str, list[int]] | None = None
+) -> dict[str, Any]:
+    return {"url": url, "port": port, "tls": False, "pages": {"/": [], **(pages or {})}}
+
+
+def test_an_app_that_answers(port: int) -> None:
+    assert problem_of(visit(port, pages={"/health/": [204]}), "/srv/blog") == (
+        "http://blog.example/health/ answers visitors with status 200"
+    )
+    Site.statuses["/health/"] = 204
+    assert problem_of(visit(port, pages={"/health/": [204]}), "/srv/blog") == ""
+    assert Site.asked[-2:] == ["http /", "http /health/"]
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404])
+def test_what_shows_a_working_app(port: int, status: int) -> None:
+    Site.statuses["/"] = status
+    assert problem_of(visit(port), "/srv/blog") == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(400, "ALLOWED_HOSTS"), (500, "log"), (502, "log"), (503, "log")]
+)
+def test_what_does_not(port: int, status: int, hint: str, tmp_path: Path) -> None:
+    Site.statuses["/"] = status
+    told = problem_of(visit(port), str(tmp_path))
+    assert f"answers visitors with status {status}" in told
+    assert hint in told
+
+
+def test_an_app_that_was_closed_on_purpose(port: int, tmp_path: Path) -> None:
+    Site.statuses["/"] = 503
+    (tmp_path / "maintenance").mkdir()
+    (tmp_path / "maintenance/on").touch()
+    assert problem_of(visit(port), str(tmp_path)) == ""
+
+
+def test_a_name_that_is_not_served(port: int) -> None:
+    told = problem_of(visit(port, "http://shop.example"), "/srv/shop")
+    assert told.startswith("http://shop.example/ does not answer visitors: the connection is closed")
+
+
+def test_a_server_that_does_not_run(port: int) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as other:
+        free = other.server_port
+    assert problem_of(visit(free), "/srv/blog").endswith(f"nothing listens on port {free}")
+
+
+def test_a_server_that_says_nothing(port: int) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as silent:
+        told = problem_of(visit(silent.server_port), "/srv/blog", 0.2)
+    assert told.endswith("no answer within 0.2 s")
+
+
+@pytest.mark.parametrize(
+    ("setup", "fields", "port", "tls"),
+    [
+        ("typical", {}, 80, False),
+        ("typical", {"tls": "selfsigned"}, 443, True),
+        ("simple", {}, 80, False),
+        (
+            "typical",
+            {"tls": "proxy", "proxy": {"trusted_proxies": ["10.0.0.7"], "public_port": 8443}},
+            80,
+            False,
+        ),
+    ],
+)
+def test_where_visitors_meet_it(setup: str, fields: dict[str, Any], port: int, tls: bool) -> None:
+    app = resolved(setup=setup, health="/up/", **fields)
+    found = visits({"blog": app})["blog"]
+    assert (found["port"], found["tls"], found["url"]) == (port, tls, app["site_url"])
+    assert list(found["pages"]) == ["/", "/up/"]
