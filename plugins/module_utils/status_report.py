@@ -273,7 +273,17 @@ def one_app(
             "try": "",
             "problems": [],  # the host's own says why
             **dict.fromkeys(
-                ("release", "previous", "health", "memory", "disk", "lock", "maintenance", "certificate")
+                (
+                    "release",
+                    "previous",
+                    "health",
+                    "visit",
+                    "memory",
+                    "disk",
+                    "lock",
+                    "maintenance",
+                    "certificate",
+                )
             ),
             **{key: [] for key in ("processes", "schedules", "deploys")},
             **services,
@@ -302,6 +312,7 @@ def one_app(
         },
         "previous": found["previous"],
         "health": found["health"],
+        "visit": found["visit"],
         "processes": found["processes"] or [],
         "schedules": [
             {**schedule, **{key: iso(schedule[key]) for key in ("last", "ended", "next")}}

@@ -75,8 +75,8 @@ KEYS = {
     "host": {"level", "problems", "reachable", "groups", "name", "system", "setup", "uptime_seconds", "load", "cores",
              "memory", "disks", "services", "archive"},
     "app": {"declared", "level", "url", "domains", "proxied", "database", "backup", "problems", "hosts"},
-    "here": {"level", "state", "try", "problems", "release", "previous", "health", "processes", "schedules", "memory",
-             "disk", "lock", "maintenance", "deploys", "cache", "broker", "certificate"},
+    "here": {"level", "state", "try", "problems", "release", "previous", "health", "visit", "processes", "schedules",
+             "memory", "disk", "lock", "maintenance", "deploys", "cache", "broker", "certificate"},
 }  # fmt: skip
 
 
