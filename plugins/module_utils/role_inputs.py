@@ -173,6 +173,9 @@ FILES = Object(
 def _site_rule(site: dict[str, Any], path: str, problems: Problems) -> None:
     if site.get("redirects") and not site.get("canonical"):
         problems.add(f"{path}.canonical", "is required with redirects: the name that they lead to")
+    static, media = (site.get(name) or {} for name in ("static", "media"))
+    if media.get("url") and media["url"] == static.get("url"):
+        problems.add(f"{path}.media.url", "is that of the static files; give each its own path")
     if site.get("tls_in_front"):
         if not site.get("trusted_proxies"):
             problems.add(f"{path}.trusted_proxies", "is required with tls_in_front: who ends TLS")
@@ -195,7 +198,7 @@ SITE = Object(
         "upload_limit": Str(pattern=SIZE, hint="must be a number with k, m or g, such as 20m"),
         "timeout": Int(low=1, high=86400),
         "websocket_timeout": Int(high=604800),
-        "trusted_proxies": List(Address()),
+        "trusted_proxies": List(Address(), unique=True),
         "tls_in_front": Bool(),
         "hsts": Int(high=63072000),
         "public_port": Int(high=65535),

@@ -295,24 +295,38 @@ def running(render: Render, tmp_path: Path) -> Iterator[tuple[Path, int]]:
 @contextlib.contextmanager
 def serving(tmp_path: Path, files: Files) -> Iterator[int]:
     """nginx itself, on the port that is given back."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    main = put(tmp_path, {path: text.replace("/srv/", f"{tmp_path}/srv/") for path, text in files.items()})
-    for path in (tmp_path / "etc/nginx").rglob("*.conf"):
-        path.write_text(path.read_text().replace("18080", str(port)).replace("user www-data;", ""))
-    command = [nginx(), "-e", "stderr", "-c", main, "-g", "daemon off; master_process off;"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process, port = started(tmp_path, files)
     try:
-        for _attempt in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            time.sleep(0.05)
         yield port
     finally:
         process.terminate()
         process.communicate()
+
+
+def started(tmp_path: Path, files: Files) -> tuple[subprocess.Popen[str], int]:
+    """nginx on a free port; another one where somebody else takes that before nginx does."""
+    said = ""
+    for _port in range(10):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        main = put(
+            tmp_path, {path: text.replace("/srv/", f"{tmp_path}/srv/") for path, text in files.items()}
+        )
+        for path in (tmp_path / "etc/nginx").rglob("*.conf"):
+            path.write_text(path.read_text().replace("18080", str(port)).replace("user www-data;", ""))
+        command = [nginx(), "-e", "stderr", "-c", main, "-g", "daemon off; master_process off;"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        for _attempt in range(200):
+            if process.poll() is not None:
+                break
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return process, port
+            time.sleep(0.05)
+        process.terminate()
+        said = process.communicate()[1]
+        assert "Address already in use" in said, said
+    pytest.fail(said)
 
 
 def ask(port: int, path: str, client: str = "127.0.0.1", method: str = "GET", **options: Any) -> Any:

@@ -119,6 +119,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": f"h;{CANARY}"}}}, "nginx_sites.x.upstream: must be unix:/PATH or HOST:PORT"),
     ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h:1", "redirects": ["b"]}}}, "nginx_sites.x.canonical: is required with redirects"),
     ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h", "static": {"url": "/s/", "root": "/srv/x y"}}}}, "nginx_sites.x.static.root: must be an absolute path"),
+    ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h", "static": {"url": "/s/", "root": "/s"}, "media": {"url": "/s/", "root": "/m"}}}}, "nginx_sites.x.media.url: is that of the static files"),
+    ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h", "tls_in_front": True}}}, "nginx_sites.x.trusted_proxies: is required with tls_in_front"),
     ({"nginx_sites": {"x": {"server_names": ["a"], "upstream": "h", "extra": "}"}}}, "nginx_sites.x.extra: is not complete in itself: one } too many in line 1"),
     ({"nginx_http_extra": "server {"}, "nginx_http_extra: is not complete in itself"),
     ({"nginx_worker_connections": "many"}, "nginx_worker_connections: must be a whole number"),
