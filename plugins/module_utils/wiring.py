@@ -128,9 +128,7 @@ def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
             "max_requests_jitter": web["max_requests"] // 10,
             "proc_name": f"{name}.web",
             # where nginx stands in front it is the only one that reaches the socket
-            "forwarded_allow_ips": "*"
-            if app["proxied"]
-            else ",".join(["127.0.0.1", *app["trusted_networks"]]),
+            "forwarded_allow_ips": "*" if app["proxied"] else "127.0.0.1",
             "accesslog": None if app["proxied"] else "-",
         }
         settings.update({key: scalar(value) for key, value in web["gunicorn"].items()})
@@ -140,6 +138,8 @@ def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
             "server": web["server"],
             "settings": settings,
             "memory": web.get("memory", 0),
+            # not among gunicorn's own settings, which took no networks before gunicorn 25
+            "trusted_proxies": [] if app["proxied"] else app["trusted_networks"],
             "published": app["static"]["root"] if app["static"]["server"] == "whitenoise" else "",
             # behind nginx it is nginx that keeps visitors out, whether the app runs or not
             "maintenance": "" if app["proxied"] else maintenance_folder(app),

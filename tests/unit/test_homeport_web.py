@@ -33,6 +33,7 @@ web = load()
 def wsgi_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     names = {key[5:].lower().replace("_", "-") for key in environ if key.startswith("HTTP_")}
     told = [("X-Client", environ["REMOTE_ADDR"]), ("X-Got", " ".join(sorted(names)))]
+    told.append(("X-Scheme", environ["wsgi.url_scheme"]))
     told.append(("X-Address", environ.get("HTTP_X_FORWARDED_FOR", "")))
     start_response("200 OK", [("X-App", "yes"), *told])
     return [b"app"]
@@ -46,6 +47,7 @@ async def asgi_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     else:
         fields = dict(scope["headers"])
         told = [(b"x-client", (scope["client"] or ("",))[0].encode()), (b"x-got", b" ".join(sorted(fields)))]
+        told.append((b"x-scheme", scope["scheme"].encode()))
         told.append((b"x-address", fields.get(b"x-forwarded-for", b"")))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"yes"), *told]})
         await send({"type": "http.response.body", "body": b"app"})
@@ -68,13 +70,13 @@ class Site:
         self.sent: list[dict[str, Any]] = []
         self.app: Any = None
 
-    def install(self, server: str = "", proxies: tuple[str, ...] = ("127.0.0.1",), **folders: str) -> None:
+    def install(self, server: str = "", proxies: tuple[str, ...] = (), **folders: str) -> None:
         app = wsgi_app if self.kind == "wsgi" else asgi_app
-        worker = SimpleNamespace(cfg=SimpleNamespace(forwarded_allow_ips=list(proxies)), wsgi=app)
+        worker = SimpleNamespace(cfg=SimpleNamespace(forwarded_allow_ips=["127.0.0.1"]), wsgi=app)
         if self.kind == "asgi" and not server:
             worker = SimpleNamespace(cfg=worker.cfg, asgi=app)
         wanted = {"published": "", "maintenance": "", **folders}
-        web.install(worker, str(self.folder / "release"), server or self.kind, **wanted)
+        web.install(worker, str(self.folder / "release"), server or self.kind, **wanted, proxies=proxies)
         self.app = getattr(worker, "asgi", None) or worker.wsgi
 
     def ask(
@@ -90,6 +92,7 @@ class Site:
         environ = {
             "PATH_INFO": path.encode().decode("latin-1"),
             "REMOTE_ADDR": peer,
+            "wsgi.url_scheme": "http",
             "REQUEST_METHOD": method,
             "wsgi.input": self.stream,
             **{f"HTTP_{name.upper()}": value for name, value in fields.items()},
@@ -103,6 +106,7 @@ class Site:
             "type": "http",
             "path": path,
             "client": (peer, 1) if peer else None,
+            "scheme": "http",
             "method": method,
             "headers": headers,
         }
@@ -290,6 +294,9 @@ def test_who_is_no_trusted_proxy_claims_nothing(site: Site) -> None:
          "cf_connecting_ip", "true_client_ip", "x_client_ip", "x_scheme"), "203.0.113.9")  # fmt: skip
     headers = site.ask("/", peer="198.51.100.1", accept="text/html", **claims).headers
     assert (headers["x-client"], headers["x-got"]) == ("198.51.100.1", "accept")
+    assert site.ask("/", peer="198.51.100.1", x_forwarded_proto="https").headers["x-scheme"] == "http"
+    for claimed, scheme in (("https", "https"), ("http", "http"), ("https,http", "http"), ("gopher", "http")):
+        assert site.ask("/", peer="10.0.0.7", x_forwarded_proto=claimed).headers["x-scheme"] == scheme
     kept = site.ask("/", peer="10.0.0.7", x_forwarded_proto="https", x_forwarded_for="203.0.113.9").headers
     assert kept["x-got"] == "x-forwarded-for x-forwarded-proto x-real-ip"
 

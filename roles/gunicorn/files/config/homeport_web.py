@@ -32,6 +32,7 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[str, str]]
 
 
+SCHEMES = {"http": "ws", "https": "wss"}
 # What only a trusted proxy may say about a request.
 CLAIMS = re.compile(
     r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|front-end-https|(true|x|x-cluster|fastly)-client-ip|cf-connecting-ip"
@@ -68,17 +69,23 @@ class Visitor:
 
 class WsgiVisitor(Visitor):
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self.correct(environ)
+        answer: Iterable[bytes] = self.app(environ, start_response)
+        return answer
+
+    def correct(self, environ: Environ) -> None:
         peer = environ.get("REMOTE_ADDR", "")
         if not self.trusts(peer):
             for name in [name for name in environ if name.startswith("HTTP_")]:
                 if CLAIMS.fullmatch(name[5:].lower().replace("_", "-")):
                     del environ[name]
-        elif forwarded := environ.get("HTTP_X_FORWARDED_FOR", ""):
+            return
+        if environ.get("HTTP_X_FORWARDED_PROTO") in SCHEMES:
+            environ["wsgi.url_scheme"] = environ["HTTP_X_FORWARDED_PROTO"]
+        if forwarded := environ.get("HTTP_X_FORWARDED_FOR", ""):
             address = self.address(peer, forwarded)
             environ["REMOTE_ADDR"] = environ["HTTP_X_FORWARDED_FOR"] = environ["HTTP_X_REAL_IP"] = address
             environ.pop("REMOTE_PORT", None)  # the proxy's
-        answer: Iterable[bytes] = self.app(environ, start_response)
-        return answer
 
 
 class AsgiVisitor(Visitor):
@@ -94,12 +101,20 @@ class AsgiVisitor(Visitor):
             kept = [field for field in fields if not CLAIMS.fullmatch(field[0].decode("latin-1").lower())]
             return {"headers": kept}
         names = (b"x-forwarded-for", b"x-real-ip")
+        told = {}
+        scheme = dict(fields).get(b"x-forwarded-proto", b"").decode("latin-1")
+        if scheme in SCHEMES:
+            told["scheme"] = scheme if scope["type"] == "http" else SCHEMES[scheme]
         forwarded = ",".join(value.decode("latin-1") for name, value in fields if name == names[0])
         if not forwarded:
-            return {}
+            return told
         address = self.address(peer, forwarded)
         rest = [field for field in fields if field[0] not in names]
-        return {"client": (address, 0), "headers": [*rest, *((name, address.encode()) for name in names)]}
+        return {
+            **told,
+            "client": (address, 0),
+            "headers": [*rest, *((name, address.encode()) for name in names)],
+        }
 
 
 class Gate:
@@ -268,7 +283,9 @@ async def respond(send: Send, status: int, headers: Headers, body: Iterable[byte
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def install(worker: Any, release: str, server: str, published: str, maintenance: str) -> None:
+def install(
+    worker: Any, release: str, server: str, published: str, maintenance: str, proxies: Iterable[str]
+) -> None:
     """Puts what is wanted before the worker's app; a folder that is empty is not wanted."""
     name = "asgi" if hasattr(worker, "asgi") else "wsgi"  # other workers keep an ASGI app there, too
     is_asgi = name == "asgi" or server == "asgi"
@@ -285,5 +302,5 @@ def install(worker: Any, release: str, server: str, published: str, maintenance:
         # A release that is only tried out answers whoever asks.
         if maintenance and "HOMEPORT_SLOT" in os.environ:
             app = (AsgiGate if is_asgi else WsgiGate)(app, maintenance, url)
-    app = (AsgiVisitor if is_asgi else WsgiVisitor)(app, worker.cfg.forwarded_allow_ips)
+    app = (AsgiVisitor if is_asgi else WsgiVisitor)(app, [*worker.cfg.forwarded_allow_ips, *proxies])
     setattr(worker, name, app)
