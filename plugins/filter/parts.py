@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils import parts
+from ansible_collections.homeport.django.plugins.module_utils import others, parts
 from ansible_collections.homeport.django.plugins.module_utils.given import Parts
 from ansible_collections.homeport.django.plugins.module_utils.wiring import system_packages
 
@@ -73,6 +73,14 @@ def taken_domains(apps: Any, facts: Any, host: Any) -> list[str]:
     ]
 
 
+def taken_over(apps: Any, databases: Any, facts: Any, words: Any, host: Any) -> list[str]:
+    """What others have on the host that would be taken over: a line for each."""
+    listed = words if isinstance(words, (list, tuple)) else str(words or "").split(",")
+    return others.objections(
+        apps, [each["name"] for each in databases], facts, map(str.strip, listed), str(host)
+    )
+
+
 def differing_here(wanted: Any, facts: Any) -> dict[str, dict[str, list[str]]]:
     return parts.differing(plain(wanted), plain(facts["parts"]), plain(facts["sets"]))
 
@@ -85,6 +93,7 @@ class FilterModule:
             "wanted_parts": wanted_parts,
             "undelivered": undelivered,
             "taken_domains": taken_domains,
+            "taken_over": taken_over,
             "kept_apps": kept_apps,
             "kept_sites": kept_sites,
             "without_new_tls": without_new_tls,

@@ -40,6 +40,11 @@ def recorded_sets(folder: str = "/var/lib/homeport") -> list[str]:
     return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob(f"{folder}/*.json"))
 
 
+def recorded_paths(name: str, folder: str = "/var/lib/homeport") -> list[str]:
+    """What a set of the module service_config has put on the host."""
+    return list(read(f"{folder}/{name}.json").get("paths", []))
+
+
 class Given:
     """The record of one component. ``key`` is the module that cares for it, and what of it."""
 

@@ -42,6 +42,8 @@ ansible_facts:
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (what the role P(homeport.django.certificates#role) was given for each site that has one),
         C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
+        C(others) (what the host has that is not Homeport's: users, folders in /srv, and before the services are set up
+        who listens where, changed files of nginx, databases and rules of PostgreSQL),
         C(revisions) (of each app's code that is live), C(backup) and C(archive) (where they are;
         all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
@@ -73,6 +75,7 @@ from ansible_collections.homeport.django.plugins.module_utils.given import (
     untouched,
 )
 from ansible_collections.homeport.django.plugins.module_utils.given_cluster import cluster_state
+from ansible_collections.homeport.django.plugins.module_utils.others import others
 from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
 from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
 
@@ -266,6 +269,7 @@ def main() -> None:
         "logins": live_logins(),
         "revisions": live_revisions(),
         "domains": live_domains(),
+        "others": others(recorded_sets()),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
         "archive": encrypted(
             "/etc/homeport/archive.json", "/etc/pgbackrest/pgbackrest.conf", "repo1-cipher-pass="

@@ -64,6 +64,12 @@ options:
         type: list
         elements: str
         default: []
+  taken:
+    description: Names of databases that go to their declared owners although they are somebody else's. Others that are
+      make the module fail.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [homeport.django.component]
 author: [Homeport contributors (@homeport)]
 """
@@ -87,6 +93,7 @@ import base64
 import hmac
 import os
 import shutil
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
@@ -131,10 +138,26 @@ def password_matches(password: str, verifier: str | None) -> bool:
     return scheme == "SCRAM-SHA-256" and hmac.compare_digest(expected, verifier or "")
 
 
-def plan(wanted: list[dict[str, Any]], state: dict[str, Any]) -> list[Step]:
-    """Steps that lead from ``state`` to ``wanted``, each with a description that holds no secret."""
+def plan(wanted: list[dict[str, Any]], state: dict[str, Any], taken: Iterable[str] = ()) -> list[Step]:
+    """Steps that lead from ``state`` to ``wanted``, each with a description that holds no secret.
+
+    Raises when a database is somebody else's, and not among the ``taken``.
+    """
     steps = system_steps(state)
     roles, databases = state["roles"], state["databases"]
+    for spec in wanted:
+        if roles.get(spec["owner"], {}).get("super"):
+            raise DeployError(f"the role {spec['owner']} is a superuser: an app must not be one")
+        owner = databases.get(spec["name"], {}).get("owner", spec["owner"])
+        if (
+            owner != spec["owner"]
+            and not roles.get(owner, {"super": True})["super"]
+            and spec["name"] not in taken
+        ):
+            raise DeployError(
+                f"the database {spec['name']} belongs to {owner}, and not to {spec['owner']}: choose another name for "
+                f"it, or go on with -e take_over=database:{spec['name']}"
+            )
     for role in dict.fromkeys(spec["owner"] for spec in wanted):
         password = next(
             (spec["password"] for spec in wanted if spec["owner"] == role and spec["password"]), ""
@@ -278,6 +301,7 @@ def main() -> None:
     module = Module(
         argument_spec={
             "databases": {"type": "list", "elements": "dict", "options": database, "required": True},
+            "taken": {"type": "list", "elements": "str", "default": []},
             "given": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
@@ -290,7 +314,8 @@ def main() -> None:
     try:
         if shutil.which("psql") or not module.check_mode:
             state = cluster.state()
-        steps = plan(wanted, state)
+        doing = "go on"
+        steps = plan(wanted, state, module.params["taken"])
         if not module.check_mode:
             given.forget()
         for step in steps:

@@ -49,6 +49,7 @@ FACTS: dict[str, Any] = {
     "nginx": "1.26.3", "nginx_brotli": True, "postgres": "17", "postgres_cluster": "main", "redis": "8.0.2",
     "valkey": "8.1.1", "time_daemon": "", "login": "admin", "ssh_ports": [22], "trials": [], "setup": "site",
     "sets": [], "certificates": {}, "parts": {}, "packages": [], "domains": {},
+    "others": {"accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {}},
     "logins": {}, "backup": {}, "archive": {},
 }  # fmt: skip
 

@@ -143,6 +143,18 @@ def test_what_differs_is_set_right(state: dict[str, Any], steps: list[str]) -> N
     assert described([wanted()], {**DONE, **state}) == steps
 
 
+def test_a_database_of_somebody_else_is_not_taken() -> None:
+    state = {**DONE, "databases": {"blog": database(owner="bob")}, "roles": {**DONE["roles"], "bob": role()}}
+    with pytest.raises(DeployError, match=r"the database blog belongs to bob, .*-e take_over=database:blog"):
+        plan([wanted()], state)
+    assert [step.what for step in plan([wanted()], state, ["blog"])] == ["give database blog to blog"]
+
+
+def test_no_app_is_a_superuser() -> None:
+    with pytest.raises(DeployError, match="the role blog is a superuser"):
+        plan([wanted()], {**DONE, "roles": {"blog": role(super=True)}})
+
+
 def test_a_password_is_set_once() -> None:
     spec = wanted(password=CANARY)
     steps = plan([spec], DONE)
