@@ -67,6 +67,9 @@ class Switch:
         self.group = f"{layout.name}.web"
         self.runner = Runner(layout)
         self.live_since = 0.0  # when a slot began to serve the new release
+        # a project that its first visitor sets up is not asked for pages before
+        elsewhere = layout.current or layout.spec.get("live_elsewhere")
+        self.asked = bool(layout.spec["health"]["first"] or elsewhere)
         self.broken = False  # whether the release that was tried answered with an error of its own
 
     def slot_release(self, slot: str) -> str | None:
@@ -112,7 +115,8 @@ class Switch:
         earlier = self.layout.resolve_link(f"{self.layout.home}/previous")
         if switched:
             started = time.monotonic()
-            self.try_out(release)
+            if self.asked:
+                self.try_out(release)
             run_hooks(self.layout, release, "before_switch")
             seconds["try"] = round(time.monotonic() - started, 2)
             started = time.monotonic()
@@ -216,6 +220,8 @@ class Switch:
 
     def problem(self, patience: float) -> str:
         """What is wrong with the answer of the release that is live; empty when nothing is."""
+        if not self.asked:
+            return ""
         health = self.layout.spec["health"]
         try:
             status, _body = self.ask(self.layout.spec["socket"], patience)

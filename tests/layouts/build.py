@@ -136,10 +136,10 @@ SERVER = """
 """
 
 DATABASE_URL = """
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import urlsplit
 
     _url = urlsplit(os.environ["DATABASE_URL"])
-    DATABASES["default"].update(NAME=_url.path[1:], USER=_url.username, HOST=unquote(_url.hostname))
+    DATABASES["default"].update(NAME=_url.path[1:], USER=_url.username, HOST=_url.hostname)
 """
 
 SQLITE = """
