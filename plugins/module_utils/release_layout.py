@@ -25,6 +25,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_process import
     given,
     watched,
 )
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exported
 
 LIBRARY = "/usr/local/lib/homeport"
 RUNTIME = "/run/homeport"
@@ -127,6 +128,22 @@ class Layout:
         return path
 
 
+# The host's own settings for uv (an index, a certificate store) and its proxies hold for its apps, too.
+OF_THE_HOST = re.compile(r"UV_\w+|SSL_CERT_\w+|(HTTPS?|ALL|FTP|NO)_PROXY|(https?|all|ftp|no)_proxy")
+ENVIRONMENT = "/etc/environment"
+
+
+def host_settings() -> dict[str, str]:
+    """What of the host's environment commands of apps get, also where this run is no login that reads its file."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError), open(ENVIRONMENT, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            with contextlib.suppress(ValueError):
+                found.update(exported(line))
+    found.update(os.environ)
+    return {key: value for key, value in found.items() if OF_THE_HOST.fullmatch(key)}
+
+
 class Runner:
     """Runs commands as the app's user, and keeps what they print for the message when one fails."""
 
@@ -145,10 +162,7 @@ class Runner:
             "XDG_CACHE_HOME": layout.cache,
             "npm_config_cache": f"{layout.cache}/npm",
         }
-        # the host's own settings for uv (an index, a certificate store) hold for its apps too
-        self.base.update(
-            {key: value for key, value in os.environ.items() if key.startswith(("UV_", "SSL_CERT_"))}
-        )
+        self.base.update(host_settings())
 
     def identity(self) -> dict[str, Any]:
         """Whom a command runs as, in the words of subprocess."""
@@ -247,7 +261,8 @@ class Runner:
             "disk": f"was ended, because {' or '.join(disks)} has hardly any space left",
         }
         if done.stopped:
-            raise DeployError(f"{what} {reasons[done.stopped]}")
+            told = tail(done.stdout + done.stderr)
+            raise DeployError(f"{what} {reasons[done.stopped]}" + (f":\n{told}" if told else ""))
         return done
 
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
