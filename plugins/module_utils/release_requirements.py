@@ -315,11 +315,13 @@ def explained(message: str) -> str:
     return told
 
 
+INSTEAD = {"psycopg-": ("psycopg2",), "django_q2-": ("django_q-",)}
+
+
 def has(installed: list[str], requirement: str) -> bool:
-    """Whether a package is among the ``dist-info`` folders of an environment, of psycopg also an older one."""
+    """Whether a package is among the ``dist-info`` folders of an environment, or what a project has in its place."""
     name = dist_info(requirement)
-    names = (name, "psycopg2") if name == "psycopg-" else (name,)
-    return any(entry.startswith(names) for entry in installed)
+    return any(entry.startswith((name, *INSTEAD.get(name, ()))) for entry in installed)
 
 
 def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:

@@ -254,8 +254,12 @@ def test_overlay_with_whitenoise(shop: Overlay) -> None:
 
 def test_overlay_without_whitenoise(shop: Overlay) -> None:
     (shop.folder / "config/overlay.d/50_whitenoise.py").unlink()
-    settings, (_checks, urls, status) = shop.run("MIDDLEWARE", "STORAGES")
+    base = shop.folder / "project/site1/settings.py"
+    base.write_text(base.read_text() + "STATICFILES_STORAGE = 'x'\nDEFAULT_FILE_STORAGE = 'own.Storage'\n")
+    settings, (_checks, urls, status) = shop.run("MIDDLEWARE", "STORAGES", "STATICFILES_STORAGE")
     assert settings["STORAGES"]["staticfiles"]["BACKEND"] == "homeport_static.HashedStaticFilesStorage"
+    assert settings["STORAGES"]["default"]["BACKEND"] == "own.Storage"
+    assert settings["STATICFILES_STORAGE"] is None  # which Django refuses beside STORAGES
     hashed, missing = urls.split("|")
     assert re.fullmatch(r"/static/admin/css/base\.[0-9a-f]{12}\.css", hashed)
     assert missing == "/static/not-there.css"

@@ -270,8 +270,8 @@ def test_each_kind(name: str, text: str, call: str, tmp_path: Path) -> None:
 
 def test_what_the_project_brings_is_kept(tmp_path: Path) -> None:
     write(tmp_path / "source/requirements.txt")
-    found = requirements(tmp_path, overlay=True)
-    for name in ("gunicorn-23.0.0.dist-info", "psycopg2_binary-2.9.dist-info"):
+    found = requirements(tmp_path, overlay=True, processes={"q": {"kind": "django_q"}})
+    for name in ("gunicorn-23.0.0.dist-info", "psycopg2_binary-2.9.dist-info", "django_q-1.3.9.dist-info"):
         (tmp_path / "release/venv/lib/python3.11/site-packages" / name).mkdir(parents=True)
     found.install()
     assert len(calls(found)) == 2
