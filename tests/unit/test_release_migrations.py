@@ -177,6 +177,23 @@ def test_what_a_migration_that_is_not_atomic_leaves(migrated: Project) -> None:
     assert "loose" not in migrated.ask(go=True)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "raise ImportError('libGL.so.1: cannot open shared object file')",
+            "system_packages: name the Debian package",
+        ),
+        ("import nowhere", "requirements: nothing that was installed brings nowhere"),
+        ("import os; os.environ['TOKEN_']", "env: the project wants 'TOKEN_' in its environment"),
+    ],
+)
+def test_what_a_project_lacks_is_named_by_field(line: str, told: str, project: Project) -> None:
+    write(project.folder / "settings.py", f"{line}\n")
+    done = project.run(ASK, json.dumps({"release": str(project.folder)}))
+    assert told in done.stderr.decode()
+
+
 def test_nothing_to_do_is_done_in_the_same_process(migrated: Project) -> None:
     found = migrated.ask(go_if_nothing=True)
     assert (found["pending"], found["applied"]) == ([], [])
