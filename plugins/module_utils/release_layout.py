@@ -38,7 +38,9 @@ SILENCE = 1800  # seconds without a byte of a dump
 
 
 class DeployError(Exception):
-    """A step failed; the message says what it means for the app."""
+    """A step failed; the message says what it means for the app. ``output`` is all that a command has printed."""
+
+    output = ""
 
 
 class Layout:
@@ -212,7 +214,9 @@ class Runner:
             done = self._watched(argv, what, cwd, env, seconds, stdin=stream)
         if done.status:
             told = tail(done.stdout + done.stderr)
-            raise DeployError(f"{what} failed (exit status {done.status}):\n{told}{limit_met(argv, told)}")
+            error = DeployError(f"{what} failed (exit status {done.status}):\n{told}{limit_met(argv, told)}")
+            error.output = done.stdout + done.stderr
+            raise error
         return done.stdout
 
     def pipe(

@@ -167,7 +167,7 @@ class Requirements:
             with git_access(self.layout) as access:
                 return self.runner.run([self.uv, *words], what, cwd=cwd or self.source, env={**env, **access})
         except DeployError as error:
-            raise DeployError(explained(str(error))) from None
+            raise DeployError(explained(str(error), error.output)) from None
 
     def _pip(
         self, words: list[str], what: str, folder: str, constraints: list[str] | None = None, lock: str = ""
@@ -284,7 +284,7 @@ GROUPS_ALONE = "{} declares dependency groups alone; name those of production in
 # fmt: off
 REMEDIES = (
     (r"Python\.h: No such file", "python3-dev"),
-    (r"pg_config", "libpq-dev (or let the project depend on psycopg[binary])"),
+    (r"pg_config|libpq-fe\.h", "libpq-dev (or let the project depend on psycopg[binary])"),
     (r"mysql_config|libmysqlclient|mysqlclient.{0,80}pkg-config", "default-libmysqlclient-dev and pkg-config"),
     (r"ffi\.h: No such file", "libffi-dev"),
     (r"headers or library files could not be found for jpeg", "libjpeg-dev and zlib1g-dev"),
@@ -296,7 +296,7 @@ REMEDIES = (
     (r"(Rust compiler|rustc|cargo)\W.{0,60}not (found|installed)|can't find Rust compiler", "rustc and cargo"),
     (r"[Cc][Mm]ake.{0,40}(not found|must be installed|No such file)", "cmake"),
     (r"(command|execute) '?[\w./-]*(gcc|g\+\+|cc|c\+\+|clang)'?.{0,20}(failed: )?No such file|Unknown compiler"
-     r"|[\w-]*(gcc|g\+\+|cc): (command )?not found|failed: No such file or directory: '[\w./-]*(gcc|cc|g\+\+)'",
+     r"|[\w-]*(gcc|g\+\+|cc): (command )?not found|No such file or directory: '[\w./-]*(gcc|cc|[gc]\+\+|clang)'",
      "build-essential and python3-dev"),
     (r"[\w/.-]+\.h: No such file", "the Debian package with that header"),
 )
@@ -304,13 +304,14 @@ REMEDIES = (
 NO_VERSION = r"setuptools-scm was unable to detect version|versioningit.{0,40}Error|Failed to obtain version"
 
 
-def explained(message: str) -> str:
-    """What uv says, without what is secret in addresses, and with what would help."""
+def explained(message: str, output: str) -> str:
+    """What uv says, without what is secret in addresses, and with what would help by all of its output."""
     told = re.sub(r"://[^/@\s'`\"]+@", "://****@", message)
-    for pattern, packages in REMEDIES if "ailed to build" in message else ():
-        if re.search(pattern, message):
-            return f"{told}\nsystem_packages: what is built here from its source needs {packages}"
-    if re.search(NO_VERSION, message):
+    built = re.search(r"ailed to (?:download and )?build `([^`]+)`", output)
+    for pattern, packages in REMEDIES if built else ():
+        if built and re.search(pattern, output):
+            return f"{told}\nsystem_packages: {built[1]} is built here from its source and needs {packages}"
+    if re.search(NO_VERSION, output):
         return f"{told}\nenv: the source brings no git; SETUPTOOLS_SCM_PRETEND_VERSION can name the version"
     return told
 
