@@ -101,7 +101,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_'
 """
 CONCURRENTLY = r"\s*CREATE (UNIQUE )?INDEX CONCURRENTLY (IF NOT EXISTS )?\"?(\w+)\"? ON\b[^;]*;?\s*"
-steps = []
+steps, foreign = [], set()
 
 def index_of(operation):
     """The name of the index that an operation makes without a transaction, and nothing else."""
@@ -120,16 +120,18 @@ def invalid():
         return set(cursor.fetchall())
 
 def drop(name, schema=""):
-    """Whether an index could be removed."""
     quote = connection.ops.quote_name
     path = quote(schema) + "." + quote(name) if schema else quote(name)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX CONCURRENTLY IF EXISTS " + path)
+    answer["cleared"].append(name)
+
+def dropped(name, schema=""):
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("DROP INDEX CONCURRENTLY IF EXISTS " + path)
+        drop(name, schema)
     except Exception:
         connection.close()
         return False
-    answer["cleared"].append(name)
     return True
 
 def noted(operation):
@@ -141,34 +143,32 @@ def noted(operation):
     operation.database_forwards = database_forwards
 
 def prepare():
-    """Invalid indexes that a run before has left, which has died or could not remove them."""
+    """Removes invalid indexes that a try before has left, which has died or could not remove them."""
     loose = [migration for migration in plan if not migration.atomic]
+    names = {index_of(operation) for migration in loose for operation in flat(migration.operations)}
     left = invalid() if loose else set()
-    for migration in loose:
-        names = {index_of(operation) for operation in flat(migration.operations)}
-        for schema, name in sorted(left):
-            if name in names:
-                drop(name, schema)
-        for operation in migration.operations:
-            noted(operation)
-    return invalid() if loose else set()
+    foreign.update(index for index in left if index[1] not in names)
+    for schema, name in sorted(left - foreign):
+        drop(name, schema)
+    for operation in [operation for migration in loose for operation in migration.operations]:
+        noted(operation)
 
-def undo(before):
+def undo():
     failed = next((migration for migration in plan if name_of(migration) not in answer["applied"]), None)
     if failed is None or failed.atomic:
         return
     answer["loose"] = name_of(failed)
     names = {index_of(operation) for operation in flat(failed.operations)}
     answer["left"], answer["later"] = [], []
-    for schema, name in sorted(invalid() - before):
-        if not drop(name, schema):  # prepare() will, where it knows the name
+    for schema, name in sorted(invalid() - foreign):
+        if not dropped(name, schema):  # prepare() will, where it knows the name
             answer["later" if name in names else "left"].append("the invalid index " + name)
     mine = [step for step in steps if any(step[0] is operation for operation in failed.operations)]
     kept = []
     for operation, whole in reversed(mine):
         name = index_of(operation)
         if whole and name and connection.vendor == "postgresql" and not kept:
-            if not drop(name):
+            if not dropped(name):
                 kept.append(operation.describe())
         elif whole:
             kept.append(operation.describe())
@@ -302,9 +302,9 @@ if answer["pending"] and not answer["fresh"]:
 if wanted["go"] or (wanted["go_if_nothing"] and not answer["pending"]):
     from django.core.management import call_command
     answer["cleared"] = []
-    before = prepare()
     out = io.StringIO()
     try:
+        prepare()
         call_command("migrate", interactive=False, verbosity=1, stdout=out, stderr=out, no_color=True)
     except BaseException as error:
         import traceback
@@ -318,7 +318,7 @@ if wanted["go"] or (wanted["go_if_nothing"] and not answer["pending"]):
         connection.close()
     answer["applied"] = applied()
     if "error" in answer:
-        undo(before)
+        undo()
     answer["output"] = out.getvalue()[-4000:]
 print(wanted["mark"] + json.dumps(answer))
 """
