@@ -11,6 +11,7 @@ import math
 import os
 import pwd
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ from ansible_collections.homeport.django.plugins.module_utils.app_process import
     given,
     watched,
 )
-from ansible_collections.homeport.django.plugins.module_utils.env_file import exported
 
 LIBRARY = "/usr/local/lib/homeport"
 RUNTIME = "/run/homeport"
@@ -140,8 +140,10 @@ def host_settings() -> dict[str, str]:
     found: dict[str, str] = {}
     with contextlib.suppress(OSError), open(ENVIRONMENT, encoding="utf-8", errors="replace") as stream:
         for line in stream:
-            with contextlib.suppress(ValueError):
-                found.update(exported(line))
+            with contextlib.suppress(ValueError):  # quotes that are not closed
+                for word in shlex.split(line, comments=True):
+                    name, _sign, value = word.partition("=")
+                    found[name] = value
     found.update(os.environ)
     return {key: value for key, value in found.items() if OF_THE_HOST.fullmatch(key)}
 

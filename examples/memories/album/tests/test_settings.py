@@ -62,7 +62,7 @@ class SettingsTests(SimpleTestCase):
         url = "postgres://memories@/memories?host=/var/run/postgresql"
         database = settings(DATABASE_URL=url)["DATABASES"]["default"]
         self.assertEqual(database["ENGINE"], "django.db.backends.postgresql")
-        self.assertEqual(database["HOST"], "/var/run/postgresql")
+        self.assertEqual(database["OPTIONS"]["host"], "/var/run/postgresql")
         self.assertEqual((database["USER"], database["NAME"]), ("memories", "memories"))
         self.assertEqual(database["OPTIONS"]["connect_timeout"], 5)
 
