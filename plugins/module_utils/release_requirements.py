@@ -110,7 +110,13 @@ class Requirements:
             words, pins = [], self._pins()
             whats = whats[1:]
         if words or packages:
-            self._pip([*words, *packages], f"installing {' and '.join(whats)}", folder, pins, named)
+            self._pip(
+                [*words, *packages],
+                f"installing {' and '.join(whats)}",
+                folder,
+                pins,
+                named if packages else "",
+            )
         installed = self._installed("*.dist-info")
         missing = [name for name in self.layout.spec["server_packages"] if not has(installed, name)]
         if missing:
