@@ -94,10 +94,8 @@ class Requirements:
         kind, path = self.find()
         folder = os.path.dirname(path) if path else self.source
         named = os.path.relpath(path, self.source) if path else ", ".join(self.spec.get("files") or [])
-        packages, whats = (
-            [self._from(folder, name) for name in self.spec["packages"]],
-            [named] if named else [],
-        )
+        packages = [self._from(folder, name) for name in self.spec["packages"]]
+        whats = [named] if named else []
         if "package" in self.layout.spec["source"]:
             packages.insert(0, self.layout.spec["source"]["package"])
             whats.append("source.package")
@@ -110,13 +108,8 @@ class Requirements:
             words, pins = [], self._pins()
             whats = whats[1:]
         if words or packages:
-            self._pip(
-                [*words, *packages],
-                f"installing {' and '.join(whats)}",
-                folder,
-                pins,
-                named if packages else "",
-            )
+            what = f"installing {' and '.join(whats)}"
+            self._pip([*words, *packages], what, folder, pins, named if packages else "")
         installed = self._installed("*.dist-info")
         missing = [name for name in self.layout.spec["server_packages"] if not has(installed, name)]
         if missing:
@@ -307,6 +300,9 @@ REMEDIES = (
     (r"[\w/.-]+\.h: No such file", "the Debian package with that header"),
 )
 # fmt: on
+OTHER_PYTHON = (
+    r"incompatible with the project's Python requirement|current Python version .{0,40}does not satisfy"
+)
 NO_VERSION = r"setuptools-scm was unable to detect version|versioningit.{0,40}Error|Failed to obtain version"
 
 
@@ -317,6 +313,8 @@ def explained(message: str, output: str) -> str:
     for pattern, packages in REMEDIES if built else ():
         if built and re.search(pattern, output):
             return f"{told}\nsystem_packages: {built[1]} is built here from its source and needs {packages}"
+    if re.search(OTHER_PYTHON, output):
+        return f"{told}\npython: name a version that the project takes, such as '3.12'"
     if re.search(NO_VERSION, output):
         return f"{told}\nenv: the source brings no git; SETUPTOOLS_SCM_PRETEND_VERSION can name the version"
     return told
