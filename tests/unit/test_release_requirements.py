@@ -223,7 +223,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
         ("Failed to build `psycopg2`\nError: pg_config executable not found.", "libpq-dev"),
         ("Failed to build `x`\nfatal error: magic.h: No such file or directory", "the Debian package with that header"),
         ("Failed to build `x`\nsetuptools-scm was unable to detect version", "SETUPTOOLS_SCM_PRETEND_VERSION"),
-        ("error: Python 3.13.5 is incompatible with the project's Python requirement: `==3.12.*`", "python: name a version"),
+        ("3.13.5 is incompatible with the project's Python requirement: `==3.12.*`", "python: name a version"),
         ("Because the current Python version (3.13.5) does not satisfy Python>=3.14 we can", "python: name a version"),
         ("cannot fetch https://me:secret@index/simple/x", "https://****@index/simple/x"),
     ],
