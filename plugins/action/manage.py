@@ -34,7 +34,7 @@ SUPERUSER_FIELDS = (
 )
 
 # The other variables of the playbook
-OTHERS = ("app=", "servers=", "seconds=", "input=", "env=")
+OTHERS = ("app=", "servers=", "seconds=", "input=", "env=", "release=")
 
 display = Display()
 Asker = Callable[[str, bool], str]
@@ -55,6 +55,7 @@ class ActionModule(ActionBase):
         environment = variables(plain(self._task.args.get("environment") or {}))
         source = given_file(self._task.args.get("input"))
         arguments = {"app": app, "seconds": self._task.args.get("seconds", 0)}
+        arguments["release"] = str(self._task.args.get("release") or "")
         try:
             if command[0] == "createsuperuser" and not self._task.check_mode:
                 own = {key: value for key, value in os.environ.items() if key.startswith(SUPERUSER)}

@@ -23,6 +23,8 @@ def explain(kind, error, trace):
         told.append("settings: the project has no module %s" % missing)
     elif kind is ModuleNotFoundError:
         told.append("requirements: nothing that was installed brings %s; requirements.packages can add it" % missing)
+    elif "cannot open shared object file" in str(error) or "cannot load library" in str(error):
+        told.append("system_packages: name the Debian package that brings this library")
     elif kind is KeyError and frames[-1].filename in ("<frozen os>", os.__file__):
         told.append("env: the project wants %s in its environment; set it in env, or in vault_django_apps" % error)
     elif "environment variable" in str(error):

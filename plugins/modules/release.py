@@ -21,7 +21,8 @@ options:
     description:
       - V(build) makes a release of every app whose code or configuration is not that of its live release.
         In check mode with diff it shows what that release would bring.
-      - V(migrate) runs C(migrate) in the newest release of the apps, after a dump.
+      - V(migrate) runs C(migrate) in the newest release of the apps, after a dump, and then their hook
+        C(after_migrate).
       - V(activate) puts the newest release of the apps live and renews their processes. Where it fails once it
         is live, the release before is put live again.
       - V(rollback) puts an earlier release that was kept live again. The database stays as it is unless
@@ -149,6 +150,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_database i
     dump_before,
     migrations_between,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
     Layout,
@@ -261,9 +263,17 @@ class Step:
         return release
 
     def migrate(self) -> dict[str, Any]:
+        release = self.chosen()
+        done = self.migrated(release)
+        if release != self.layout.current and self.layout.spec["hooks"]["after_migrate"]:
+            run_hooks(self.layout, release, "after_migrate")
+            done["changed"] = True
+        return done
+
+    def migrated(self, release: str) -> dict[str, Any]:
         if not self.layout.spec["migrate"]["run"]:
             return {"changed": False, "action": "none"}
-        database = Database(self.layout, self.chosen())
+        database = Database(self.layout, release)
         found = database.migrate(self.layout.current or "", self.module.params["allow_unsafe_migrations"])
         for name, notes in found.get("notes", {}).items():
             self.module.warn(f"{self.layout.name}: {name}: {'; '.join(notes)}")
