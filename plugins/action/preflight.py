@@ -38,6 +38,7 @@ from ansible_collections.homeport.django.plugins.module_utils.role_inputs import
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import no_inventory, unread
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -56,7 +57,21 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
+        base = str(self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd())
+        told = unread_variables(task_vars, base)
+        if boolean(self._task.args.get("definitions", True)):
+            told += self._definitions(task_vars, base)
+        if told:
+            lines = [f"- {problem}" for problem in told]
+            count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
+            text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
+            result.update(failed=True, msg=text)
+        return result
+
+    def _definitions(self, task_vars: dict[str, Any], base: str) -> list[str]:
+        """What is wrong with the apps and what they need, with the place."""
         setup = str(self._task.args.get("setup", "site"))
+        reads = boolean(self._task.args.get("reads", False))
         values = {
             name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
             for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous")
@@ -64,6 +79,9 @@ class ActionModule(ActionBase):
         problems: list[str] = []
         told: list[str] = []  # with the place
         if values["django_apps"] is None:
+            nowhere = no_inventory(task_vars.get("groups") or {}, "app_servers")
+            if nowhere:
+                return [nowhere]
             values["django_apps"] = {}
             problems.append(
                 "django_apps: is not set; describe your apps in group_vars/all/apps.yml beside the inventory"
@@ -74,10 +92,9 @@ class ActionModule(ActionBase):
             values["homeport_secret"],
         )
         previous = () if values["homeport_secret_previous"] is None else values["homeport_secret_previous"]
-        if setup == "local":  # whatever the servers have, here it is SQLite and runserver
-            problems += check(apps, vault, secret, "site", previous)
-        else:
-            problems += check(apps, vault, secret, setup, previous)
+        # whatever the servers have, on the operator's machine it is SQLite and runserver
+        problems += check(apps, vault, secret, "site" if setup == "local" else setup, previous)
+        if setup != "local" and not reads:
             groups = task_vars.get("groups", {})
             problems += topology(apps, vault, groups, setup)
             problems += exposed(groups, task_vars.get("hostvars", {}))
@@ -88,25 +105,19 @@ class ActionModule(ActionBase):
             }
             problems += certificates(apps, settings, groups, setup)
             told += inputs(task_vars)
-        deploys = boolean(self._task.args.get("deploys", True))
-        base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
+        deploys = boolean(self._task.args.get("deploys", True)) and not reads
         if deploys:
-            problems += local_sources(apps, str(base))
+            problems += local_sources(apps, base)
             problems += shell_syntax(apps)
-            problems += own_certificates(apps, vault, str(base))
+            problems += own_certificates(apps, vault, base)
+        if deploys or reads:
             chosen = plain(self._templar.template(task_vars.get("app")))
             problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
         for path in exposed_secrets(task_vars):
             self._display.warning(
                 f"{path} holds secrets in plain text, and git would take it: ansible-vault encrypt {path}"
             )
-        told = [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
-        if told:
-            lines = [f"- {problem}" for problem in told]
-            count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
-            text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
-            result.update(failed=True, msg=text)
-        return result
+        return [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
 
 
 # What runs on a host that the inventory names for it.
@@ -516,6 +527,13 @@ def shell_syntax(apps: Any) -> list[str]:
                     "is one too many (sh -n)"
                 )
     return problems
+
+
+def unread_variables(variables: Mapping[str, Any], base: str) -> list[str]:
+    """Variables that were typed after -e and do nothing."""
+    hosts: Any = variables.get("hostvars") or {}
+    known = [hosts.raw_get(host) for host in hosts]
+    return unread(known, [str(variables.get("inventory_dir") or base), base], ROLES)
 
 
 def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:
