@@ -138,7 +138,7 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
         if not isinstance(app, Mapping):
             continue
         secrets = vault.get(name) if isinstance(vault, Mapping) else None
-        plain_app = {key: _long(app.get(key)) for key in ("database", "cache", "broker")}
+        plain_app = {key: _long(app.get(key)) for key in ("database", "cache", "broker", "media")}
         processes = app.get("processes")
         plain_app["processes"] = processes if isinstance(processes, Mapping) else {}
         known = secrets if isinstance(secrets, Mapping) else {}
@@ -149,6 +149,8 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
             "cache": ("cache_servers", cache_engine(plain_app, known, shape)),
             "broker": ("broker_servers", broker_engine(plain_app, known, shape)),
         }
+        sqlite = database == "sqlite" and not elsewhere
+        problems += divided(name, len(groups.get("app_servers") or []), plain_app["media"], sqlite)
         for service, (group, engine) in wanted.items():
             if "url" in plain_app[service] or f"{service}_url" in known or engine not in ENGINES:
                 continue
@@ -162,6 +164,23 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
                     f"django_apps.{name}.cache: memcached is reached through a socket on the host that the app runs "
                     "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
                 )
+    return problems
+
+
+def divided(name: Any, servers: int, media: Mapping[str, Any], sqlite: bool) -> list[str]:
+    """What each of several app servers would keep for itself."""
+    problems = []
+    if servers > 1 and media.get("kind", "local") == "local" and media.get("shared") is not True:
+        problems.append(
+            f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} app servers alone; keep "
+            "uploads in object storage and set media: none, or mount one network file system at "
+            f"/srv/{name}/shared/media on all of them and set media.shared: true"
+        )
+    if servers > 1 and sqlite:
+        problems.append(
+            f"django_apps.{name}.database: is sqlite, so that each of the {servers} app servers has a database of its "
+            "own; use postgres, or one app server"
+        )
     return problems
 
 
@@ -425,8 +444,14 @@ def _is_public(address: str) -> bool:
 
 
 def _long(value: Any) -> Mapping[str, Any]:
-    """A service that may be given by its engine alone."""
-    return value if isinstance(value, Mapping) else {"engine": value} if isinstance(value, str) else {}
+    """A service that may be given by its engine alone, or media by their kind."""
+    return (
+        value
+        if isinstance(value, Mapping)
+        else {"engine": value, "kind": value}
+        if isinstance(value, str)
+        else {}
+    )
 
 
 def absolute(base: str, path: str) -> str:
