@@ -163,6 +163,7 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.given import (
     Given,
     answers,
@@ -520,7 +521,7 @@ def main() -> None:
         "reloads": {"type": "list", "elements": "str", "default": []},
     }
     commands = {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(
+    module = HostModule(
         argument_spec={
             "name": {"type": "str", "required": True},
             "partial": {"type": "bool", "default": False},
