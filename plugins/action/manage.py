@@ -11,8 +11,6 @@ import re
 import shlex
 import signal
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,7 +21,7 @@ from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
-from ansible_collections.homeport.django.plugins.plugin_utils.this_run import controller
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import end_with_the_controller
 
 MODULE = "homeport.django.manage"
 SUPERUSER = "DJANGO_SUPERUSER_"
@@ -46,7 +44,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
-        threading.Thread(target=end_without, args=[controller()], daemon=True).start()
+        end_with_the_controller()
         app = named_app(self._task.args.get("app"), self._known_apps(task_vars))
         given = plain(self._task.args.get("command"))
         if self._task.args.get("typed", False):
@@ -131,16 +129,6 @@ class ActionModule(ActionBase):
         elif status:
             result.update(failed=True, msg=f"{line} ended with {meaning(status)}")
         return result
-
-
-def end_without(parent: int) -> None:
-    """Ends this worker when the controller has been killed: it would go on waiting for the host.
-
-    What the host runs ends as soon as nobody reads its output.
-    """
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def show(title: str, stdout: str, stderr: str) -> None:

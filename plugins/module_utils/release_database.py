@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import claims
+from ansible_collections.homeport.django.plugins.module_utils.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
@@ -95,7 +96,8 @@ class Database:
         if self.options["dump"] and not found["fresh"]:
             saved = self.dump(found, os.path.basename(self.release), before)
         for attempt in range(1, TRIES + 1):
-            done = self.ask(go=True)
+            with interruption.held_off():
+                done = self.ask(go=True)
             if done.get("sqlstate") != LOCK_NOT_AVAILABLE or attempt == TRIES:
                 break
             time.sleep(2 * attempt)
