@@ -45,6 +45,10 @@ options:
       say when they were written belong to the line before them.
     type: str
     default: ""
+  follow:
+    description: Also show the command that follows these logs, since Ansible itself shows nothing before a task ends.
+    type: bool
+    default: false
 author: [Homeport contributors (@homeport)]
 """
 

@@ -20,9 +20,9 @@ COLLECTION = Path(__file__).resolve().parents[2]
 # What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.
 VARIABLES = (
     "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill", "dump",
-    "env", "environment_name", "fail", "file", "folder", "format", "full", "git", "history", "host", "html", "input",
-    "json", "lines", "outside", "patience", "point", "port", "process", "replace", "restore", "rolling", "roots",
-    "seconds", "servers", "setup", "since", "site", "state", "strict", "to", "unlock", "user",
+    "env", "environment_name", "fail", "file", "folder", "follow", "format", "full", "git", "history", "host", "html",
+    "input", "json", "lines", "outside", "patience", "point", "port", "process", "replace", "restore", "rolling",
+    "roots", "seconds", "servers", "setup", "since", "site", "state", "strict", "to", "unlock", "user",
 )  # fmt: skip
 PREFIXES = ("ansible_", "homeport_", "vault_", "django_apps")
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
@@ -56,6 +56,8 @@ def typed_names(options: Iterable[str]) -> list[str]:
         text = option.strip()
         if text.startswith("@"):
             continue
+        if text.startswith("command="):  # of manage, which reads the rest of the words itself
+            text = "command="
         try:
             found = yaml.safe_load(text) if text.startswith(("{", "[")) else parse_kv(text)
         except Exception:  # for Ansible to say

@@ -112,7 +112,8 @@ def test_a_variable_that_nothing_reads_is_refused(typed: Any, option: str, meant
 @pytest.mark.parametrize(
     "option",
     ["app=blog full=true", "ansible_user=root", "nginx_http2=false", "homeport_setup=site", "@/nowhere/vars.yml",
-     "tag=v1", "release=v1", "motto=x", "apps=[1]", "{not yaml", "x"],
+     "tag=v1", "release=v1", "motto=x", "apps=[1]", "{not yaml", "x",
+     "command=migrate --database=other", "command=shell -c x=1"],
 )  # fmt: skip
 def test_what_homeport_or_the_inventory_reads_is_not(typed: Any, option: str) -> None:
     assert typed(option) == []
