@@ -15,7 +15,9 @@ LOCAL = {"local_app.py"}
 
 
 def test_the_umask_of_the_login_is_not_that_of_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module.AnsibleModule, "__init__", lambda *_arguments, **_options: None)
+    monkeypatch.setattr(
+        "ansible.module_utils.basic.AnsibleModule.__init__", lambda *_arguments, **_options: None
+    )
     before = os.umask(0o077)
     try:
         app_module.Module(argument_spec={})
