@@ -615,7 +615,9 @@ def run(module: AnsibleModule) -> None:
         record.units, record.pending = earlier.units, earlier.pending
         record.restarts, record.reloads = earlier.restarts, earlier.reloads
         # the files are as before: so must the service and the units be
-        if result["applied"] or (done and params["daemon_reload"]):
+        # a command that came with this set has gone with it
+        gone = [path for path in params["reload"][:1] if path.startswith("/") and not os.path.exists(path)]
+        if (result["applied"] or (done and params["daemon_reload"])) and not gone:
             still = apply_to_service(module, services, needed if result["applied"] else "", True)[1]
             record.pending = (needed if still else "") if result["applied"] else record.pending
         again = [unit for unit in earlier.units if unit in done and unit not in reloads]

@@ -801,3 +801,13 @@ def test_a_part_that_was_cut_off_is_applied_by_the_whole(files: Set) -> None:
         service_config.run(files.host)
     files.host.on_command = lambda _words: None
     assert files.run({**A, "content": "new\n"})["applied"] == "reload"
+
+
+def test_a_command_that_came_with_a_set_which_was_refused_is_not_run_again(files: Set) -> None:
+    program = str(files.path("program"))
+    files.service = None
+    files.host.failing = {program: "cannot be downloaded"}
+    ended = files.end({"path": "program", "content": "#!/bin/sh\n", "mode": "0755"}, reload=[program])
+    assert "cannot be downloaded" in ended.result["msg"]
+    assert files.host.commands == [program]
+    assert not files.path("program").exists()
