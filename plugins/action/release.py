@@ -18,7 +18,11 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.plugin_utils.component import looked
-from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
+    end_with_the_controller,
+    has_ended,
+    this_run,
+)
 
 MODULE = "homeport.django.release"
 
@@ -38,6 +42,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         arguments["holder"] = f"{getpass.getuser()}@{socket.gethostname()}"
         arguments["run"] = this_run()
+        end_with_the_controller()
         only = arguments.get("only") or []
         elsewhere = live_elsewhere(task_vars)
         packed: dict[str, str] = {}

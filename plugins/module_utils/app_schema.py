@@ -408,6 +408,9 @@ MEDIA = Object(
         "url": Str(
             "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/media/"
         ),
+        "shared": Bool(
+            "all app servers have the folder in common, by a network file system of yours", default=False
+        ),
     },
     short="kind",
     doc="files that users upload",

@@ -357,7 +357,7 @@ def _resolve_one(
         "processes": processes,
         "schedules": app["schedules"] if host["scheduler"] else {},
         "static": {**static, "root": f"{home}/static"},
-        "media": {**app["media"], "root": f"{home}/shared/media"},
+        "media": {key: app["media"][key] for key in ("kind", "url")} | {"root": f"{home}/shared/media"},
         "web": {**web, "socket": _web_socket(name, app, shape)},
         "server_packages": _server_packages(app, static, database, services),
         "environment": environment,

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import claims
+from ansible_collections.homeport.django.plugins.module_utils.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
@@ -96,7 +97,8 @@ class Database:
             saved = self.dump(found, os.path.basename(self.release), before)
         applied: list[str] = []
         for attempt in range(1, TRIES + 1):
-            done = self.ask(go=True)
+            with interruption.held_off():
+                done = self.ask(go=True)
             done["applied"] = applied = [*applied, *done["applied"]]
             if done.get("sqlstate") != LOCK_NOT_AVAILABLE or attempt == TRIES or done.get("left"):
                 break

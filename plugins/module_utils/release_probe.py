@@ -58,7 +58,7 @@ if settings.DEBUG and {os.environ.get("DEBUG"), os.environ.get("DJANGO_DEBUG")} 
     sys.exit(5)
 answer["django"] = django.get_version()
 answer["python"] = ".".join(str(part) for part in sys.version_info[:3])
-names = "WSGI_APPLICATION ASGI_APPLICATION STATIC_ROOT STATIC_URL MEDIA_ROOT MEDIA_URL ROOT_URLCONF"
+names = "WSGI_APPLICATION ASGI_APPLICATION STATIC_ROOT STATIC_URL MEDIA_ROOT MEDIA_URL ROOT_URLCONF TIME_ZONE"
 for name in names.split():
     value = getattr(settings, name, None)
     answer[name] = str(value) if value else ""
@@ -113,7 +113,7 @@ ANSWER = {
     **dict.fromkeys(
         ("django", "python", "WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL"), str
     ),
-    **dict.fromkeys(("MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF", "?static_digest"), str),
+    **dict.fromkeys(("MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF", "TIME_ZONE", "?static_digest"), str),
     "staticfiles": bool,
     "sqlite": [str],
     "warnings": [str],

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_process import Scope, end
+from ansible_collections.homeport.django.plugins.module_utils.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.log_files import end_of
 from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
 from ansible_collections.homeport.django.plugins.module_utils.release_database import prune_dumps
@@ -148,9 +149,10 @@ class Switch:
         new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
         self.start_slot(new_slot, release)
         self.live_since = time.monotonic()
-        if before and before != release:
-            self.layout.point(f"{self.layout.home}/previous", before)
-        self.layout.point(f"{self.layout.home}/current", release)
+        with interruption.held_off():
+            if before and before != release:
+                self.layout.point(f"{self.layout.home}/previous", before)
+            self.layout.point(f"{self.layout.home}/current", release)
         self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
 
     @contextlib.contextmanager

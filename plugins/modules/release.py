@@ -11,6 +11,7 @@ short_description: Build releases of Django apps and put them live without losin
 description:
   - One call handles all apps of a host. The three phases are separate tasks, so that a set of hosts
     builds everywhere, migrates once and then switches.
+  - It ends within seconds of the run that asked for it. A migration or a switch that has begun is finished before.
   - A phase that fails leaves the release that is live serving. V(build) and V(migrate) tell in RV(failed_apps)
     what failed, so that the other apps go on and no host switches to what failed on another; the call with
     V(activate) gets it in O(failed) and fails.
@@ -68,7 +69,7 @@ options:
     type: str
     default: ""
   unlock:
-    description: Take the app from a run that has died, or that was told to wait for a long time.
+    description: Take the app from another run, and end what it still does on the host.
     type: bool
     default: false
   holder:
@@ -135,7 +136,9 @@ locked:
   type: dict
 """
 
+import contextlib
 import os
+import sys
 import time
 import traceback
 from typing import Any
@@ -143,6 +146,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils import release_history
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.interruption import Interrupted, interruption
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build, fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.release_database import (
     Database,
@@ -328,12 +332,13 @@ class Step:
             self.module.warn(
                 f"{layout.name}: the database goes back to {dump['time']}; what it held until now is kept in {kept}"
             )
-            database.restore(dump["path"])
-            try:
-                return switch.activate(self.release)
-            except DeployError:
-                database.restore(kept)
-                raise
+            with interruption.held_off():  # the database and the code go back together
+                database.restore(dump["path"])
+                try:
+                    return switch.activate(self.release)
+                except DeployError:
+                    database.restore(kept)
+                    raise
 
 
 CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise."
@@ -368,9 +373,8 @@ class Run:
                 self.results[layout.name] = getattr(step, self.phase)()
                 return
             params = self.module.params
-            with Lock(
-                layout, params["run"], params["holder"], tuple(params["dead_runs"]), params["unlock"]
-            ) as lock:
+            words = layout, params["run"], params["holder"], tuple(params["dead_runs"]), params["unlock"]
+            with Lock(*words, ends=True) as lock:
                 self.locked_step(layout, lock)
         except Locked as error:
             self.locked[layout.name] = error.run
@@ -442,7 +446,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     run = Run(module)
-    run.run()
+    interruption.watch()
+    try:
+        run.run()
+    except Interrupted:
+        with contextlib.suppress(OSError):  # where nobody is there to be told
+            module.fail_json(
+                msg="this step was ended, by another run with -e unlock=true or with its own run"
+            )
+        sys.exit(1)
+    interruption.unwatch()
     pending = sorted(name for name, found in run.results.items() if found.get("pending"))
     wanting = sorted(name for name, found in run.results.items() if found.pop("wanting", False))
     result: dict[str, Any] = {
