@@ -54,7 +54,7 @@ def site_of(server: Server, vault: Server, folder: Path) -> Site:
     variables = dict(
         line.split(": ", 1) for line in call(str(HOSTS), "vars", vault.name).splitlines() if ": " in line
     )
-    known = variables["ansible_ssh_common_args"].split("UserKnownHostsFile=")[1].split()[0]
+    known = variables["ansible_ssh_common_args"].split('UserKnownHostsFile="')[1].partition('"')[0]
     access = {
         "ssh_key": Path(variables["ansible_ssh_private_key_file"]).read_text(),
         "known_hosts": Path(known).read_text(),

@@ -127,7 +127,7 @@ vars() {
 ansible_host: $(ip_of "$1")
 ansible_user: ${2:-root}
 ansible_ssh_private_key_file: $key
-ansible_ssh_common_args: -o UserKnownHostsFile=$CACHE/ssh/known_hosts.$1 -o IdentitiesOnly=yes
+ansible_ssh_common_args: -o 'UserKnownHostsFile="$CACHE/ssh/known_hosts.$1"' -o IdentitiesOnly=yes
 END
 }
 
@@ -146,7 +146,7 @@ case $command in
     ssh)
         name=$1
         shift
-        login=(ssh -i "$key" -o IdentitiesOnly=yes -o "UserKnownHostsFile=$CACHE/ssh/known_hosts.$name"
+        login=(ssh -i "$key" -o IdentitiesOnly=yes -o "UserKnownHostsFile=\"$CACHE/ssh/known_hosts.$name\""
             "admin@$(ip_of "$name")")
         [ $# -gt 0 ] || exec "${login[@]}" -t sudo -i
         exec "${login[@]}" "sudo sh -c $(printf %q "$*")"

@@ -11,19 +11,19 @@ import re
 import shlex
 import signal
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible import context
 from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
-from ansible_collections.homeport.django.plugins.plugin_utils.this_run import controller
+from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import ssh_command
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import end_with_the_controller
 
 MODULE = "homeport.django.manage"
 SUPERUSER = "DJANGO_SUPERUSER_"
@@ -33,8 +33,29 @@ SUPERUSER_FIELDS = (
     "print('\\n' + json.dumps([model.USERNAME_FIELD, *model.REQUIRED_FIELDS]))"
 )
 
+# What its password validators say of the one in the environment.
+CHECK_PASSWORD = """
+import json, os
+from django.contrib.auth import get_user_model
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+model, given = get_user_model(), {}
+for name in {model.USERNAME_FIELD, *model.REQUIRED_FIELDS}:
+    if not model._meta.get_field(name).is_relation:
+        given[name] = os.environ.get("DJANGO_SUPERUSER_" + name.upper(), "")
+problems = []
+try:
+    validate_password(os.environ["DJANGO_SUPERUSER_PASSWORD"], model(**given))
+except ValidationError as error:
+    problems = error.messages
+print("\\n" + json.dumps(problems))
+"""
+# Commands that are a conversation, but for these options.
+TERMINALS = ("shell", "dbshell")
+TERMINALS_DO = {"-c", "--command", "--help"}
+
 # The other variables of the playbook
-OTHERS = ("app=", "servers=", "seconds=", "input=", "env=")
+OTHERS = ("app=", "servers=", "seconds=", "input=", "env=", "release=")
 
 display = Display()
 Asker = Callable[[str, bool], str]
@@ -46,15 +67,17 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
-        threading.Thread(target=end_without, args=[controller()], daemon=True).start()
+        end_with_the_controller()
         app = named_app(self._task.args.get("app"), self._known_apps(task_vars))
         given = plain(self._task.args.get("command"))
         if self._task.args.get("typed", False):
             given = typed(given, context.CLIARGS.get("extra_vars") or ())
         command = words(given)
+        self._refuse_terminals(app, command)
         environment = variables(plain(self._task.args.get("environment") or {}))
         source = given_file(self._task.args.get("input"))
         arguments = {"app": app, "seconds": self._task.args.get("seconds", 0)}
+        arguments["release"] = str(self._task.args.get("release") or "")
         try:
             if command[0] == "createsuperuser" and not self._task.check_mode:
                 own = {key: value for key, value in os.environ.items() if key.startswith(SUPERUSER)}
@@ -63,6 +86,7 @@ class ActionModule(ActionBase):
                     fields = self._superuser_fields(arguments, task_vars)
                     environment.update(superuser(fields, command, environment, ask))
                     command.append("--noinput")
+                self._check_password(arguments, command, environment, task_vars)
             if source and not self._task.check_mode:
                 self._make_tmp_path()
                 arguments["input"] = self._transfer_file(
@@ -108,6 +132,42 @@ class ActionModule(ActionBase):
             ) from error
         return [str(field) for field in fields]
 
+    def _refuse_terminals(self, app: str, command: list[str]) -> None:
+        """Names the way to a command that is a conversation."""
+        if not needs_terminal(command) or self._task.args.get("input") or self._task.check_mode:
+            return
+        words = shlex.join(["manage.py", *command])
+        run = f'exec runuser -u {app} -- /usr/local/lib/homeport/run "$(readlink -e /srv/{app}/current)" {words}'
+        become = boolean(self._play_context.become, strict=False)
+        raise AnsibleActionFail(
+            f"{command[0]} needs a terminal, which Ansible does not hand on. Type this instead:\n"
+            f"{ssh_command(self._connection, run, become)}\n"
+            "or hand it what it is to do, with -c or -e input=FILE. Nothing was run."
+        )
+
+    def _check_password(
+        self,
+        arguments: dict[str, Any],
+        command: list[str],
+        environment: dict[str, str],
+        task_vars: dict[str, Any],
+    ) -> None:
+        """Raises what the project's validators say, which createsuperuser asks only at a terminal of its own."""
+        if f"{SUPERUSER}PASSWORD" not in environment:
+            return
+        asked = {**arguments, "command": ["shell", "-c", CHECK_PASSWORD]}
+        found = self._ask_host(asked, {**named_values(command), **environment}, task_vars)
+        last = str(found.get("stdout", "")).rstrip().rpartition("\n")[2]
+        try:
+            problems = [str(problem) for problem in json.loads(last)]
+        except (ValueError, TypeError) as error:
+            reason = found.get("stderr") or found.get("module_stderr") or found.get("msg") or error
+            raise AnsibleActionFail(f"the project's password validators fail: {reason}") from error
+        if problems:
+            raise AnsibleActionFail(
+                f"the project rejects this password: {' '.join(problems)} Nothing was run."
+            )
+
     def _told(
         self, app: str, command: list[str], found: dict[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -131,16 +191,6 @@ class ActionModule(ActionBase):
         elif status:
             result.update(failed=True, msg=f"{line} ended with {meaning(status)}")
         return result
-
-
-def end_without(parent: int) -> None:
-    """Ends this worker when the controller has been killed: it would go on waiting for the host.
-
-    What the host runs ends as soon as nobody reads its output.
-    """
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def show(title: str, stdout: str, stderr: str) -> None:
@@ -268,6 +318,22 @@ def superuser(
             "of this command, or run it at a terminal"
         ) from error
     return result
+
+
+def needs_terminal(command: list[str]) -> bool:
+    return command[0] in TERMINALS and not TERMINALS_DO & {word.partition("=")[0] for word in command[1:]}
+
+
+def named_values(command: list[str]) -> dict[str, str]:
+    """The fields of a superuser that stand on the command line, as createsuperuser's variables."""
+    found = {}
+    for number, word in enumerate(command):
+        name, sign, value = word.partition("=")
+        if name.startswith("--") and (sign or number + 1 < len(command)):
+            key = f"{SUPERUSER}{name[2:].upper()}"
+            if re.fullmatch(ENV_NAME, key):
+                found[key] = value if sign else command[number + 1]
+    return found
 
 
 def answered(name: str, asker: Asker, hidden: bool) -> str:

@@ -38,6 +38,7 @@ from ansible_collections.homeport.django.plugins.module_utils.role_inputs import
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import no_inventory, unread
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -56,7 +57,21 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
+        base = str(self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd())
+        told = unread_variables(task_vars, base)
+        if boolean(self._task.args.get("definitions", True)):
+            told += self._definitions(task_vars, base)
+        if told:
+            lines = [f"- {problem}" for problem in told]
+            count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
+            text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
+            result.update(failed=True, msg=text)
+        return result
+
+    def _definitions(self, task_vars: dict[str, Any], base: str) -> list[str]:
+        """What is wrong with the apps and what they need, with the place."""
         setup = str(self._task.args.get("setup", "site"))
+        reads = boolean(self._task.args.get("reads", False))
         values = {
             name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
             for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous")
@@ -64,6 +79,9 @@ class ActionModule(ActionBase):
         problems: list[str] = []
         told: list[str] = []  # with the place
         if values["django_apps"] is None:
+            nowhere = no_inventory(task_vars.get("groups") or {}, "app_servers")
+            if nowhere:
+                return [nowhere]
             values["django_apps"] = {}
             problems.append(
                 "django_apps: is not set; describe your apps in group_vars/all/apps.yml beside the inventory"
@@ -74,10 +92,9 @@ class ActionModule(ActionBase):
             values["homeport_secret"],
         )
         previous = () if values["homeport_secret_previous"] is None else values["homeport_secret_previous"]
-        if setup == "local":  # whatever the servers have, here it is SQLite and runserver
-            problems += check(apps, vault, secret, "site", previous)
-        else:
-            problems += check(apps, vault, secret, setup, previous)
+        # whatever the servers have, on the operator's machine it is SQLite and runserver
+        problems += check(apps, vault, secret, "site" if setup == "local" else setup, previous)
+        if setup != "local" and not reads:
             groups = task_vars.get("groups", {})
             problems += topology(apps, vault, groups, setup)
             problems += exposed(groups, task_vars.get("hostvars", {}))
@@ -88,25 +105,19 @@ class ActionModule(ActionBase):
             }
             problems += certificates(apps, settings, groups, setup)
             told += inputs(task_vars)
-        deploys = boolean(self._task.args.get("deploys", True))
-        base = self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd()
+        deploys = boolean(self._task.args.get("deploys", True)) and not reads
         if deploys:
-            problems += local_sources(apps, str(base))
+            problems += local_sources(apps, base)
             problems += shell_syntax(apps)
-            problems += own_certificates(apps, vault, str(base))
+            problems += own_certificates(apps, vault, base)
+        if deploys or reads:
             chosen = plain(self._templar.template(task_vars.get("app")))
             problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
         for path in exposed_secrets(task_vars):
             self._display.warning(
                 f"{path} holds secrets in plain text, and git would take it: ansible-vault encrypt {path}"
             )
-        told = [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
-        if told:
-            lines = [f"- {problem}" for problem in told]
-            count = "1 problem" if len(told) == 1 else f"{len(told)} problems"
-            text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
-            result.update(failed=True, msg=text)
-        return result
+        return [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
 
 
 # What runs on a host that the inventory names for it.
@@ -127,7 +138,7 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
         if not isinstance(app, Mapping):
             continue
         secrets = vault.get(name) if isinstance(vault, Mapping) else None
-        plain_app = {key: _long(app.get(key)) for key in ("database", "cache", "broker")}
+        plain_app = {key: _long(app.get(key)) for key in ("database", "cache", "broker", "media")}
         processes = app.get("processes")
         plain_app["processes"] = processes if isinstance(processes, Mapping) else {}
         known = secrets if isinstance(secrets, Mapping) else {}
@@ -138,6 +149,8 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
             "cache": ("cache_servers", cache_engine(plain_app, known, shape)),
             "broker": ("broker_servers", broker_engine(plain_app, known, shape)),
         }
+        sqlite = database == "sqlite" and not elsewhere
+        problems += divided(name, len(groups.get("app_servers") or []), plain_app["media"], sqlite)
         for service, (group, engine) in wanted.items():
             if "url" in plain_app[service] or f"{service}_url" in known or engine not in ENGINES:
                 continue
@@ -151,6 +164,23 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
                     f"django_apps.{name}.cache: memcached is reached through a socket on the host that the app runs "
                     "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
                 )
+    return problems
+
+
+def divided(name: Any, servers: int, media: Mapping[str, Any], sqlite: bool) -> list[str]:
+    """What each of several app servers would keep for itself."""
+    problems = []
+    if servers > 1 and media.get("kind", "local") == "local" and media.get("shared") is not True:
+        problems.append(
+            f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} app servers alone; keep "
+            "uploads in object storage and set media: none, or mount one network file system at "
+            f"/srv/{name}/shared/media on all of them and set media.shared: true"
+        )
+    if servers > 1 and sqlite:
+        problems.append(
+            f"django_apps.{name}.database: is sqlite, so that each of the {servers} app servers has a database of its "
+            "own; use postgres, or one app server"
+        )
     return problems
 
 
@@ -414,8 +444,14 @@ def _is_public(address: str) -> bool:
 
 
 def _long(value: Any) -> Mapping[str, Any]:
-    """A service that may be given by its engine alone."""
-    return value if isinstance(value, Mapping) else {"engine": value} if isinstance(value, str) else {}
+    """A service that may be given by its engine alone, or media by their kind."""
+    return (
+        value
+        if isinstance(value, Mapping)
+        else {"engine": value, "kind": value}
+        if isinstance(value, str)
+        else {}
+    )
 
 
 def absolute(base: str, path: str) -> str:
@@ -516,6 +552,13 @@ def shell_syntax(apps: Any) -> list[str]:
                     "is one too many (sh -n)"
                 )
     return problems
+
+
+def unread_variables(variables: Mapping[str, Any], base: str) -> list[str]:
+    """Variables that were typed after -e and do nothing."""
+    hosts: Any = variables.get("hostvars") or {}
+    known = [hosts.raw_get(host) for host in hosts]
+    return unread(known, [str(variables.get("inventory_dir") or base), base], ROLES)
 
 
 def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:

@@ -18,7 +18,11 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.plugin_utils.component import looked
-from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
+    end_with_the_controller,
+    has_ended,
+    this_run,
+)
 
 MODULE = "homeport.django.release"
 
@@ -38,12 +42,14 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         arguments["holder"] = f"{getpass.getuser()}@{socket.gethostname()}"
         arguments["run"] = this_run()
+        end_with_the_controller()
         only = arguments.get("only") or []
+        elsewhere = live_elsewhere(task_vars)
         packed: dict[str, str] = {}
         apps = []
         try:
             for app in arguments["apps"]:
-                app = {**app, "source": dict(app["source"])}
+                app = {**app, "source": dict(app["source"]), "live_elsewhere": app["name"] in elsewhere}
                 # only building needs the source, which may be gone when it is time to go back
                 if (not only or app["name"] in only) and arguments["phase"] == "build":
                     local = self._local(app, task_vars)
@@ -136,6 +142,12 @@ class ActionModule(ActionBase):
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         return str(self._connection._shell.tmpdir)
+
+
+def live_elsewhere(task_vars: Mapping[str, Any]) -> set[str]:
+    """Apps that are live on any host of the run, as far as it has looked at them."""
+    hosts = task_vars.get("ansible_play_hosts_all") or []
+    return {app for host in hosts for app in looked(task_vars["hostvars"][host]).get("revisions") or {}}
 
 
 def is_news(app: Mapping[str, Any], live: Mapping[str, str] | None) -> bool:

@@ -33,7 +33,13 @@ class ActionModule(ActionBase):
         }
         problems = {name: told for step in steps for name, told in (step.get("visits") or {}).items() if told}
         asked = set(visits) if boolean(arguments.get("touched", True)) else {*live, *problems}
-        # Those that have failed and serve nothing yet are told of once.
+        # A project that its first visitor would set up is not asked before it is; and those that have failed and serve
+        # nothing yet are told of once.
+        asked -= {
+            name
+            for name, told in live.items()
+            if not told.get("before") and not visits.get(name, {}).get("first", True)
+        }
         asked = {name for name in asked & set(visits) if name not in failed or name in problems}
         if asked and not self._task.check_mode:
             answer = self._execute_module(

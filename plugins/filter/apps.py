@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
 from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
 from ansible_collections.homeport.django.plugins.module_utils.budget import budget
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import no_inventory
 
 
 def plain(value: Any) -> Any:
@@ -108,11 +109,17 @@ SERVED = ("app_servers", "database_servers", "cache_servers", "broker_servers")
 
 
 def hosts_of(groups: Any, *names: str) -> str:
-    """The pattern of the hosts of those groups that the inventory has, by default of all that Homeport knows.
+    """The pattern of the hosts of those groups that the inventory has, by default of all that Homeport knows. The first
+    must have a host.
 
-    A play's hosts are found in Ansible's first process: what this imports there, no task imports anew.
+    A play's hosts are found in Ansible's first process: what this imports there, no task imports anew. Ansible itself
+    ends with status 0 where there are none.
     """
-    return ":".join(name for name in names or SERVED if name in groups) or SERVED[0]
+    wanted = names or SERVED
+    problem = no_inventory(groups, wanted[0])
+    if problem:
+        raise AnsibleFilterError(problem)
+    return ":".join(name for name in wanted if name in groups)
 
 
 class FilterModule:

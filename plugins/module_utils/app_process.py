@@ -8,6 +8,7 @@ Root itself opens, changes and follows nothing in a folder where the app can wri
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -59,10 +60,7 @@ class Scope:
         return ["systemd-run", *options, "--"]
 
     def members(self) -> list[int]:
-        for root in CONTROL_GROUPS:
-            with contextlib.suppress(OSError), open(f"{root}/{SLICE}/{self.unit}/cgroup.procs") as stream:
-                return [int(line) for line in stream]
-        return []
+        return members(self.unit)
 
     def kill(self) -> None:
         """Ends whatever is left of it. What is being killed may just have started another."""
@@ -72,6 +70,21 @@ class Scope:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
+
+
+def members(pattern: str) -> list[int]:
+    """The processes of scopes, by their names."""
+    found = []
+    for root in CONTROL_GROUPS:
+        for path in glob.glob(f"{root}/{SLICE}/{pattern}/cgroup.procs"):
+            with contextlib.suppress(OSError), open(path) as stream:
+                found += [int(line) for line in stream]
+    return list(dict.fromkeys(found))
+
+
+def commands_of(app: str, pid: int) -> str:
+    """The names of the scopes of an app's commands that a process has started."""
+    return f"homeport-{app}-{pid}-*.scope"
 
 
 def nothing() -> None:

@@ -35,6 +35,13 @@ COMPRESSIBLE = (
     ".otf",
 )
 SMALLEST_COMPRESSIBLE = 512
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+LARGEST_POINTER = 1024
+# Tools that ask git for the version of what they build.
+VERSION_TOOLS = (
+    r"setuptools[-_]scm|hatch[-_]vcs|versioningit|versioneer|dynamic[-_]versioning|git[-_]versioning|dunamai|\bpbr\b"
+    r"|source\s*=\s*[\"']scm[\"']"
+)
 NOT_SEARCHED = {
     ".git",
     "node_modules",
@@ -67,6 +74,30 @@ def search(folder: str, name: str, depth: int) -> list[str]:
         folders[:] = [] if path.count("/") - base >= depth - 1 else sorted(set(folders) - NOT_SEARCHED)
         if name in files:
             found.append(os.path.join(path, name))
+    return found
+
+
+def versioned_by_git(folder: str) -> bool:
+    """Whether something in the source is built with a version that comes from git."""
+    names = ("pyproject.toml", "setup.cfg", "setup.py")
+    found = [path for name in names for path in search(folder, name, depth=3)]
+    return any(re.search(VERSION_TOOLS, text_of(path)) for path in found)
+
+
+def lfs_pointers(folder: str) -> list[str]:
+    """Files that only say where Git LFS keeps what they stand for."""
+    found = []
+    for path, folders, files in os.walk(folder):
+        folders[:] = sorted(set(folders) - {".git"})
+        for name in sorted(files):
+            file = os.path.join(path, name)
+            status = os.lstat(file)
+            if stat.S_ISREG(status.st_mode) and len(LFS_POINTER) < status.st_size <= LARGEST_POINTER:
+                with open(file, "rb") as stream:
+                    if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                        found.append(os.path.relpath(file, folder))
+                        if len(found) == 10:
+                            return found
     return found
 
 
@@ -279,16 +310,22 @@ def tree(folder: str) -> set[str]:
     return found
 
 
-def find_requirements(folders: list[str], named: dict[str, str]) -> dict[str, Any]:
-    """The first file by which a project declares what it needs: ``kind`` and ``path``, both empty for none."""
+def find_requirements(folders: list[str], named: dict[str, str], groups: bool) -> dict[str, Any]:
+    """The first file by which a project declares what it needs: ``kind`` and ``path``, both empty for none.
+
+    A pyproject.toml that holds only the settings of tools declares nothing; one with dependency groups alone does so
+    where ``groups`` are asked for.
+    """
+    wanted = {"project", "tool.poetry", *(["dependency-groups"] if groups else [])}
     for folder in folders:
         for name, kind in named.items():
             path = f"{folder}/{name}"
-            if os.path.isfile(path) and (kind != "pyproject" or declares(path)):
+            if os.path.isfile(path) and (kind != "pyproject" or wanted.intersection(tables_of(path))):
                 return {"kind": kind, "path": path}
     return {"kind": "", "path": ""}
 
 
-def declares(path: str) -> bool:
-    """Whether a pyproject.toml holds a project, and not only the settings of tools."""
-    return re.search(r"^\s*\[(project|tool\.poetry)\]", text_of(path), re.MULTILINE) is not None
+def tables_of(path: str) -> list[str]:
+    """The tables of a pyproject.toml."""
+    found = re.findall(r"^[ \t]*\[[ \t]*([\w.-]+)[ \t]*\]", text_of(path), re.MULTILINE)
+    return [str(name) for name in found]

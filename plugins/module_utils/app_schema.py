@@ -220,9 +220,9 @@ def _env_source_rule(value: dict[str, Any], path: str, problems: Problems) -> No
 
 
 class EnvValue(Scalar):
-    """A literal value, or one built from the app's own environment."""
+    """A literal value, one built from the app's own environment, or null for a variable that is not to be there."""
 
-    kind = "string, number, boolean, or {from: NAME}, or {format: '...{NAME}...'}"
+    kind = "string, number, boolean, null, or {from: NAME}, or {format: '...{NAME}...'}"
     reference = Object(
         {
             "from": Str("the variable of the app's environment whose value this one takes", pattern=ENV_NAME),
@@ -237,7 +237,7 @@ class EnvValue(Scalar):
     def check(self, value: object, path: str, problems: Problems) -> object:
         if isinstance(value, dict):
             return self.reference.check(value, path, problems)
-        return super().check(value, path, problems)
+        return None if value is None else super().check(value, path, problems)
 
 
 def _env_rule(env: dict[str, Any], path: str, problems: Problems) -> None:
@@ -257,7 +257,7 @@ ENV = Map(
     key=ENV_NAME,
     rule=_env_rule,
     key_hint="use letters, digits and '_', not starting with a digit",
-    doc="environment variables; secret ones belong in vault_django_apps.<app>.env",
+    doc="environment variables; null unsets one; secret ones belong in vault_django_apps.<app>.env",
     default={},
 )
 
@@ -413,6 +413,9 @@ MEDIA = Object(
         "url": Str(
             "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/media/"
         ),
+        "shared": Bool(
+            "all app servers have the folder in common, by a network file system of yours", default=False
+        ),
     },
     short="kind",
     doc="files that users upload",
@@ -491,6 +494,10 @@ HEALTH = Object(
             doc="statuses that count as healthy (default: 200 to 399, 401, 403, 404)",
             default=[],
         ),
+        "first": Bool(
+            "ask the first release of an app for it, too; false for a project that is set up by its first visitor",
+            default=True,
+        ),
         "timeout": Int("seconds that a new release has to answer", low=1, high=600, default=40),
         "watch": Int(
             "seconds that it is watched for once it is live; where it fails, the release before serves again",
@@ -534,6 +541,10 @@ HOOKS = Object(
     {
         "before_build": _hook("in the source, before the dependencies are installed"),
         "after_build": _hook("in the new release, when it is complete"),
+        "after_migrate": _hook(
+            "in the new release, when the database is migrated (or would be, with migrate: false), on one host; what "
+            "the first request finds there, such as data that a first release needs"
+        ),
         "before_switch": _hook(
             "in the new release, when the database is migrated and the release has been tried"
         ),

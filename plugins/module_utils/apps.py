@@ -207,6 +207,9 @@ def _check_app(
             )
     for key in sorted(set(app.get("env", {})) & set(secrets.get("env", {}))):
         problems.add(f"{path}.env.{key}", f"is also in vault_django_apps.{name}.env; keep one")
+    for key in OVERLAY_READS if app.get("overlay") else ():
+        if app.get("env", {}).get(key, "") is None:
+            problems.add(f"{path}.env.{key}", "is what the overlay takes the setting from; give it a value")
     if app.get("overlay_settings") and not app.get("overlay"):
         problems.add(f"{path}.overlay_settings", "has no effect without overlay: true")
     for process in sorted(set(app.get("processes", {})) & set(app.get("schedules", {}))):
@@ -243,11 +246,13 @@ def _check_environment(
     path: str, name: str, app: dict[str, Any], secrets: dict[str, Any], setup_name: str, problems: Problems
 ) -> None:
     plain = _base_environment(name, app, secrets, ["x" * SHORTEST_SECRET], setup_name, {})
+    own = app.get("env", {})
     known = {**plain, **RELEASE_ENVIRONMENT}
     known.update(dict.fromkeys(secrets.get("env", {}), ""), **_empty_here(known))
-    for key, value in app.get("env", {}).items():
+    known = {key: value for key, value in known.items() if own.get(key, "") is not None}
+    for key, value in own.items():
         for used in _references(value):
-            if used not in known and not isinstance(app["env"].get(used), str):
+            if used not in known and not isinstance(own.get(used), str):
                 hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
                 problems.add(
                     f"{path}.env.{key}",
@@ -309,6 +314,8 @@ def _check_together(
 
 # Where projects look for keys that are still accepted.
 FALLBACKS = ("SECRET_KEY_FALLBACKS", "DJANGO_SECRET_KEY_FALLBACKS")
+# What the overlay cannot do without.
+OVERLAY_READS = ("SECRET_KEY", "SITE_URL", "STATIC_URL", "STATIC_ROOT", "MEDIA_URL")
 # What a release adds to the environment of its processes: {release} is its folder, {id} its name.
 RELEASE_ENVIRONMENT = {
     "STATIC_ROOT": "{release}/static",
@@ -360,7 +367,7 @@ def _resolve_one(
         "processes": processes,
         "schedules": app["schedules"] if host["scheduler"] else {},
         "static": {**static, "root": f"{home}/static"},
-        "media": {**app["media"], "root": f"{home}/shared/media"},
+        "media": {key: app["media"][key] for key in ("kind", "url")} | {"root": f"{home}/shared/media"},
         "web": {**web, "socket": _web_socket(name, app, shape)},
         "server_packages": _server_packages(app, static, database, services),
         "environment": environment,
@@ -481,7 +488,9 @@ def _database(
             )
         else:
             result["host"] = POSTGRES_SOCKET
-            result["url"] = f"postgres://{name}@{quote(POSTGRES_SOCKET, safe='')}/{result['name']}"
+            # of the forms with a socket the one that every reader of such addresses takes: urlsplit finds no host, and
+            # libpq goes by PGHOST
+            result["url"] = f"postgres://{name}@/{result['name']}?host={POSTGRES_SOCKET}"
     return result
 
 
@@ -594,9 +603,13 @@ def _references(value: Any) -> list[str]:
 def _environment(
     plain: dict[str, str], own: Mapping[str, Any], secret: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The environment, and what in it each release fills in for itself."""
+    """The environment, and what in it each release fills in for itself. What the app's own has as null is unset."""
+    unset = {key for key, value in own.items() if value is None}
     values = {**plain, **{key: value for key, value in own.items() if isinstance(value, str)}, **secret}
-    release = {key: value for key, value in RELEASE_ENVIRONMENT.items() if key not in values}
+    values = {key: value for key, value in values.items() if key not in unset}
+    release = {
+        key: value for key, value in RELEASE_ENVIRONMENT.items() if key not in values and key not in unset
+    }
     for key, value in own.items():
         used = _references(value)
         if not used:

@@ -644,8 +644,9 @@ def backups(seen: Seen) -> Checked:
         return None
     _shown, problems = of_host({"backups": made, "archive": kept, "time": seen.inside["time"]})
     what = ["their timers run"] + (["PostgreSQL's archive is up to date"] if kept else [])
-    do = "the setup playbook starts timers that do not run; journalctl -u 'homeport-*' and status say more"
-    return listed(what), [wrong(problem["text"], do) for problem in problems]
+    do = "the setup playbook starts timers that do not run; journalctl -u 'homeport-*' and docs/backups.md say more"
+    levels = {"failure": wrong, "warning": warning}
+    return listed(what), [levels[problem["level"]](problem["text"], do) for problem in problems]
 
 
 Check = Callable[[Seen], Checked]

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import glob
 import json
 import os
 import re
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 BLOCK = 1 << 16
 MOST_BYTES = 8 << 20  # of one log that are looked at
@@ -20,6 +23,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 TIME = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?(?: ?(Z|UTC|[+-]\d\d:?\d\d)(?![\d:]))?"
 )
+# As gunicorn logs requests.
+REQUEST_TIME = re.compile(r"\[(\d\d)/(\w{3})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})\]")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 HEAD = 64  # characters of a line in which its time is looked for
 
 
@@ -93,14 +99,25 @@ def since_when(text: str, now: float) -> float:
     return moment
 
 
-def time_of(line: str) -> float | None:
-    """When a line was written, if it says; without an offset it is the host's own time."""
-    found = TIME.search(line[: HEAD + 40])
+def time_of(line: str, project: str = "") -> float | None:
+    """When a line was written, if it says.
+
+    A time without an offset is in the project's TIME_ZONE, which Django sets for its process; else the host's own.
+    """
+    head = line[: HEAD + 40]
+    request = REQUEST_TIME.search(head)
+    if request and request[2] in MONTHS:
+        day, month, year, clock, zone = request.groups()
+        head = f"{year}-{MONTHS.index(month) + 1:02}-{day} {clock} {zone}"
+    found = TIME.search(head)
     if not found or found.start() > HEAD:
         return None
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
     zone = found[7]
     try:
+        if zone is None and project:
+            with contextlib.suppress(OSError, ValueError, ZoneInfoNotFoundError):
+                return datetime(year, month, day, hour, minute, second, tzinfo=ZoneInfo(project)).timestamp()
         if zone is None:
             return time.mktime((year, month, day, hour, minute, second, 0, 0, -1))
         moment = calendar.timegm((year, month, day, hour, minute, second, 0, 0, 0))
@@ -112,10 +129,10 @@ def time_of(line: str) -> float | None:
     return moment - sign * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
 
 
-def newer(lines: list[str], since: float, written: float) -> list[str]:
+def newer(lines: list[str], since: float, written: float, project: str = "") -> list[str]:
     """The lines since then. One without a time belongs to the line before it; where none has a time, all
     count as written when the file was."""
-    times = [time_of(line) for line in lines]
+    times = [time_of(line, project) for line in lines]
     if all(moment is None for moment in times):
         return lines if written >= since else []
     for index, moment in enumerate(times):

@@ -31,7 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import ANSWER, MARK, PROBE
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import Requirements
-from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
+from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, git_access
 
 SMALLEST_SPACE = 400 * 1024 * 1024
 
@@ -156,7 +156,8 @@ class Build:
         os.chown(self.folder, 0, layout.ids()[1])
         layout.own_folder(f"{self.folder}/venv")
         fetched = f"{self.folder}/src"
-        Source(layout, self.runner).fetch(self.revision, fetched, self.upload)
+        code = Source(layout, self.runner)
+        code.fetch(self.revision, fetched, self.upload)
         self.step("fetch")
         source = (
             f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
@@ -177,6 +178,8 @@ class Build:
         self.keep_shared(source, trial=trial)
         for command in [] if trial else spec["build"]:
             self.command(command, source)
+        if code.history:
+            self.runner.as_app("leaving git behind", shutil.rmtree, code.history, seconds=COMMAND)
         self.step("commands")
         answer = self.probe(collect=not trial)
         self.step("settings and static files")
@@ -244,8 +247,11 @@ class Build:
         os.chown(f"{self.folder}/config/release.env", 0, self.layout.ids()[1])
 
     def command(self, command: str, source: str) -> None:
-        argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", f"cd {shlex.quote(source)}\n{command}"]
-        self.runner.run(argv, f"the build command '{command}'")
+        # what it prints stays in its order
+        script = f"exec 2>&1\ncd {shlex.quote(source)}\n{command}"
+        with git_access(self.layout) as env:
+            argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", script]
+            self.runner.run(argv, f"the build command '{command}'", env=env)
 
     def probe(self, collect: bool = True) -> dict[str, Any]:
         live = self.layout.record(self.layout.current)

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import claims
+from ansible_collections.homeport.django.plugins.module_utils.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
@@ -94,15 +95,18 @@ class Database:
         saved = ""
         if self.options["dump"] and not found["fresh"]:
             saved = self.dump(found, os.path.basename(self.release), before)
+        applied: list[str] = []
         for attempt in range(1, TRIES + 1):
-            done = self.ask(go=True)
-            if done.get("sqlstate") != LOCK_NOT_AVAILABLE or attempt == TRIES:
+            with interruption.held_off():
+                done = self.ask(go=True)
+            done["applied"] = applied = [*applied, *done["applied"]]
+            if done.get("sqlstate") != LOCK_NOT_AVAILABLE or attempt == TRIES or done.get("left"):
                 break
             time.sleep(2 * attempt)
-        self.check(found, done)
+        self.check(found, done, attempt)
         return {"applied": done["applied"], "notes": found["notes"], "dump": saved}
 
-    def check(self, found: dict[str, Any], done: dict[str, Any]) -> None:
+    def check(self, found: dict[str, Any], done: dict[str, Any], tries: int = 1) -> None:
         """Raises with what went wrong, and how far the database moved."""
         error = done.get("error")
         if not error:
@@ -114,10 +118,13 @@ class Database:
             moved = "The database did not move" + (f": none of {', '.join(left)} applied" if left else "")
         if found["vendor"] == "mysql":
             moved += " (MySQL cannot undo the part of a migration that was done before it failed)"
+        if done.get("loose"):
+            moved += f"\n{loose(done)}"
         hint = ""
         if done["sqlstate"] == LOCK_NOT_AVAILABLE:
+            often = f"{tries} time{'s' * (tries > 1)}"
             hint = (
-                f"\nit waited {self.options['lock_timeout']} s for a lock, {TRIES} times; longer would have stopped "
+                f"\nit waited {self.options['lock_timeout']} s for a lock, {often}; longer would have stopped "
                 "the site's own queries (migrate.lock_timeout)"
             )
         elif done["sqlstate"] == QUERY_CANCELED:
@@ -224,6 +231,25 @@ def migrations_between(layout: Layout, newer: str, older: str) -> list[str]:
     """Migrations that one release brings and the other does not know."""
     known = set(layout.record(older).get("migrations", []))
     return [name for name in layout.record(newer).get("migrations", []) if name not in known] if known else []
+
+
+def loose(done: dict[str, Any]) -> str:
+    """What has become of a migration that is no transaction and has failed."""
+    app, _dot, migration = done["loose"].partition(".")
+    left, later = done.get("left", []), done.get("later", [])
+    text = f"{done['loose']} is not atomic, so that what it does before it fails stays"
+    if done.get("cleared"):
+        text += (
+            f"; removed again: {', '.join(f'the index {index}' for index in dict.fromkeys(done['cleared']))}"
+        )
+    if later:
+        text += f"; {', '.join(later)} stays until the next deploy, which removes it before it tries again"
+    if not left:
+        return text if later else f"{text}; nothing of it is left, and the next deploy tries it again"
+    return (
+        f"{text}; left: {', '.join(left)}. Undo that by hand, or do by hand what is missing and then tell Django: "
+        f"the playbook manage with -e release=next -e command='migrate --fake {app} {migration}'; then deploy again"
+    )
 
 
 def held(found: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 def run_hooks(layout: Layout, release: str, moment: str, revision: str = "", folder: str = "") -> None:
     """Runs the app's commands for ``moment`` as its user; raises DeployError at the first that fails.
 
-    They run in ``folder`` where the release has no environment yet, else in its project folder and environment.
+    HOMEPORT_FIRST_RELEASE tells them that no release of the app has been live yet, on any host. They run in ``folder``
+    where the release has no environment yet, else in its project folder and environment.
     """
     before = layout.current if layout.current != release else layout.resolve_link(f"{layout.home}/previous")
     environment = {
@@ -25,6 +26,7 @@ def run_hooks(layout: Layout, release: str, moment: str, revision: str = "", fol
         "HOMEPORT_RELEASE": os.path.basename(release),
         "HOMEPORT_REVISION": revision or str(layout.record(release).get("revision", "")),
         "HOMEPORT_PREVIOUS": os.path.basename(before or ""),
+        "HOMEPORT_FIRST_RELEASE": "" if before or layout.spec.get("live_elsewhere") else "1",
     }
     for command in layout.spec["hooks"][moment]:
         what = f"the hook {moment} '{command}'"

@@ -11,6 +11,7 @@ import math
 import os
 import pwd
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,9 @@ SILENCE = 1800  # seconds without a byte of a dump
 
 
 class DeployError(Exception):
-    """A step failed; the message says what it means for the app."""
+    """A step failed; the message says what it means for the app. ``output`` is all that a command has printed."""
+
+    output = ""
 
 
 class Layout:
@@ -127,6 +130,24 @@ class Layout:
         return path
 
 
+# The host's own settings for uv (an index, a certificate store) and its proxies hold for its apps, too.
+OF_THE_HOST = re.compile(r"UV_\w+|SSL_CERT_\w+|(HTTPS?|ALL|FTP|NO)_PROXY|(https?|all|ftp|no)_proxy")
+ENVIRONMENT = "/etc/environment"
+
+
+def host_settings() -> dict[str, str]:
+    """What of the host's environment commands of apps get, also where this run is no login that reads its file."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError), open(ENVIRONMENT, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            with contextlib.suppress(ValueError):  # quotes that are not closed
+                for word in shlex.split(line, comments=True):
+                    name, _sign, value = word.partition("=")
+                    found[name] = value
+    found.update(os.environ)
+    return {key: value for key, value in found.items() if OF_THE_HOST.fullmatch(key)}
+
+
 class Runner:
     """Runs commands as the app's user, and keeps what they print for the message when one fails."""
 
@@ -145,10 +166,7 @@ class Runner:
             "XDG_CACHE_HOME": layout.cache,
             "npm_config_cache": f"{layout.cache}/npm",
         }
-        # the host's own settings for uv (an index, a certificate store) hold for its apps too
-        self.base.update(
-            {key: value for key, value in os.environ.items() if key.startswith(("UV_", "SSL_CERT_"))}
-        )
+        self.base.update(host_settings())
 
     def identity(self) -> dict[str, Any]:
         """Whom a command runs as, in the words of subprocess."""
@@ -198,7 +216,9 @@ class Runner:
             done = self._watched(argv, what, cwd, env, seconds, stdin=stream)
         if done.status:
             told = tail(done.stdout + done.stderr)
-            raise DeployError(f"{what} failed (exit status {done.status}):\n{told}{limit_met(argv, told)}")
+            error = DeployError(f"{what} failed (exit status {done.status}):\n{told}{limit_met(argv, told)}")
+            error.output = done.stdout + done.stderr
+            raise error
         return done.stdout
 
     def pipe(
@@ -247,7 +267,8 @@ class Runner:
             "disk": f"was ended, because {' or '.join(disks)} has hardly any space left",
         }
         if done.stopped:
-            raise DeployError(f"{what} {reasons[done.stopped]}")
+            told = tail(done.stdout + done.stderr)
+            raise DeployError(f"{what} {reasons[done.stopped]}" + (f":\n{told}" if told else ""))
         return done
 
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:

@@ -4,14 +4,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import glob
 import json
 import os
+import signal
 import time
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app_process import commands_of, members, nothing
+from ansible_collections.homeport.django.plugins.module_utils.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Layout
 
+GRACE = 10.0  # seconds that a step has to end
 IDLE = 3600  # seconds between two steps of a run, after which it counts as dead
 
 
@@ -28,11 +34,18 @@ class Lock:
 
     While a step works, the kernel keeps the lock, and frees it should the step die. Between the steps of a
     run, the file says whose the app is: nobody builds between another's build and switch. ``take`` names runs
-    that are known to be dead; ``force`` takes the app from any run that is not at work this moment.
+    that are known to be dead; ``force`` takes the app from any run. What such a run still does on the host is ended,
+    where it is a step that can be (``ends``).
     """
 
     def __init__(
-        self, layout: Layout, run: str, holder: str, take: tuple[str, ...] = (), force: bool = False
+        self,
+        layout: Layout,
+        run: str,
+        holder: str,
+        take: tuple[str, ...] = (),
+        force: bool = False,
+        ends: bool = False,
     ) -> None:
         self.path = f"{layout.home}/deploy.lock"
         self.name = layout.name
@@ -40,6 +53,7 @@ class Lock:
         self.holder = holder
         self.take = take
         self.force = force
+        self.ends = ends
         self.finished = False
         self.started = time.time()
         self.memo: dict[str, Any] = {}  # what a step leaves for the run's later ones
@@ -48,12 +62,13 @@ class Lock:
     def __enter__(self) -> Lock:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self.stream = os.fdopen(descriptor, "r+", encoding="utf-8")
-        try:
-            fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self.locked():
             found = found_in(self.stream)
-            self.stream.close()
-            raise Locked(f"{told(self.name, found)}; wait for it to end", found.get("run", "")) from None
+            pid = found.get("pid", 0)
+            if not (pid and (self.force or found.get("run") in self.take) and self.free(pid)):
+                self.stream.close()
+                remedy = ", or end it with -e unlock=true" if pid and not self.force else ""
+                raise Locked(f"{told(self.name, found)}; wait for it to end{remedy}", found.get("run", ""))
         found = found_in(self.stream)
         idle = time.time() - os.fstat(self.stream.fileno()).st_mtime
         if found.get("run") == self.run:
@@ -66,17 +81,51 @@ class Lock:
                 found.get("run", ""),
             )
         self.keep()
+        if self.ends:
+            interruption.first = self.release
         return self
 
+    def locked(self) -> bool:
+        try:
+            fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def free(self, pid: int) -> bool:
+        """Ends the step that has the lock; it has some time for what it would not leave half-done."""
+        commands = commands_of(self.name, pid)
+        for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 2.0)):
+            found = holders(self.path)
+            # processes that it has forked have the lock as well
+            ending = (
+                [*found, *members(commands)] if number == signal.SIGKILL else [pid] if pid in found else []
+            )
+            for process in ending:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
+            end = time.monotonic() + seconds
+            while ending and time.monotonic() < end:
+                if self.locked():
+                    return True
+                time.sleep(0.1)
+        return self.locked()
+
     def keep(self) -> None:
-        self.write({"run": self.run, "holder": self.holder, "started": self.started, "memo": self.memo})
+        who = {"run": self.run, "holder": self.holder, "pid": os.getpid() if self.ends else 0}
+        self.write({**who, "started": self.started, "memo": self.memo})
 
     def __exit__(self, kind: object, *_rest: object) -> None:
+        interruption.first = nothing
         if self.finished or kind:
-            self.write(None)
+            self.release()
         else:
             self.keep()
         self.stream.close()
+
+    def release(self) -> None:
+        """Nobody has to ask whose the app is, once this step has ended."""
+        self.write(None)
 
     def finish(self) -> None:
         """Frees the app for other runs when this step ends."""
@@ -88,6 +137,16 @@ class Lock:
         if value:
             self.stream.write(json.dumps(value) + "\n")
         self.stream.flush()
+
+
+def holders(path: str) -> list[int]:
+    """Processes other than this one that have a file open."""
+    found = []
+    for link in glob.glob("/proc/[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(link) == path:
+                found.append(int(link.split("/")[2]))
+    return sorted({*found} - {os.getpid()})
 
 
 def found_in(stream: Any) -> dict[str, Any]:

@@ -18,6 +18,10 @@ ASKED = {
     "?error": str,
     "?sqlstate": str,
     "?output": str,
+    "?loose": str,
+    "?left": [str],
+    "?later": [str],
+    "?cleared": [str],
 }
 COUNTED = {
     "vendor": str,
@@ -88,6 +92,91 @@ def narrowed(before, after):
         yield "changes the type of"
 '''
 
+# What a migration that is no transaction has done when it fails. Indexes that it has made, whole or not, are removed
+# again, so that it can be tried once more; the rest is told.
+LOOSE = r'''
+INVALID = """
+SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_'
+"""
+CONCURRENTLY = r"\s*CREATE (UNIQUE )?INDEX CONCURRENTLY (IF NOT EXISTS )?\"?(\w+)\"? ON\b[^;]*;?\s*"
+steps, foreign = [], set()
+
+def index_of(operation):
+    """The name of the index that an operation makes without a transaction, and nothing else."""
+    if type(operation).__name__ == "AddIndexConcurrently":
+        return operation.index.name
+    statement = getattr(operation, "sql", None)
+    statement = " ".join(statement.split()) if isinstance(statement, str) else ""
+    found = re.fullmatch(CONCURRENTLY, statement, re.IGNORECASE)
+    return found[3] if found else ""
+
+def invalid():
+    if connection.vendor != "postgresql":
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(INVALID)
+        return set(cursor.fetchall())
+
+def drop(name, schema=""):
+    quote = connection.ops.quote_name
+    path = quote(schema) + "." + quote(name) if schema else quote(name)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX CONCURRENTLY IF EXISTS " + path)
+    answer["cleared"].append(name)
+
+def dropped(name, schema=""):
+    try:
+        drop(name, schema)
+    except Exception:
+        connection.close()
+        return False
+    return True
+
+def noted(operation):
+    forwards = operation.database_forwards
+    def database_forwards(*words, **options):
+        steps.append([operation, False])
+        forwards(*words, **options)
+        steps[-1][1] = True
+    operation.database_forwards = database_forwards
+
+def prepare():
+    """Removes invalid indexes that a try before has left, which has died or could not remove them."""
+    loose = [migration for migration in plan if not migration.atomic]
+    names = {index_of(operation) for migration in loose for operation in flat(migration.operations)}
+    left = invalid() if loose else set()
+    foreign.update(index for index in left if index[1] not in names)
+    for schema, name in sorted(left - foreign):
+        drop(name, schema)
+    for operation in [operation for migration in loose for operation in migration.operations]:
+        noted(operation)
+
+def undo():
+    failed = next((migration for migration in plan if name_of(migration) not in answer["applied"]), None)
+    if failed is None or failed.atomic:
+        return
+    answer["loose"] = name_of(failed)
+    names = {index_of(operation) for operation in flat(failed.operations)}
+    answer["left"], answer["later"] = [], []
+    for schema, name in sorted(invalid() - foreign):
+        if not dropped(name, schema):  # prepare() will, where it knows the name
+            answer["later" if name in names else "left"].append("the invalid index " + name)
+    mine = [step for step in steps if any(step[0] is operation for operation in failed.operations)]
+    kept = []
+    for operation, whole in reversed(mine):
+        name = index_of(operation)
+        if whole and name and connection.vendor == "postgresql" and not kept:
+            if not dropped(name):
+                kept.append(operation.describe())
+        elif whole:
+            kept.append(operation.describe())
+        elif not name and type(operation).__name__ != "RemoveIndexConcurrently" and not operation.atomic:
+            kept.append("perhaps a part of: " + operation.describe())
+    answer["left"] += reversed(kept)
+'''
+
 ASK = (
     r"""
 import io, json, os, re, sys
@@ -125,8 +214,17 @@ def size():
     name = str(connection.settings_dict["NAME"])
     return os.path.getsize(name) if os.path.isfile(name) else 0
 
+def name_of(migration):
+    return "%s.%s" % (migration.app_label, migration.name)
+
 def applied():
-    return {"%s.%s" % key for key in MigrationRecorder(connection).applied_migrations()}
+    # what of the plan is done; of a migration that replaces others, these are recorded first
+    done = MigrationRecorder(connection).applied_migrations()
+    return [
+        name_of(migration) for migration in plan
+        if (migration.app_label, migration.name) in done
+        or (migration.replaces and all(tuple(key) in done for key in migration.replaces))
+    ]
 
 executor = MigrationExecutor(connection)
 executor.loader.check_consistent_history(connection)
@@ -135,7 +233,7 @@ known = {app for app, _ in executor.loader.applied_migrations}
 answer = {
     "vendor": connection.vendor,
     "fresh": not known,
-    "pending": ["%s.%s" % (migration.app_label, migration.name) for migration in plan],
+    "pending": [name_of(migration) for migration in plan],
     "unsafe": {},
     "notes": {},
     "applied": [],
@@ -143,6 +241,7 @@ answer = {
 
 """
     + JUDGE
+    + LOOSE
     + r"""
 def blocks(statements):
     # one for each operation: what is said of one column must not be taken for another's
@@ -202,9 +301,10 @@ if answer["pending"] and not answer["fresh"]:
     answer["bytes"] = size()
 if wanted["go"] or (wanted["go_if_nothing"] and not answer["pending"]):
     from django.core.management import call_command
-    before = applied()
+    answer["cleared"] = []
     out = io.StringIO()
     try:
+        prepare()
         call_command("migrate", interactive=False, verbosity=1, stdout=out, stderr=out, no_color=True)
     except BaseException as error:
         import traceback
@@ -216,7 +316,9 @@ if wanted["go"] or (wanted["go_if_nothing"] and not answer["pending"]):
         if "database is locked" in str(error):
             answer["sqlstate"] = "55P03"
         connection.close()
-    answer["applied"] = sorted(applied() - before, key=answer["pending"].index) if answer["pending"] else []
+    answer["applied"] = applied()
+    if "error" in answer:
+        undo()
     answer["output"] = out.getvalue()[-4000:]
 print(wanted["mark"] + json.dumps(answer))
 """

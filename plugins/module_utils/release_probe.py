@@ -23,6 +23,8 @@ def explain(kind, error, trace):
         told.append("settings: the project has no module %s" % missing)
     elif kind is ModuleNotFoundError:
         told.append("requirements: nothing that was installed brings %s; requirements.packages can add it" % missing)
+    elif "cannot open shared object file" in str(error) or "cannot load library" in str(error):
+        told.append("system_packages: name the Debian package that brings this library")
     elif kind is KeyError and frames[-1].filename in ("<frozen os>", os.__file__):
         told.append("env: the project wants %s in its environment; set it in env, or in vault_django_apps" % error)
     elif "environment variable" in str(error):
@@ -56,7 +58,7 @@ if settings.DEBUG and {os.environ.get("DEBUG"), os.environ.get("DJANGO_DEBUG")} 
     sys.exit(5)
 answer["django"] = django.get_version()
 answer["python"] = ".".join(str(part) for part in sys.version_info[:3])
-names = "WSGI_APPLICATION ASGI_APPLICATION STATIC_ROOT STATIC_URL MEDIA_ROOT MEDIA_URL ROOT_URLCONF"
+names = "WSGI_APPLICATION ASGI_APPLICATION STATIC_ROOT STATIC_URL MEDIA_ROOT MEDIA_URL ROOT_URLCONF TIME_ZONE"
 for name in names.split():
     value = getattr(settings, name, None)
     answer[name] = str(value) if value else ""
@@ -111,7 +113,7 @@ ANSWER = {
     **dict.fromkeys(
         ("django", "python", "WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL"), str
     ),
-    **dict.fromkeys(("MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF", "?static_digest"), str),
+    **dict.fromkeys(("MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF", "TIME_ZONE", "?static_digest"), str),
     "staticfiles": bool,
     "sqlite": [str],
     "warnings": [str],

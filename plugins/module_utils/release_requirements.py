@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import app_project
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
     Layout,
     Runner,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_source import git_access
 
 UV = "/usr/local/bin/uv"
 
@@ -50,6 +52,12 @@ NAMED = {
     **{name: KINDS[name] for name in ("poetry.lock", "Pipfile", "pyproject.toml", "setup.py")},
 }
 
+# Those that say of every package which version it is.
+LOCKS = ("uv_lock", "pipfile_lock", "pipfile", "poetry_lock")
+
+# Of the app's environment, what would have uv or its builds work elsewhere.
+KEPT = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "UV_CACHE_DIR", "UV_PYTHON_DOWNLOADS", "UV_TOOL_DIR")
+
 CONSTRAINTS = ["gunicorn>=23,<28", "psycopg>=3.1,<4", "whitenoise>=6.5,<7"]
 
 
@@ -67,26 +75,47 @@ class Requirements:
         self.release = release
         self.venv = f"{release}/venv"
         self.spec: dict[str, Any] = layout.spec["requirements"]
+        # an index of the project's own takes its password from there
+        self.environment = {
+            name: value for name, value in exports(f"{release}/config/env").items() if name not in KEPT
+        }
 
     def install(self) -> str:
-        """Creates the environment and installs everything; says from what."""
+        """Creates the environment and installs everything; says from what.
+
+        Whatever is installed later is resolved together with what the project declares, or with the versions that its
+        lock has brought: it changes none of them.
+        """
         python = self.layout.spec.get("python") or "/usr/bin/python3"
         self._uv(
             ["venv", "--quiet", "--no-project", "--python", python, self.venv],
             f"making an environment of Python {python}",
         )
         kind, path = self.find()
-        getattr(self, f"_install_{kind}")(path)
-        packages, what = [*self.spec["packages"]], "installing requirements.packages"
+        folder = os.path.dirname(path) if path else self.source
+        named = os.path.relpath(path, self.source) if path else ", ".join(self.spec.get("files") or [])
+        packages = [self._from(folder, name) for name in self.spec["packages"]]
+        whats = [named] if named else []
         if "package" in self.layout.spec["source"]:
             packages.insert(0, self.layout.spec["source"]["package"])
-            what = "installing source.package and requirements.packages"
-        if packages:
-            self._pip(packages, what)
+            whats.append("source.package")
+        whats += ["requirements.packages"] if self.spec["packages"] else []
+        words = getattr(self, f"_words_{kind}")(path)
+        pins: list[str] = []
+        if kind in LOCKS or self._hashed(words, folder):
+            if words:
+                self._pip(words, f"installing {named}", folder)
+            words, pins = [], self._pins()
+            whats = whats[1:]
+        if words or packages:
+            what = f"installing {' and '.join(whats)}"
+            self._pip([*words, *packages], what, folder, pins, named if packages else "")
         installed = self._installed("*.dist-info")
         missing = [name for name in self.layout.spec["server_packages"] if not has(installed, name)]
         if missing:
-            self._pip(missing, "installing what serves the app", CONSTRAINTS)
+            own = [limit for limit in CONSTRAINTS if any(has([dist_info(name)], limit) for name in missing)]
+            what = "installing what serves the app"
+            self._pip([*words, *packages, *missing], what, folder, [*pins, *own], named)
         if self.layout.spec["server"] == "asgi" and not self._installed("gunicorn/workers/gasgi.py"):
             names = self._installed("gunicorn-*.dist-info")
             found = "".join(name.removeprefix("gunicorn-").removesuffix(".dist-info") for name in names)
@@ -94,7 +123,7 @@ class Requirements:
                 f"web.server: asgi needs gunicorn 25 or newer, but the requirements bring {found}: "
                 "raise that, or leave it out of them"
             )
-        return f"{kind} {os.path.relpath(path, self.source)}" if path else kind
+        return f"{kind} {named}" if path else kind
 
     def find(self) -> tuple[str, str]:
         """How the project declares its dependencies: a kind and the file."""
@@ -109,11 +138,14 @@ class Requirements:
                 else ("files", "")
             )
         folders = list(dict.fromkeys([self.source, self.project]))
-        found = self._as_app(app_project.find_requirements, folders, NAMED)
+        found = self._as_app(app_project.find_requirements, folders, NAMED, bool(self.spec["groups"]))
         if found["kind"] in NAMED.values():
             return found["kind"], str(found["path"])
         if self.spec["packages"] or "package" in self.layout.spec["source"]:
             return "none", ""
+        alone = self._as_app(app_project.find_requirements, folders, {"pyproject.toml": "pyproject"}, True)
+        if alone["path"]:
+            raise DeployError(GROUPS_ALONE.format(os.path.relpath(alone["path"], self.source)))
         raise DeployError(
             "found no uv.lock, Pipfile.lock, requirements.txt, poetry.lock, Pipfile, pyproject.toml or setup.py in "
             f"{' or '.join(os.path.relpath(folder, self.source) for folder in folders)} of the source; "
@@ -125,121 +157,176 @@ class Requirements:
 
     def _uv(self, words: list[str], what: str, cwd: str | None = None) -> str:
         env = {
+            **self.environment,
             "UV_PROJECT_ENVIRONMENT": self.venv,
             "UV_PYTHON_INSTALL_DIR": "/opt/homeport/python",
             "VIRTUAL_ENV": self.venv,
         }
-        return self.runner.run([self.uv, *words], what, cwd=cwd or self.source, env=env)
+        try:
+            with git_access(self.layout) as access:
+                return self.runner.run([self.uv, *words], what, cwd=cwd or self.source, env={**env, **access})
+        except DeployError as error:
+            raise DeployError(explained(str(error), error.output)) from None
 
-    def _pip(self, words: list[str], what: str, constraints: list[str] | None = None) -> None:
-        extra = []
-        if constraints:
-            path = f"{self.release}/constraints.txt"
-            with open(path, "w", encoding="utf-8") as stream:
-                stream.write("\n".join(constraints) + "\n")
-            os.chmod(path, 0o644)
-            extra = ["--constraint", path]
-        self._uv(["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", *extra, *words], what)
+    def _pip(
+        self, words: list[str], what: str, folder: str, constraints: list[str] | None = None, lock: str = ""
+    ) -> None:
+        extra = ["--constraint", self._lines("constraints.txt", constraints)] if constraints else []
+        command = ["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", *extra, *words]
+        try:
+            self._uv(command, what, folder)
+        except DeployError as error:
+            hint = f"\n{lock}: what it pins stays; change it there, or what else is asked for" if lock else ""
+            raise DeployError(f"{error}{hint if 'No solution found' in str(error) else ''}") from None
+
+    def _lines(self, name: str, lines: list[str]) -> str:
+        """A file of the release with these lines."""
+        path = f"{self.release}/{name}"
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write("\n".join(lines) + "\n")
+        os.chmod(path, 0o644)
+        return path
+
+    def _from(self, folder: str, package: str) -> str:
+        """A package of requirements.packages as uv reads it in ``folder``; . and ./folder are the source's."""
+        if folder == self.source or not re.match(r"\.(/|$)", package):
+            return package
+        return f"./{os.path.relpath(f'{self.source}/{package}', folder)}"
+
+    def _pins(self) -> list[str]:
+        """Every package that is installed, with its version."""
+        names = [name.removesuffix(".dist-info").split("-") for name in self._installed("*.dist-info")]
+        return sorted(f"{name[0]}=={name[1]}" for name in names if len(name) == 2)
+
+    def _hashed(self, words: list[str], folder: str) -> bool:
+        """Whether files of requirements refuse whatever has no hash, as locks do."""
+        files = [os.path.join(folder, words[at + 1]) for at, word in enumerate(words) if word == "-r"]
+        return any("--require-hashes" in self._as_app(app_project.text_of, file) for file in files)
 
     def _installed(self, pattern: str) -> list[str]:
         """Names of what there is in the environment's folder of packages."""
         found = self._as_app(glob.glob, f"{self.venv}/lib/python*/site-packages/{pattern}")
         return [os.path.basename(str(path)) for path in found]
 
-    def _install_none(self, _path: str) -> None:
+    def _words_none(self, _path: str) -> list[str]:
         """Everything comes from requirements.packages or source.package."""
+        return []
 
-    def _install_files(self, _path: str) -> None:
+    def _words_files(self, _path: str) -> list[str]:
         # with the folder before it, none looks like an option
-        words = [word for name in self.spec["files"] for word in ("-r", f"./{name}")]
-        self._pip(words, f"installing {', '.join(self.spec['files'])}")
+        return [word for name in self.spec["files"] for word in ("-r", f"./{name}")]
 
-    def _install_file(self, path: str) -> None:
-        self._uv(
-            [
-                "pip",
-                "install",
-                "--quiet",
-                "--python",
-                f"{self.venv}/bin/python",
-                "-r",
-                os.path.basename(path),
-            ],
-            f"installing {os.path.relpath(path, self.source)}",
-            cwd=os.path.dirname(path),
-        )
+    def _words_file(self, path: str) -> list[str]:
+        return ["-r", os.path.basename(path)]
 
     def _options(self) -> list[str]:
         options = [word for name in self.spec["extras"] for word in ("--extra", name)]
         return options + [word for name in self.spec["groups"] for word in ("--group", name)]
 
-    def _install_uv_lock(self, path: str) -> None:
-        words = [
-            "sync",
-            "--quiet",
-            "--locked",
-            "--no-dev",
-            "--python",
-            f"{self.venv}/bin/python",
-            *self._options(),
-        ]
-        self._uv(words, f"installing {os.path.relpath(path, self.source)}", cwd=os.path.dirname(path))
+    def _words_uv_lock(self, path: str) -> list[str]:
+        words = ["sync", "--quiet", "--locked", "--no-dev", "--python", f"{self.venv}/bin/python"]
+        what = f"installing {os.path.relpath(path, self.source)}"
+        self._uv([*words, *self._options()], what, cwd=os.path.dirname(path))
+        return []
 
-    def _install_pyproject(self, path: str) -> None:
-        folder = os.path.dirname(path)
-        if "[build-system]" in self._as_app(app_project.text_of, path):
-            extras = f"[{','.join(self.spec['extras'])}]" if self.spec["extras"] else ""
-            groups = [word for name in self.spec["groups"] for word in ("--group", name)]
-            self._pip(
-                [*groups, "--editable", f"{folder}{extras}"], "installing the project in pyproject.toml"
-            )
-        else:
-            self._pip([*self._options(), "-r", path], "installing the dependencies in pyproject.toml")
+    def _words_pyproject(self, path: str) -> list[str]:
+        folder, tables = os.path.dirname(path), set(self._as_app(app_project.tables_of, path))
+        groups = [word for name in self.spec["groups"] for word in ("--group", name)]
+        if not tables & {"project", "tool.poetry"}:
+            if not groups:
+                raise DeployError(GROUPS_ALONE.format(os.path.relpath(path, self.source)))
+            return groups
+        if "build-system" in tables:
+            return [*groups, "--editable", f"{folder}{self._extras()}"]
+        return [*self._options(), "-r", path]
 
-    def _install_setup(self, path: str) -> None:
-        extras = f"[{','.join(self.spec['extras'])}]" if self.spec["extras"] else ""
-        self._pip(["--editable", f"{os.path.dirname(path)}{extras}"], "installing the project in setup.py")
+    def _words_setup(self, path: str) -> list[str]:
+        return ["--editable", f"{os.path.dirname(path)}{self._extras()}"]
 
-    def _install_pipfile(self, path: str) -> None:
+    def _extras(self) -> str:
+        return f"[{','.join(self.spec['extras'])}]" if self.spec["extras"] else ""
+
+    def _words_pipfile(self, path: str) -> list[str]:
         folder = os.path.dirname(path)
         self._uv(
             ["tool", "run", "--quiet", "pipenv", "lock", "--quiet"],
             "locking Pipfile, which has no Pipfile.lock,",
             cwd=folder,
         )
-        self._install_pipfile_lock(f"{folder}/Pipfile.lock")
+        return self._words_pipfile_lock(f"{folder}/Pipfile.lock")
 
-    def _install_pipfile_lock(self, path: str) -> None:
+    def _words_pipfile_lock(self, path: str) -> list[str]:
         try:
             lock = json.loads(self._as_app(app_project.text_of, path))
             sections = ["default", *self.spec["groups"]]
             lines = [line for section in sections for line in pipfile_requirements(lock[section])]
         except (DeployError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise DeployError(f"{os.path.relpath(path, self.source)} cannot be read: {error}") from error
-        self._install_lines(lines, f"installing {os.path.relpath(path, self.source)}", os.path.dirname(path))
+        return ["-r", self._lines("requirements.txt", lines)]
 
-    def _install_poetry_lock(self, path: str) -> None:
+    def _words_poetry_lock(self, path: str) -> list[str]:
         groups = [word for name in self.spec["groups"] for word in ("--with", name)]
         words = ["export", *groups, *(word for name in self.spec["extras"] for word in ("--extras", name))]
         tool = ["tool", "run", "--quiet", "--with", "poetry-plugin-export", "poetry"]
         out = self._uv([*tool, *words], "reading poetry.lock", cwd=os.path.dirname(path))
-        self._install_lines(out.splitlines(), "installing poetry.lock", os.path.dirname(path))
+        return ["-r", self._lines("requirements.txt", out.splitlines())]
 
-    def _install_lines(self, lines: list[str], what: str, folder: str) -> None:
-        name = f"{self.release}/requirements.txt"
-        with open(name, "w", encoding="utf-8") as stream:
-            stream.write("\n".join(lines) + "\n")
-        os.chmod(name, 0o644)
-        self._uv(
-            ["pip", "install", "--quiet", "--python", f"{self.venv}/bin/python", "-r", name], what, cwd=folder
-        )
+
+def dist_info(requirement: str) -> str:
+    """How the folder of what a requirement names begins in an environment."""
+    return re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~ ;@]", requirement)[0]).lower() + "-"
+
+
+GROUPS_ALONE = "{} declares dependency groups alone; name those of production in requirements.groups"
+
+# What a failed installation says, and what would help.
+# fmt: off
+REMEDIES = (
+    (r"Python\.h: No such file", "python3-dev"),
+    (r"pg_config|libpq-fe\.h", "libpq-dev (or let the project depend on psycopg[binary])"),
+    (r"mysql_config|libmysqlclient|mysqlclient.{0,80}pkg-config", "default-libmysqlclient-dev and pkg-config"),
+    (r"ffi\.h: No such file", "libffi-dev"),
+    (r"headers or library files could not be found for jpeg", "libjpeg-dev and zlib1g-dev"),
+    (r"libxml/\w+\.h: No such file|libxml2 and libxslt", "libxml2-dev and libxslt1-dev"),
+    (r"(lber|ldap|sasl/sasl)\.h: No such file", "libldap-dev and libsasl2-dev"),
+    (r"openssl/\w+\.h: No such file", "libssl-dev"),
+    (r"gdal-config|GDAL API version", "libgdal-dev"),
+    (r"xmlsec1?[ ./-]", "libxmlsec1-dev and pkg-config"),
+    (r"(Rust compiler|rustc|cargo)\W.{0,60}not (found|installed)|can't find Rust compiler", "rustc and cargo"),
+    (r"[Cc][Mm]ake.{0,40}(not found|must be installed|No such file)", "cmake"),
+    (r"(command|execute) '?[\w./-]*(gcc|g\+\+|cc|c\+\+|clang)'?.{0,20}(failed: )?No such file|Unknown compiler"
+     r"|[\w-]*(gcc|g\+\+|cc): (command )?not found|No such file or directory: '[\w./-]*(gcc|cc|[gc]\+\+|clang)'",
+     "build-essential and python3-dev"),
+    (r"[\w/.-]+\.h: No such file", "the Debian package with that header"),
+)
+# fmt: on
+OTHER_PYTHON = (
+    r"incompatible with the project's Python requirement|current Python version .{0,40}does not satisfy"
+)
+NO_VERSION = r"setuptools-scm was unable to detect version|versioningit.{0,40}Error|Failed to obtain version"
+
+
+def explained(message: str, output: str) -> str:
+    """What uv says, without what is secret in addresses, and with what would help by all of its output."""
+    told = re.sub(r"://[^/@\s'`\"]+@", "://****@", message)
+    built = re.search(r"ailed to (?:download and )?build `([^`]+)`", output)
+    for pattern, packages in REMEDIES if built else ():
+        if built and re.search(pattern, output):
+            return f"{told}\nsystem_packages: {built[1]} is built here from its source and needs {packages}"
+    if re.search(OTHER_PYTHON, output):
+        return f"{told}\npython: name a version that the project takes, such as '3.12'"
+    if re.search(NO_VERSION, output):
+        return f"{told}\nenv: the source brings no git; SETUPTOOLS_SCM_PRETEND_VERSION can name the version"
+    return told
+
+
+INSTEAD = {"psycopg-": ("psycopg2",), "django_q2-": ("django_q-",)}
 
 
 def has(installed: list[str], requirement: str) -> bool:
-    """Whether a package is among the ``dist-info`` folders of an environment, of psycopg also an older one."""
-    name = re.sub(r"[-_.]+", "_", re.split(r"[\[<>=!~ ;@]", requirement)[0]).lower()
-    names = (f"{name}-", "psycopg2") if requirement.startswith("psycopg") else (f"{name}-",)
-    return any(entry.startswith(names) for entry in installed)
+    """Whether a package is among the ``dist-info`` folders of an environment, or what a project has in its place."""
+    name = dist_info(requirement)
+    return any(entry.startswith((name, *INSTEAD.get(name, ()))) for entry in installed)
 
 
 def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -11,9 +12,11 @@ import shutil
 import tarfile
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from ansible_collections.homeport.django.plugins.module_utils import app_project
 from ansible_collections.homeport.django.plugins.module_utils.app_process import SMALLEST_FREE
 from ansible_collections.homeport.django.plugins.module_utils.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
@@ -42,11 +45,42 @@ def without_credentials(address: str) -> tuple[str, dict[str, str]]:
         return address, {}
     name = f"credential.{parts.scheme}://{place}.helper"
     # an empty one first: what is configured elsewhere is not asked
-    config = {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": name, "GIT_CONFIG_VALUE_0": ""}
-    config.update({"GIT_CONFIG_KEY_1": name, "GIT_CONFIG_VALUE_1": HELPER})
+    config = git_config((name, ""), (name, HELPER))
     config["HOMEPORT_GIT_USER"] = unquote(parts.username)
     config["HOMEPORT_GIT_PASSWORD"] = unquote(parts.password or "")
     return urlunsplit(parts._replace(netloc=place)), config
+
+
+def git_config(*settings: tuple[str, str]) -> dict[str, str]:
+    """Settings of git, as the environment that gives them to git and to what git starts."""
+    config = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings):
+        config.update({f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value})
+    return config
+
+
+@contextlib.contextmanager
+def git_access(layout: Layout) -> Iterator[dict[str, str]]:
+    """The environment in which git may read what the app may: its deploy key, its token, the hosts it knows."""
+    ssh = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new"
+    ssh += f" -o UserKnownHostsFile={layout.home}/home/known_hosts"
+    key = f"{layout.runtime}/deploy_key"
+    if layout.secrets.get("deploy_key"):
+        layout.own_folder(layout.runtime)
+        uid, gid = layout.ids()
+        if os.path.lexists(key):  # left by a run that was cut off
+            os.unlink(key)
+        descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            os.fchown(stream.fileno(), uid, gid)
+            stream.write(layout.secrets["deploy_key"].rstrip("\n") + "\n")
+        ssh += f" -i {key} -o IdentitiesOnly=yes"
+    credentials = without_credentials(layout.secrets.get("git", ""))[1]
+    try:
+        yield {"GIT_SSH_COMMAND": ssh, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "0", **credentials}
+    finally:
+        if os.path.lexists(key):
+            os.unlink(key)
 
 
 class Source:
@@ -59,7 +93,8 @@ class Source:
         # the address as it may be shown, as the vault has it, and as git gets it: what is on a command line is seen
         self.git: str = self.spec.get("git", "")
         self.secret: str = layout.secrets.get("git") or self.git
-        self.address, self.credentials = without_credentials(self.secret)
+        self.address = without_credentials(self.secret)[0]
+        self.history = ""  # the repository in the code, where its build asks git for its version
 
     def revision(self) -> str:
         """What identifies the code that is wanted, without fetching it."""
@@ -90,30 +125,24 @@ class Source:
             finally:
                 if archive != upload:
                     os.unlink(archive)
+        pointers = self.runner.as_app("looking for Git LFS", app_project.lfs_pointers, target)
+        if pointers and not ("git" in self.spec and shutil.which("git-lfs")):
+            raise DeployError(
+                f"the source has files that are only pointers of Git LFS, such as {pointers[0]}; "
+                + (
+                    "name git-lfs in system_packages"
+                    if "git" in self.spec
+                    else "pack what they stand for (git lfs pull), or use source.git"
+                )
+            )
 
     def _git(self, words: list[str], what: str, **options: Any) -> str:
-        home = f"{self.layout.home}/home"
-        ssh = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new"
-        ssh += f" -o UserKnownHostsFile={home}/known_hosts"
-        key = f"{self.layout.runtime}/deploy_key"
-        if self.layout.secrets.get("deploy_key"):
-            self.layout.own_folder(self.layout.runtime)
-            uid, gid = self.layout.ids()
-            if os.path.lexists(key):  # left by a run that was cut off
-                os.unlink(key)
-            descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                os.fchown(stream.fileno(), uid, gid)
-                stream.write(self.layout.secrets["deploy_key"].rstrip("\n") + "\n")
-            ssh += f" -i {key} -o IdentitiesOnly=yes"
-        env = {
-            "GIT_SSH_COMMAND": ssh,
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_NOSYSTEM": "0",
-            **self.credentials,
-        }
+        given = options.pop("env", {})
         try:
-            return self.runner.run(["git", *words], what, env=env, timeout=600, **options)
+            with git_access(self.layout) as env:
+                return self.runner.run(
+                    ["git", *words], what, env={**env, **given}, **{"timeout": 600, **options}
+                )
         except DeployError as error:
             message = str(error).replace(self.secret, self.git).replace(self.address, self.git)
             if "Permission denied (publickey" in message or "could not read Username" in message:
@@ -122,9 +151,6 @@ class Source:
                     f"address with a token in vault_django_apps.{self.layout.name}.git (https)"
                 )
             raise DeployError(message) from None
-        finally:
-            if os.path.exists(key):
-                os.unlink(key)
 
     def _git_revision(self) -> str:
         version = self.spec.get("version", "HEAD")
@@ -160,9 +186,28 @@ class Source:
         index = {"GIT_INDEX_FILE": f"{self.layout.cache}/git-index"}
         self.runner.run(["git", "--git-dir", mirror, "read-tree", commit], what, env=index)
         words = ["--git-dir", mirror, "--work-tree", target, "checkout-index", "--all", "--force"]
-        self.runner.run(["git", *words], what, env=index, cwd=target)
+        origin = ["-c", f"remote.origin.url={self.address}"]
+        self._git([*lfs_filter(), *origin, *words], what, env=index, cwd=target, timeout=COMMAND)
         if self.runner.as_app("looking for submodules", os.path.lexists, f"{target}/.gitmodules"):
             self._git_submodules(mirror, url, commit, target)
+        if self.runner.as_app("looking for the version", app_project.versioned_by_git, target):
+            self._git_history(mirror, url, commit, target)
+
+    def _git_history(self, mirror: str, url: str, commit: str, target: str) -> None:
+        """The repository with its tags, for a build that asks git for its version."""
+        what = f"fetching the tags of {url}"
+        everything = ["--force", "--", self.address, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
+        shallow = self._git(["--git-dir", mirror, "rev-parse", "--is-shallow-repository"], what).strip()
+        whole = ["--unshallow"] if shallow == "true" else []
+        self._git(["--git-dir", mirror, "fetch", "--quiet", *whole, *everything], what, timeout=COMMAND)
+        for words in (
+            ["init", "--quiet"],
+            ["fetch", "--quiet", mirror, commit, "+refs/tags/*:refs/tags/*"],
+            ["update-ref", "--no-deref", "HEAD", commit],
+            ["reset", "--quiet"],
+        ):
+            self._git(["-C", target, *words], what)
+        self.history = f"{target}/.git"
 
     def _git_submodules(self, mirror: str, url: str, commit: str, target: str) -> None:
         """Submodules need a real work tree, whose origin their relative addresses refer to."""
@@ -176,7 +221,7 @@ class Source:
             ["checkout", "--quiet", commit],
             ["submodule", "--quiet", "update", "--init", "--recursive"],
         ):
-            self._git(["-C", target, *words], what)
+            self._git([*lfs_filter(), "-C", target, *words], what, timeout=COMMAND)
         # its configuration holds the address, which is not for everybody to see
         self.runner.as_app(what, shutil.rmtree, f"{target}/.git")
 
@@ -227,7 +272,8 @@ class Source:
         what = f"cannot download {url}"
         try:
             with open(path, "wb") as stream:  # root's: the app gets it open
-                self.runner.as_app(what, download, url, stream, self.layout.home, seconds=COMMAND)
+                words = url, stream, self.layout.home, self.runner.base
+                self.runner.as_app(what, download, *words, seconds=COMMAND)
             found, expected = digest(path), self.spec.get("checksum")
             if expected and found != expected:
                 raise DeployError(f"{url} has the SHA-256 {found}, not the one in source.checksum")
@@ -241,9 +287,26 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def download(url: str, target: IO[bytes], disk: str) -> None:
+def lfs_filter() -> list[str]:
+    """The options by which git puts a file of Git LFS in the place of its pointer, where git-lfs is installed."""
+    if not shutil.which("git-lfs"):
+        return []
+    settings = {"process": "git-lfs filter-process", "smudge": "git-lfs smudge -- %f", "required": "true"}
+    return [word for name, value in settings.items() for word in ("-c", f"filter.lfs.{name}={value}")]
+
+
+def download(url: str, target: IO[bytes], disk: str, environment: dict[str, str]) -> None:
     """Whoever answers may do so slowly, or for ever: the caller has an end, and the disk has one."""
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    proxies = {
+        name.lower().removesuffix("_proxy"): value
+        for name, value in environment.items()
+        if name.lower().endswith("_proxy")
+    }
+    host = urlsplit(url).hostname or ""
+    if urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
+        proxies = {}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+    with opener.open(url, timeout=60) as answer:
         for block in iter(lambda: answer.read(1 << 20), b""):
             if shutil.disk_usage(disk).free < SMALLEST_FREE:
                 raise DeployError("the disk has hardly any space left")

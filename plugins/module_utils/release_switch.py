@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_process import Scope, end
+from ansible_collections.homeport.django.plugins.module_utils.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.log_files import end_of
 from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
 from ansible_collections.homeport.django.plugins.module_utils.release_database import prune_dumps
@@ -73,6 +74,9 @@ class Switch:
         self.live_since = 0.0  # when a slot began to serve the new release
         self.renewed: dict[str, int] = {}  # the workers that were started for it, with their process numbers
         self.waiting: dict[str, int] = {}  # how often in a row each was found waiting for something to do
+        # a project that its first visitor sets up is not asked for pages before
+        elsewhere = layout.current or layout.spec.get("live_elsewhere")
+        self.asked = bool(layout.spec["health"]["first"] or elsewhere)
         self.broken = False  # whether the release that was tried answered with an error of its own
 
     def slot_release(self, slot: str) -> str | None:
@@ -118,7 +122,8 @@ class Switch:
         earlier = self.layout.resolve_link(f"{self.layout.home}/previous")
         if switched:
             started = time.monotonic()
-            self.try_out(release)
+            if self.asked:
+                self.try_out(release)
             run_hooks(self.layout, release, "before_switch")
             seconds["try"] = round(time.monotonic() - started, 2)
             started = time.monotonic()
@@ -144,9 +149,10 @@ class Switch:
         new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
         self.start_slot(new_slot, release)
         self.live_since = time.monotonic()
-        if before and before != release:
-            self.layout.point(f"{self.layout.home}/previous", before)
-        self.layout.point(f"{self.layout.home}/current", release)
+        with interruption.held_off():
+            if before and before != release:
+                self.layout.point(f"{self.layout.home}/previous", before)
+            self.layout.point(f"{self.layout.home}/current", release)
         self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
 
     @contextlib.contextmanager
@@ -233,6 +239,8 @@ class Switch:
 
     def problem(self, patience: float) -> str:
         """What is wrong with the answer of the release that is live; empty when nothing is."""
+        if not self.asked:
+            return ""
         health = self.layout.spec["health"]
         try:
             status, _body = self.ask(self.layout.spec["socket"], patience)

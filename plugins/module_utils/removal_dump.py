@@ -62,7 +62,7 @@ RESTORE = """\
   app() {{ runuser -u {name} -- env HOME={home}/home /usr/local/lib/homeport/run {home}/current sh -c "$1"; }}
   app 'pg_restore --list | grep -vE " (EXTENSION|ACL|SCHEMA - public) " >"$HOME/list"' <{dump}
   opts='--clean --if-exists --no-owner --no-privileges --single-transaction'
-  app 'pg_restore '"$opts"' --use-list="$HOME/list" --dbname="$DATABASE_URL"' <{dump}"""
+  app 'pg_restore '"$opts"' --use-list="$HOME/list" --dbname="${{DATABASE_URL:-$PGDATABASE}}"' <{dump}"""
 
 
 class Dump:

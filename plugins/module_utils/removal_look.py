@@ -165,8 +165,13 @@ def recorded(path: str, key: str) -> list[str]:
 
 def database_of(environment: Mapping[str, str]) -> dict[str, str]:
     """Kind, name and host of the app's database; never its password."""
+    if "DATABASE_URL" not in environment:  # one can be unset
+        name, path = environment.get("PGDATABASE", ""), environment.get("SQLITE_PATH", "")
+        engine = "postgres" if name else "sqlite" if path else ""
+        host = environment.get("PGHOST", "")
+        return {"engine": engine, "name": name or path, "host": host} if engine else {}
     try:
-        found = parse_database_url(environment.get("DATABASE_URL", ""))
+        found = parse_database_url(environment["DATABASE_URL"])
     except ValueError:
         return {}
     return {key: str(found[key]) for key in ("engine", "name", "host")} if found["engine"] else {}

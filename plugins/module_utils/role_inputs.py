@@ -320,6 +320,10 @@ INPUTS: dict[str, Field] = {
     "python_versions": List(
         Str(pattern=r"3\.[0-9]{1,2}", hint="must be a version such as '3.12', in quotes")
     ),
+    "python_mirror": Str(
+        pattern=r"(https?://|file:///)[^\s\0]+|",
+        hint="must be an address that begins with https://, http:// or file:///",
+    ),
     "host_packages": List(
         Str(pattern=rf"{PACKAGE_NAME}(\|{PACKAGE_NAME})*", hint="must be the name of a Debian package")
     ),

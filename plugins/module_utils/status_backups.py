@@ -61,19 +61,30 @@ def backups(run: Run, names: Iterable[str], path: str = BACKUPS) -> dict[str, An
         "since": int(os.stat(path).st_mtime),
         "apps": {name: backup_state.read(name) for name in names if name in known},
         "all": backup_state.read(ALL),
+        "beside": beside(str(config.get("repository", ""))),
     }
 
 
 def archive(run: Run, path: str = ARCHIVE) -> dict[str, Any] | None:
     """PostgreSQL's continuous archive, where this host has one."""
-    if loaded(path) is None:
+    config = loaded(path)
+    if config is None:
         return None
     return {
         **timers(run, ARCHIVE_TIMERS),
         "since": int(os.stat(path).st_mtime),
         "state": backup_state.read(CLUSTER),
         "wal": wal(),
+        "beside": beside(str(config.get("repository", "")), "/var/lib/postgresql"),
     }
+
+
+def beside(repository: str, data: str = "/srv") -> bool:
+    """Whether a repository is a folder on the very disk that it has copies of."""
+    if repository.startswith("/"):
+        with contextlib.suppress(OSError):
+            return os.stat(repository).st_dev == os.stat(data).st_dev
+    return False
 
 
 def loaded(path: str) -> dict[str, Any] | None:
@@ -204,6 +215,13 @@ def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict
     made, kept = status.get("backups"), status.get("archive")
     stopped = [unit for part in (made, kept) if part for unit in part["stopped"]]
     problems += [failure(f"{unit} is not active: run the setup playbook") for unit in stopped]
+    for part, what, name in (
+        (made, "the backups are", "backup"),
+        (kept, "PostgreSQL's archive is", "pgbackrest"),
+    ):
+        if (part or {}).get("beside"):
+            text = f"{what} on the host's own disk, and lost with it: name another host in {name}_repository"
+            problems.append({"level": "warning", "text": text})
     for kind, word in (("backup", "night's"), ("drill", "drill's")):
         last = ((made or {}).get("all", {}).get(kind) or {}).get("last")
         if last and not last["ok"]:

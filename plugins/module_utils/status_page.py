@@ -567,7 +567,7 @@ def host_card(name: str, host: Mapping[str, Any]) -> str:
         meters.append(meter(f"Disk {disk['path']}", 1 - free, text, level))
     load, cores = host["load"][0], host["cores"]
     text = f"{load:.2f} on {cores} core{'' if cores == 1 else 's'}"
-    meters.append(meter("Load", load / cores, text, "ok"))
+    meters.append(meter("Load", load / cores, text, "warning" if load > cores else "ok"))
     states = join(
         pill(
             "ok" if state == "active" else "failure", service if state == "active" else f"{service}: {state}"

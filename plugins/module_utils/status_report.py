@@ -600,7 +600,7 @@ def summary(document: Document) -> str:
     elif not apps:
         verdict = "no app was looked at"
     else:
-        verdict = "the app is healthy" if len(apps) == 1 else f"all {count} are healthy"
+        verdict = "the app is healthy" if len(apps) == 1 else f"{count} are healthy"
     if warned:
         verdict += f", {warned} warning{'' if warned == 1 else 's'}"
     return verdict

@@ -394,6 +394,7 @@ def visits(apps: Apps) -> dict[str, dict[str, Any]]:
                 "tls": tls,
                 "pages": {"/": [], app["health"]["path"]: app["health"]["status"]},
                 "home": app["home"],
+                "first": app["health"]["first"],
             }
             if port
             else {}

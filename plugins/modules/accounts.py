@@ -58,7 +58,7 @@ created:
 import grp
 import pwd
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.given import Given
 from ansible_collections.homeport.django.plugins.module_utils.given import accounts as found_accounts
 
@@ -84,7 +84,7 @@ def main() -> None:
         "shell": {"type": "path", "default": "/usr/sbin/nologin"},
         "groups": {"type": "list", "elements": "str", "default": []},
     }
-    module = AnsibleModule(
+    module = HostModule(
         argument_spec={
             "accounts": {"type": "list", "elements": "dict", "options": account, "required": True},
             "given": {"type": "dict", "default": {}},

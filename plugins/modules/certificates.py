@@ -39,7 +39,7 @@ import json
 import os
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 
 PROGRAM = "/usr/local/lib/homeport/certificates"
 CONFIG = "/etc/homeport/certificates.json"
@@ -69,7 +69,7 @@ def problems(report: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = HostModule(argument_spec={}, supports_check_mode=True)
     if module.check_mode and not (os.path.exists(PROGRAM) and os.path.exists(CONFIG)):
         module.exit_json(changed=True, sites={}, changes=[])
     status, out, err = module.run_command([PROGRAM, "plan" if module.check_mode else "apply"])

@@ -65,6 +65,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.given import (
@@ -245,7 +246,7 @@ def postgres_cluster() -> tuple[str, str]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = HostModule(
         argument_spec={"run": {"type": "str", "default": ""}},
         supports_check_mode=True,
     )

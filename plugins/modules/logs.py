@@ -41,9 +41,14 @@ options:
     default: 100
   since:
     description: Show only what was logged since then - so long ago (V(30m), V(2h), V(3d)), or a date with or
-      without a time. Lines that do not say when they were written belong to the line before them.
+      without a time, in the host's own. A line without an offset is in the project's C(TIME_ZONE). Lines that do not
+      say when they were written belong to the line before them.
     type: str
     default: ""
+  follow:
+    description: Also show the command that follows these logs, since Ansible itself shows nothing before a task ends.
+    type: bool
+    default: false
 author: [Homeport contributors (@homeport)]
 """
 
@@ -75,6 +80,7 @@ from ansible_collections.homeport.django.plugins.module_utils.log_files import (
     newer,
     since_when,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
 
 
 def main() -> None:
@@ -99,13 +105,16 @@ def main() -> None:
             since = since_when(given["since"], time.time())
         except ValueError as error:
             module.fail_json(msg=f"since: {error}")
+    layout = Layout({"name": given["app"], "user": given["app"], "home": f"/srv/{given['app']}"})
+    zone = str(layout.record(layout.current).get("time_zone", ""))
     found = []
     for log in logs_of(given["app"], given["folder"], given["processes"], given["schedules"]):
         if given["only"] not in ("", log.source):
             continue
         lines = last_lines(log.path, given["lines"])
         if since is not None:
-            lines = newer(lines, since, os.stat(log.path).st_mtime)
+            own = "" if log.source == "nginx" else zone
+            lines = newer(lines, since, os.stat(log.path).st_mtime, own)
         found.append({"title": log.title, "path": log.path, "lines": lines})
     module.exit_json(changed=False, logs=found)
 

@@ -10,7 +10,8 @@ module: manage
 short_description: Run a management command in the live release of an app
 description:
   - Runs C(manage.py) as the app's user, in the environment and the project folder of the release that is
-    live, and shows what it prints as it is.
+    live, and shows what it prints as it is. An app that has never been live is handled in the release that
+    the last deploy has built.
   - The task fails when the command ends with another status than 0.
   - It is always reported as a change, since what a command of the project's own does cannot be known.
   - A command that waits for an answer gets the end of its input at once. C(createsuperuser) is the exception,
@@ -37,6 +38,11 @@ options:
       server nowhere but in the command's environment.
     type: dict
     default: {}
+  release:
+    description:
+      - Name of another release that is kept, or V(next), the one that the last deploy has built or gone back to.
+    type: str
+    default: ""
   seconds:
     description: Seconds after which the command is ended. 0 lets it run for as long as it takes.
     type: int
@@ -99,6 +105,25 @@ def interrupted(number: int, _frame: Any) -> None:
     raise Gone(signal.strsignal(number))
 
 
+def chosen(layout: Layout, wanted: str) -> tuple[str, str]:
+    """The release to run it in, or why there is none."""
+    known = layout.known_releases()
+    built = layout.resolve_link(layout.next_link)
+    newest = built if built in known else None
+    if not wanted:
+        found = layout.current or newest
+    elif wanted == "next":
+        found = newest
+    else:
+        found = next((path for path in known if os.path.basename(path) == wanted), None)
+    if found:
+        return found, ""
+    if not known:
+        return "", f"{layout.name} has no release here to run it in; deploy the app first"
+    names = ", ".join(os.path.basename(path) for path in known)
+    return "", f"{layout.name} has no live release and none called {wanted or 'next'} here; kept are {names}"
+
+
 def main() -> None:
     module = Module(
         argument_spec={
@@ -107,6 +132,7 @@ def main() -> None:
             "input": {"type": "path"},
             # JSON, from the action plugin: as a dictionary, each of its values would be blotted out in the output
             "environment": {"type": "str", "default": "{}", "no_log": True},
+            "release": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
@@ -114,10 +140,10 @@ def main() -> None:
     params = module.params
     name = params["app"]
     layout = Layout({"name": name, "user": name, "home": f"/srv/{name}"})
-    release = layout.current
-    if not release:
-        module.fail_json(msg=f"{name} has no live release here to run it in; deploy the app first")
-    result = {"changed": True, "release": os.path.basename(str(release))}
+    release, problem = chosen(layout, params["release"])
+    if problem:
+        module.fail_json(msg=problem)
+    result = {"changed": True, "release": os.path.basename(release)}
     if module.check_mode:
         module.exit_json(**result)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -126,7 +152,7 @@ def main() -> None:
         with open(params["input"] or os.devnull, "rb") as stdin:
             ended = in_release(
                 Runner(layout),
-                str(release),
+                release,
                 ["manage.py", *params["command"]],
                 json.loads(params["environment"]),
                 stdin=stdin,

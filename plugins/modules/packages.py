@@ -55,6 +55,7 @@ missing:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.module_utils.given import PACKAGES, Given, installed
 
@@ -72,7 +73,7 @@ def pick(module: AnsibleModule, word: str) -> str:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = HostModule(
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
             "masked": {"type": "list", "elements": "str", "default": []},

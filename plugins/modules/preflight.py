@@ -31,6 +31,14 @@ options:
     description: The variable C(app) may name several apps, as a list or with commas between them, or C(all).
     type: bool
     default: false
+  reads:
+    description: The playbook changes no host. Nothing but the definitions of the apps and what was typed is checked.
+    type: bool
+    default: false
+  definitions:
+    description: Check the definitions. If not, only what was typed is checked.
+    type: bool
+    default: true
 author: [Homeport contributors (@homeport)]
 """
 

@@ -80,7 +80,7 @@ import os
 import shutil
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
 
 NODE = "127.0.0.1:568"  # as in rabbitmq-env.conf of the role
@@ -262,7 +262,7 @@ def term(text: str) -> str:
 class Node:
     """The RabbitMQ node of this host, asked as its own user, who alone can read the cookie."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: HostModule) -> None:
         self.module = module
         self.words = ["runuser", "-u", "rabbitmq", "--", "env", "HOME=/var/lib/rabbitmq"]
         self.words += ["erl_call", "-fetch_stdout", "-timeout", "60", "-address", NODE, "-e"]
@@ -288,7 +288,7 @@ def main() -> None:
         "users": {"type": "list", "elements": "dict", "options": user, "default": []},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-    module = AnsibleModule(
+    module = HostModule(
         argument_spec={"vhosts": {"type": "list", "elements": "dict", "options": vhost, "required": True}},
         supports_check_mode=True,
     )

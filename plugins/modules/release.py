@@ -11,6 +11,7 @@ short_description: Build releases of Django apps and put them live without losin
 description:
   - One call handles all apps of a host. The three phases are separate tasks, so that a set of hosts
     builds everywhere, migrates once and then switches.
+  - It ends within seconds of the run that asked for it. A migration or a switch that has begun is finished before.
   - A phase that fails leaves the release that is live serving. V(build) and V(migrate) tell in RV(failed_apps)
     what failed, so that the other apps go on and no host switches to what failed on another; the call with
     V(activate) gets it in O(failed) and fails.
@@ -21,7 +22,8 @@ options:
     description:
       - V(build) makes a release of every app whose code or configuration is not that of its live release.
         In check mode with diff it shows what that release would bring.
-      - V(migrate) runs C(migrate) in the newest release of the apps, after a dump.
+      - V(migrate) runs C(migrate) in the newest release of the apps, after a dump, and then their hook
+        C(after_migrate).
       - V(activate) puts the newest release of the apps live and renews their processes. Where it fails once it
         is live, the release before is put live again.
       - V(rollback) puts an earlier release that was kept live again. The database stays as it is unless
@@ -67,7 +69,7 @@ options:
     type: str
     default: ""
   unlock:
-    description: Take the app from a run that has died, or that was told to wait for a long time.
+    description: Take the app from another run, and end what it still does on the host.
     type: bool
     default: false
   holder:
@@ -134,7 +136,9 @@ locked:
   type: dict
 """
 
+import contextlib
 import os
+import sys
 import time
 import traceback
 from typing import Any
@@ -142,6 +146,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils import release_history
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.interruption import Interrupted, interruption
 from ansible_collections.homeport.django.plugins.module_utils.release_build import Build, fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.release_database import (
     Database,
@@ -149,6 +154,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_database i
     dump_before,
     migrations_between,
 )
+from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
     Layout,
@@ -261,9 +267,17 @@ class Step:
         return release
 
     def migrate(self) -> dict[str, Any]:
+        release = self.chosen()
+        done = self.migrated(release)
+        if release != self.layout.current and self.layout.spec["hooks"]["after_migrate"]:
+            run_hooks(self.layout, release, "after_migrate")
+            done["changed"] = True
+        return done
+
+    def migrated(self, release: str) -> dict[str, Any]:
         if not self.layout.spec["migrate"]["run"]:
             return {"changed": False, "action": "none"}
-        database = Database(self.layout, self.chosen())
+        database = Database(self.layout, release)
         found = database.migrate(self.layout.current or "", self.module.params["allow_unsafe_migrations"])
         for name, notes in found.get("notes", {}).items():
             self.module.warn(f"{self.layout.name}: {name}: {'; '.join(notes)}")
@@ -318,12 +332,13 @@ class Step:
             self.module.warn(
                 f"{layout.name}: the database goes back to {dump['time']}; what it held until now is kept in {kept}"
             )
-            database.restore(dump["path"])
-            try:
-                return switch.activate(self.release)
-            except DeployError:
-                database.restore(kept)
-                raise
+            with interruption.held_off():  # the database and the code go back together
+                database.restore(dump["path"])
+                try:
+                    return switch.activate(self.release)
+                except DeployError:
+                    database.restore(kept)
+                    raise
 
 
 CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise."
@@ -358,9 +373,8 @@ class Run:
                 self.results[layout.name] = getattr(step, self.phase)()
                 return
             params = self.module.params
-            with Lock(
-                layout, params["run"], params["holder"], tuple(params["dead_runs"]), params["unlock"]
-            ) as lock:
+            words = layout, params["run"], params["holder"], tuple(params["dead_runs"]), params["unlock"]
+            with Lock(*words, ends=True) as lock:
                 self.locked_step(layout, lock)
         except Locked as error:
             self.locked[layout.name] = error.run
@@ -432,7 +446,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     run = Run(module)
-    run.run()
+    interruption.watch()
+    try:
+        run.run()
+    except Interrupted:
+        with contextlib.suppress(OSError):  # where nobody is there to be told
+            module.fail_json(
+                msg="this step was ended, by another run with -e unlock=true or with its own run"
+            )
+        sys.exit(1)
+    interruption.unwatch()
     pending = sorted(name for name, found in run.results.items() if found.get("pending"))
     wanting = sorted(name for name, found in run.results.items() if found.pop("wanting", False))
     result: dict[str, Any] = {

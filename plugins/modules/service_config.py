@@ -164,6 +164,7 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.given import (
     Given,
     answers,
@@ -527,7 +528,7 @@ def main() -> None:
         "reloads": {"type": "list", "elements": "str", "default": []},
     }
     commands = {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(
+    module = HostModule(
         argument_spec={
             "name": {"type": "str", "required": True},
             "partial": {"type": "bool", "default": False},
@@ -622,7 +623,9 @@ def run(module: AnsibleModule) -> None:
         record.units, record.pending = earlier.units, earlier.pending
         record.restarts, record.reloads = earlier.restarts, earlier.reloads
         # the files are as before: so must the service and the units be
-        if result["applied"] or (done and params["daemon_reload"]):
+        # a command that came with this set has gone with it
+        gone = [path for path in params["reload"][:1] if path.startswith("/") and not os.path.exists(path)]
+        if (result["applied"] or (done and params["daemon_reload"])) and not gone:
             still = apply_to_service(module, services, needed if result["applied"] else "", True)[1]
             record.pending = (needed if still else "") if result["applied"] else record.pending
         again = [unit for unit in earlier.units if unit in done and unit not in reloads]

@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
@@ -29,6 +31,20 @@ def controller() -> int:
     """The process of ansible-playbook that started this worker, whether or not it is still there."""
     parent = multiprocessing.parent_process()
     return parent.pid if parent and parent.pid else os.getppid()
+
+
+def end_with_the_controller() -> None:
+    """Has this worker end when the controller is killed: it would go on waiting for the host.
+
+    What the host runs ends as soon as nobody reads its output.
+    """
+    threading.Thread(target=_end_without, args=[controller()], daemon=True).start()
+
+
+def _end_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def has_ended(run: str) -> bool:

@@ -137,10 +137,10 @@ SERVER = """
 """
 
 DATABASE_URL = """
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import urlsplit
 
     _url = urlsplit(os.environ["DATABASE_URL"])
-    DATABASES["default"].update(NAME=_url.path[1:], USER=_url.username, HOST=unquote(_url.hostname))
+    DATABASES["default"].update(NAME=_url.path[1:], USER=_url.username, HOST=_url.hostname)
 """
 
 SQLITE = """
@@ -211,6 +211,38 @@ def pyproject(*dependencies: str) -> str:
         dependencies=json.dumps(list(dependencies)),
     )
 
+
+def versioned(name: str, *dependencies: str, modules: str, root: str = ".") -> str:
+    return text(
+        """
+        [build-system]
+        requires = ["setuptools>=64", "setuptools-scm>=8"]
+        build-backend = "setuptools.build_meta"
+
+        [project]
+        name = "{name}"
+        dynamic = ["version"]
+        dependencies = {dependencies}
+
+        [tool.setuptools]
+        packages = ["{modules}"]
+
+        [tool.setuptools_scm]
+        root = "{root}"
+        """,
+        name=name,
+        dependencies=json.dumps(list(dependencies)),
+        modules=modules,
+        root=root,
+    )
+
+
+VERSIONS = """
+    from importlib.metadata import version
+
+    del WSGI_APPLICATION
+    EXTRA = [version("private"), version("library")]
+"""
 
 POETRY = """
     [tool.poetry]
@@ -333,19 +365,31 @@ def layouts() -> dict[str, Files]:
                 "docs/manage.py": "",
             },
         ),
-        # The app is one folder of a private repository; its settings do not say where its WSGI module is.
+        # The app is one folder of a private repository; its settings do not say where its WSGI module is. It is a
+        # package whose version comes from git, and depends on another private repository.
         "private": project(
             "private",
             folder="services/app",
             wsgi="wsgi.application",
-            extra="del WSGI_APPLICATION\n",
+            extra=VERSIONS,
             **{
-                "services/app/pyproject.toml": pyproject(
-                    "Django~=5.2.0", "psycopg[binary]", "gunicorn==23.0.0"
+                "services/app/pyproject.toml": versioned(
+                    "private",
+                    "Django~=5.2.0",
+                    "psycopg[binary]",
+                    "gunicorn==23.0.0",
+                    "library @ git+ssh://git@127.0.0.1/home/git/git/library.git@v1.0",
+                    modules="site_",
+                    root="../..",
                 ),
                 "services/other/manage.py": "",
             },
         ),
+        "library": {
+            "pyproject.toml": versioned("library", modules="library"),
+            "library/__init__.py": "",
+            "manage.py": "",
+        },
         # Several requirements files, translations to compile, a file that the build makes.
         "built": project(
             "built",
@@ -567,7 +611,7 @@ def main(target: Path) -> None:
     (target / "poetry" / "poetry.lock").write_text(poetry_lock(target / "poetry"))
     commits = {
         name: repository(target / name, target / "git" / f"{name}.git")
-        for name in ("newest", "dburl", "nested", "private")
+        for name in ("newest", "dburl", "nested", "private", "library")
     }
     zip_(target / "oldest", target / "oldest.zip")
     tar(target / "built", target / "http" / "built.tar.gz")

@@ -253,8 +253,12 @@ def test_overlay_with_whitenoise(shop: Overlay) -> None:
 
 def test_overlay_without_whitenoise(shop: Overlay) -> None:
     (shop.folder / "config/overlay.d/50_whitenoise.py").unlink()
-    settings, (_checks, urls, status) = shop.run("MIDDLEWARE", "STORAGES")
+    base = shop.folder / "project/site1/settings.py"
+    base.write_text(base.read_text() + "STATICFILES_STORAGE = 'x'\nDEFAULT_FILE_STORAGE = 'own.Storage'\n")
+    settings, (_checks, urls, status) = shop.run("MIDDLEWARE", "STORAGES", "STATICFILES_STORAGE")
     assert settings["STORAGES"]["staticfiles"]["BACKEND"] == "homeport_static.HashedStaticFilesStorage"
+    assert settings["STORAGES"]["default"]["BACKEND"] == "own.Storage"
+    assert settings["STATICFILES_STORAGE"] is None  # which Django refuses beside STORAGES
     hashed, missing = urls.split("|")
     assert re.fullmatch(r"/static/admin/css/base\.[0-9a-f]{12}\.css", hashed)
     assert missing == "/static/not-there.css"
@@ -275,7 +279,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         "ENGINE": "django.db.backends.postgresql", "NAME": "na me", "USER": "u", "PASSWORD": "p@w/", "HOST": "db.example", "PORT": 6432,
         "OPTIONS": {"sslmode": "require"},
     },
-    "postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog": {
+    "postgres://blog@/blog?host=/var/run/postgresql": {
         "ENGINE": "django.db.backends.postgresql", "NAME": "blog", "USER": "blog", "PASSWORD": "", "HOST": "/var/run/postgresql", "PORT": "",
         "OPTIONS": {},
     },
@@ -293,15 +297,50 @@ DATABASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("url", DATABASES)
 def test_overlay_understands_every_database_that_homeport_names(url: str) -> None:
+    found = overlay_functions()["_database"](url, {})
+    assert {key: found[key] for key in DATABASES[url]} == DATABASES[url]
+
+
+def test_overlay_of_a_django_that_knows_no_transaction_mode() -> None:
+    names = overlay_functions()
+    names["_django"] = (5, 0, 9)
+    assert names["_database"]("sqlite:////x", {})["OPTIONS"] == {"timeout": 20}
+
+
+def overlay_functions() -> dict[str, Any]:
     text = (ROOT / "roles/django_app/files/config/homeport_settings.py").read_text()
     head = text[text.index("def _list") : text.index("DEBUG = ")]
     names: dict[str, Any] = {"_environment": {"CONN_MAX_AGE": "60"}, "_django": (5, 1, 0)}
     exec("from urllib.parse import parse_qsl, unquote, urlsplit\n" + head, names)
-    found = names["_database"](url)
-    assert {key: found[key] for key in DATABASES[url]} == DATABASES[url]
-    if "sqlite" in url:  # which knows no transaction_mode
-        names["_django"] = (5, 0, 9)
-        assert names["_database"](url)["OPTIONS"] == {"timeout": 20}
+    return names
+
+
+@pytest.mark.parametrize(
+    ("chosen", "postgres", "sqlite"),
+    [
+        ("", "django.db.backends.postgresql", "django.db.backends.sqlite3"),
+        ("django.db.backends.sqlite3", "django.db.backends.postgresql", "django.db.backends.sqlite3"),
+        ("django.db.backends.mysql", "django.db.backends.postgresql", "django.db.backends.sqlite3"),
+        ("django_tenants.postgresql_backend", "django_tenants.postgresql_backend", "django.db.backends.sqlite3"),
+        ("psqlextra.backend", "psqlextra.backend", "django.db.backends.sqlite3"),
+        ("django_prometheus.db.backends.sqlite3", "django_prometheus.db.backends.postgresql", "django_prometheus.db.backends.sqlite3"),
+        ("django.contrib.gis.db.backends.spatialite", "django.contrib.gis.db.backends.postgis", "django.contrib.gis.db.backends.spatialite"),
+    ],
+)  # fmt: skip
+def test_overlay_keeps_the_backend_that_a_project_has_chosen(chosen: str, postgres: str, sqlite: str) -> None:
+    database = overlay_functions()["_database"]
+    assert database("postgres://h/n", {"ENGINE": chosen})["ENGINE"] == postgres
+    assert database("sqlite:////x", {"ENGINE": chosen})["ENGINE"] == sqlite
+
+
+def test_overlay_keeps_what_else_a_project_says_of_that_backend() -> None:
+    own = {"ENGINE": "django.db.backends.postgresql", "ATOMIC_REQUESTS": True, "NAME": "dev", "PASSWORD": "x"}
+    own["OPTIONS"] = {"pool": True, "service": "dev", "sslmode": "disable"}
+    found = overlay_functions()["_database"]("postgres://u@h/n?sslmode=require", own)
+    assert found["OPTIONS"] == {"pool": True, "sslmode": "require"}
+    assert (found["ATOMIC_REQUESTS"], found["NAME"], found["PASSWORD"]) == (True, "n", "")
+    assert found["CONN_MAX_AGE"] == 0  # a pool takes no persistent connections
+    assert "ATOMIC_REQUESTS" not in overlay_functions()["_database"]("sqlite:////x", own)
 
 
 def test_overlay_of_a_project_without_security_middleware(render: Render) -> None:

@@ -126,6 +126,7 @@ def backups(*apps: str, **changes: Any) -> dict[str, Any]:
         "since": NOW - 90 * 86400,
         "apps": {name: {"backup": ran(5), "drill": ran(50)} for name in apps},
         "all": {"backup": ran(5), "drill": ran(50)},
+        "beside": False,
         **changes,
     }
 

@@ -10,11 +10,14 @@ from ansible_collections.homeport.django.plugins.action.manage import (
     given_file,
     meaning,
     named_app,
+    named_values,
+    needs_terminal,
     superuser,
     typed,
     variables,
     words,
 )
+from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import ssh_command
 
 from tests.unit.support import CANARY
 
@@ -183,3 +186,56 @@ def test_output_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     manage.show("title", "a\n\n  b\n", "warning\n")
     manage.show("title", "", "")
     assert seen == [("title", False), ("a\n\n  b", False), ("warning", True), ("title", False)]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["shell"], True),
+        (["shell", "--interface=ipython"], True),
+        (["dbshell", "--database", "other"], True),
+        (["shell", "-c", "1"], False),
+        (["shell", "--command=1"], False),
+        (["dbshell", "--", "-c", "select 1"], False),
+        (["check"], False),
+    ],
+)
+def test_commands_that_need_a_terminal(command: list[str], expected: bool) -> None:
+    assert needs_terminal(command) is expected
+
+
+def test_fields_of_a_superuser_on_the_command_line() -> None:
+    command = ["createsuperuser", "--username", "anna", "--email=a@b.example", "--noinput"]
+    assert named_values(command) == {f"{P}USERNAME": "anna", f"{P}EMAIL": "a@b.example"}
+
+
+class Connection:
+    def __init__(self, transport: str, **options: Any) -> None:
+        self.transport = transport
+        self.options = {"host": "203.0.113.7", **options}
+
+    def get_option(self, name: str) -> Any:
+        return self.options.get(name)
+
+
+@pytest.mark.parametrize(
+    ("connection", "become", "expected"),
+    [
+        (Connection("ssh"), False, "ssh -t 203.0.113.7 'id -u'"),
+        (
+            Connection("ssh", remote_user="admin"),
+            True,
+            """ssh -t admin@203.0.113.7 'sudo sh -c '"'"'id -u'"'"''""",
+        ),
+        (
+            Connection(
+                "ssh", port=2222, private_key_file="/a b/key", ssh_common_args="-o 'X=\"/a b\"' -o Y=1"
+            ),
+            False,
+            "ssh -t -p 2222 -i '/a b/key' -o 'X=\"/a b\"' -o Y=1 203.0.113.7 'id -u'",
+        ),
+        (Connection("local"), True, "sudo sh -c 'id -u'"),
+    ],
+)
+def test_what_to_type_for_a_terminal(connection: Connection, become: bool, expected: str) -> None:
+    assert ssh_command(connection, "id -u", become) == expected

@@ -24,6 +24,8 @@ from tests.unit.rendered import TRUSTED
 from tests.unit.support import CANARY, app
 
 BOTH = {"app_servers": ["a"], "database_servers": ["b"]}
+TWO = {**BOTH, "app_servers": ["a", "c"]}
+NO_MEDIA = {"media": "none"}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,16 @@ BOTH = {"app_servers": ["a"], "database_servers": ["b"]}
         ({"processes": {"q": {"kind": "django_q"}}}, {}, BOTH, "typical", 0),
         ({"cache": "memcached"}, {}, {**BOTH, "cache_servers": ["b"]}, "site", 1),
         ({"cache": "memcached"}, {}, {**BOTH, "cache_servers": ["a"]}, "site", 0),
-        ({"cache": "memcached"}, {}, {**BOTH, "app_servers": ["a", "c"], "cache_servers": ["a"]}, "site", 1),
+        ({**NO_MEDIA, "cache": "memcached"}, {}, {**TWO, "cache_servers": ["a"]}, "site", 1),
+        ({}, {}, TWO, "typical", 1),
+        ({"media": {"url": "/uploads/"}}, {}, TWO, "typical", 1),
+        ({"media": {"shared": True}}, {}, TWO, "typical", 0),
+        ({"media": {"kind": "none"}}, {}, TWO, "typical", 0),
+        (NO_MEDIA, {}, TWO, "typical", 0),
+        ({**NO_MEDIA, "database": "sqlite"}, {}, TWO, "typical", 1),
+        (NO_MEDIA, {}, TWO, "simple", 1),
+        (NO_MEDIA, {"blog": {"database_url": CANARY}}, TWO, "simple", 0),
+        ({"media": 3}, {}, TWO, "typical", None),
         ({"cache": ["x"], "processes": "x"}, {}, BOTH, "site", None),
         ({}, {}, {"app_servers": []}, "nonsense", 1),
         ({"database": ["x"]}, {}, {"app_servers": ["a"]}, "typical", None),

@@ -5,7 +5,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.action.release import LEFT_OUT, digest, find, is_news, pack
+from ansible_collections.homeport.django.plugins.action.release import (
+    LEFT_OUT,
+    digest,
+    find,
+    is_news,
+    live_elsewhere,
+    pack,
+)
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 
 from tests.unit.releases import write
 
@@ -122,3 +130,13 @@ def test_paths_on_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_code_is_sent_at_once_where_it_is_known_to_be_new(live: dict[str, str] | None, news: bool) -> None:
     assert is_news({"name": "blog", "source": {"digest": "a"}}, live) is news
+
+
+def test_apps_that_are_live_on_another_host() -> None:
+    looks = {
+        "a": {"run": this_run(), "revisions": {"blog": "x"}},
+        "b": {"run": "another", "revisions": {"shop": "x"}},
+    }
+    variables = {host: {"ansible_facts": {"homeport": facts}} for host, facts in looks.items()}
+    assert live_elsewhere({"ansible_play_hosts_all": ["a", "b"], "hostvars": variables}) == {"blog"}
+    assert live_elsewhere({}) == set()

@@ -73,6 +73,16 @@ def test_a_first_release_is_told_with_a_way_to_try_it(tls: bool, command: str) -
     )
 
 
+def test_a_first_release_that_is_not_to_be_asked() -> None:
+    visits = {"blog": {**URL, "first": False}}
+    first = Action({}, visits=visits, steps=[{"outcomes": {"blog": {**LIVE, "before": ""}}}])
+    assert told(first)[0] is False
+    assert first.asked == []
+    later = Action({}, visits=visits, steps=[{"outcomes": {"blog": LIVE}}])
+    told(later)
+    assert later.asked == ["blog"]
+
+
 def test_an_app_that_does_not_answer_its_visitors() -> None:
     action = Action({"blog": "answers with status 502"}, steps=[{"outcomes": {"blog": LIVE}}])
     failed, message = told(action)

@@ -23,7 +23,7 @@ ROOTS_OWN = {
     ],
     "bin, config, static and the record of a release, which is root's": [
         "release_build.write_environment", "release_build.write", "release_layout.record",
-        "release_requirements._pip", "release_requirements._install_lines",
+        "release_requirements._lines",
     ],
     "the published static files; the app's are opened one in the other, and never by path": [
         "release_build.publish_from", "release_build.folder_below", "release_build.opened", "release_build.put",
@@ -31,7 +31,7 @@ ROOTS_OWN = {
     ],
     "a pattern that the app's user looks for": ["release_requirements._installed"],
     "the folder is the app's and cannot be exchanged; a new file, or one that is no link and that user's own": [
-        "release_source._git", "release_health.own_socket",
+        "release_source.git_access", "release_health.own_socket",
     ],
     "what the app's user removes": ["release_source._git_submodules"],
     "archives in the folder of a release, or where Ansible has put them": [
@@ -61,8 +61,8 @@ ROOTS_OWN = {
         "audit_inside.read_all", "archive_recovery.alone", "backup_archive.configured", "backup_keys.record",
         "backup_main.configured", "backup_main.alone", "backup_state.read", "backup_state.write",
         "backup_store.environment", "backup_store.run", "backup_take.folders", "release_history.append",
-        "release_history.entries", "release_layout.pipe", "release_switch.release_of",
-        "release_switch.waits_for_something", "removal_look.files_of_roles",
+        "release_history.entries", "release_layout.host_settings", "release_layout.pipe", "release_lock.holders",
+        "release_switch.release_of", "release_switch.waits_for_something", "removal_look.files_of_roles",
         "removal_look.domains", "removal_look.removed", "removal_look.state", "removal_look.recorded",
         "removal_look.mounted_below",
         "status_backups.loaded", "status_collect.host", "status_collect.services", "status_collect.deploys",

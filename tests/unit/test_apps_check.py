@@ -138,6 +138,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"env": {"A-B": "x"}}, "typical", "django_apps.blog.env: A-B is not a good name here"),
     ({"env": {"A": [1]}}, "typical", "django_apps.blog.env.A: must be a string, a number or a boolean, not a list"),
     ({"env": {"A": {"from": "DATABASE_URI"}}}, "typical", "django_apps.blog.env.A: takes the value of DATABASE_URI, which the app's environment does not have (did you mean 'DATABASE_URL'?)"),
+    ({"env": {"A": {"from": "DEBUG"}, "DEBUG": None}}, "typical", "django_apps.blog.env.A: takes the value of DEBUG, which the app's environment does not have"),
+    ({"env": {"SITE_URL": None}, "overlay": True}, "typical", "django_apps.blog.env.SITE_URL: is what the overlay takes the setting from; give it a value"),
     ({"env": {"A": {"from": "PGHOST"}}}, "simple", "django_apps.blog.env.A: takes the value of PGHOST"),
     ({"env": {"A": {"from": "X", "format": "{X}"}}}, "typical", "django_apps.blog.env.A: needs exactly one of from, format"),
     ({"env": {"A": {"form": "X"}}}, "typical", "django_apps.blog.env.A.form: is not a field here (did you mean 'format'?)"),

@@ -140,7 +140,7 @@ def test_every_conventional_name() -> None:
 def test_postgres_on_the_same_host_needs_no_password() -> None:
     database = resolved()["database"]
     assert database["password"] == ""
-    assert database["url"] == "postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog"
+    assert database["url"] == "postgres://blog@/blog?host=/var/run/postgresql"
     assert parse_database_url(database["url"])["host"] == "/var/run/postgresql"
 
 
@@ -188,7 +188,7 @@ def test_no_database_at_all() -> None:
 
 
 def test_a_database_of_another_name() -> None:
-    assert resolved(database={"name": "other"})["database"]["url"].endswith("/other")
+    assert resolved(database={"name": "other"})["database"]["url"].startswith("postgres://blog@/other?")
     assert resolved(database={"engine": "sqlite", "name": "other"})["database"]["name"].endswith(
         "/data/other.sqlite3"
     )
@@ -261,8 +261,15 @@ def test_one_definition_with_a_database_here_and_elsewhere() -> None:
 
 
 def test_a_conventional_value_can_be_extended() -> None:
-    environment = resolved(env={"DATABASE_URL": {"format": "{DATABASE_URL}?x=1"}})["environment"]
-    assert environment["DATABASE_URL"] == "postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog?x=1"
+    environment = resolved(env={"DATABASE_URL": {"format": "{DATABASE_URL}&x=1"}})["environment"]
+    assert environment["DATABASE_URL"] == "postgres://blog@/blog?host=/var/run/postgresql&x=1"
+
+
+def test_a_conventional_variable_can_be_unset() -> None:
+    found = resolved(env={"DATABASE_URL": None, "STATIC_ROOT": None, "A": {"from": "PGUSER"}})
+    assert not {"DATABASE_URL", "STATIC_ROOT"} & {*found["environment"], *found["release_environment"]}
+    assert "DJANGO_STATIC_ROOT" in found["release_environment"]
+    assert (found["environment"]["A"], found["environment"]["PGHOST"]) == ("blog", "/var/run/postgresql")
 
 
 @pytest.mark.parametrize(

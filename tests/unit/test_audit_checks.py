@@ -494,6 +494,11 @@ def test_backups() -> None:
         parts={"backups": found},
     )
     assert checks.backups(seen(parts={"backups": None})) is None
+    judged(
+        checks.backups,
+        [("warning", "name another host in backup_repository")],
+        parts={"backups": {**INSIDE["backups"], "beside": True}},
+    )
 
 
 # Apps

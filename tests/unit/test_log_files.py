@@ -83,6 +83,8 @@ def test_the_end_of_a_large_file(tmp_path: Path) -> None:
         ("INFO 2026-11-24 00:00:00 done", MIDNIGHT),
         ("Traceback (most recent call last):", None),
         ("9999-99-99 99:99:99 +0000", None),
+        ('203.0.113.7 - - [24/Nov/2026:01:00:00 +0100] "GET / HTTP/1.1" 200 5', MIDNIGHT),
+        ('203.0.113.7 - - [24/Xxx/2026:01:00:00 +0100] "GET / HTTP/1.1" 200 5', None),
         ("x" * 70 + " 2026-11-24 00:00:00", None),
     ],
 )
@@ -130,3 +132,20 @@ def test_requests_are_shown_readably() -> None:
     assert readable(line) == "2026-11-24T00:00:00+00:00 192.0.2.1 200 GET /?a=1 0.012 s"
     for other in ('{"time": 1}', '{"time"', "plain"):
         assert readable(other) == other
+
+
+@pytest.mark.parametrize(
+    ("line", "zone", "moment"),
+    [
+        ("2026-11-23 19:00:00,123 INFO worker: done", "America/New_York", MIDNIGHT),
+        ("2026-11-24 00:00:00 +0000 INFO worker: done", "America/New_York", MIDNIGHT),
+        ("2026-11-24 00:00:00 done", "Nowhere/None", MIDNIGHT),
+        ("2026-11-24 00:00:00 done", "../../etc/passwd", MIDNIGHT),
+        ("2026-11-24 00:00:00 done", "/etc/localtime", MIDNIGHT),
+    ],
+)
+def test_a_line_without_an_offset_is_of_the_projects_time_zone(
+    line: str, zone: str, moment: float | None
+) -> None:
+    assert time_of(line, zone) == moment
+    assert newer([line], MIDNIGHT, 0, zone) == [line]

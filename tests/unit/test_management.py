@@ -14,8 +14,9 @@ from ansible_collections.homeport.django.plugins.module_utils import app_process
 from ansible_collections.homeport.django.plugins.module_utils.app_process import Ended, watched
 from ansible_collections.homeport.django.plugins.module_utils.management import Gone, Listener
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
+from ansible_collections.homeport.django.plugins.modules.manage import chosen
 
-from tests.unit.releases import HereRunner, layout
+from tests.unit.releases import HereRunner, layout, write
 from tests.unit.support import CANARY
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -164,3 +165,16 @@ def test_without_input_a_question_gets_the_end_of_the_file(
 ) -> None:
     ended = run_in_release(tmp_path, [sys.executable, "-c", "input()"], {}, monkeypatch)
     assert "EOFError" in ended.stderr
+
+
+def test_the_release_that_a_command_runs_in(tmp_path: Path) -> None:
+    app = layout(tmp_path)
+    assert "deploy the app first" in chosen(app, "")[1]
+    for number in ("1", "2"):
+        write(Path(app.releases) / number / "release.json", "{}")
+    assert chosen(app, "") == ("", "blog has no live release and none called next here; kept are 1, 2")
+    app.point(app.next_link, f"{app.releases}/2")
+    assert chosen(app, "") == (f"{app.releases}/2", "")
+    app.point(f"{app.home}/current", f"{app.releases}/1")
+    assert [chosen(app, name)[0][-1] for name in ("", "next", "1", "2")] == ["1", "2", "1", "2"]
+    assert "none called 3 here; kept are 1, 2" in chosen(app, "3")[1]

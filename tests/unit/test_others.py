@@ -39,6 +39,10 @@ def test_a_bare_host() -> None:
             "nginx on web1 serves something already (/etc/nginx/nginx.conf)",
         ),
         (
+            {"listeners": {"80": []}},
+            "port 80 of web1 belongs to another program, and blog would be served there",
+        ),
+        (
             {"postgres": {"rules": ["host app app 10.0.0.0/8 md5"]}},
             "PostgreSQL on web1 lets others in by 1 rule",
         ),
@@ -57,10 +61,6 @@ def test_what_would_be_taken_from_others(found: dict[str, Any], beginning: str) 
 @pytest.mark.parametrize(
     ("found", "word"),
     [
-        (
-            {"listeners": {"80": []}},
-            "port 80 of web1 belongs to another program, and blog would be served there",
-        ),
         ({"nginx": ["/etc/nginx/nginx.conf"]}, "nginx"),
         ({"postgres": {"rules": ["host app app 10.0.0.0/8 md5"]}}, "pg_hba"),
         ({"postgres": {"databases": {"blog": "bob"}}}, "database:blog"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_build
+from ansible_collections.homeport.django.plugins.module_utils import release_build, release_layout
 from ansible_collections.homeport.django.plugins.module_utils.app_project import (
     folder_size,
     precompress,
@@ -28,6 +28,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_build impo
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     LIBRARY,
     DeployError,
+    Runner,
     limit_met,
 )
 
@@ -558,3 +559,24 @@ def test_a_folder_that_is_exchanged_for_a_link_while_it_is_published(
     monkeypatch.setattr(os, "open", late)
     publish(root, found)
     assert "b.css" in done
+
+
+def test_a_command_that_is_ended_shows_what_it_has_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = Runner(layout(tmp_path), seconds=0.1)
+    monkeypatch.setattr(runner, "words", lambda argv, cwd: argv)
+    monkeypatch.setattr(runner, "scope", lambda: None)
+    with pytest.raises(DeployError, match=r"did not finish within 1 s:\nhalf way"):
+        runner.run(["sh", "-c", "echo half way; sleep 9"], "building")
+
+
+def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = '# the company\'s\nHTTPS_PROXY="http://proxy:3128"\nno_proxy=localhost\nPATH=/x\nUV_INDEX_URL=https://i/\n'
+    monkeypatch.setattr(release_layout, "ENVIRONMENT", str(write(tmp_path / "environment", told)))
+    for name in ("HTTPS_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UV_INDEX_URL", "https://own/")
+    base = Runner(layout(tmp_path / "app")).base
+    assert (base["HTTPS_PROXY"], base["no_proxy"]) == ("http://proxy:3128", "localhost")
+    assert (base["UV_INDEX_URL"], base["PATH"]) == ("https://own/", release_layout.PATH)

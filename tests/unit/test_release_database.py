@@ -105,12 +105,25 @@ def test_a_lock_is_tried_for_again_and_no_other_error_is(tmp_path: Path, naps: l
     with pytest.raises(DeployError, match=r"migrate\.statement_timeout"):
         database.migrate("", False)
     assert database.answers == [DONE]
+    # what the first of two tries has applied counts, and what cannot be tried again is not
+    one, other = {**busy, "applied": ["a.2"]}, {**DONE, "applied": ["a.3"]}
+    assert Here(layout(tmp_path), FOUND, one, other).migrate("", False)["applied"] == ["a.2", "a.3"]
+    database = Here(layout(tmp_path), FOUND, {**busy, "loose": "a.2", "left": ["x"]}, DONE)
+    with pytest.raises(DeployError, match=r"waited \d+ s for a lock, 1 time;"):
+        database.migrate("", False)
 
 
 def test_how_far_a_failed_migration_came(tmp_path: Path) -> None:
     half = {**DONE, "applied": ["a.2"], "error": "RuntimeError: out of ink", "sqlstate": ""}
     with pytest.raises(DeployError, match=r"out of ink\nThe database moved: a\.2 applied, a\.3 not$"):
         Here(layout(tmp_path), FOUND, half).migrate("", False)
+    loose = {**half, "loose": "a.3", "cleared": ["by_name"], "left": []}
+    with pytest.raises(DeployError, match=r"removed again: the index by_name; nothing of it is left"):
+        Here(layout(tmp_path), FOUND, loose).migrate("", False)
+    with pytest.raises(DeployError, match=r"the invalid index by_name stays until the next deploy"):
+        Here(layout(tmp_path), FOUND, {**loose, "later": ["the invalid index by_name"]}).migrate("", False)
+    with pytest.raises(DeployError, match=r"left: Add field x\. Undo that .*'migrate --fake a 3'"):
+        Here(layout(tmp_path), FOUND, {**loose, "left": ["Add field x"]}).migrate("", False)
     mysql = {**FOUND, "vendor": "mysql"}
     with pytest.raises(DeployError, match="MySQL cannot undo"):
         Here(layout(tmp_path), mysql, half).migrate("", False)

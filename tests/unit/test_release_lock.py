@@ -5,11 +5,14 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible_collections.homeport.django.plugins.module_utils import release_lock
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import IDLE, Lock, Locked, duration
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
@@ -72,6 +75,67 @@ def test_the_lock_is_no_way_to_another_file(tmp_path: Path) -> None:
     (tmp_path / "deploy.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic link"):
         Lock(found, "run", "anna").__enter__()
+
+
+def held(path: Path, ends: bool, stubborn: bool) -> subprocess.Popen[str]:
+    """A process that has the app for a step, and answers once it has."""
+    program = f"""
+import signal, sys, time
+from tests.unit.releases import layout
+from pathlib import Path
+from ansible_collections.homeport.django.plugins.module_utils.interruption import Interrupted, interruption
+from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock
+interruption.watch()
+try:
+    with Lock(layout(Path({str(path)!r})), "run 1", "anna@laptop", ends={ends}):
+        print("has it", flush=True)
+        while {stubborn}:
+            with interruption.held_off():
+                time.sleep(60)
+        time.sleep(60)
+except Interrupted:
+    sys.exit(7)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "has it\n"
+    return process
+
+
+def test_a_step_that_is_left_is_ended(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    with held(tmp_path, ends=True, stubborn=False) as step:
+        with pytest.raises(Locked, match=r"wait for it to end, or end it with -e unlock=true$"):
+            Lock(found, "run 2", "bob@laptop").__enter__()
+        with Lock(found, "run 2", "bob@laptop", take=("run 1",)):
+            assert step.wait(5) == 7
+
+
+def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_lock, "GRACE", 0.5)
+    with held(tmp_path, ends=True, stubborn=True) as step, Lock(layout(tmp_path), "run 2", "bob", force=True):
+        assert step.wait(5) == -signal.SIGKILL
+
+
+def test_one_that_must_not_be_ended_is_not(tmp_path: Path) -> None:
+    with held(tmp_path, ends=False, stubborn=False) as step:
+        with pytest.raises(Locked, match=r"wait for it to end$"):
+            Lock(layout(tmp_path), "run 2", "bob@laptop", force=True).__enter__()
+        assert step.poll() is None
+        step.kill()
+
+
+def test_a_step_whose_reader_has_gone_ends_by_itself(tmp_path: Path) -> None:
+    step = held(tmp_path, ends=True, stubborn=False)
+    assert step.stdout
+    step.stdout.close()
+    assert step.wait(20) == 7
+    assert (tmp_path / "deploy.lock").read_text() == ""
 
 
 def test_durations() -> None:

@@ -24,11 +24,12 @@ INITIAL = """
 """
 
 
-def migration(name: str, after: str, operations: str) -> tuple[str, str]:
+def migration(name: str, after: str, operations: str, more: str = "") -> tuple[str, str]:
     depends = f"('blog', '{after}')" if after else ""
     text = (
         "from django.db import migrations, models\n\n\ndef fail(apps, editor):\n    raise RuntimeError('out of ink')\n"
         f"\n\nclass Migration(migrations.Migration):\n    dependencies = [{depends}]\n    operations = [{operations}]\n"
+        f"{more}"
     )
     return name, text
 
@@ -145,6 +146,52 @@ def test_how_far_the_database_moved(migrated: Project) -> None:
     assert "Applying blog.0003_bad" in found["output"]
     assert migrated.ask()["pending"] == ["blog.0003_bad"]
     assert migrated.ask()["notes"] == {"blog.0003_bad": ["changes data by Python code"]}
+
+
+def test_migrations_that_replace_others(project: Project) -> None:
+    project.add(*migration("0002_more", "0001_initial", FIELD.format("IntegerField(null=True)")))
+    replaces = "    replaces = [('blog', '0001_initial'), ('blog', '0002_more')]\n"
+    project.add(*migration("0001_squashed_0002_more", "", INITIAL, replaces))
+    project.add(*migration("0003_bad", "0001_squashed_0002_more", "migrations.RunPython(fail)"))
+    assert project.ask()["pending"] == ["blog.0001_squashed_0002_more", "blog.0003_bad"]
+    found = project.ask(go=True)
+    assert (found["applied"], found["error"]) == (
+        ["blog.0001_squashed_0002_more"],
+        "RuntimeError: out of ink",
+    )
+    project.add("0003_bad", migration("0003_bad", "0001_squashed_0002_more", "")[1])
+    assert project.ask(go=True)["applied"] == ["blog.0003_bad"]
+    assert project.ask()["pending"] == []
+
+
+def test_what_a_migration_that_is_not_atomic_leaves(migrated: Project) -> None:
+    operations = (
+        f"{FIELD.format('IntegerField(null=True)')}, migrations.RunPython(fail), migrations.RunSQL('')"
+    )
+    migrated.add(*migration("0002_loose", "0001_initial", operations, "    atomic = False\n"))
+    found = migrated.ask(go=True)
+    assert found["applied"] == []
+    assert found["loose"] == "blog.0002_loose"
+    assert found["left"] == ["Add field extra to post", "perhaps a part of: Raw Python operation"]
+    migrated.add(*migration("0002_loose", "0001_initial", operations))
+    assert "loose" not in migrated.ask(go=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "raise ImportError('libGL.so.1: cannot open shared object file')",
+            "system_packages: name the Debian package",
+        ),
+        ("import nowhere", "requirements: nothing that was installed brings nowhere"),
+        ("import os; os.environ['TOKEN_']", "env: the project wants 'TOKEN_' in its environment"),
+    ],
+)
+def test_what_a_project_lacks_is_named_by_field(line: str, told: str, project: Project) -> None:
+    write(project.folder / "settings.py", f"{line}\n")
+    done = project.run(ASK, json.dumps({"release": str(project.folder)}))
+    assert told in done.stderr.decode()
 
 
 def test_nothing_to_do_is_done_in_the_same_process(migrated: Project) -> None:

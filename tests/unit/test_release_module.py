@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_history
 from ansible_collections.homeport.django.plugins.module_utils.release_database import Held
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Runner
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack
 from ansible_collections.homeport.django.plugins.modules import release
@@ -234,3 +235,23 @@ def test_a_rollback_with_the_database_keeps_what_it_replaces(
     run = handled("rollback", monkeypatch, only=["blog"], restore="yes")
     assert "it does not start" in run.failed["blog"]
     assert done == ["paused", "dump", "wanted", "activate", "kept"]
+
+
+def test_the_hook_after_migrate_is_told_of_a_first_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = layout(tmp_path, hooks={"after_migrate": "manage.py seed"}, migrate=False)
+    write(Path(app.releases) / "1/release.json", "{}")
+    app.point(app.next_link, f"{app.releases}/1")
+    seen: list[str] = []
+    monkeypatch.setattr(Runner, "run", lambda self, argv, what: seen.append(argv[-1]))
+    step = Step(SimpleNamespace(), app, SimpleNamespace(memo={}))  # type: ignore[arg-type]
+    assert step.migrate()["changed"]
+    assert "HOMEPORT_FIRST_RELEASE=1\n" in seen[0]
+    assert seen[0].endswith("\nmanage.py seed")
+    app.spec["live_elsewhere"] = True
+    step.migrate()
+    assert "HOMEPORT_FIRST_RELEASE=''\n" in seen[1]
+    app.point(f"{app.home}/current", f"{app.releases}/1")  # nothing but processes is left to be done
+    assert not step.migrate()["changed"]
+    assert len(seen) == 2

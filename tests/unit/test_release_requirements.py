@@ -9,10 +9,12 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
     REQUIREMENT_FILES,
     Requirements,
+    explained,
     pipfile_requirements,
 )
 
 from tests.unit.releases import HereRunner, layout, write
+from tests.unit.support import CANARY
 
 
 class Recorder(HereRunner):
@@ -81,6 +83,23 @@ def test_a_pyproject_that_only_sets_up_tools_declares_nothing(tmp_path: Path) ->
     assert requirements(tmp_path).find()[0] == "pyproject"
 
 
+GROUPS = '[dependency-groups]\nprod = ["Django"]\n[build-system]\nrequires = []\n'
+
+
+def test_a_pyproject_with_dependency_groups_alone_is_no_package(tmp_path: Path) -> None:
+    path = write(tmp_path / "source/pyproject.toml", GROUPS)
+    for fields in ({}, {"requirements": "pyproject.toml"}):
+        with pytest.raises(
+            DeployError, match=r"dependency groups alone; name those .* in requirements\.groups"
+        ):
+            requirements(tmp_path, **fields).install()
+    found = requirements(tmp_path, requirements={"groups": ["prod"]})
+    assert found.install() == "pyproject pyproject.toml"
+    assert calls(found)[1] == "pip install --group prod"
+    write(path.with_name("setup.py"))
+    assert requirements(tmp_path).find()[0] == "setup"
+
+
 def test_named_files_win(tmp_path: Path) -> None:
     write(tmp_path / "source/uv.lock")
     write(tmp_path / "source/deps/prod.txt")
@@ -122,8 +141,98 @@ def test_what_uv_is_asked_for(tmp_path: Path) -> None:
     assert made == "venv --no-project --python /usr/bin/python3 R/venv"
     assert synced == "sync --locked --no-dev --extra web --group prod"
     assert extra == "pip install extra==1"
-    assert server.startswith("pip install --constraint ")
-    assert server.endswith("gunicorn")
+    assert server == "pip install --constraint R/constraints.txt extra==1 gunicorn"
+
+
+DIST = "release/venv/lib/python3.11/site-packages"
+
+
+def test_what_is_added_is_resolved_with_what_the_project_declares(tmp_path: Path) -> None:
+    write(tmp_path / "source/backend/requirements.txt")
+    fields = {"requirements": {"packages": ["Django~=4.2.0", "./lib[web]"]}, "overlay": True}
+    found = requirements(tmp_path, "backend", processes={"q": {"kind": "django_q"}}, **fields)
+    found.install()
+    declared = "-r requirements.txt Django~=4.2.0 ./../lib[web]"
+    assert calls(found)[1:] == [
+        f"pip install {declared}",
+        f"pip install --constraint R/constraints.txt {declared} gunicorn psycopg[binary] django-q2",
+    ]
+    limits = (tmp_path / "release/constraints.txt").read_text().split("\n")
+    assert [line.rstrip("<>=.,0123456789") for line in limits if line] == ["gunicorn", "psycopg"]
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "requirements.txt"])
+def test_what_a_lock_has_brought_stays(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "source" / name, "--require-hashes\nDjango==4.2.16 --hash=sha256:0\n")
+    (tmp_path / DIST / "django-4.2.16.dist-info").mkdir(parents=True)
+    found = requirements(tmp_path, requirements={"packages": ["extra"]})
+    found.install()
+    constrained = "pip install --constraint R/constraints.txt extra"
+    assert calls(found)[2:] == [constrained, f"{constrained} gunicorn"]
+    assert (tmp_path / "release/constraints.txt").read_text() == "django==4.2.16\ngunicorn>=23,<28\n"
+
+
+def test_a_conflict_with_a_lock_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "source/uv.lock")
+    found = requirements(tmp_path, requirements={"packages": ["extra"]})
+    original = found.runner.run
+
+    def run(argv: list[str], what: str, **options: Any) -> str:
+        if "extra" in argv:
+            raise DeployError("No solution found when resolving dependencies")
+        return original(argv, what, **options)
+
+    found.runner.run = run  # type: ignore[method-assign,assignment]
+    with pytest.raises(DeployError, match=r"uv\.lock: what it pins stays; change it there, or what else"):
+        found.install()
+
+
+def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
+    write(tmp_path / "source/requirements.txt")
+    write(
+        tmp_path / "release/config/env",
+        "export TOKEN='a b'\nexport PATH=/x\nexport UV_INDEX_URL=https://i/\n",
+    )
+    found = requirements(tmp_path)
+    found.layout.secrets["deploy_key"] = CANARY
+    seen: list[dict[str, str]] = []
+    original = found.runner.run
+
+    def run(argv: list[str], what: str, **options: Any) -> str:
+        key = Path(found.layout.runtime, "deploy_key").read_text()
+        seen.append({**options["env"], "key": key})
+        return original(argv, what, **options)
+
+    found.runner.run = run  # type: ignore[method-assign,assignment]
+    found.install()
+    for env in seen:
+        assert (env["TOKEN"], env["UV_INDEX_URL"], env["key"]) == ("a b", "https://i/", f"{CANARY}\n")
+        assert "deploy_key" in env["GIT_SSH_COMMAND"]
+        assert "known_hosts" in env["GIT_SSH_COMMAND"]
+        assert "PATH" not in env
+    assert not Path(found.layout.runtime, "deploy_key").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "hint"),
+    [
+        ("Failed to build `x`\nerror: command 'gcc' failed: No such file or directory", "build-essential"),
+        ("Failed to build `x`\nNo such file or directory: 'x86_64-linux-gnu-gcc'", "x is built here"),
+        ("Failed to build `x`\nunable to execute 'x86_64-linux-gnu-gcc': No such file or directory", "build-essential"),
+        ("Failed to build `x`\nfatal error: Python.h: No such file or directory", "python3-dev"),
+        ("Failed to build `psycopg2`\nError: pg_config executable not found.", "libpq-dev"),
+        ("Failed to build `x`\nfatal error: magic.h: No such file or directory", "the Debian package with that header"),
+        ("Failed to build `x`\nsetuptools-scm was unable to detect version", "SETUPTOOLS_SCM_PRETEND_VERSION"),
+        ("3.13.5 is incompatible with the project's Python requirement: `==3.12.*`", "python: name a version"),
+        ("Because the current Python version (3.13.5) does not satisfy Python>=3.14 we can", "python: name a version"),
+        ("cannot fetch https://me:secret@index/simple/x", "https://****@index/simple/x"),
+    ],
+)  # fmt: skip
+def test_what_would_help(told: str, hint: str) -> None:
+    assert hint in explained(told, told)
+    assert "secret" not in explained(told, told)
+    other = "No solution found: there is no version of pg_config"
+    assert explained(other, other) == other
 
 
 def test_a_python_of_its_own(tmp_path: Path) -> None:
@@ -137,6 +246,7 @@ def test_a_package_comes_before_the_further_ones(tmp_path: Path) -> None:
     found = requirements(tmp_path, source={"package": "blog==1"}, requirements={"packages": ["extra"]})
     assert found.install() == "none"
     assert calls(found)[1] == "pip install blog==1 extra"
+    assert calls(found)[2].endswith("blog==1 extra gunicorn")
 
 
 @pytest.mark.parametrize(
@@ -164,8 +274,8 @@ def test_each_kind(name: str, text: str, call: str, tmp_path: Path) -> None:
 
 def test_what_the_project_brings_is_kept(tmp_path: Path) -> None:
     write(tmp_path / "source/requirements.txt")
-    found = requirements(tmp_path, overlay=True)
-    for name in ("gunicorn-23.0.0.dist-info", "psycopg2_binary-2.9.dist-info"):
+    found = requirements(tmp_path, overlay=True, processes={"q": {"kind": "django_q"}})
+    for name in ("gunicorn-23.0.0.dist-info", "psycopg2_binary-2.9.dist-info", "django_q-1.3.9.dist-info"):
         (tmp_path / "release/venv/lib/python3.11/site-packages" / name).mkdir(parents=True)
     found.install()
     assert len(calls(found)) == 2

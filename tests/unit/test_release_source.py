@@ -205,7 +205,7 @@ def test_a_download_stops_before_the_disk_is_full(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(release_source, "SMALLEST_FREE", 1 << 62)
     (tmp_path / "a.tar").write_text("x")
     with (tmp_path / "b").open("wb") as stream, pytest.raises(DeployError, match="hardly any space"):
-        release_source.download((tmp_path / "a.tar").as_uri(), stream, str(tmp_path))
+        release_source.download((tmp_path / "a.tar").as_uri(), stream, str(tmp_path), {})
 
 
 def git(folder: Path, *words: str) -> str:
@@ -360,3 +360,38 @@ def test_the_deploy_key_goes_again(repository: Path, tmp_path: Path) -> None:
     assert (text, mode) == (f"{CANARY}\n", 0o600)
     assert "IdentitiesOnly=yes" in command
     assert not (Path(found.layout.runtime) / "deploy_key").exists()
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+def test_pointers_of_git_lfs_do_not_go_live(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "logo.png").write_text(POINTER)
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "logo")
+    found = source(tmp_path / "blog", git=str(repository))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(DeployError, match=r"such as logo\.png; name git-lfs in system_packages"):
+        found.fetch(found.revision(), str(tmp_path / "blog/releases/1"), None)
+    archive = tar(tmp_path / "a.tar", ("x/logo.png", "file", POINTER))
+    found = source(tmp_path / "shop", archive="a.tar")
+    with pytest.raises(DeployError, match=r"git lfs pull"):
+        found.fetch("x", str(tmp_path / "shop/releases/1"), archive)
+
+
+def test_a_project_that_asks_git_for_its_version_finds_it(repository: Path, tmp_path: Path) -> None:
+    (repository / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools-scm>=8"]\n')
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "three")
+    address = f"file://{repository}"  # by its path git would not be asked for a single commit
+    found = source(tmp_path / "blog", git=address)
+    target = tmp_path / "blog/releases/1"
+    found.fetch(found.revision(), str(target), None)
+    assert found.history == f"{target}/.git"
+    assert git(target, "describe", "--tags", "--dirty").startswith("v1-2-g")
+    assert address not in (target / ".git/config").read_text()
+    before = source(tmp_path / "blog", git=address, version="v1")
+    before.fetch(before.revision(), str(tmp_path / "blog/releases/0"), None)
+    assert before.history == ""

@@ -224,6 +224,18 @@ def test_a_live_release_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Public(tmp_path / "e", [200], queue="BACKOFF").watch(0)  # workers of the release before, not renewed yet
 
 
+def test_a_first_release_may_not_be_asked(tmp_path: Path) -> None:
+    fields = {"health": {"first": False}}
+    assert switch(tmp_path / "a").asked
+    found = switch(tmp_path / "b", **fields)
+    assert not found.asked
+    assert found.problem(1) == ""
+    found.layout.spec["live_elsewhere"] = True
+    assert Switch(found.layout, None).asked  # type: ignore[arg-type]
+    live(switch(tmp_path / "c", **fields).layout, {"0": "1"})  # type: ignore[arg-type]
+    assert switch(tmp_path / "c", **fields).asked
+
+
 def test_a_slot_that_has_gone_to_sleep_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,9 @@ def test_the_database_without_its_password(
 def test_no_database() -> None:
     assert database_of({}) == {}
     assert database_of({"DATABASE_URL": "postgres://h:port/n"}) == {}
+    unset = {"PGDATABASE": "shop", "PGHOST": "/var/run/postgresql"}
+    assert database_of(unset) == {"engine": "postgres", "name": "shop", "host": "/var/run/postgresql"}
+    assert database_of({"SQLITE_PATH": "/x"})["name"] == "/x"
 
 
 def test_a_file_with_several_names_counts_once(tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"postgres_clients": [{"database": "x", "user": "x", "address": "everywhere"}]}, "postgres_clients[0].address: must be an IP address, or a network"),
     ({"rabbitmq_settings": {"a": f"b # {CANARY}"}}, "rabbitmq_settings.a: has a #"),
     ({"rabbitmq_settings": {"a": f"b\nc = {CANARY}"}}, "rabbitmq_settings.a: must be a single line"),
+    ({"python_mirror": "ftp://mirror"}, "python_mirror: must be an address that begins with https://, http:// or file:///"),
     ({"host_timezone": "../../etc/shadow"}, "host_timezone: must be the name of a time zone"),
     ({"host_users": [{"name": "x ALL=(ALL) ALL\n"}]}, "host_users[0].name: must be a single line"),
     ({"host_packages": ["sudo-"]}, "host_packages[0]: must be the name of a Debian package"),

@@ -813,3 +813,13 @@ def test_a_file_that_is_kept_is_neither_written_nor_removed(files: Set) -> None:
     assert not files.run({"path": "a", "content": "2\n"}, kept)["changed"]
     files.run({"path": "a", "content": "2\n"})
     assert not files.path("b").exists()
+
+
+def test_a_command_that_came_with_a_set_which_was_refused_is_not_run_again(files: Set) -> None:
+    program = str(files.path("program"))
+    files.service = None
+    files.host.failing = {program: "cannot be downloaded"}
+    ended = files.end({"path": "program", "content": "#!/bin/sh\n", "mode": "0755"}, reload=[program])
+    assert "cannot be downloaded" in ended.result["msg"]
+    assert files.host.commands == [program]
+    assert not files.path("program").exists()

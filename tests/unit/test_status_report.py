@@ -55,7 +55,7 @@ def test_all_is_well() -> None:
     report = good()
     assert report["problems"] == []
     assert report["level"] == "ok"
-    assert summary(report) == "all 3 apps are healthy"
+    assert summary(report) == "3 apps are healthy"
     blog = report["apps"]["blog"]
     assert blog["database"] == {
         "engine": "postgres", "name": "blog", "managed": True, "hosts": ["db1"], "bytes": 48 << 20,

@@ -92,7 +92,7 @@ def test_hooks_run_in_their_order_and_the_last_one_can_stop_the_release(
     album: Album, operator: Operator, host: Any, tmp_path: Path
 ) -> None:
     log = "/srv/memories/shared/data/hooks"
-    moments = ("before_build", "after_build", "before_switch", "after_switch")
+    moments = ("before_build", "after_build", "after_migrate", "before_switch", "after_switch")
     line = (
         'echo {} "$HOMEPORT_APP" "$HOMEPORT_RELEASE" "$(id -un)" "$(basename "$(readlink /srv/memories/current)")" >> '
         + log
@@ -106,7 +106,7 @@ def test_hooks_run_in_their_order_and_the_last_one_can_stop_the_release(
     lines = [text.split() for text in host.check_output(f"cat {log}; rm {log}").splitlines()]
     assert [words[0] for words in lines] == list(moments)
     assert all(words[1:4] == ["memories", after, "memories"] for words in lines)
-    assert [words[4] for words in lines] == [before, before, before, after]
+    assert [words[4] for words in lines] == [before, before, before, before, after]
     notice = json.loads(told.read_text())
     assert (notice["app"], notice["outcome"], notice["release"]) == ("memories", "live", after)
     operator.append("album/urls.py", "\n# one that fails its smoke test\n")
@@ -190,7 +190,19 @@ def test_a_migration_that_waits_for_a_lock_gives_up(album: Album, operator: Oper
         assert text in done.output, done.output
     assert lost(running) == 0, running.summary()
     assert album.health()["release"] == before
+    # and what a migration that is not atomic has left, whose run has died, does not stand in the way
+    (operator.source / "album/migrations/0004_index.py").write_text(
+        "from django.contrib.postgres.operations import AddIndexConcurrently\n"
+        + MIGRATION.replace("0002_digestrun", "0003_next").format(
+            operations='AddIndexConcurrently("photo", models.Index(fields=["caption"], name="by_caption"))'
+        )
+        + "    atomic = False\n"
+    )
+    sql(host, "create index by_caption on album_photo (id)")
+    sql(host, "update pg_index set indisvalid = false where indexrelid = 'by_caption'::regclass")
     assert operator.run("deploy", changes={"migrate": {"lock_timeout": 1}}).status == 0
+    made = "select pg_get_indexdef('by_caption'::regclass), indisvalid from pg_index "
+    assert sql(host, f"{made} where indexrelid = 'by_caption'::regclass").endswith("(caption)|t")
     assert operator.run("rollback", "-e", "app=memories", "-e", "restore=true").status == 0
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 SEEN: dict[str, dict[str, Any]] = {
     "dburl": {"engine": "postgresql", "gunicorn": "20.1.0"},
     "nested": {"settings": "core.settings", "gunicorn": "21.2.0"},
-    "private": {"engine": "postgresql", "gunicorn": "23.0.0"},
+    "private": {"engine": "postgresql", "gunicorn": "23.0.0", "extra": ["1.0", "1.0"]},
     "built": {"hello": "hallo"},
     "packaged": {"settings": "packaged_site.settings", "engine": "postgresql"},
     "files": {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def reachable(address: str, ports: Iterator[int] | range | list[int]) -> set[int
 
 def log_in(variables: dict[str, Any], user: str, *options: str) -> subprocess.CompletedProcess[str]:
     words = [
-        "ssh", *variables["ansible_ssh_common_args"].split(), "-o", "BatchMode=yes", "-o", "ControlPath=none",
+        "ssh", *shlex.split(variables["ansible_ssh_common_args"]), "-o", "BatchMode=yes", "-o", "ControlPath=none",
         "-o", "ConnectTimeout=15", "-i", variables["ansible_ssh_private_key_file"], *options,
         f"{user}@{variables['ansible_host']}", "true",
     ]  # fmt: skip

@@ -100,7 +100,11 @@ def test_input_and_variables(operator: Operator, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     # what is read from Ansible's own command line, and from the terminal; the rest is in tests/unit
-    [("check seconds=3", "need an option of its own"), ("createsuperuser", "there is no terminal to ask at")],
+    [
+        ("check seconds=3", "need an option of its own"),
+        ("createsuperuser", "there is no terminal to ask at"),
+        ("dbshell", "ssh -t "),
+    ],
 )
 def test_what_is_refused(command: str, expected: str, operator: Operator) -> None:
     done = manage(operator, command)
@@ -121,6 +125,8 @@ def test_a_superuser_whose_password_is_seen_nowhere(
     name = f"root{time.time_ns()}"
     monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", name)
     monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "root@example.org")
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "12345")
+    assert "the project rejects this password" in manage(operator, "createsuperuser").output
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", CANARY)
     began = host.check_output("date +%s")
     done = manage(operator, "createsuperuser", "-vvv", "--diff")

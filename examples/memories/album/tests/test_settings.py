@@ -59,10 +59,10 @@ class SettingsTests(SimpleTestCase):
         self.assertIn("journal_mode=WAL", database["OPTIONS"]["init_command"])
 
     def test_postgres_over_a_unix_socket(self):
-        url = "postgres://memories@%2Fvar%2Frun%2Fpostgresql/memories"
+        url = "postgres://memories@/memories?host=/var/run/postgresql"
         database = settings(DATABASE_URL=url)["DATABASES"]["default"]
         self.assertEqual(database["ENGINE"], "django.db.backends.postgresql")
-        self.assertEqual(database["HOST"], "/var/run/postgresql")
+        self.assertEqual(database["OPTIONS"]["host"], "/var/run/postgresql")
         self.assertEqual((database["USER"], database["NAME"]), ("memories", "memories"))
         self.assertEqual(database["OPTIONS"]["connect_timeout"], 5)
 

@@ -29,25 +29,56 @@ _CONCURRENT = {
 }
 
 
-def _database(url):
+def _engine(chosen, wanted):
+    """The backend for a database of Django's kind ``wanted``: the project's own where it can be that."""
+    package, _, name = chosen.rpartition(".")
+    if package == "django.contrib.gis.db.backends":
+        return f"{package}.{ {'postgresql': 'postgis', 'sqlite3': 'spatialite'}.get(wanted, wanted) }"
+    if name in (
+        "postgresql",
+        "sqlite3",
+        "mysql",
+        "oracle",
+    ):  # as Django has them, or a package that wraps them all
+        return f"{package}.{wanted}"
+    own = package and package != "django.db.backends" and wanted != "sqlite3"
+    return chosen if own else f"django.db.backends.{wanted}"
+
+
+def _database(url, own):
+    """The database at ``url``, for a project that has chosen ``own``."""
     parts = urlsplit(url)
-    engine = {
+    kind = {
         "postgres": "postgresql",
         "postgresql": "postgresql",
         "sqlite": "sqlite3",
         "mysql": "mysql",
     }.get(parts.scheme)
-    if engine is None:
+    if kind is None:
         raise RuntimeError(f"DATABASE_URL: the overlay does not know {parts.scheme}://; use overlay_settings")
-    if engine == "sqlite3":
+    engine = _engine(own.get("ENGINE", ""), kind)
+    # further settings are the project's choice as well, unless they are for another kind of database
+    kept = own if engine == own.get("ENGINE") else {}
+    if kind == "sqlite3":
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            **kept,
+            "ENGINE": engine,
             "NAME": unquote(parts.path[1:]),
-            "OPTIONS": {"timeout": 20, **(_CONCURRENT if _django >= (5, 1) else {})},
+            "OPTIONS": {
+                "timeout": 20,
+                **(_CONCURRENT if _django >= (5, 1) else {}),
+                **kept.get("OPTIONS", {}),
+            },
         }
-    options = dict(parse_qsl(parts.query))
+    # a service file names another server
+    options = {
+        key: value for key, value in kept.get("OPTIONS", {}).items() if key not in ("service", "passfile")
+    }
+    options.update(parse_qsl(parts.query))
+    pooled = bool(options.get("pool"))  # a pool takes no persistent connections
     return {
-        "ENGINE": f"django.db.backends.{engine}",
+        **kept,
+        "ENGINE": engine,
         "NAME": unquote(parts.path[1:]),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -55,7 +86,7 @@ def _database(url):
         "PORT": parts.port or "",
         "OPTIONS": options,
         # A new connection costs more than most queries: keep it, and check that it still works.
-        "CONN_MAX_AGE": int(_environment.get("CONN_MAX_AGE", "0")),
+        "CONN_MAX_AGE": 0 if pooled else int(_environment.get("CONN_MAX_AGE", "0")),
         "CONN_HEALTH_CHECKS": True,
     }
 
@@ -83,7 +114,8 @@ ALLOWED_HOSTS = _list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
 
 if _environment.get("DATABASE_URL"):
-    DATABASES = {**globals().get("DATABASES", {}), "default": _database(_environment["DATABASE_URL"])}
+    DATABASES = {**globals().get("DATABASES", {})}
+    DATABASES["default"] = _database(_environment["DATABASE_URL"], DATABASES.get("default", {}))
 
 if _environment.get("CACHE_URL"):
     CACHES = {**globals().get("CACHES", {}), "default": _cache(_environment["CACHE_URL"])}
@@ -93,8 +125,11 @@ STATIC_ROOT = _environment["STATIC_ROOT"]
 if _environment.get("MEDIA_ROOT"):
     MEDIA_ROOT = _environment["MEDIA_ROOT"]
     MEDIA_URL = _environment["MEDIA_URL"]
+# Django takes either these, until 5.1, or STORAGES.
+_storage = globals().pop("DEFAULT_FILE_STORAGE", "django.core.files.storage.FileSystemStorage")
+globals().pop("STATICFILES_STORAGE", None)
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": _storage},
     **globals().get("STORAGES", {}),
     "staticfiles": {"BACKEND": "homeport_static.HashedStaticFilesStorage"},
 }
@@ -115,7 +150,12 @@ X_FRAME_OPTIONS = globals().get("X_FRAME_OPTIONS", "DENY")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "datefmt": "%Y-%m-%d %H:%M:%S %z",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {"django": {"handlers": ["console"], "level": "INFO", "propagate": False}},

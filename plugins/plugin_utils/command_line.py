@@ -1,0 +1,148 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What an operator has typed: whether it names an inventory, and whether anything reads its variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible import constants as C
+from ansible import context
+from ansible.parsing.splitter import parse_kv
+from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+
+COLLECTION = Path(__file__).resolve().parents[2]
+# What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.
+VARIABLES = (
+    "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill", "dump",
+    "env", "environment_name", "fail", "file", "folder", "follow", "format", "full", "git", "history", "host", "html",
+    "input", "json", "lines", "outside", "patience", "point", "port", "process", "replace", "restore", "rolling",
+    "roots", "seconds", "servers", "setup", "since", "site", "state", "strict", "to", "unlock", "user",
+)  # fmt: skip
+PREFIXES = ("ansible_", "homeport_", "vault_", "django_apps")
+READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
+MOST_FILES = 2000
+
+
+def no_inventory(groups: Mapping[str, Any], group: str) -> str:
+    """Why a group has no host, and what to type; empty where it has one."""
+    if groups.get(group):
+        return ""
+    if any(hosts for hosts in groups.values()):
+        return f"The inventory's group {group} has no host; name at least one there. Nothing was changed."
+    given = [path for path in context.CLIARGS.get("inventory") or () if "," not in path]
+    missing = [
+        printable(path) for path in given if not os.path.exists(path) and path not in C.DEFAULT_HOST_LIST
+    ]
+    here = sorted({path.parent.name for path in Path.cwd().glob("*/hosts.y*ml")})
+    reason = (
+        f"There is no inventory {', '.join(missing)}"
+        if missing
+        else "The command names no inventory with hosts"
+    )
+    remedy = " or ".join(f"-i {printable(name)}" for name in here) or "-i and the folder of your inventory"
+    return f"{reason}: add {remedy}. Nothing was changed."
+
+
+def typed_names(options: Iterable[str]) -> list[str]:
+    """The variables that were typed after -e. Those of files are the file's concern."""
+    names: list[str] = []
+    for option in options:
+        text = option.strip()
+        if text.startswith("@"):
+            continue
+        if text.startswith("command="):  # of manage, which reads the rest of the words itself
+            text = "command="
+        try:
+            found = yaml.safe_load(text) if text.startswith(("{", "[")) else parse_kv(text)
+        except Exception:  # for Ansible to say
+            continue
+        names += [str(name) for name in found if name != "_raw_params"] if isinstance(found, Mapping) else []
+    return names
+
+
+def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tuple[str, ...]) -> list[str]:
+    """Variables after -e that neither Homeport nor the inventory reads."""
+    names = [
+        name
+        for name in typed_names(context.CLIARGS.get("extra_vars") or ())
+        if name not in VARIABLES and not name.startswith((*PREFIXES, *roles))
+    ]
+    if not names:
+        return []
+    playbooks = [os.path.abspath(path) for path in context.CLIARGS.get("args") or ()]
+    others = [path for path in playbooks if not is_homeports(path)]
+    strict = all(only_imports(path) for path in others)
+    # the variables of a host have what was typed among them
+    found = {
+        word
+        for values in hosts
+        for name, value in values.items()
+        if name not in names
+        for word in words_in(value)
+    }
+    found |= words_of([*folders, *(os.path.dirname(path) for path in others)])
+    problems = []
+    for name in names:
+        hint = closest(name, list(VARIABLES))
+        # a play of the user's own may hand it to a role from anywhere
+        if name not in found and (strict or hint):
+            problems.append(f"-e {printable(name)}: nothing reads this variable{hint}")
+    return problems
+
+
+def is_homeports(path: str) -> bool:
+    return not os.path.exists(path) or COLLECTION in Path(path).resolve().parents
+
+
+def only_imports(path: str) -> bool:
+    """Whether a playbook is made of Homeport's alone, as those that new_site writes."""
+    try:
+        plays = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    imported = [
+        str(play.get("ansible.builtin.import_playbook") or play.get("import_playbook") or "")
+        for play in plays or []
+        if isinstance(play, Mapping)
+    ]
+    return all(name.startswith("homeport.django.") for name in imported)
+
+
+def words_in(value: Any) -> Iterator[str]:
+    """The words of a structure, keys and templates among them."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from words_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from words_in(item)
+    elif isinstance(value, str):
+        yield from re.findall(r"\w+", value)
+
+
+def words_of(folders: Iterable[str]) -> set[str]:
+    """The words of the playbooks, variables and templates in some folders."""
+    found: set[str] = set()
+    count = 0
+    for folder in dict.fromkeys(folders):
+        for top, below, names in os.walk(folder):
+            below[:] = [
+                name for name in below if not name.startswith(".") and name not in ("node_modules", "venv")
+            ]
+            for name in names:
+                count += name.endswith(READ)
+                if count > MOST_FILES:
+                    return found
+                if name.endswith(READ):
+                    try:
+                        found.update(re.findall(r"\w+", Path(top, name).read_text(encoding="utf-8")))
+                    except (OSError, ValueError):
+                        continue
+    return found

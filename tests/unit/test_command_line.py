@@ -1,0 +1,157 @@
+"""Options of ansible-playbook that would do nothing are refused, and those of the user's own inventory are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.nodes
+import pytest
+import yaml
+from ansible import context
+from ansible.module_utils.common.collections import ImmutableDict
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
+    PREFIXES,
+    VARIABLES,
+    no_inventory,
+    typed_names,
+    unread,
+)
+
+ROOT = Path(__file__).parents[2]
+ROLES = tuple(f"{path.name}_" for path in (ROOT / "roles").iterdir() if path.is_dir())
+ANSIBLES = {
+    "groups", "hostvars", "inventory_dir", "inventory_hostname", "item", "playbook_dir", "play_hosts", "dict", "range",
+    "omit", "lookup", "query", "role_path", "undef",
+}  # fmt: skip
+
+
+def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every string of a playbook, with the key that it stands at."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from texts(item, str(name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item, key)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def names_read(key: str, text: str) -> set[str]:
+    expression = key in ("when", "that", "until", "changed_when", "failed_when") and "{{" not in text
+    tree = jinja2.Environment().parse(f"{{{{ {text} }}}}" if expression else text)
+    found = {node.name for node in tree.find_all(jinja2.nodes.Name) if node.ctx == "load"}
+    return found | set(re.findall(r"lookup\('vars', '(\w+)'", text))
+
+
+def names_set(value: Any) -> set[str]:
+    found: set[str] = set()
+    if isinstance(value, dict):
+        found |= set(value.get("vars") or {}) | set(value.get("ansible.builtin.set_fact") or {})
+        found |= {value["register"]} if "register" in value else set()
+        for item in value.values():
+            found |= names_set(item)
+    elif isinstance(value, list):
+        for item in value:
+            found |= names_set(item)
+    return found
+
+
+def test_the_list_of_variables_is_what_the_playbooks_read() -> None:
+    read: set[str] = set()
+    given: set[str] = set(ANSIBLES)
+    for path in (ROOT / "playbooks").rglob("*"):
+        if path.suffix == ".yml":
+            content = yaml.safe_load(path.read_text())
+            given |= names_set(content) | (set(content) if path.parent.name == "vars" else set())
+            for key, text in texts(content):
+                read |= names_read(key, text)
+        elif path.suffix == ".j2":
+            read |= names_read("", path.read_text())
+    for path in (ROOT / "plugins").rglob("*.py"):
+        read |= set(re.findall(r'task_vars\.get\("([a-z_]+)"', path.read_text())) & set(VARIABLES)
+    ours = (*PREFIXES, *ROLES, "__")
+    assert {name for name in read - given if not name.startswith(ours)} == set(VARIABLES)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """What is refused of options, with the playbook and the inventory of a site's folder."""
+    (tmp_path / "prod").mkdir()
+    (tmp_path / "prod" / "hosts.yml").write_text("app_servers: {hosts: {web1: {release: v0, apps: [x]}}}\n")
+    (tmp_path / "prod" / "page.html.j2").write_text("{{ motto }}")
+    (tmp_path / "deploy.yml").write_text("- ansible.builtin.import_playbook: homeport.django.deploy\n")
+    hosts = [{"release": "{{ tag | default('main') }}", "django_apps": {"blog": {}}}]
+
+    def problems(*options: str, playbook: str = "deploy.yml") -> list[str]:
+        arguments = {"extra_vars": options, "args": (str(tmp_path / playbook),)}
+        monkeypatch.setattr(context, "CLIARGS", ImmutableDict(arguments))
+        hosts[0].update(dict.fromkeys(typed_names(options), "x"))
+        return unread(hosts, [str(tmp_path / "prod")], ROLES)
+
+    return problems
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("ap=blog", "app"), ("app_=blog", "app"), ("fulll=true", "full"), ("unlok=true", "unlock"), ('{"ap": 1}', "app"),
+     ("forec=true", ""), ("colour=red", "")],
+)  # fmt: skip
+def test_a_variable_that_nothing_reads_is_refused(typed: Any, option: str, meant: str) -> None:
+    (problem,) = typed("app=blog", option)
+    name = re.findall(r"\w+", option)[0]
+    assert problem == f"-e {name}: nothing reads this variable" + (
+        f" (did you mean '{meant}'?)" if meant else ""
+    )
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["app=blog full=true", "ansible_user=root", "nginx_http2=false", "homeport_setup=site", "@/nowhere/vars.yml",
+     "tag=v1", "release=v1", "motto=x", "apps=[1]", "{not yaml", "x",
+     "command=migrate --database=other", "command=shell -c x=1"],
+)  # fmt: skip
+def test_what_homeport_or_the_inventory_reads_is_not(typed: Any, option: str) -> None:
+    assert typed(option) == []
+
+
+def test_a_play_of_the_users_own_may_read_anything_else(typed: Any, tmp_path: Path) -> None:
+    own = "- ansible.builtin.import_playbook: homeport.django.deploy\n- hosts: all\n  roles: [other.role]\n"
+    (tmp_path / "own.yml").write_text(own)
+    assert typed("colour=red", playbook="own.yml") == []
+    assert typed("ap=blog", playbook="own.yml") != []
+    assert typed("colour=red", playbook=str(ROOT / "playbooks/deploy.yml")) != []
+
+
+@pytest.mark.parametrize(
+    ("groups", "given", "expected"),
+    [
+        ({"app_servers": ["web1"]}, [], ""),
+        ({"all": []}, ["/etc/ansible/hosts"], "The command names no inventory with hosts: add -i prod."),
+        ({"all": []}, ["/nowhere/prd"], "There is no inventory '/nowhere/prd': add -i prod."),
+        (
+            {"all": ["db1"]},
+            ["prod"],
+            "The inventory's group app_servers has no host; name at least one there.",
+        ),
+    ],
+)
+def test_what_to_type_where_there_is_no_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, groups: dict[str, Any], given: list[str], expected: str
+) -> None:
+    (tmp_path / "prod").mkdir()
+    (tmp_path / "prod" / "hosts.yml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(context, "CLIARGS", ImmutableDict({"inventory": given}))
+    assert no_inventory(groups, "app_servers") == (f"{expected} Nothing was changed." if expected else "")
+
+
+def test_every_playbook_begins_with_a_play_that_finds_hosts() -> None:
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        first = yaml.safe_load(path.read_text())[0]
+        begins = str(first.get("ansible.builtin.import_playbook", first.get("hosts")))
+        assert re.search(r"preflight\.yml$|hosts_of|^localhost$", begins), path
