@@ -31,7 +31,7 @@ MOST_FILES = 2000
 
 def no_inventory(groups: Mapping[str, Any], group: str) -> str:
     """Why a group has no host, and what to type; empty where it has one."""
-    if groups.get(group):
+    if groups.get(group) or context.CLIARGS.get("syntax"):
         return ""
     if any(hosts for hosts in groups.values()):
         return f"The inventory's group {group} has no host; name at least one there. Nothing was changed."
