@@ -61,7 +61,7 @@ ROOTS_OWN = {
         "audit_inside.read_all", "archive_recovery.alone", "backup_archive.configured", "backup_keys.record",
         "backup_main.configured", "backup_main.alone", "backup_state.read", "backup_state.write",
         "backup_store.environment", "backup_store.run", "backup_take.folders", "release_history.append",
-        "release_history.entries", "release_layout.host_settings", "release_layout.pipe",
+        "release_history.entries", "release_layout.host_settings", "release_layout.pipe", "release_lock.holders",
         "release_switch.release_of", "removal_look.files_of_roles",
         "removal_look.domains", "removal_look.removed", "removal_look.state", "removal_look.recorded",
         "removal_look.mounted_below",
