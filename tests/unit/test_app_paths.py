@@ -62,7 +62,7 @@ ROOTS_OWN = {
         "backup_main.configured", "backup_main.alone", "backup_state.read", "backup_state.write",
         "backup_store.environment", "backup_store.run", "backup_take.folders", "release_history.append",
         "release_history.entries", "release_layout.host_settings", "release_layout.pipe", "release_lock.holders",
-        "release_switch.release_of", "removal_look.files_of_roles",
+        "release_switch.release_of", "release_switch.waits_for_something", "removal_look.files_of_roles",
         "removal_look.domains", "removal_look.removed", "removal_look.state", "removal_look.recorded",
         "removal_look.mounted_below",
         "status_backups.loaded", "status_collect.host", "status_collect.services", "status_collect.deploys",
