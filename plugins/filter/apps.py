@@ -119,7 +119,7 @@ def hosts_of(groups: Any, *names: str) -> str:
     problem = no_inventory(groups, wanted[0])
     if problem:
         raise AnsibleFilterError(problem)
-    return ":".join(name for name in wanted if name in groups)
+    return ":".join(name for name in wanted if name in groups) or wanted[0]
 
 
 class FilterModule:

@@ -19,10 +19,11 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import clos
 COLLECTION = Path(__file__).resolve().parents[2]
 # What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.
 VARIABLES = (
-    "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill", "dump",
-    "env", "environment_name", "fail", "file", "folder", "follow", "format", "full", "git", "history", "host", "html",
-    "input", "json", "lines", "outside", "patience", "point", "port", "process", "replace", "restore", "rolling",
-    "roots", "seconds", "servers", "setup", "since", "site", "state", "strict", "to", "unlock", "user",
+    "again", "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill",
+    "dump", "env", "environment_name", "fail", "file", "folder", "follow", "format", "full", "git", "history",
+    "host", "html", "input", "json", "lines", "outside", "patience", "point", "port", "process", "release",
+    "replace", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site", "state", "strict",
+    "take_over", "to", "unlock", "user",
 )  # fmt: skip
 PREFIXES = ("ansible_", "homeport_", "vault_", "django_apps")
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
@@ -31,7 +32,7 @@ MOST_FILES = 2000
 
 def no_inventory(groups: Mapping[str, Any], group: str) -> str:
     """Why a group has no host, and what to type; empty where it has one."""
-    if groups.get(group):
+    if groups.get(group) or context.CLIARGS.get("syntax"):
         return ""
     if any(hosts for hosts in groups.values()):
         return f"The inventory's group {group} has no host; name at least one there. Nothing was changed."

@@ -136,7 +136,8 @@ class Pool:
             return
         started = time.monotonic()
         status = self.molecule(key)
-        print(key, status, round(time.monotonic() - started), flush=True)
+        # in one piece: others print at the same time
+        print(f"{key} {status} {round(time.monotonic() - started)}\n", end="", flush=True)
 
     def molecule(self, key: Key) -> int:
         LOGS.mkdir(parents=True, exist_ok=True)
