@@ -20,7 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.queues import (
     needs_broker,
 )
 from ansible_collections.homeport.django.plugins.module_utils.schema import Problems
-from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup
+from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup, not_part
 
 Values = Mapping[str, Any]
 
@@ -107,13 +107,13 @@ def check_services(
 ) -> None:
     """Services that the setup does not have, and queues that cannot use the app's broker."""
     setup = SETUPS[setup_name]
-    for service, choices in (("cache", setup.caches), ("broker", setup.brokers)):
+    for service, part, choices in (("cache", "caches", setup.caches), ("broker", "brokers", setup.brokers)):
         given = app.get(service, {})
         known = {choice for other in SETUPS.values() for choice in (*other.caches, *other.brokers)}
         if given.get("engine") in known and given["engine"] not in choices:
             problems.add(
                 f"{path}.{service}",
-                f"{given['engine']} is not part of the {setup_name} setup; it has {', '.join(choices)}",
+                not_part(given["engine"], part, setup_name),
             )
         if "port" in given and given.get("engine") not in (None, *REDIS):
             problems.add(f"{path}.{service}.port", "goes with redis and valkey only")

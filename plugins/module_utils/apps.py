@@ -51,7 +51,7 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     type_name,
     unwritable,
 )
-from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup
+from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS, Setup, not_part
 from ansible_collections.homeport.django.plugins.module_utils.trusted_proxies import networks
 
 APPS_HOME = "/srv"
@@ -178,7 +178,7 @@ def _check_app(
     if engine in ("postgres", "sqlite", "none") and engine not in setup.databases:
         problems.add(
             f"{path}.database",
-            f"{engine} is not part of the {setup_name} setup; it has {', '.join(setup.databases)}",
+            not_part(engine, "databases", setup_name),
         )
     check_services(path, name, app, secrets, setup_name, problems)
     _check_tls(path, name, app, secrets, setup, problems)
@@ -186,7 +186,7 @@ def _check_app(
     if server in ("nginx", "whitenoise", "none") and server not in setup.static:
         problems.add(
             f"{path}.static",
-            f"{server} is not part of the {setup_name} setup; it has {', '.join(setup.static)}",
+            not_part(server, "static", setup_name),
         )
     if not app.get("static", {}).get("collect", True) and server != "none" and "path" not in app["static"]:
         problems.add(

@@ -33,3 +33,16 @@ SETUPS = {
     "cache": replace(_ALL, caches=("redis", "valkey", "memcached", "none")),
     "site": _ALL,
 }
+
+
+def not_part(choice: str, part: str, setup_name: str) -> str:
+    """What is said of a choice that a setup does not have: what it has instead, and which setups have it."""
+    own = ", ".join(getattr(SETUPS[setup_name], part))
+    others = [name for name, setup in SETUPS.items() if choice in getattr(setup, part)]
+    told = f"{choice} is not part of the {setup_name} setup, which has {own}"
+    if not others:
+        return told
+    names = f"{', '.join(others[:-1])} and {others[-1]}" if len(others) > 1 else others[0]
+    return (
+        f"{told}; {names} have it: set homeport_setup to one of them, and run its playbook ({others[0]}.yml)"
+    )
