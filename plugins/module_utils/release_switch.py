@@ -215,11 +215,11 @@ class Switch:
             if failures >= STRIKES:
                 raise DeployError(f"the new release is live, but {problem}")
             starting = [name for name, state in states.items() if state == "STARTING" and name not in asleep]
-            starting += [name for name in self.renewed if not self.has_loaded(name, found[name])]
+            loading = [name for name in self.renewed if not self.has_loaded(name, found[name])]
             left = end_time - time.monotonic()
-            if not failures and not starting and left <= 0:
+            if not failures and not starting and not loading and left <= 0:
                 return
-            time.sleep(min(0.2, max(0.02, left)))
+            time.sleep(0.2 if loading else min(0.2, max(0.02, left)))
 
     def found(self) -> dict[str, dict[str, Any]]:
         return self.supervisor.processes(f"{self.layout.name}.")
