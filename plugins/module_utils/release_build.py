@@ -27,6 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     Runner,
+    interpreter,
     remove,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import ANSWER, MARK, PROBE
@@ -41,6 +42,7 @@ def fingerprint(layout: Layout, revision: str) -> str:
     digest = hashlib.sha256()
     recipe = {key: layout.spec.get(key) for key in RECIPE}
     recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
+    recipe["interpreter"] = interpreter(layout.spec.get("python") or "")
     recipe["hooks"] = [layout.spec["hooks"][moment] for moment in ("before_build", "after_build")]
     digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
     for folder, folders, files in os.walk(layout.config):
@@ -129,6 +131,7 @@ class Build:
         source, project, answer = self.prepare()
         self.keep_data(answer)
         self.record.update({key.lower(): value for key, value in answer.items()})
+        self.record["interpreter"] = interpreter(spec.get("python") or "")
         self.record["application"] = self.find_application(answer, project)
         self.write("config/application", self.record["application"] + "\n")
         self.record["static_root"] = self.find_static(answer, source)

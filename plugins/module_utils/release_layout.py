@@ -43,6 +43,19 @@ class DeployError(Exception):
     output = ""
 
 
+def interpreter(wanted: str, folder: str = "/usr/bin") -> str:
+    """What a release is built for: the program of the host's own Python, or the version that uv has brought."""
+    program = f"{folder}/python{wanted}" if re.fullmatch(r"3\.\d+", wanted) else f"{folder}/python3"
+    if wanted and (program.endswith("/python3") or not os.path.exists(program)):
+        return f"uv {wanted}"
+    return os.path.realpath(program)
+
+
+def is_gone(program: str) -> bool:
+    """Whether the host has lost the Python that a release was built for, as by an upgrade of its system."""
+    return program.startswith("/") and not os.path.exists(program)
+
+
 class Layout:
     """The folders of one app."""
 

@@ -39,6 +39,8 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     entries,
+    interpreter,
+    is_gone,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import release_of
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
@@ -186,6 +188,7 @@ def host(places: Places) -> dict[str, Any]:
         "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
         "load": [round(value, 2) for value in os.getloadavg()],
         "cores": len(os.sched_getaffinity(0)),
+        "python": interpreter(""),
         "memory": {"total": memory.get("MemTotal", 0), "available": memory.get("MemAvailable", 0)},
         "disks": list(disks.values()),
     }
@@ -406,12 +409,12 @@ def describe(
 def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
     """An app that cannot be looked at."""
     release = os.path.basename(Layout(spec).current or "")
-    blank = {"revision": "", "built": "", "since": None, "django": "", "python": ""}
+    blank = {"revision": "", "built": "", "since": None, "django": "", "python": "", "interpreter": ""}
     return {
         **dict.fromkeys(("processes", "lock", "maintenance", "certificate")),
         "declared": declared,
         "try": spec.get("try", ""),
-        "release": {"id": release, **blank} if release else None,
+        "release": {"id": release, **blank, "interpreter_gone": False} if release else None,
         "previous": "",
         "health": {
             "ok": False,
@@ -452,6 +455,7 @@ def release(layout: Layout) -> dict[str, Any] | None:
     if not folder:
         return None
     record = layout.record(folder)
+    program = str(record.get("interpreter", ""))
     return {
         "id": os.path.basename(folder),
         "revision": printable_revision(record.get("revision", "")),
@@ -459,6 +463,8 @@ def release(layout: Layout) -> dict[str, Any] | None:
         "since": changed(f"{layout.home}/current"),
         "django": str(record.get("django", "")),
         "python": str(record.get("python", "")),
+        "interpreter": program if program.startswith("/") else "",
+        "interpreter_gone": is_gone(program),
     }
 
 

@@ -399,6 +399,20 @@ def app_problems(
         problems.append(failure(f"visitors do not reach it: nginx is {front}"))
     elif found["visit"]:
         problems.append(failure(found["visit"]))
+    if release and release["interpreter_gone"]:
+        problems.append(
+            failure(
+                f"the Python of its release is gone ({release['interpreter']}): it will not start again; run the setup "
+                "playbook, which builds a new release"
+            )
+        )
+    elif release and release["interpreter"] not in ("", status["host"]["python"]) and not spec["python"]:
+        problems.append(
+            warning(
+                f"its release is built for {release['interpreter']}, and the host's own is {status['host']['python']}; "
+                "run the setup playbook, which builds a new one"
+            )
+        )
     if release:
         # while a deploy runs, processes on two releases are to be expected
         found_here = process_problems(found["processes"] or [], release["id"])

@@ -367,6 +367,7 @@ def status_apps(apps: Apps, address: str = "") -> list[dict[str, Any]]:
             "certificate": app["tls"]["certificate"] if has_certificate(app) else "none",
             "try": trial(visits({name: app})[name], address) if address else "",
             "version": app["source"].get("version", ""),
+            "python": app.get("python") or "",
             "socket": app["web"]["socket"],
             "visit": visits({name: app})[name],
             "static": app["static"]["server"],

@@ -159,6 +159,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     Runner,
+    is_gone,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
 from ansible_collections.homeport.django.plugins.module_utils.release_plan import Plan, shown
@@ -299,6 +300,11 @@ class Step:
         target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
         if not target or not layout.current:
             raise DeployError("there is no earlier release to go back to")
+        program = str(layout.record(target).get("interpreter", ""))
+        if is_gone(program):
+            raise DeployError(
+                f"{os.path.basename(target)} was built for {program}, which this host does not have any more"
+            )
         if target == layout.current and not restore:
             raise DeployError(f"{os.path.basename(target)} is the live release already; name another with to")
         name = os.path.basename(target)

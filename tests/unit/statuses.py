@@ -27,6 +27,8 @@ def release(commit: str = COMMIT, age: int = 11520, name: str = "20261123T204800
         "since": NOW - age,
         "django": "5.2.19",
         "python": "3.13.5",
+        "interpreter": "/usr/bin/python3.13",
+        "interpreter_gone": False,
     }
 
 
@@ -156,6 +158,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "uptime": 3456789,
             "load": [0.42, 0.3, 0.2],
             "cores": 4,
+            "python": "/usr/bin/python3.13",
             "memory": {"total": 8 * GIB, "available": 5 * GIB},
             "disks": [{"path": "/", "total": 80 * GIB, "free": 52 * GIB}],
         },

@@ -138,6 +138,20 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
         ),
         ({"processes": None}, "healthy", [], []),
         (
+            {"release": {**statuses.release(), "interpreter": "/usr/bin/python3.11", "interpreter_gone": True}},
+            "unhealthy",
+            ["the Python of its release is gone (/usr/bin/python3.11): it will not start again; run the setup "
+             "playbook, which builds a new release"],
+            [],
+        ),
+        (
+            {"release": {**statuses.release(), "interpreter": "/usr/bin/python3.11"}},
+            "warning",
+            [],
+            ["its release is built for /usr/bin/python3.11, and the host's own is /usr/bin/python3.13; run the setup "
+             "playbook, which builds a new one"],
+        ),
+        (
             {"processes": [web(running=0, instances=[instance(state="fatal", release="", detail="no such file")])]},
             "unhealthy", ["web: no slot serves (fatal: no such file)"], [],
         ),
