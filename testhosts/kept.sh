@@ -43,7 +43,7 @@ make() {
         tail -n 60 "$log" >&2
         die "$scenario cannot be kept, see $log"
     fi
-    name=$(sed -n 's/.*known_hosts\.\(homeport-[^ ]*\).*/\1/p' "$place/inventory/zz-test-hosts.yml" | head -n 1)
+    name=$(sed -n 's/.*known_hosts\.\(homeport-[A-Za-z0-9_-]*\).*/\1/p' "$place/inventory/zz-test-hosts.yml" | head -n 1)
     # Host keys are each server's own. The machine's id stays: systemd takes a host without one for new, and enables
     # whatever its packages would have enabled.
     docker exec "$name" sh -c 'rm -f /etc/ssh/ssh_host_*'

@@ -17,6 +17,9 @@ from ansible.utils.display import Display
 PATIENCE = 20  # seconds for each notice
 WORST_FIRST = ("failed", "rolled back", "held", "live")
 
+EARLIER, LAST = ("__django_app_built", "__django_app_migrated"), ("__django_app_live",)
+STEPS = EARLIER + LAST
+
 display = Display()
 
 
@@ -28,20 +31,27 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         found = outcomes(self._task.args["hosts"], task_vars["hostvars"])
         waiting = self._task.args.get("waiting") or []
+        batch = self._task.args.get("batch") or self._task.args["hosts"]
+        # what failed before the switch is told with the first batch
+        first = self._task.args["hosts"][0] in batch
+        news = outcomes(batch, task_vars["hostvars"], LAST if not first else STEPS)
+        news |= outcomes(self._task.args["hosts"], task_vars["hostvars"], EARLIER) if first else {}
         told = []
         for name, notify in self._task.args["notify"].items():
-            if name in found and is_over(found[name], waiting):
+            if name in found and is_over(found[name], waiting) and name in news:
                 tell(notice(name, found[name]), notify)
                 told.append(name)
         result.update(changed=False, told=told)
         return result
 
 
-def outcomes(hosts: list[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+def outcomes(
+    hosts: list[str], hostvars: Mapping[str, Any], steps: tuple[str, ...] = STEPS
+) -> dict[str, dict[str, dict[str, Any]]]:
     """The last line of each app's record, by app and host."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for host in hosts:
-        for step in ("__django_app_built", "__django_app_migrated", "__django_app_live"):
+        for step in steps:
             answer = hostvars[host].get(step) or {}
             for name, entry in (answer.get("outcomes") or {}).items():
                 found.setdefault(name, {})[host] = dict(entry)

@@ -137,7 +137,11 @@ class ActionModule(ActionBase):
         if not needs_terminal(command) or self._task.args.get("input") or self._task.check_mode:
             return
         words = shlex.join(["manage.py", *command])
-        run = f'exec runuser -u {app} -- /usr/local/lib/homeport/run "$(readlink -e /srv/{app}/current)" {words}'
+        release = str(self._task.args.get("release") or "")
+        link = "next" if release == "next" else f"releases/{release}" if release else "current"
+        run = (
+            f'exec runuser -u {app} -- /usr/local/lib/homeport/run "$(readlink -e /srv/{app}/{link})" {words}'
+        )
         become = boolean(self._play_context.become, strict=False)
         raise AnsibleActionFail(
             f"{command[0]} needs a terminal, which Ansible does not hand on. Type this instead:\n"

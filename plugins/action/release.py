@@ -91,12 +91,12 @@ class ActionModule(ActionBase):
         again: dict[str, Any] = self._execute_module(
             module_name=MODULE, module_args=arguments, task_vars=task_vars
         )
-        for part in ("releases", "outcomes", "failed_apps"):
+        for part in ("releases", "outcomes", "failed_apps", "visits"):
             kept = {
                 name: found for name, found in answer.get(part, {}).items() if name not in arguments["only"]
             }
             again[part] = {**kept, **again.get(part, {})}
-        for part in ("pending", "wanting"):
+        for part in ("pending", "wanting", "unasked", "warnings"):
             again[part] = sorted({*answer.get(part, []), *again.get(part, [])})
         again["changed"] = bool(answer.get("changed") or again.get("changed"))
         return again

@@ -33,6 +33,7 @@ class ActionModule(ActionBase):
         }
         problems = {name: told for step in steps for name, told in (step.get("visits") or {}).items() if told}
         asked = set(visits) if boolean(arguments.get("touched", True)) else {*live, *problems}
+        asked -= {name for step in steps for name in step.get("unasked") or []}
         # A project that its first visitor would set up is not asked before it is; and those that have failed and serve
         # nothing yet are told of once.
         asked -= {

@@ -41,6 +41,7 @@ class CallbackModule(Default):
         self.started = 0.0
         self.told: set[tuple[str, str]] = set()  # failures of items, which their task repeats
         self.ended = threading.Event()
+        self.ticking = False
 
     @property
     def verbose(self) -> bool:
@@ -48,11 +49,18 @@ class CallbackModule(Default):
 
     def line(self, text: str, color: str | None = None) -> None:
         """Below the name of its play, which is shown with its first line."""
+        self.clear()
         if self.play != self.shown:
             self.shown = self.play
             self._display.display(f"\n{self.play}", color=C.COLOR_HIGHLIGHT)
         for part in text.rstrip().splitlines():
             self._display.display(f"  {part}".rstrip(), color=color)
+
+    def clear(self) -> None:
+        """Takes away the line with the seconds."""
+        if self.ticking:
+            sys.stdout.write("\r\033[K")
+            sys.stdout.flush()
 
     def took(self) -> str:
         seconds = time.monotonic() - self.started
@@ -63,6 +71,7 @@ class CallbackModule(Default):
     def v2_playbook_on_start(self, playbook: Any) -> None:
         super().v2_playbook_on_start(playbook)
         if not self.verbose and sys.stdout.isatty():
+            self.ticking = True
             threading.Thread(target=self.tick, daemon=True).start()
 
     def tick(self) -> None:
@@ -118,6 +127,14 @@ class CallbackModule(Default):
         if not getattr(task, "ignore_unreachable", False):
             self.line(f"{host}: cannot be reached: {failure_of(found)}", C.COLOR_UNREACHABLE)
 
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        if self.verbose:
+            super().v2_runner_item_on_ok(result)
+            return
+        found = parts(result)[2]
+        if found.get("_ansible_verbose_always") and "msg" in found:
+            self.line(text_of(found["msg"]))
+
     def v2_runner_item_on_failed(self, result: Any) -> None:
         if self.verbose:
             super().v2_runner_item_on_failed(result)
@@ -143,6 +160,7 @@ class CallbackModule(Default):
         if self.verbose:
             super().v2_playbook_on_stats(stats)
             return
+        self.clear()
         self._display.display("")
         for host in sorted(stats.processed):
             found = stats.summarize(host)
@@ -166,7 +184,7 @@ def quiet(name: str) -> None:
 
 
 for each in (
-    "v2_runner_on_skipped", "v2_runner_item_on_ok", "v2_runner_item_on_skipped", "v2_playbook_on_include",
+    "v2_runner_on_skipped", "v2_runner_item_on_skipped", "v2_playbook_on_include",
     "v2_playbook_on_no_hosts_matched", "v2_playbook_on_no_hosts_remaining", "v2_runner_retry",
 ):  # fmt: skip
     quiet(each)

@@ -45,6 +45,15 @@ def kept_apps(wanted: Any, facts: Any, failed: Any, names: Any = ()) -> list[str
     return sorted({*others, *failed})
 
 
+def other_certificates(wanted: Any, given: Any) -> list[str]:
+    """Sites that a host has not been given a certificate of that kind for, or has one for that is not wanted."""
+    return sorted(
+        name
+        for name in {*wanted, *given}
+        if wanted.get(name, {}).get("kind") != given.get(name, {}).get("kind")
+    )
+
+
 def kept_sites(sites: Any, kept: Any, given: Any) -> dict[str, Any]:
     """The certificates' sites, of the kept ones as they were given."""
     others = {name: site for name, site in sites.items() if name not in kept}
@@ -75,10 +84,17 @@ def taken_domains(apps: Any, facts: Any, host: Any) -> list[str]:
 
 def taken_over(apps: Any, databases: Any, facts: Any, words: Any, host: Any) -> list[str]:
     """What others have on the host that would be taken over: a line for each."""
-    listed = words if isinstance(words, (list, tuple)) else str(words or "").split(",")
-    return others.objections(
-        apps, [each["name"] for each in databases], facts, map(str.strip, listed), str(host)
-    )
+    return others.objections(apps, [each["name"] for each in databases], facts, listed(words), str(host))
+
+
+def taken_databases(words: Any) -> list[str]:
+    """The databases among what ``take_over`` names."""
+    return [word.partition(":")[2] for word in listed(words) if word.startswith("database:")]
+
+
+def listed(words: Any) -> list[str]:
+    found = words if isinstance(words, (list, tuple)) else str(words or "").split(",")
+    return [str(word).strip() for word in found]
 
 
 def differing_here(wanted: Any, facts: Any) -> dict[str, dict[str, list[str]]]:
@@ -96,5 +112,7 @@ class FilterModule:
             "taken_over": taken_over,
             "kept_apps": kept_apps,
             "kept_sites": kept_sites,
+            "other_certificates": other_certificates,
+            "taken_databases": taken_databases,
             "without_new_tls": without_new_tls,
         }

@@ -63,6 +63,20 @@ class Interruption:
             raise Interrupted
 
     @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """What is done here ends together with what ``hold`` was called in."""
+        before = self.holding
+        try:
+            yield
+        finally:
+            self.holding = before
+            self.end()
+
+    def hold(self) -> None:
+        """From here to the end of the step nothing is left half-done."""
+        self.holding += 1
+
+    @contextlib.contextmanager
     def held_off(self) -> Iterator[None]:
         """What is done here is not left half-done."""
         self.holding += 1

@@ -135,9 +135,14 @@ def objections(
         owners = found["others"]["listeners"].get(port)
         if owners is not None and not {"nginx", "supervisord"} & set(owners):
             owner = ", ".join(owners) or "another program"
+            remedy = (
+                f"systemctl disable --now {owner}"
+                if len(owners) == 1
+                else f"ss -ltnp 'sport = :{port}' names it"
+            )
             told.append(
                 f"port {port} of {host} belongs to {owner}, and {', '.join(names)} would be served there: stop it for "
-                f"good (systemctl disable --now {owner}), or have it listen elsewhere"
+                f"good ({remedy}), or have it listen elsewhere"
             )
     files = found["others"]["nginx"]
     if files and any(app["proxied"] for app in apps.values()) and "nginx" not in taken:

@@ -35,10 +35,10 @@ def gone_back_from(app: str, release: str, folder: str = FOLDER) -> dict[str, An
     for entry in reversed(entries(app, folder)):
         if entry.get("outcome") != "live":
             continue
-        if entry.get("verb") == "rollback" and entry.get("before") == release:
-            return entry
         if entry.get("release") == release:
             return {}
+        if entry.get("verb") == "rollback" and entry.get("before") == release:
+            return entry
     return {}
 
 

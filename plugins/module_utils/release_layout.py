@@ -113,6 +113,10 @@ class Layout:
             if os.path.isfile(f"{self.releases}/{name}/release.json")
         ]
 
+    def has_followed(self) -> bool:
+        """Whether the live release is not the app's first."""
+        return bool(self.resolve_link(f"{self.home}/previous"))
+
     def record(self, release: str | None) -> dict[str, Any]:
         """What was written down of a release when it was built."""
         if not release:

@@ -95,7 +95,7 @@ class Lock:
     def free(self, pid: int) -> bool:
         """Ends the step that has the lock; it has some time for what it would not leave half-done."""
         commands = commands_of(self.name, pid)
-        for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 2.0)):
+        for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 10.0)):
             found = holders(self.path)
             # processes that it has forked have the lock as well
             ending = (

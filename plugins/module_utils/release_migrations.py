@@ -100,8 +100,9 @@ SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexre
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_'
 """
+EXISTING = "SELECT relname FROM pg_class WHERE relkind = 'i'"
 CONCURRENTLY = r"\s*CREATE (UNIQUE )?INDEX CONCURRENTLY (IF NOT EXISTS )?\"?(\w+)\"? ON\b[^;]*;?\s*"
-steps, foreign = [], set()
+steps, foreign, existing = [], set(), set()
 
 def index_of(operation):
     """The name of the index that an operation makes without a transaction, and nothing else."""
@@ -150,7 +151,11 @@ def prepare():
     foreign.update(index for index in left if index[1] not in names)
     for schema, name in sorted(left - foreign):
         drop(name, schema)
-    for operation in [operation for migration in loose for operation in migration.operations]:
+    if loose and connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(EXISTING)
+            existing.update(row[0] for row in cursor.fetchall())
+    for operation in [operation for migration in loose for operation in flat(migration.operations)]:
         noted(operation)
 
 def undo():
@@ -163,10 +168,13 @@ def undo():
     for schema, name in sorted(invalid() - foreign):
         if not dropped(name, schema):  # prepare() will, where it knows the name
             answer["later" if name in names else "left"].append("the invalid index " + name)
-    mine = [step for step in steps if any(step[0] is operation for operation in failed.operations)]
+    own = list(flat(failed.operations))
+    mine = [step for step in steps if any(step[0] is operation for operation in own)]
     kept = []
     for operation, whole in reversed(mine):
         name = index_of(operation)
+        if whole and name in existing:  # IF NOT EXISTS has left it as it was
+            continue
         if whole and name and connection.vendor == "postgresql" and not kept:
             if not dropped(name):
                 kept.append(operation.describe())

@@ -308,7 +308,7 @@ NO_VERSION = r"setuptools-scm was unable to detect version|versioningit.{0,40}Er
 
 def explained(message: str, output: str) -> str:
     """What uv says, without what is secret in addresses, and with what would help by all of its output."""
-    told = re.sub(r"://[^/@\s'`\"]+@", "://****@", message)
+    told = re.sub(r"://[^/\s'`\"]+@", "://****@", message)
     built = re.search(r"ailed to (?:download and )?build `([^`]+)`", output)
     for pattern, packages in REMEDIES if built else ():
         if built and re.search(pattern, output):

@@ -16,11 +16,10 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app_process import Scope, end
-from ansible_collections.homeport.django.plugins.module_utils.interruption import interruption
+from ansible_collections.homeport.django.plugins.module_utils.app_process import Scope, end, nothing
 from ansible_collections.homeport.django.plugins.module_utils.log_files import end_of
 from ansible_collections.homeport.django.plugins.module_utils.release_build import withdraw
 from ansible_collections.homeport.django.plugins.module_utils.release_database import prune_dumps
@@ -66,8 +65,9 @@ class RolledBack(DeployError):
 class Switch:
     """Moves one app to a release that has been built."""
 
-    def __init__(self, layout: Layout, supervisor: Supervisor) -> None:
+    def __init__(self, layout: Layout, supervisor: Supervisor, begins: Callable[[], None] = nothing) -> None:
         self.layout = layout
+        self.begins = begins  # called before anything that is live changes
         self.supervisor = supervisor
         self.group = f"{layout.name}.web"
         self.runner = Runner(layout)
@@ -127,6 +127,7 @@ class Switch:
             run_hooks(self.layout, release, "before_switch")
             seconds["try"] = round(time.monotonic() - started, 2)
             started = time.monotonic()
+            self.begins()
             self.switch(release, before, old_slot)
             seconds["switch"] = round(time.monotonic() - started, 2)
         started = time.monotonic()
@@ -149,10 +150,9 @@ class Switch:
         new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
         self.start_slot(new_slot, release)
         self.live_since = time.monotonic()
-        with interruption.held_off():
-            if before and before != release:
-                self.layout.point(f"{self.layout.home}/previous", before)
-            self.layout.point(f"{self.layout.home}/current", release)
+        if before and before != release:
+            self.layout.point(f"{self.layout.home}/previous", before)
+        self.layout.point(f"{self.layout.home}/current", release)
         self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
 
     @contextlib.contextmanager

@@ -104,7 +104,7 @@ def collect(
         answers = {
             name: pool.submit(health, spec, timeout)
             for name, spec in chosen.items()
-            if name in declared and Layout(spec).current
+            if name in declared and Layout(spec).current and asked_for(spec)
         }
         visits = {
             name: pool.submit(problem_of, chosen[name]["visit"], chosen[name]["home"], timeout)
@@ -138,6 +138,11 @@ def collect(
         "archive": status_backups.archive(run, places.archive),
         "apps": apps,
     }
+
+
+def asked_for(spec: dict[str, Any]) -> bool:
+    """Whether an app may be asked for pages: not the first release of one that its first visitor sets up."""
+    return bool(spec["health"].get("first", True) or Layout(spec).has_followed())
 
 
 def present(places: Places) -> list[str]:

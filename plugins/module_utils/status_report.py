@@ -496,8 +496,9 @@ def restarts(groups: list[dict[str, Any]], live: int, uptime: int) -> list[dict[
         if one["seconds"] < RESTARTED and min(live, uptime) > 10 * RESTARTED
     }
     return [
-        failure(
-            f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: it keeps ending"
+        warning(
+            f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: its log says whether "
+            "it keeps ending"
         )
         for name, seconds in young.items()
     ]

@@ -42,8 +42,8 @@ ansible_facts:
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (what the role P(homeport.django.certificates#role) was given for each site that has one),
         C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
-        C(others) (what the host has that is not Homeport's: users, folders in /srv, and before the services are set up
-        who listens where, changed files of nginx, databases and rules of PostgreSQL),
+        C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
+        up who listens where, changed files of nginx, databases and rules of PostgreSQL),
         C(revisions) (of each app's code that is live), C(backup) and C(archive) (where they are;
         all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of

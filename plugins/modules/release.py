@@ -13,8 +13,8 @@ description:
     builds everywhere, migrates once and then switches.
   - It ends within seconds of the run that asked for it. A migration or a switch that has begun is finished before.
   - A phase that fails leaves the release that is live serving. V(build) and V(migrate) tell in RV(failed_apps)
-    what failed, so that the other apps go on and no host switches to what failed on another; the call with
-    V(activate) gets it in O(failed) and fails.
+    what failed, so that the other apps go on and no host switches to what failed on another; so does V(activate), and
+    M(homeport.django.verdict) tells all of it at the end. V(rollback) fails itself.
   - What is done follows from the state of the host alone, so that a run that was cut off is finished by
     the next one.
 options:
@@ -48,9 +48,7 @@ options:
     type: dict
     default: {}
   failed:
-    description:
-      - Apps that failed on any host of the run, with the reason. They are left as they are, and V(activate)
-        ends with an error.
+    description: Apps that failed on any host of the run, with the reason. They are left as they are.
     type: dict
     default: {}
   allow_unsafe_migrations:
@@ -68,6 +66,10 @@ options:
       - V(true), or the name of a dump.
     type: str
     default: ""
+  again:
+    description: Put a release live again that was gone back from, when nothing has changed since.
+    type: bool
+    default: false
   unlock:
     description: Take the app from another run, and end what it still does on the host.
     type: bool
@@ -125,6 +127,10 @@ wanting:
   returned: always
   type: list
   elements: str
+visits:
+  description: What is wrong with the answers that visitors get of apps with nothing to do, empty where nothing is.
+  returned: always
+  type: dict
 outcomes:
   description: For apps with which the run has ended, the line that was added to their record, with the first
     line of its message.
@@ -197,8 +203,10 @@ class Step:
             self.choose(layout.current, done=settled)
             if settled:
                 visit = layout.spec["visit"]
-                problem = problem_of(visit, layout.home) if visit and not self.dry else ""
-                return {**result, "pending": False, "changed": False, "action": "none", "visit": problem}
+                asks = visit and not self.dry and (visit["first"] or layout.has_followed())
+                problem = problem_of(visit, layout.home) if asks else ""
+                answer = {"visit": problem, "unasked": bool(visit) and not asks}
+                return {**result, "pending": False, "changed": False, "action": "none", **answer}
             return {**result, "action": "finish"}
         result["live"] = live.get("revision", "")
         self.check_logins(layout.config)
@@ -288,7 +296,7 @@ class Step:
 
     def activate(self) -> dict[str, Any]:
         release = self.chosen()
-        seconds = Switch(self.layout, Supervisor()).activate(release)
+        seconds = Switch(self.layout, Supervisor(), interruption.hold).activate(release)
         return {"changed": True, "action": "live", "release": os.path.basename(release), "seconds": seconds}
 
     def rollback(self) -> dict[str, Any]:
@@ -323,7 +331,7 @@ class Step:
             result["restored"] = {key: dump[key] for key in ("release", "time", "migrations")}
         if not self.dry:
             self.choose(target)
-            switch = Switch(layout, Supervisor())
+            switch = Switch(layout, Supervisor(), interruption.hold)
             result["seconds"] = self.go_back(switch, dump) if dump else switch.activate(target)
         return result
 
@@ -380,7 +388,8 @@ class Run:
                 return
             params = self.module.params
             words = layout, params["run"], params["holder"], tuple(params["dead_runs"]), params["unlock"]
-            with Lock(*words, ends=True) as lock:
+            # a restore is never ended: the database would be neither the one nor the other
+            with Lock(*words, ends=not params["restore"]) as lock, interruption.step():
                 self.locked_step(layout, lock)
         except Locked as error:
             self.locked[layout.name] = error.run
@@ -476,6 +485,7 @@ def main() -> None:
     plans = {name: found.pop("plan") for name, found in run.results.items() if "plan" in found}
     if plans:
         result["diff"] = [{"prepared": shown(name, plan)} for name, plan in plans.items()]
+    result["unasked"] = sorted(name for name, found in run.results.items() if found.pop("unasked", False))
     result["visits"] = {name: found.pop("visit") for name, found in run.results.items() if "visit" in found}
     if run.phase == "rollback" and run.failed:
         told = [f"{name}: {message}" for name, message in run.failed.items()]

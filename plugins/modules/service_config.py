@@ -596,6 +596,8 @@ def run(module: AnsibleModule) -> None:
         module.exit_json(**result)
 
     given.forget()
+    if params["partial"]:  # the component is no more as its record says
+        Given(f"service_config.{params['name']}", "").forget()
     earlier = Record(params["name"])
     record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
     record.units = [*going, *units]

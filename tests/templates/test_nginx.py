@@ -462,9 +462,17 @@ def test_what_a_trusted_proxy_says_counts(before_echo: Any) -> None:
 @pytest.mark.parametrize("claimed", ["https", "http"])
 def test_without_https_at_the_proxy_there_is_a_redirect(claimed: str, before_echo: Any) -> None:
     with before_echo(tls="proxy", proxy={"trusted_proxies": ["127.0.0.2"]}) as port:
-        for client in ("127.0.0.1", "127.0.0.2") if claimed == "http" else ("127.0.0.1",):
+        for client in ("127.0.0.3", "127.0.0.2") if claimed == "http" else ("127.0.0.3",):
             assert redirect(port, client, "blog.example.org", claimed) == "https://blog.example.org/x?y=1"
             assert redirect(port, client, "old.example.org", claimed) == "https://blog.example.org/x?y=1"
+
+
+def test_the_host_itself_is_answered_as_visitors_are(before_echo: Any) -> None:
+    """By the app, and not by a redirect, which would be the same with a dead one."""
+    with before_echo(tls="proxy", proxy={"trusted_proxies": ["127.0.0.2"]}) as port:
+        found = got(port, "127.0.0.1", **CLAIMS)
+        assert found["x-forwarded-proto"] == "https"
+        assert found["x-forwarded-for"] == "127.0.0.1"
 
 
 def redirect(port: int, client: str, host: str, scheme: str) -> str:

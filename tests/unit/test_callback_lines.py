@@ -23,6 +23,7 @@ PLAY = """
   tasks:
     - {name: Change, ansible.builtin.command: "true", changed_when: true}
     - {name: Say, ansible.builtin.debug: {msg: [one, two]}}
+    - {name: Say each, ansible.builtin.debug: {msg: "{{ item }}"}, loop: [three, four]}
     - {name: Forgive, ansible.builtin.fail: {msg: forgiven}, ignore_errors: true}
     - {name: Hide, ansible.builtin.command: echo hidden, changed_when: true, no_log: true}
     - {name: Each, ansible.builtin.fail: {msg: "bad {{ item }}"}, when: item == 2, loop: [1, 2, 3]}
@@ -33,6 +34,8 @@ Something to tell
   localhost: Change
   one
   two
+  three
+  four
   localhost: Hide
   localhost: Each: FAILED
   bad 2

@@ -157,7 +157,7 @@ class Switch:
 
     went: list[str] = []
 
-    def __init__(self, _layout: HereLayout, _supervisor: Any) -> None:
+    def __init__(self, _layout: HereLayout, _supervisor: Any, _begins: Any = None) -> None:
         pass
 
     def activate(self, target: str) -> dict[str, float]:

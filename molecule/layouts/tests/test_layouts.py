@@ -314,7 +314,7 @@ def test_mistakes_are_named_and_leave_everything_running(
     before = releases(host)
     done = deploy(host, {name: change for name, (change, _words) in mistakes.items()})
     assert done.returncode != 0
-    message = re.search(r"^ *msg: \|-\n(.*?)^    \S", done.stdout, re.MULTILINE | re.DOTALL)
+    message = re.search(r"^ *msg: \|-\n(.*?)^PLAY RECAP", done.stdout, re.MULTILINE | re.DOTALL)
     assert message, done.stdout
     told = re.split(rf"(?:^|\n\n)        (?=(?:{'|'.join(mistakes)}): )", message[1])
     for name, (_change, words) in mistakes.items():

@@ -125,14 +125,15 @@ STATIC_ROOT = _environment["STATIC_ROOT"]
 if _environment.get("MEDIA_ROOT"):
     MEDIA_ROOT = _environment["MEDIA_ROOT"]
     MEDIA_URL = _environment["MEDIA_URL"]
-# Django takes either these, until 5.1, or STORAGES.
-_storage = globals().pop("DEFAULT_FILE_STORAGE", "django.core.files.storage.FileSystemStorage")
-globals().pop("STATICFILES_STORAGE", None)
-STORAGES = {
-    "default": {"BACKEND": _storage},
-    **globals().get("STORAGES", {}),
-    "staticfiles": {"BACKEND": "homeport_static.HashedStaticFilesStorage"},
-}
+if _django >= (4, 2):
+    # Django takes either these, until 5.1, or STORAGES.
+    _storage = globals().pop("DEFAULT_FILE_STORAGE", "django.core.files.storage.FileSystemStorage")
+    globals().pop("STATICFILES_STORAGE", None)
+    STORAGES = {
+        "default": {"BACKEND": _storage},
+        **globals().get("STORAGES", {}),
+        "staticfiles": {"BACKEND": "homeport_static.HashedStaticFilesStorage"},
+    }
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 SECURE_SSL_REDIRECT = _https

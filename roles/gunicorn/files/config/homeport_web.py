@@ -8,6 +8,7 @@ gunicorn.conf.py loads it. It needs Python's own library, and for static files w
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import re
@@ -283,13 +284,18 @@ async def respond(send: Send, status: int, headers: Headers, body: Iterable[byte
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+def takes_asgi(app: Any) -> bool:
+    """Whether an app is one of ASGI, which workers of others keep in the place of one of WSGI."""
+    return any(inspect.iscoroutinefunction(each) for each in (app, getattr(app, "__call__", None)))  # noqa: B004
+
+
 def install(
     worker: Any, release: str, server: str, published: str, maintenance: str, proxies: Iterable[str]
 ) -> None:
     """Puts what is wanted before the worker's app; a folder that is empty is not wanted."""
     name = "asgi" if hasattr(worker, "asgi") else "wsgi"  # other workers keep an ASGI app there, too
-    is_asgi = name == "asgi" or server == "asgi"
     app = getattr(worker, name)
+    is_asgi = name == "asgi" or server == "asgi" or takes_asgi(app)
     if published or maintenance:
         with open(f"{release}/release.json", encoding="utf-8") as stream:
             record = json.load(stream)
