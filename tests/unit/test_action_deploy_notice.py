@@ -5,11 +5,19 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.action import deploy_notice
-from ansible_collections.homeport.django.plugins.action.deploy_notice import is_over, notice, outcomes, tell
+from ansible_collections.homeport.django.plugins.action.deploy_notice import (
+    ActionModule,
+    is_over,
+    notice,
+    outcomes,
+    tell,
+)
 
 LIVE = {
     "verb": "deploy",
@@ -50,6 +58,40 @@ def test_a_rolling_deploy_is_told_of_once() -> None:
     assert is_over({"web1": LIVE}, [])
     assert not is_over({"web1": LIVE}, ["web1", "web2"])
     assert is_over({"web1": BROKEN}, ["web1", "web2"])
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        (["web1"], ["blog", "shop"]),  # what failed before the switch, and what was rolled back here
+        (["web2"], []),
+        (["web3"], ["wiki"]),  # live on the last of all
+    ],
+)
+def test_each_batch_of_a_rolling_deploy_tells_what_is_new(
+    batch: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ActionBase, "run", lambda *_words: {})
+    monkeypatch.setattr(deploy_notice, "tell", lambda *_words: None)
+    built = {"outcomes": {"shop": {**BROKEN, "outcome": "failed"}}}
+    hostvars: dict[str, Any] = {
+        "web1": {
+            "__django_app_built": built,
+            "__django_app_live": {"outcomes": {"blog": BROKEN, "wiki": LIVE}},
+        },
+        "web2": {"__django_app_live": {"outcomes": {"wiki": LIVE}}} if batch != ["web1"] else {},
+        "web3": {"__django_app_live": {"outcomes": {"wiki": LIVE}}} if batch == ["web3"] else {},
+    }
+    action = ActionModule.__new__(ActionModule)
+    names = ["web1", "web2", "web3"]
+    arguments = {
+        "hosts": names,
+        "waiting": names,
+        "batch": batch,
+        "notify": dict.fromkeys(["blog", "shop", "wiki"]),
+    }
+    action._task = SimpleNamespace(args=arguments)
+    assert action.run(task_vars={"hostvars": hostvars})["told"] == told
 
 
 def test_a_command_gets_it_as_json_and_as_variables(tmp_path: Path) -> None:

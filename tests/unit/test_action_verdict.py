@@ -83,6 +83,16 @@ def test_a_first_release_that_is_not_to_be_asked() -> None:
     assert later.asked == ["blog"]
 
 
+def test_one_that_its_first_visitor_sets_up_is_not_asked_by_the_way() -> None:
+    action = Action(
+        {"blog": "answers with status 500"},
+        touched=True,
+        steps=[{"unasked": ["blog"], "visits": {"wiki": ""}}],
+    )
+    assert told(action) == (False, [])
+    assert action.asked == ["wiki"]
+
+
 def test_an_app_that_does_not_answer_its_visitors() -> None:
     action = Action({"blog": "answers with status 502"}, steps=[{"outcomes": {"blog": LIVE}}])
     failed, message = told(action)

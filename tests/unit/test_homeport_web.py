@@ -415,3 +415,18 @@ def test_other_kinds_of_connections(closed: Site) -> None:
 def test_workers_that_keep_an_asgi_app_as_their_wsgi(closed: Site) -> None:
     closed.install(server="asgi", maintenance=str(closed.folder / "maintenance"))
     assert closed.ask("/").status == 503
+
+
+def test_an_asgi_app_is_known_wherever_a_worker_keeps_it() -> None:
+    class Application:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            pass
+
+    class Handler:
+        def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+            return []
+
+    assert web.takes_asgi(asgi_app)
+    assert web.takes_asgi(Application())
+    assert not web.takes_asgi(wsgi_app)
+    assert not web.takes_asgi(Handler())

@@ -8,6 +8,8 @@ import pytest
 from ansible_collections.homeport.django.plugins.filter.parts import (
     kept_apps,
     kept_sites,
+    other_certificates,
+    taken_databases,
     taken_domains,
     undelivered,
     without_new_tls,
@@ -112,6 +114,24 @@ def test_sites_that_stay_as_they_are() -> None:
     assert kept_apps(now, before, {}, ["blog"]) == ["wiki"]
     # whose site would not change
     assert kept_apps(wanted(blog={"domains": ["b.example"]}, wiki={}), before, {}, ["blog"]) == []
+
+
+def test_other_certificates() -> None:
+    wanted_kinds = {"blog": {"kind": "acme"}, "wiki": {"kind": "own"}, "shop": {"kind": "acme"}}
+    given = {
+        "blog": {"kind": "selfsigned"},
+        "wiki": {"kind": "own", "domains": ["w"]},
+        "old": {"kind": "acme"},
+    }
+    assert other_certificates(wanted_kinds, given) == ["blog", "old", "shop"]
+
+
+@pytest.mark.parametrize(
+    "words", ["nginx, database:blog,database:shop", ["nginx", "database:blog", "database:shop"]]
+)
+def test_databases_that_may_be_taken(words: Any) -> None:
+    assert taken_databases(words) == ["blog", "shop"]
+    assert taken_databases("") == []
 
 
 def test_certificates_of_sites_that_stay() -> None:

@@ -44,3 +44,6 @@ def test_which_releases_were_gone_back_from(tmp_path: Path) -> None:
     assert gone_back_from("blog", "3", folder) == {}
     append("blog", {"verb": "deploy", "outcome": "live", "release": "2", "before": "1"}, folder)
     assert gone_back_from("blog", "2", folder) == {}
+    # the database alone
+    append("blog", {"verb": "rollback", "outcome": "live", "release": "2", "before": "2"}, folder)
+    assert gone_back_from("blog", "2", folder) == {}
