@@ -96,8 +96,11 @@ class ActionModule(ActionBase):
                 name: found for name, found in answer.get(part, {}).items() if name not in arguments["only"]
             }
             again[part] = {**kept, **again.get(part, {})}
-        for part in ("pending", "wanting", "unasked", "warnings"):
+        for part in ("pending", "wanting", "unasked"):
             again[part] = sorted({*answer.get(part, []), *again.get(part, [])})
+        warnings = [*answer.get("warnings", []), *again.get("warnings", [])]
+        if warnings:
+            again["warnings"] = warnings
         again["changed"] = bool(answer.get("changed") or again.get("changed"))
         return again
 
