@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ def undelivered(apps: Any, wanted: Any, facts: Any, host: Any, names: Any = ()) 
         f"{host} does not have {', '.join(missing)} for {name}"
         for name, app in sorted(apps.items())
         if (not names or name in names) and facts["packages"]
-        if (missing := sorted(set(system_packages({name: app})) - set(facts["packages"])))
+        if (missing := absent(system_packages({name: app}), facts["packages"]))
     ]
     return told + [
         parts.sentence(app, component, fields, str(host))
@@ -36,6 +37,12 @@ def undelivered(apps: Any, wanted: Any, facts: Any, host: Any, names: Any = ()) 
         for component, fields in sorted(components.items())
         if component not in DEPLOYED and (not names or app in names)
     ]
+
+
+def absent(names: Any, installed: Any) -> list[str]:
+    """The packages that are not installed, whatever architecture or version they are asked for in."""
+    have = set(installed)
+    return [name for name in names if re.split("[:=/]", name, maxsplit=1)[0] not in have]
 
 
 def kept_apps(wanted: Any, facts: Any, failed: Any, names: Any = ()) -> list[str]:

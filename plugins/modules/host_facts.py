@@ -48,8 +48,8 @@ ansible_facts:
         all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
         since), C(parts) (digests of what components were given for which app, by component, app and field),
-        C(packages) (those that the role P(homeport.django.host#role) has had installed), C(run) (the run of
-        ansible-playbook that has found this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
+        C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
+        this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
         C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (its name).
       type: dict
@@ -70,8 +70,10 @@ from ansible_collections.homeport.django.plugins.module_utils.derive import fing
 from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.given import (
     LOOKS,
-    all_records,
+    PACKAGES,
+    answer,
     given_parts,
+    installed,
     recorded_sets,
     untouched,
 )
@@ -219,11 +221,6 @@ def encrypted(config: str, secret: str, before: str) -> dict[str, str]:
     return {"repository": place, "password": fingerprint(passwords[0])} if passwords else {}
 
 
-def given_packages() -> list[str]:
-    record = all_records().get("packages.host", {})
-    return sorted(record.get("found", {}).get("packages", {}))
-
-
 def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -> str:
     """What a program says of its version, or an empty string where it is not installed."""
     path = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin")
@@ -287,7 +284,7 @@ def main() -> None:
         "postgres_cluster": cluster,
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
-        "packages": given_packages(),
+        "packages": sorted(installed(answer(PACKAGES))),
         "run": module.params["run"],
     }
     module.exit_json(changed=False, ansible_facts={"homeport": facts})

@@ -97,6 +97,8 @@ def test_packages_that_are_not_there() -> None:
     known = {**facts({}), "packages": ["git"]}
     assert undelivered(apps, {}, known, "web1") == ["web1 does not have gettext for blog"]
     assert undelivered(apps, {}, {**known, "packages": ["gettext"]}, "web1") == []
+    apps["blog"]["system_packages"] = ["gettext:amd64", "gettext=1.2-3", "gettext/stable"]
+    assert undelivered(apps, {}, {**known, "packages": ["gettext"]}, "web1") == []
     # a host that an earlier version has prepared says nothing
     assert undelivered(apps, {}, {**known, "packages": []}, "web1") == []
 
