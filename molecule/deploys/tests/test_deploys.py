@@ -313,7 +313,8 @@ def test_an_app_that_fails_or_is_not_concerned_costs_the_others_nothing(
     assert done.status != 0
     assert "no ink" in done.output, done.output
     assert album.health()["release"] != release
-    assert third.get("/health/").status_code == 200
+    moved = third.get("/health/")
+    assert (moved.status_code, moved.headers["Location"]) == (308, "http://memories.example/health/")
     assert host.check_output(pids) == before
     assert other.get("/health/").status_code == 200
     # a site is no answer yet
