@@ -110,10 +110,10 @@ BROKEN: dict[str, tuple[Callable[[Operator], object], dict[str, Any], list[str]]
         {"build": ["echo building; exit 7"]},
         ["echo building; exit 7", "exit status 7"],
     ),
-    "a git address that does not answer": (
+    "a source that the host has no program for": (
         lambda operator: None,
         {"source": {"git": "https://localhost:9/no/such.git"}},
-        ["https://localhost:9/no/such.git"],
+        ["web1 does not have git for memories", "playbook typical brings"],
     ),
 }
 
