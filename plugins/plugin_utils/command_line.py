@@ -25,7 +25,7 @@ VARIABLES = (
     "replace", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site", "state", "strict",
     "take_over", "to", "unlock", "user",
 )  # fmt: skip
-PREFIXES = ("ansible_", "homeport_", "vault_", "django_apps")
+PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: names of the roles' own
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
 MOST_FILES = 2000
 
