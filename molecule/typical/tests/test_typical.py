@@ -214,7 +214,7 @@ def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
     unknown = operator.run("logs", "-e", "app=memories", "-e", "process=wbe")
     assert unknown.status != 0
     assert "process is one of web, digest, nginx" in unknown.output
-    assert "one of memories" in operator.run("logs", "-e", "app=memorys").output
+    assert "did you mean 'memories'?" in operator.run("logs", "-e", "app=memorys").output
 
 
 def test_what_serves_visitors_is_shut_in(host: Any) -> None:
