@@ -32,10 +32,9 @@ class ActionModule(ActionBase):
         found = outcomes(self._task.args["hosts"], task_vars["hostvars"])
         waiting = self._task.args.get("waiting") or []
         batch = self._task.args.get("batch") or self._task.args["hosts"]
-        # what failed before the switch is told with the first batch
-        first = self._task.args["hosts"][0] in batch
-        news = outcomes(batch, task_vars["hostvars"], LAST if not first else STEPS)
-        news |= outcomes(self._task.args["hosts"], task_vars["hostvars"], EARLIER) if first else {}
+        news = set(outcomes(batch, task_vars["hostvars"], LAST))
+        if self._task.args["hosts"][0] in batch:  # what failed before the switch is told with the first batch
+            news |= set(outcomes(self._task.args["hosts"], task_vars["hostvars"], EARLIER))
         told = []
         for name, notify in self._task.args["notify"].items():
             if name in found and is_over(found[name], waiting) and name in news:

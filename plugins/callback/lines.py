@@ -56,6 +56,10 @@ class CallbackModule(Default):
         for part in text.rstrip().splitlines():
             self._display.display(f"  {part}".rstrip(), color=color)
 
+    def failure(self, host: str, task: Any, found: dict[str, Any]) -> None:
+        self.line(f"{host}: {task.name or task.action}: FAILED", C.COLOR_ERROR)
+        self.line(failure_of(found), C.COLOR_ERROR)
+
     def clear(self) -> None:
         """Takes away the line with the seconds."""
         if self.ticking:
@@ -116,8 +120,7 @@ class CallbackModule(Default):
         self._handle_warnings(found)
         if ignore_errors or (found.get("results") and (host, task._uuid) in self.told):
             return
-        self.line(f"{host}: {task.name or task.action}: FAILED", C.COLOR_ERROR)
-        self.line(failure_of(found), C.COLOR_ERROR)
+        self.failure(host, task, found)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         if self.verbose:
@@ -141,8 +144,7 @@ class CallbackModule(Default):
             return
         host, task, found = parts(result)
         self.told.add((host, task._uuid))
-        self.line(f"{host}: {task.name or task.action}: FAILED", C.COLOR_ERROR)
-        self.line(failure_of(found), C.COLOR_ERROR)
+        self.failure(host, task, found)
 
     def v2_on_file_diff(self, result: Any) -> None:
         if self.verbose:
