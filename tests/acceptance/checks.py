@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.acceptance.album import Album, picture
+from tests.acceptance.under_load import wait_for
 
 SECRET_PLACES = (
     "/srv/memories/config/env",
@@ -68,8 +69,9 @@ def check_processes(host: Any) -> None:
         environment = host.file(f"/proc/{process.pid}/environ").content_string
         assert f"HOMEPORT_RELEASE={live}" in environment
     assert not host.process.filter(user="root", comm="gunicorn")
+    wait_for(lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 30)  # not STARTING any more
     status = host.run("supervisorctl status").stdout
-    assert status.count("RUNNING") == 2, status
+    assert "BACKOFF" not in status and "FATAL" not in status, status
 
 
 def check_schedule(host: Any) -> None:
