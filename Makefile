@@ -57,7 +57,7 @@ COMPILE := UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-
 DEMO_PINS := requirements requirements-rq $(addprefix requirements-,django_q celery huey django_tasks redis memcached test)
 .PHONY: lock
 lock: $(BIN)/ansible  ## take newer versions into the pins, the demo's too (upgrade=--upgrade)
-	cd requirements && for name in run dev gixy-next; do \
+	cd requirements && for name in run oldest dev gixy-next; do \
 		$(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) $$name.in --output-file $$name.txt; done
 	cd requirements && $(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) certbot.in \
 		--output-file ../roles/certificates/files/opt/homeport/certbot/requirements.txt
