@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
+from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import used_cluster
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
     ask,
@@ -234,10 +235,10 @@ def services(units: dict[str, dict[str, str]]) -> dict[str, str]:
         if name[: -len(".service")] in SERVICES or re.fullmatch(rf"({STORES})\.service", name)
         if unit.get("LoadState") != "masked"
     }
-    clusters = [unit["ActiveState"] for name, unit in units.items() if name.startswith("postgresql@")]
-    if clusters or glob.glob("/etc/postgresql/*/*/postgresql.conf"):
-        # of several clusters one that runs will do: an old one may be kept, stopped, after an upgrade
-        found["postgresql"] = "active" if "active" in clusters else next(iter(clusters), "inactive")
+    version, cluster = used_cluster()
+    if version:
+        unit = units.get(f"postgresql@{version}-{cluster}.service", {})
+        found["postgresql"] = unit.get("ActiveState", "inactive")
     return found
 
 

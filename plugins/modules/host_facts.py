@@ -51,7 +51,9 @@ ansible_facts:
         C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
         this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
-        C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (its name).
+        C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (PostgreSQL's cluster;
+        of several, the one that the apps use),
+        C(postgres_unserved) (the cluster on the apps' port whose server is not installed).
       type: dict
 """
 
@@ -79,6 +81,10 @@ from ansible_collections.homeport.django.plugins.module_utils.given import (
 )
 from ansible_collections.homeport.django.plugins.module_utils.given_cluster import cluster_state
 from ansible_collections.homeport.django.plugins.module_utils.others import others
+from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import (
+    unserved,
+    used_cluster,
+)
 from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
 from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
 
@@ -231,24 +237,13 @@ def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -
     return found[1] if found else ""
 
 
-def postgres_cluster() -> tuple[str, str]:
-    """Version and name of the newest cluster."""
-    base = "/etc/postgresql"
-    versions = [name for name in (os.listdir(base) if os.path.isdir(base) else []) if name.isdigit()]
-    for version in sorted(versions, key=int, reverse=True):
-        clusters = sorted(os.listdir(f"{base}/{version}"))
-        if clusters and os.path.exists(f"/usr/lib/postgresql/{version}/bin/postgres"):
-            return version, "main" if "main" in clusters else clusters[0]
-    return "", "main"
-
-
 def main() -> None:
     module = HostModule(
         argument_spec={"run": {"type": "str", "default": ""}},
         supports_check_mode=True,
     )
     release = os_release()
-    postgres, cluster = postgres_cluster()
+    postgres, cluster = used_cluster()
     facts = {
         "distribution": release.get("ID", ""),
         "version": release.get("VERSION_ID", ""),
@@ -282,6 +277,7 @@ def main() -> None:
         "nginx_brotli": bool(glob.glob("/etc/nginx/modules-enabled/*brotli-static*")),
         "postgres": postgres,
         "postgres_cluster": cluster,
+        "postgres_unserved": unserved(),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
         "packages": sorted(installed(answer(PACKAGES))),
