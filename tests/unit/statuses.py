@@ -156,6 +156,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "system": "Debian GNU/Linux 13 (trixie)",
             "setup": "typical",
             "uptime": 3456789,
+            "booted": NOW - 3456789,
             "load": [0.42, 0.3, 0.2],
             "cores": 4,
             "python": "/usr/bin/python3.13",
@@ -170,6 +171,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "archive": None,
         "differing": {},
         "touched": [],
+        "restarts": [],
         "apps": apps or {},
         **changes,
     }
