@@ -161,6 +161,7 @@ class Build:
         fetched = f"{self.folder}/src"
         code = Source(layout, self.runner)
         code.fetch(self.revision, fetched, self.upload)
+        self.record["subject"] = code.subject
         self.step("fetch")
         source = (
             f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
