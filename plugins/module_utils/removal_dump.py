@@ -60,9 +60,11 @@ EXTRACT = """\
 RESTORE = """\
   (on an app server; where the database is on another host, copy {dump} there first)
   app() {{ runuser -u {name} -- env HOME={home}/home /usr/local/lib/homeport/run {home}/current sh -c "$1"; }}
-  app 'pg_restore --list | grep -vE " (EXTENSION|ACL|SCHEMA - public) " >"$HOME/list"' <{dump}
+  theirs='EXTENSION|ACL|SCHEMA - public|DATA public spatial_ref_sys'
+  app 'pg_restore --list | grep -vE " ('"$theirs"') " >"$HOME/list"' <{dump}
   opts='--clean --if-exists --no-owner --no-privileges --single-transaction'
-  app 'pg_restore '"$opts"' --use-list="$HOME/list" --dbname="${{DATABASE_URL:-$PGDATABASE}}"' <{dump}"""
+  app 'url=${{DATABASE_URL:+postgres:${{DATABASE_URL#*:}}}}
+    pg_restore '"$opts"' --use-list="$HOME/list" --dbname="${{url:-$PGDATABASE}}"' <{dump}"""
 
 
 class Dump:

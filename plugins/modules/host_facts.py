@@ -51,7 +51,8 @@ ansible_facts:
         C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
         this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
-        C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (its name).
+        C(nginx_brotli) (whether nginx can serve brotli files), C(postgres_cluster) (its name) and
+        C(postgres_extensions) (names of the extensions that it could create).
       type: dict
 """
 
@@ -242,6 +243,12 @@ def postgres_cluster() -> tuple[str, str]:
     return "", "main"
 
 
+def postgres_extensions(version: str, share: str = "/usr/share/postgresql") -> list[str]:
+    """The extensions that the server could create."""
+    found = glob.glob(f"{share}/{version}/extension/*.control") if version else []
+    return sorted(os.path.basename(path).removesuffix(".control") for path in found)
+
+
 def main() -> None:
     module = HostModule(
         argument_spec={"run": {"type": "str", "default": ""}},
@@ -282,6 +289,7 @@ def main() -> None:
         "nginx_brotli": bool(glob.glob("/etc/nginx/modules-enabled/*brotli-static*")),
         "postgres": postgres,
         "postgres_cluster": cluster,
+        "postgres_extensions": postgres_extensions(postgres),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
         "packages": sorted(installed(answer(PACKAGES))),
