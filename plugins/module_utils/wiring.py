@@ -294,7 +294,7 @@ def nginx_name(name: str) -> str:
 def release_specs(apps: Apps) -> list[dict[str, Any]]:
     """What the release module needs to know of each app."""
     keys = (
-        "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build",
+        "name", "user", "home", "source", "manage", "settings", "overlay", "python", "node", "requirements", "build",
         "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
         "keep_releases", "hooks",
     )  # fmt: skip
