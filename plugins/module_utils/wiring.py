@@ -523,7 +523,7 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
             **dict.fromkeys(("STATIC_ROOT", "DJANGO_STATIC_ROOT"), f"{home}/static"),
             **dict.fromkeys(("MEDIA_ROOT", "DJANGO_MEDIA_ROOT"), f"{home}/media"),
             "SITE_URL": f"http://localhost:{port}",
-            "DATABASE_URL": f"sqlite:///{home}/db.sqlite3",
+            "DATABASE_URL": f"{'spatialite' if geographic(app) else 'sqlite'}:///{home}/db.sqlite3",
             "SQLITE_PATH": f"{home}/db.sqlite3",
             "CONN_MAX_AGE": "0",
         }
@@ -550,6 +550,11 @@ def schedule_units(apps: Apps) -> list[str]:
 GEOGRAPHIC = {"postgis": ("gdal-bin",), "spatialite": ("gdal-bin", "libsqlite3-mod-spatialite")}
 
 
+def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an app needs beside its database's server, where it says that its database is a geographic one."""
+    return GEOGRAPHIC.get(app["database"]["url"].partition("://")[0].partition("+")[0], ())
+
+
 def system_packages(apps: Apps) -> list[str]:
     """Debian packages that the apps ask for, or that fetching their code needs."""
     packages = {package for app in apps.values() for package in app["system_packages"]}
@@ -558,7 +563,7 @@ def system_packages(apps: Apps) -> list[str]:
     if any(app["database"]["engine"] == "postgres" for app in apps.values()):
         packages.add("postgresql-client")  # a database is dumped before it is migrated
     for app in apps.values():
-        packages.update(GEOGRAPHIC.get(app["database"]["url"].partition("://")[0].partition("+")[0], ()))
+        packages.update(geographic(app))
     return sorted(packages)
 
 

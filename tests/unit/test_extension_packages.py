@@ -102,6 +102,9 @@ def test_the_scheme_of_the_address(database: dict[str, Any], scheme: str, needed
     assert {name for name in wiring.system_packages({"blog": found}) if "client" not in name} - {
         "git"
     } == needed
+    (here,) = wiring.local_apps({"blog": found}, "/home/me")
+    local = "spatialite" if needed else "sqlite"
+    assert here["environment"]["DATABASE_URL"] == f"{local}:////home/me/blog/db.sqlite3"
     there = resolved(database=database, host={"database_host": "db"})
     assert there["environment"]["DATABASE_URL"].startswith(f"{scheme}://")
 
