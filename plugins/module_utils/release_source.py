@@ -83,6 +83,9 @@ def git_access(layout: Layout) -> Iterator[dict[str, str]]:
             os.unlink(key)
 
 
+LONGEST_SUBJECT = 72
+
+
 class Source:
     """Where the code of one app comes from."""
 
@@ -94,6 +97,7 @@ class Source:
         self.git: str = self.spec.get("git", "")
         self.secret: str = layout.secrets.get("git") or self.git
         self.address = without_credentials(self.secret)[0]
+        self.subject = ""  # of the commit that was fetched
         self.history = ""  # the repository in the code, where its build asks git for its version
 
     def revision(self) -> str:
@@ -183,6 +187,8 @@ class Source:
         except DeployError:
             self._git_get(mirror, url, commit)
         what = f"checking out {commit[:12]}"
+        log = ["git", "--git-dir", mirror, "log", "-1", "--format=%s", commit, "--"]
+        self.subject = self.runner.run(log, what).strip()[:LONGEST_SUBJECT]
         index = {"GIT_INDEX_FILE": f"{self.layout.cache}/git-index"}
         self.runner.run(["git", "--git-dir", mirror, "read-tree", commit], what, env=index)
         words = ["--git-dir", mirror, "--work-tree", target, "checkout-index", "--all", "--force"]

@@ -51,9 +51,10 @@ ansible_facts:
         C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
         this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
-        C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (PostgreSQL's cluster;
+        C(nginx_brotli) (whether nginx can serve brotli files), C(postgres_cluster) (PostgreSQL's cluster;
         of several, the one that the apps use),
-        C(postgres_unserved) (the cluster on the apps' port whose server is not installed).
+        C(postgres_unserved) (the cluster on the apps' port whose server is not installed) and
+        C(postgres_extensions) (names of the extensions that it could create).
       type: dict
 """
 
@@ -237,6 +238,12 @@ def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -
     return found[1] if found else ""
 
 
+def postgres_extensions(version: str, share: str = "/usr/share/postgresql") -> list[str]:
+    """The extensions that the server could create."""
+    found = glob.glob(f"{share}/{version}/extension/*.control") if version else []
+    return sorted(os.path.basename(path).removesuffix(".control") for path in found)
+
+
 def main() -> None:
     module = HostModule(
         argument_spec={"run": {"type": "str", "default": ""}},
@@ -278,6 +285,7 @@ def main() -> None:
         "postgres": postgres,
         "postgres_cluster": cluster,
         "postgres_unserved": unserved(),
+        "postgres_extensions": postgres_extensions(postgres),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
         "packages": sorted(installed(answer(PACKAGES))),

@@ -58,17 +58,23 @@ def main():
             "blog.settings",
         ),
         ('os.environ["DJANGO_SETTINGS_MODULE"] = "blog.settings"', "blog.settings"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.environ.get("APP", "blog.dev"))', "blog.live"),
+        ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', os.getenv('OTHER', 'blog.dev'))", "blog.dev"),
+        ('os.environ["DJANGO_SETTINGS_MODULE"] = os.environ["APP"]', "blog.live"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", config("OTHER", default="blog.dev"))', "blog.dev"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER"))', ""),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("BAD"))', ""),
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", name)', ""),
         ("pass", ""),
     ],
 )
 def test_settings_module(line: str, module: str, tmp_path: Path) -> None:
     write(tmp_path / "manage.py", MANAGE.format(line=line))
-    assert settings_module(f"{tmp_path}/manage.py") == module
+    assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == module
 
 
 def test_no_settings_module_without_manage_py(tmp_path: Path) -> None:
-    assert settings_module(f"{tmp_path}/manage.py") == ""
+    assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == ""
 
 
 def test_search(tmp_path: Path) -> None:
@@ -176,7 +182,7 @@ def release_env(folder: Path, **fields: Any) -> dict[str, str]:
         MANAGE.format(line='os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings")'),
     )
     os.makedirs(f"{found.folder}/config")
-    named = settings_module(f"{project}/manage.py")
+    named = settings_module(f"{project}/manage.py", {})
     found.write_environment("python manage.py", str(project), str(folder), named)
     script = f". {shlex.quote(found.folder)}/config/release.env; exec env -0"
     out = subprocess.run(
@@ -194,6 +200,14 @@ def test_the_environment_of_a_release(tmp_path: Path) -> None:
     assert found["DJANGO_SETTINGS_MODULE"] == "blog.settings"
     assert found["PATH"].startswith(f"{folder}/bin:{folder}/venv/bin:")
     assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}"
+
+
+def test_modules_in_src_are_found(tmp_path: Path) -> None:
+    write(tmp_path / "src/blog/__init__.py")
+    write(tmp_path / "my project's/src/__init__.py")  # a package called src
+    found = release_env(tmp_path, node="22")
+    assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}:{tmp_path}/src"
+    assert f"/app/cache/node-22/bin:{os.environ['PATH']}" in found["PATH"]
 
 
 def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
@@ -433,7 +447,7 @@ def test_a_folder_of_static_files_is_reached_through_no_link(tmp_path: Path) -> 
 
 def test_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "manage.py")
-    assert settings_module(f"{tmp_path}/manage.py") == ""
+    assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == ""
     found = layout(tmp_path / "app")
     root = f"{release(found, '1', {'a.css': '1'})}/static"
     os.mkfifo(f"{root}/pipe.css")

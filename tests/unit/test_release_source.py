@@ -241,6 +241,7 @@ def test_git_by_branch_tag_and_commit(repository: Path, tmp_path: Path) -> None:
         assert found.revision() == commit
         target = tmp_path / "blog/releases" / str(number)
         found.fetch(commit, str(target), None)
+        assert found.subject == text
         assert (target / "manage.py").read_text() == text
         assert (target / "gone.py").exists() is (text == "one")
         assert not (target / ".git").exists()

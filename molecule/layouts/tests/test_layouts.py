@@ -210,20 +210,30 @@ def test_long_running_commands(host: Any) -> None:
 
 def test_hostile_values_arrive_as_they_are_written(site: Site, host: Any) -> None:
     named = {name: value for name, value in HOSTILE.items() if name.startswith("HOSTILE_")}
-    assert site.get("busy").json()["hostile"] == named
+    page = site.get("busy").json()
+    assert page["hostile"] == {**named, "HOSTILE_WEB": HOSTILE["HOSTILE_QUOTES"]}
     everywhere = {**HOSTILE, "MOTTO": "{{ 7 * 7 }} is not 49", "SECRET": HOSTILE["HOSTILE_QUOTES"]}
     log = host.file("/var/log/homeport/busy/listener-0.log").content_string
     arguments, digests = json.loads([line for line in log.splitlines() if line.startswith("[[")][-1])
     assert arguments == HOSTILE_ARGUMENTS
-    expected = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in everywhere.items()}
-    assert {name: digests[name] for name in everywhere} == expected
+    own = {**everywhere, "OWN": f"{HOSTILE['HOSTILE_QUOTES']} of /srv/busy/releases/{page['release']}"}
+    del own["HOSTILE_SPACES"]
+    expected = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in own.items()}
+    assert {name: digests[name] for name in own} == expected
+    assert not digests.keys() & {"HOSTILE_SPACES", "HOSTILE_WEB"}
     # and what a management command gets
     within = ["runuser", "-u", "busy", "--", RUN, "/srv/busy/current", "manage.py", "shell", "-c"]
     program = "import json, os; print(json.dumps(dict(os.environ)))"
     found = json.loads(host.check_output(shlex.join([*within, program])).splitlines()[-1])
     assert {name: found[name] for name in everywhere} == everywhere
+    assert not found.keys() & {"OWN", "HOSTILE_WEB"}
     written = host.file(f"/srv/busy/current/src/{HOSTILE_FILE}")
     assert written.content == "".join(HOSTILE.values()).encode()
+
+
+def test_extensions_come_with_their_packages(host: Any) -> None:
+    query = "runuser -u postgres -- psql -qAt dburl -c 'SELECT extname FROM pg_extension ORDER BY 1'"
+    assert host.check_output(query).split() == ["citext", "plpgsql", "semver"]
 
 
 @pytest.mark.parametrize("name", STARTPROJECT)
