@@ -29,7 +29,8 @@ def explain(kind, error, trace):
         told.append("settings: the project has no module %s" % missing)
     elif isinstance(error, ImportError) and missing.partition(".")[0] == "django" and "django" in sys.modules:
         told.append(
-            "requirements: Django %s no longer has it; requirements.packages can name an older one, such as 'Django~=4.2'"
+            "requirements: Django %s no longer has it; requirements.packages can name an older one, such as"
+            " 'Django~=4.2'"
             % sys.modules["django"].__version__
         )
     elif kind is ModuleNotFoundError and missing.partition(".")[0] == "pkg_resources":
