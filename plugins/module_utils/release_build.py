@@ -36,7 +36,11 @@ from ansible_collections.homeport.django.plugins.module_utils.release_requiremen
     Requirements,
     node_folder,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, git_access
+from ansible_collections.homeport.django.plugins.module_utils.release_source import (
+    Source,
+    address_of,
+    git_access,
+)
 
 SMALLEST_SPACE = 400 * 1024 * 1024
 
@@ -94,6 +98,7 @@ class Build:
         self.spec = layout.spec
         self.started = time.monotonic()
         self.record: dict[str, Any] = {"id": self.id, "revision": revision, "fingerprint": mark}
+        self.record["source"] = address_of(self.spec["source"])
 
     def run(self) -> dict[str, Any]:
         """Builds the release and returns its record. A failed build leaves no folder behind."""

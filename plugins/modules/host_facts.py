@@ -44,8 +44,8 @@ ansible_facts:
         C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
         C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
         up who listens where, changed files of nginx, databases and rules of PostgreSQL),
-        C(revisions) (of each app's code that is live), C(backup) and C(archive) (where they are;
-        all with fingerprints in the place of passwords),
+        C(revisions) (of each app's code that is live), C(sources) (where that was fetched from), C(backup) and
+        C(archive) (where they are; all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
         since), C(parts) (digests of what components were given for which app, by component, app and field),
         C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
@@ -207,12 +207,12 @@ def live_domains(homes: str = "/srv") -> dict[str, list[str]]:
     return found
 
 
-def live_revisions(homes: str = "/srv") -> dict[str, str]:
-    """The revisions of the code that is live, by app."""
+def live_records(key: str, homes: str = "/srv") -> dict[str, str]:
+    """A key of the records of the live releases, by app."""
     found = {}
     for path in sorted(glob.glob(f"{homes}/*/current/release.json")):
         with contextlib.suppress(OSError, ValueError, AttributeError), open(path, encoding="utf-8") as stream:
-            found[path[len(homes) :].split("/")[1]] = str(json.load(stream).get("revision", ""))
+            found[path[len(homes) :].split("/")[1]] = str(json.load(stream).get(key, ""))
     return found
 
 
@@ -267,7 +267,8 @@ def main() -> None:
         "swap": swap(),
         "certificates": certificate_sites(),
         "logins": live_logins(),
-        "revisions": live_revisions(),
+        "revisions": live_records("revision"),
+        "sources": live_records("source"),
         "domains": live_domains(),
         "others": others(recorded_sets()),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),

@@ -202,7 +202,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
     original = found.runner.run
 
     def run(argv: list[str], what: str, **options: Any) -> str:
-        key = Path(found.layout.runtime, "deploy_key").read_text()
+        key = Path(found.layout.runtime, f"deploy_key-{os.getpid()}").read_text()
         seen.append({**options["env"], "key": key})
         return original(argv, what, **options)
 
@@ -213,7 +213,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
         assert "deploy_key" in env["GIT_SSH_COMMAND"]
         assert "known_hosts" in env["GIT_SSH_COMMAND"]
         assert "PATH" not in env
-    assert not Path(found.layout.runtime, "deploy_key").exists()
+    assert not Path(found.layout.runtime, f"deploy_key-{os.getpid()}").exists()
 
 
 @pytest.mark.parametrize(
