@@ -78,7 +78,7 @@ def described(to: str, found: Mapping[str, Mapping[str, Any]], backup: str) -> l
             lines += [f"  third party   {source}" for source in entry["others"]]
     if any(entry["stage"] == "ready" for entry in found.values()):
         lines.append(f"A backup to {backup} comes first." if backup else "There is no backup first.")
-    if any(entry["stage"] != "done" for entry in found.values()):
+    if any(entry["stage"] not in ("done", "refused") for entry in found.values()):
         lines += [
             "Services restart while their packages are upgraded, each within seconds. Apps get releases for the new",
             "Python, and then the hosts reboot, one after the other.",

@@ -184,6 +184,9 @@ def test_what_the_operator_is_shown() -> None:
     assert described("trixie", {"web1": {"stage": "done", "from": "trixie", "problems": []}}, "") == [
         "web1: runs trixie; nothing to do"
     ]
+    assert described("trixie", {"web1": {"stage": "refused", "from": "", "problems": ["no"]}}, "") == [
+        "web1: cannot be upgraded to trixie"
+    ]
 
 
 def test_the_answer_is_the_name_of_the_release() -> None:
