@@ -10,7 +10,7 @@ import signal
 from typing import Any
 
 from tests.acceptance.album import Album
-from tests.acceptance.operator import Operator
+from tests.acceptance.operator import Operator, Run
 from tests.acceptance.tasks import upload, wait_until_done
 from tests.acceptance.under_load import wait_for
 from tests.acceptance.watcher import watching
@@ -23,8 +23,10 @@ LONGEST = 60  # seconds without an answer, beside the reboot
 STATE = "/var/lib/homeport/system_upgrade/state.json"
 
 
-def upgrade(operator: Operator, apps: Apps, *options: str) -> Any:
-    return operator.run("upgrade_system", "-e", "to=trixie", *options, apps=apps)
+def upgrade(operator: Operator, apps: Apps, *options: str) -> Run:
+    process = operator.start("upgrade_system", "-e", "to=trixie", *options, apps=apps)
+    output = process.communicate(timeout=1500)[0]
+    return Run(process.returncode, output)
 
 
 def packages(host: Any) -> str:
@@ -53,7 +55,7 @@ def test_the_upgrade(album: Album, notes: Album, operator: Operator, apps: Apps,
     """The run is killed while the packages are upgraded, and finished by the next one."""
     with watching([album, notes]) as seen:
         cut = operator.start("upgrade_system", "-e", "to=trixie", "-e", "confirm=trixie", apps=apps)
-        wait_for(lambda: host.run("systemctl is-active homeport-system-upgrade").stdout == "active\n", 300)
+        wait_for(lambda: host.run("systemctl is-active homeport-system-upgrade").stdout == "active\n", 600)
         os.killpg(cut.pid, signal.SIGKILL)
         cut.communicate()
         assert host.file(STATE).exists
