@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_what_uv_is_asked_for(tmp_path: Path) -> None:
     )
     assert found.install() == "uv_lock uv.lock"
     made, synced, extra, server = calls(found)
-    assert made == "venv --no-project --python /usr/bin/python3 R/venv"
+    assert made == f"venv --no-project --python {os.path.realpath('/usr/bin/python3')} R/venv"
     assert synced == "sync --locked --no-dev --extra web --group prod"
     assert extra == "pip install extra==1"
     assert server == "pip install --constraint R/constraints.txt extra==1 gunicorn"
