@@ -41,6 +41,10 @@ bench-workers: $(BIN)/ansible  ## restart and kill the workers of task queues un
 docs: $(BIN)/ansible  ## write the generated parts of the documentation anew
 	PATH="$(CURDIR)/$(BIN):$$PATH" python docs/generate.py
 
+.PHONY: golden
+golden: $(BIN)/ansible  ## write down anew what would be put on hosts (tests/golden)
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m tests.golden.record
+
 .PHONY: format
 format: $(BIN)/ansible  ## let ruff format the Python
 	$(BIN)/ruff check --fix-only --quiet
@@ -53,7 +57,7 @@ COMPILE := UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-
 DEMO_PINS := requirements requirements-rq $(addprefix requirements-,django_q celery huey django_tasks redis memcached test)
 .PHONY: lock
 lock: $(BIN)/ansible  ## take newer versions into the pins, the demo's too (upgrade=--upgrade)
-	cd requirements && for name in run dev gixy-next; do \
+	cd requirements && for name in run oldest dev gixy-next; do \
 		$(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) $$name.in --output-file $$name.txt; done
 	cd requirements && $(subst $(BIN),../$(BIN),$(COMPILE)) $(upgrade) certbot.in \
 		--output-file ../roles/certificates/files/opt/homeport/certbot/requirements.txt

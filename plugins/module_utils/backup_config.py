@@ -142,13 +142,15 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     ):
         raise BackupError("backup_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     check_ca(values["ca"], found["kind"], "backup")
-    unknown = sorted(set(values["keep"]) - set(UNITS))
-    if unknown or not all(isinstance(count, int) and count >= 0 for count in values["keep"].values()):
-        raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
     # before ansible-core 2.19 a number that came out of a template is a text
+    keep = {name: str(count) for name, count in values["keep"].items()}
+    if not set(UNITS).issuperset(keep) or not all(
+        re.fullmatch("[0-9]{1,9}", count) for count in keep.values()
+    ):
+        raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
     if not 1 <= int(values["drill_percent"]) <= 100:
         raise BackupError("backup_drill_percent: must be a number from 1 to 100")
-    if not any(values["keep"].values()):
+    if not any(map(int, keep.values())):
         raise BackupError("backup_keep: at least one number must be above 0")
     return found
 
@@ -172,7 +174,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
     config = {
         "repository": found["repository"],
         "host": host,
-        "keep": dict(values["keep"]),
+        "keep": {name: int(count) for name, count in values["keep"].items()},
         "bandwidth": int(values["bandwidth"]),
         "drill_percent": int(values["drill_percent"]),
         "sftp": found.get("sftp"),

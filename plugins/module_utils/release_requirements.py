@@ -17,6 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     Runner,
+    interpreter,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_source import git_access
 
@@ -88,7 +89,8 @@ class Requirements:
         Whatever is installed later is resolved together with what the project declares, or with the versions that its
         lock has brought: it changes none of them.
         """
-        python = self.layout.spec.get("python") or "/usr/bin/python3"
+        # By its version: what /usr/bin/python3 is, an upgrade of the system changes under the live release.
+        python = interpreter(self.layout.spec.get("python") or "").removeprefix("uv ")
         self._uv(
             ["venv", "--quiet", "--no-project", "--python", python, self.venv],
             f"making an environment of Python {python}",

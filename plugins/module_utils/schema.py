@@ -209,6 +209,8 @@ class Bool(Field):
         return isinstance(value, bool)
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
+        if value in ("True", "False", "true", "false"):  # what `-e` and Jinja give
+            value = value in ("True", "true")
         if not isinstance(value, bool):
             problems.add(path, f"must be true or false, not {type_name(value)}")
         return value

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
+from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import used_cluster
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
     ask,
@@ -191,12 +192,20 @@ def host(places: Places) -> dict[str, Any]:
         "system": system.get("PRETTY_NAME", "").strip("\"'"),
         "setup": read(places.setup).strip(),
         "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
+        "booted": booted(places.proc),
         "load": [round(value, 2) for value in os.getloadavg()],
         "cores": len(os.sched_getaffinity(0)),
         "python": interpreter(""),
         "memory": {"total": memory.get("MemTotal", 0), "available": memory.get("MemAvailable", 0)},
         "disks": list(disks.values()),
     }
+
+
+def booted(proc: str) -> int:
+    """When the host's first process was started; of a container, when that was."""
+    boot = re.search(r"^btime (\d+)", read(f"{proc}/stat"), re.MULTILINE)
+    fields = read(f"{proc}/1/stat").rpartition(")")[2].split()
+    return int(boot[1]) + int(fields[19]) // os.sysconf("SC_CLK_TCK") if boot and len(fields) > 19 else 0
 
 
 def show_units(run: Run, names: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -234,10 +243,10 @@ def services(units: dict[str, dict[str, str]]) -> dict[str, str]:
         if name[: -len(".service")] in SERVICES or re.fullmatch(rf"({STORES})\.service", name)
         if unit.get("LoadState") != "masked"
     }
-    clusters = [unit["ActiveState"] for name, unit in units.items() if name.startswith("postgresql@")]
-    if clusters or glob.glob("/etc/postgresql/*/*/postgresql.conf"):
-        # of several clusters one that runs will do: an old one may be kept, stopped, after an upgrade
-        found["postgresql"] = "active" if "active" in clusters else next(iter(clusters), "inactive")
+    version, cluster = used_cluster()
+    if version:
+        unit = units.get(f"postgresql@{version}-{cluster}.service", {})
+        found["postgresql"] = unit.get("ActiveState", "inactive")
     return found
 
 

@@ -22,8 +22,8 @@ VARIABLES = (
     "again", "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill",
     "dump", "env", "environment_name", "fail", "file", "folder", "follow", "format", "full", "git", "history",
     "host", "html", "input", "json", "lines", "outside", "patience", "point", "port", "process", "release",
-    "replace", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site", "state", "strict",
-    "take_over", "to", "unlock", "user",
+    "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site", "state",
+    "strict", "take_over", "to", "unlock", "user",
 )  # fmt: skip
 PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: names of the roles' own
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")

@@ -34,6 +34,7 @@ class Operator:
         self.source = folder / "source"
         self.variables = folder / "variables.json"
         self.app = app
+        self.command = "ansible-playbook"
         self.others: dict[str, dict[str, Any]] = {}  # further apps, with the same source
         shutil.copytree(
             ROOT / "examples" / "memories", self.source, ignore=shutil.ignore_patterns("__pycache__")
@@ -58,7 +59,7 @@ class Operator:
         else:
             self.variables.write_text(json.dumps({"django_apps": apps}))
         command = [
-            "ansible-playbook",
+            self.command,
             f"playbooks/{playbook}.yml",
             "-i",
             self.inventory,

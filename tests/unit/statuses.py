@@ -142,6 +142,7 @@ def archive(**changes: Any) -> dict[str, Any]:
         "state": {"backup": ran(6), "full": ran(52), "drill": ran(50)},
         "wal": {
             "archived": NOW - 40, "waiting": 1, "waiting_since": NOW - 2, "failing": False, "limit": 120, "mode": "on",
+            "system": str(NOW - 95 * 86400 << 32 | 7),
         },
         **changes,
     }  # fmt: skip
@@ -156,6 +157,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "system": "Debian GNU/Linux 13 (trixie)",
             "setup": "typical",
             "uptime": 3456789,
+            "booted": NOW - 3456789,
             "load": [0.42, 0.3, 0.2],
             "cores": 4,
             "python": "/usr/bin/python3.13",
@@ -170,6 +172,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "archive": None,
         "differing": {},
         "touched": [],
+        "restarts": [],
         "apps": apps or {},
         **changes,
     }

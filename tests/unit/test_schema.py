@@ -38,6 +38,8 @@ ACCEPTED: list[tuple[Field, Any, Any]] = [
     (Int(), 7, 7),
     (Int(), "7", 7),
     (Bool(), False, False),
+    (Bool(), "True", True),
+    (Bool(), "false", False),
     (Choice(["a", "b"]), "b", "b"),
     (List(Str()), ["a", "b"], ["a", "b"]),
     (List(Str()), "a", ["a"]),

@@ -276,7 +276,8 @@ ActiveState=active
 """
 
 
-def test_services() -> None:
+def test_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("17", "main"))
     units = parse_units(UNITS)
     assert services(units) == {
         "nginx": "active",
@@ -284,7 +285,12 @@ def test_services() -> None:
         "redis-server@blog-cache": "active",
         "memcached@shop": "failed",
     }
-    assert services(parse_units("")).keys() <= {"postgresql"}
+    assert services(parse_units("")) == {"postgresql": "inactive"}
+    # an empty cluster beside it that runs does not hide it
+    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("15", "main"))
+    assert services(units)["postgresql"] == "inactive"
+    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("", "main"))
+    assert services(parse_units("")) == {}
 
 
 def test_the_memory_of_caches_and_brokers(tmp_path: Path) -> None:
@@ -350,6 +356,7 @@ def test_sizes_of_databases(monkeypatch: pytest.MonkeyPatch) -> None:
         return answers.pop()
 
     monkeypatch.setattr(Cluster, "ask", ask)
+    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("17", "main"))
     assert databases({}) == {}
     assert databases(parse_units(UNITS)) == {"blog": 123, "a=b": 7}
     assert databases(parse_units(UNITS)) == {}
@@ -514,3 +521,11 @@ def test_a_supervisord_that_hangs_up(places: Places) -> None:
         thread.join()
     assert found["supervisor"]["error"].startswith("supervisord does not answer: ")
     assert found["apps"]["blog"]["processes"] is None
+
+
+def test_when_the_host_was_started(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "stat").write_text("cpu 1 2 3\nbtime 1795400000\n")
+    (tmp_path / "1/stat").write_text(f"1 (a) b) S {' '.join(['0'] * 18)} {50 * os.sysconf('SC_CLK_TCK')} 0\n")
+    assert status_collect.booted(str(tmp_path)) == 1795400050
+    assert status_collect.booted(str(tmp_path / "1")) == 0

@@ -273,9 +273,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "plain": ({"overlay": False, "env": {"DEBUG": "True"}}, ["STATIC_ROOT", "overlay: true"]),
     "oldest": ({"manage": "src/manage.py"}, ["manage: the source has no src/manage.py"]),
     "newest": ({"overlay": False}, ["settings: DEBUG is on", "overlay: true"]),
-    "dburl": ({"source": {"git": "git://127.0.0.1/nothing.git"}}, ["source.git: ", "nothing.git"]),
     "nested": ({"settings": "core.nowhere"}, ["settings: the project has no module core.nowhere"]),
-    "private": ({"source": {"version": "nowhere"}}, ["source.version: ", "has no branch or tag nowhere"]),
     "pipenv": ({"source": {"subdirectory": "none"}}, ["source.subdirectory: the source has no folder none"]),
     "built": ({"build": ["cat nothing-here"]}, ["build command 'cat nothing-here'", "No such file"]),
     "packaged": (
@@ -337,6 +335,24 @@ def test_mistakes_are_named_and_leave_everything_running(
     assert releases(host) == before
     for name in SEEN:
         assert site.get(name).status_code == 200
+
+
+def test_code_that_cannot_be_fetched_is_named_before_anything_is_changed(host: Any) -> None:
+    before = releases(host)
+    done = deploy(
+        host,
+        {
+            "dburl": {"source": {"git": "git://127.0.0.1/nothing.git"}},
+            "private": {"source": {"version": "nowhere"}},
+        },
+        "--check",
+    )
+    assert done.returncode != 0
+    assert "nothing was changed:" in done.stdout
+    assert "- django_apps.dburl.source.git: " in done.stdout
+    assert re.search(r"- django_apps\.private\.source\.version: .* has no branch or tag nowhere", done.stdout)
+    assert "changed=0" in done.stdout
+    assert releases(host) == before
 
 
 def test_a_good_definition_ends_all_of_it(host: Any) -> None:

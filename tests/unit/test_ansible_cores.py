@@ -1,0 +1,152 @@
+"""The oldest ansible-core renders what the one of these tests does, whatever form numbers and booleans come in.
+
+Before ansible-core 2.19 a template gives a text where it is a number; what is typed after -e is a text in all versions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import oldest_core
+from tests.unit.test_hash_seeds import SITE
+from tests.unit.test_versions import CORE
+
+ROOT = Path(__file__).parents[2]
+SCALARS = (bool, int, float)
+
+
+def defaults() -> dict[str, Any]:
+    """The numbers and booleans among the inputs of all roles."""
+    found: dict[str, Any] = {}
+    for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
+        values = yaml.safe_load(path.read_text()) or {}
+        found.update({name: value for name, value in values.items() if isinstance(value, SCALARS)})
+    assert len(found) > 40
+    return found
+
+
+# What the site of the other test does not set, with the settings that have numbers below them.
+MORE: dict[str, Any] = {
+    "certificates_dns_server": "192.0.2.53",
+    "certificates_dns_key_name": "key",
+    "certificates_dns_key_secret": "c2VjcmV0",
+    "backup_keep": {"daily": 2, "weekly": 0},
+    "host_firewall_rules": [{"port": 8080}],
+    "postgres_settings": {"max_worker_processes": 4},
+}
+APP: dict[str, Any] = {
+    "web": {"workers": 3, "threads": 2, "memory": 300},
+    "limits": {"processes": 200, "database_connections": 40},
+    "proxy": {"timeout": 90},
+    "env": {"NUMBER": 7},
+    "maintenance": {"retry_after": 60},
+    "static": {"precompress": False},
+    "health": {"path": "/health/", "first": False},
+}
+
+
+def form(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A structure with each number and boolean in another form."""
+    if isinstance(value, dict):
+        return {key: form(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [form(item, change) for item in value]
+    return change(value) if isinstance(value, SCALARS) else value
+
+
+def typed(value: Any) -> str:
+    """As it is typed after -e."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def templated(value: Any) -> str:
+    return f"{{{{ {value!r} }}}}"
+
+
+def site(change: Callable[[Any], Any]) -> str:
+    found = yaml.safe_load(SITE)
+    found["all"]["vars"].update(form({**defaults(), **MORE}, change))
+    apps = form(found["all"]["vars"]["django_apps"], change)
+    apps["blog"].update(form(APP, change))
+    apps["blog"]["processes"]["default"]["count"] = change(2)
+    apps["shop"]["cache"] = {"engine": "memcached", "memory": change(200)}
+    found["all"]["vars"]["django_apps"] = apps
+    return yaml.safe_dump(found, sort_keys=False)
+
+
+@pytest.fixture(scope="module")
+def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return oldest_core.make(tmp_path_factory.mktemp("oldest"))
+
+
+def test_all_forms_on_the_oldest_and_this_core(oldest: Path, tmp_path: Path) -> None:
+    python = str(oldest / "python")
+    version = [python, "-c", "import ansible.release; print(ansible.release.__version__)"]
+    assert subprocess.run(version, check=True, capture_output=True, text=True).stdout.startswith(f"{CORE}.")
+    runs = {
+        "numbers": (sys.executable, lambda value: value),
+        "typed": (sys.executable, typed),
+        "templated, oldest core": (python, templated),
+    }
+    processes: dict[str, subprocess.Popen[str]] = {}
+    for name, (program, change) in runs.items():
+        inventory = tmp_path / f"{len(processes)}.yml"
+        inventory.write_text(site(change))
+        processes[name] = subprocess.Popen(
+            [program, "-m", "tests.unit.rendered", str(inventory)],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    found = {name: process.communicate()[0] for name, process in processes.items()}
+    assert [process.returncode for process in processes.values()] == [0, 0, 0]
+    wanted = json.loads(found.pop("numbers"))
+    for name, text in found.items():
+        result = json.loads(text)
+        assert list(result) == list(wanted), name
+        assert [where for where in wanted if result[where] != wanted[where]] == [], name
+
+
+# Its backups go to a host that is known by the variables of that.
+AWAY = """
+all: {vars: {homeport_secret: 0123456789abcdef0123456789abcdef}, hosts: {vault1: {ansible_host: 192.0.2.9}}}
+app_servers:
+  hosts: {web1: {}}
+  vars:
+    django_apps: {blog: {domains: [blog.example], source: {git: x}, database: sqlite}}
+    backup_repository: "sftp:admin@{{ hostvars['vault1'].ansible_host }}:/var/backups/site"
+    backup_known_hosts: x
+    backup_ssh_key: x
+    backup_drill_percent: "{{ 900 }}"
+"""
+
+
+@pytest.mark.parametrize("core", ["oldest", "this"])
+def test_what_another_host_knows_is_looked_at(core: str, oldest: Path, tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(AWAY)
+    play = {
+        "hosts": "app_servers",
+        "gather_facts": False,
+        "tasks": [{"homeport.django.preflight": {"setup": "site"}}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    programs = oldest if core == "oldest" else Path(sys.executable).parent
+    done = subprocess.run(
+        [programs / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
+    told = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("- ")]
+    assert set(told) == {"- backup_drill_percent: must be a number from 1 to 100"}, done.stdout
