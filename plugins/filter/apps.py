@@ -20,7 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
 from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
 from ansible_collections.homeport.django.plugins.module_utils.budget import budget
-from ansible_collections.homeport.django.plugins.plugin_utils.command_line import no_inventory
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import left_by_limit, no_inventory
 
 
 def plain(value: Any) -> Any:
@@ -108,9 +108,9 @@ def postgres_value(value: Any) -> str:
 SERVED = ("app_servers", "database_servers", "cache_servers", "broker_servers")
 
 
-def hosts_of(groups: Any, *names: str) -> str:
+def hosts_of(groups: Any, *names: str, optional: bool = False) -> str:
     """The pattern of the hosts of those groups that the inventory has, by default of all that Homeport knows. The first
-    must have a host.
+    must have a host, and --limit must leave one of them, unless the play is ``optional``.
 
     A play's hosts are found in Ansible's first process: what this imports there, no task imports anew. Ansible itself
     ends with status 0 where there are none.
@@ -119,7 +119,11 @@ def hosts_of(groups: Any, *names: str) -> str:
     problem = no_inventory(groups, wanted[0])
     if problem:
         raise AnsibleFilterError(problem)
-    return ":".join(name for name in wanted if name in groups) or wanted[0]
+    found = [name for name in wanted if name in groups]
+    problem = "" if optional or not found else left_by_limit(groups, found)
+    if problem:
+        raise AnsibleFilterError(problem)
+    return ":".join(found) or wanted[0]
 
 
 class FilterModule:
