@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
 from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
 from ansible_collections.homeport.django.plugins.module_utils.budget import budget
+from ansible_collections.homeport.django.plugins.module_utils.undeclared import told
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import left_by_limit, no_inventory
 
 
@@ -75,6 +76,16 @@ def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
 def audit_sites(apps: Any, own: Any = None, certificates: Any = None) -> dict[str, dict[str, Any]]:
     """What an audit asks from outside: the sites of the apps, and those of the roles' own variables."""
     return wiring.audit_sites(apps, plain(own or {}), plain(certificates or {}))
+
+
+def declared(apps: Any, host: Any) -> dict[str, Any]:
+    """What is declared of all that a host may have."""
+    return wiring.declared(plain(apps), plain(host))
+
+
+def undeclared(facts: Any, wanted: Any, setup: Any) -> list[str]:
+    """What a host has that is not declared any more, and what a run makes of it: a line for each."""
+    return [line["text"] for line in told(plain(facts), plain(wanted), "this run", str(setup))]
 
 
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
@@ -150,6 +161,8 @@ class FilterModule:
             "accepted": accepted,
             "postgres_value": postgres_value,
             "failed_apps": failed_apps,
+            "declared": declared,
+            "undeclared": undeclared,
             "cut_off": rotation.cut_off,
             "unavailable": unavailable,
             "memory_budget": memory_budget,

@@ -170,6 +170,8 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "archive": None,
         "differing": {},
         "touched": [],
+        "undeclared": [],
+        "firewall": [],
         "apps": apps or {},
         **changes,
     }

@@ -48,13 +48,14 @@ ROOTS_OWN = {
         "backup_take.load", "backup_take.take", "backup_take.clear", "backup_take.check", "copies.create",
         "copies.digest", "copies.synced", "removal_dump.make", "removal_dump.begin", "removal_dump.postgres",
     ],
+    "folders of Redis, Valkey and RabbitMQ, whose names alone matter": ["undeclared.stores", "undeclared.vhosts"],
     "PostgreSQL's own folders": [
         "backup_recovery.aimed", "backup_recovery.finish", "backup_recovery.fetch", "backup_recovery.log",
         "backup_recovery.back", "archive_recovery.configured",
     ],
     "names and rights, of which nothing is opened but what is no link": [
         "audit_inside.host_files", "audit_inside.named", "audit_inside.encrypted", "removal_look.leftovers",
-        "status_collect.present",
+        "undeclared.present",
     ],
     "Homeport's own records, the system's files, and the kernel's": [
         "app_process.members", "audit_inside.kernel", "audit_inside.inet_interfaces", "audit_inside.postgres",
@@ -66,13 +67,14 @@ ROOTS_OWN = {
         "removal_look.domains", "removal_look.removed", "removal_look.state", "removal_look.recorded",
         "removal_look.mounted_below",
         "status_backups.loaded", "status_collect.host", "status_collect.services", "status_collect.deploys",
-        "status_collect.timers", "status_collect.read",
+        "status_collect.timers", "status_collect.read", "undeclared.databases",
     ],
 }  # fmt: skip
 # What works on an app on its host; the others write what the roles declare, or run on the controller.
 LOOKED_AT = (
     "app_process", "archive_", "audit_inside", "backup_", "claims", "copies", "env_file", "log_files", "manage",
     "move_database", "psql", "release", "removal_", "status_backups", "status_collect",
+    "undeclared",
 )  # fmt: skip
 
 
