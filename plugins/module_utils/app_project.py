@@ -350,6 +350,18 @@ def find_requirements(folders: list[str], named: dict[str, str], groups: bool) -
     return {"kind": "", "path": ""}
 
 
+def workspace_member(root: str, project: str) -> str:
+    """The folder that uv is to install of the workspace in ``root``: the one of its projects that has the manage.py."""
+    if not os.path.isfile(f"{root}/pyproject.toml") or "tool.uv.workspace" not in tables_of(
+        f"{root}/pyproject.toml"
+    ):
+        return root
+    folder = project
+    while folder.startswith(f"{root}/") and not os.path.isfile(f"{folder}/pyproject.toml"):
+        folder = os.path.dirname(folder)
+    return folder if folder.startswith(f"{root}/") else root
+
+
 def tables_of(path: str) -> list[str]:
     """The tables of a pyproject.toml."""
     found = re.findall(r"^[ \t]*\[[ \t]*([\w.-]+)[ \t]*\]", text_of(path), re.MULTILINE)

@@ -492,7 +492,7 @@ def _database(
         result.update({"name": path, "url": f"{given.get('scheme', 'sqlite')}:///{path}"})
     elif engine == "postgres":
         server = str(host.get("database_host") or "")
-        geographic = any(extension.startswith("postgis") for extension in given["extensions"])
+        geographic = any(extension.startswith(("postgis", "pgrouting")) for extension in given["extensions"])
         scheme = given.get("scheme", "postgis" if geographic else "postgres")
         result.update({"managed": True, "user": name, "port": POSTGRES_PORT})
         if server:

@@ -250,7 +250,8 @@ class Requirements:
     def _words_uv_lock(self, path: str) -> list[str]:
         words = ["sync", "--quiet", "--locked", "--no-dev", "--python", f"{self.venv}/bin/python"]
         what = f"installing {os.path.relpath(path, self.source)}"
-        self._uv([*words, *self._options()], what, cwd=os.path.dirname(path))
+        member = self._as_app(app_project.workspace_member, os.path.dirname(path), self.project)
+        self._uv([*words, *self._options()], what, cwd=str(member))
         return []
 
     def _words_pyproject(self, path: str) -> list[str]:

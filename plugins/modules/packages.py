@@ -61,6 +61,7 @@ from ansible_collections.homeport.django.plugins.module_utils.apt_lists import l
 from ansible_collections.homeport.django.plugins.module_utils.given import PACKAGES, Given, installed
 
 VERSION = "{version}"
+CLUSTERS = "/etc/postgresql"
 
 
 def pick(module: AnsibleModule, word: str) -> str:
@@ -81,6 +82,7 @@ def versioned(module: AnsibleModule, words: list[str], have: set[str]) -> list[s
         return words
     server = re.compile(r"postgresql-(\d+)")
     found = [int(match[1]) for name in have if (match := server.fullmatch(name))]
+    found = [version for version in found if os.path.isdir(f"{CLUSTERS}/{version}")] or found
     if not found:
         _code, out, _err = module.run_command(["apt-cache", "depends", "postgresql"])
         found = [int(version) for version in re.findall(r"Depends: postgresql-(\d+)$", out, re.MULTILINE)]

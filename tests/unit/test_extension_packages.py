@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,8 +77,18 @@ class Module:
         ("  Depends: postgresql-17\n", {"postgresql-15", "postgresql-16", "x"}, "postgresql-16-postgis-3"),
     ],
 )
-def test_the_version_of_a_package(lists: str, have: set[str], found: str) -> None:
+def test_the_version_of_a_package(
+    lists: str, have: set[str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
     assert packages.versioned(Module(lists), ["postgresql-{version}-postgis-3", "y"], have) == [found, "y"]
+
+
+def test_the_version_is_that_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
+    (tmp_path / "15/main").mkdir(parents=True)
+    have = {"postgresql-15", "postgresql-17"}
+    assert packages.versioned(Module(""), ["postgresql-{version}-rum"], have) == ["postgresql-15-rum"]
 
 
 @pytest.mark.parametrize(

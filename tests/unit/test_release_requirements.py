@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.app_project import workspace_member
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
     REQUIREMENT_FILES,
@@ -357,3 +358,20 @@ def test_node_is_installed_once(tmp_path: Path) -> None:
         write(Path(folder) / "bin" / name)
     found.install_node()
     assert len(calls(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("root", "member"),
+    [
+        (PROJECT + "[tool.uv.workspace]\n", "services/web"),
+        (PROJECT, ""),
+        ("[tool.uv.workspace]\n", "services/web"),
+    ],
+)
+def test_the_project_of_a_workspace_that_has_the_manage_py(root: str, member: str, tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", root)
+    write(tmp_path / "services/web/pyproject.toml", PROJECT)
+    write(tmp_path / "services/web/backend/manage.py")
+    found = workspace_member(str(tmp_path), f"{tmp_path}/services/web/backend")
+    assert found == str(tmp_path / member)
+    assert workspace_member(str(tmp_path), f"{tmp_path}/other") == str(tmp_path)
