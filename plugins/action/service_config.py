@@ -24,13 +24,17 @@ except ImportError:  # before ansible-core 2.19, which also made data of text th
 
 class ActionModule(ComponentAction):
     MODULE = "service_config"
-    UNCHANGED: dict[str, Any] = {"paths": [], "applied": "", "units": []}
+    UNCHANGED: dict[str, Any] = {"paths": [], "applied": "", "units": [], "restart": {}}
 
     def arguments(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         files = [self._rendered(dict(entry), task_vars) for entry in arguments.get("files") or []]
         arguments["secrets"] = {entry["path"]: entry.pop("content") for entry in files if entry.get("secret")}
         arguments["files"] = files
         return arguments
+
+    def told(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        now = str(task_vars.get("restart", "")) == "now"
+        return {"restart": arguments.get("restart") or ("now" if now else "later")}
 
     def key(self, arguments: dict[str, Any]) -> str:
         return "" if arguments.get("partial") else f"service_config.{arguments['name']}"

@@ -20,6 +20,10 @@ from ansible_collections.homeport.django.plugins.module_utils.app_services impor
 from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
 from ansible_collections.homeport.django.plugins.module_utils.budget import budget
+from ansible_collections.homeport.django.plugins.module_utils.extension_packages import (
+    extension_packages,
+    extension_problems,
+)
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import no_inventory
 
 
@@ -148,6 +152,8 @@ class FilterModule:
             "failed_apps": failed_apps,
             "cut_off": rotation.cut_off,
             "unavailable": unavailable,
+            "extension_packages": extension_packages,
+            "extension_problems": extension_problems,
             "memory_budget": memory_budget,
             "connection_problems": connection_problems,
             "notifications": wiring.notifications,

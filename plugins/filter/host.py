@@ -7,8 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.filter.apps import SERVED
 from ansible_collections.homeport.django.plugins.module_utils.exposure import exposure, firewall_rules
 from ansible_collections.homeport.django.plugins.module_utils.host_settings import swap_size
+from ansible_collections.homeport.django.plugins.module_utils.restarts import told
+
+
+def restarts(groups: Any, hostvars: Any) -> list[str]:
+    """What a run has to tell of the restarts that it makes, has made or leaves."""
+    hosts = dict.fromkeys(host for group in SERVED for host in groups.get(group, []))
+    return told({host: hostvars[host] for host in hosts})
 
 
 class FilterModule:
@@ -17,4 +25,5 @@ class FilterModule:
             "exposure": exposure,
             "firewall_rules": firewall_rules,
             "swap_size": swap_size,
+            "restarts": restarts,
         }

@@ -163,7 +163,6 @@ def archive_files(values: Mapping[str, Any], version: str, cluster: str) -> list
         {
             "path": f"/etc/postgresql/{version}/{cluster}/conf.d/homeport-archive.conf",
             "template": "etc/postgresql/conf.d/homeport-archive.conf.j2",
-            "on_change": "restart",
         },
     ]
     if found["folder"]:

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-FOLDER = "/var/lib/homeport/given"
+STATE = "/var/lib/homeport"
+FOLDER = f"{STATE}/given"
 SECONDS = 20  # for each question
 
 Found = dict[str, Any]
@@ -117,9 +118,17 @@ def touched_paths(folder: str = "") -> list[str]:
 
 
 def untouched(looks: Looks, folder: str = "") -> dict[str, str]:
-    """Digests of the components of this host that nothing has been changed of since, by key."""
+    """Digests of the components of this host that nothing has been changed of since, by key; not of those whose service
+    waits for a restart, which a run looks at and tells of."""
     records = all_records(folder)
-    found = {key: record["found"] for key, record in records.items() if isinstance(record.get("found"), dict)}
+    held = {
+        f"service_config.{name}" for name in recorded_sets(STATE) if read(f"{STATE}/{name}.json").get("held")
+    }
+    found = {
+        key: record["found"]
+        for key, record in records.items()
+        if isinstance(record.get("found"), dict) and key not in held
+    }
     now = look({part: sorted_parts(found.values(), part) for part in looks}, looks)
     return {
         key: str(records[key].get("digest"))

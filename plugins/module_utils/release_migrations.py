@@ -565,6 +565,13 @@ DO $$ DECLARE found record; BEGIN
 END $$;
 """
 
+THEIRS = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND NOT has_table_privilege(c.oid, 'INSERT')
+  AND EXISTS (SELECT FROM pg_depend d
+              WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""
+
 if connection.vendor == "postgresql":
     words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
     environment = {**os.environ, **(environment or {})}
@@ -575,8 +582,11 @@ if connection.vendor == "postgresql":
     listed = subprocess.run([newest("pg_restore"), "--list"], stdin=0, capture_output=True, text=True)
     if listed.returncode:
         sys.exit("the dump cannot be read: " + listed.stderr)
-    # extensions are the database server's: they stay, and only a superuser could make them anew
-    theirs = (" EXTENSION ", " SCHEMA - public ", " ACL ")
+    # extensions are the database server's: they stay, and only a superuser could make them anew, or fill their tables
+    theirs = [" EXTENSION ", " SCHEMA - public ", " ACL "]
+    with connection.cursor() as cursor:
+        cursor.execute(THEIRS)
+        theirs += [" TABLE DATA %s %s " % pair for pair in cursor.fetchall()]
     kept = [line for line in listed.stdout.splitlines() if not any(word in line for word in theirs)]
     os.lseek(0, 0, os.SEEK_SET)
     with tempfile.TemporaryDirectory() as folder:

@@ -27,6 +27,12 @@ def explain(kind, error, trace):
     missing = getattr(error, "name", None) or ""
     if kind is ModuleNotFoundError and (base == missing or base.startswith(missing + ".")):
         told.append("settings: the project has no module %s" % missing)
+    elif isinstance(error, ImportError) and missing.partition(".")[0] == "django" and "django" in sys.modules:
+        told.append(
+            "requirements: Django %s no longer has it; requirements.packages can name an older one, such as"
+            " 'Django~=4.2'"
+            % sys.modules["django"].__version__
+        )
     elif kind is ModuleNotFoundError and missing.partition(".")[0] == "pkg_resources":
         told.append("requirements.packages: add 'setuptools<81', the last one with pkg_resources")
     elif kind is ModuleNotFoundError and missing.partition(".")[0] in REMOVED.split():

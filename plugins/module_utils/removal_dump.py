@@ -61,13 +61,15 @@ EXTRACT = """\
 RESTORE = """\
   (on an app server; where the database is on another host, copy {dump} there first)
   app() {{ runuser -u {name} -- env HOME={home}/home /usr/local/lib/homeport/run {home}/current sh -c "$1"; }}
-  app 'pg_restore --list | grep -vE " (EXTENSION|ACL|SCHEMA - public) " >"$HOME/list"' <{dump}
+  theirs='EXTENSION|ACL|SCHEMA - public|DATA public spatial_ref_sys'
+  app 'pg_restore --list | grep -vE " ('"$theirs"') " >"$HOME/list"' <{dump}
   opts='--clean --if-exists --no-owner --no-privileges'
   app 'pg_restore '"$opts"' --use-list="$HOME/list" --file="$HOME/sql"' <{dump}
   (a server older than PostgreSQL 17 does not know this setting)
   app 'sed -i "1,/^SELECT/{{/^SET transaction_timeout/d}}" "$HOME/sql"'
   opts='--no-psqlrc --quiet --single-transaction --set=ON_ERROR_STOP=1'
-  app 'psql '"$opts"' --file="$HOME/sql" "${{DATABASE_URL:-$PGDATABASE}}"'"""
+  app 'url=${{DATABASE_URL:+postgres:${{DATABASE_URL#*:}}}}
+    psql '"$opts"' --file="$HOME/sql" "${{url:-$PGDATABASE}}"'"""
 
 
 class Dump:

@@ -33,7 +33,7 @@ def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
             continue
         try:
             parts = urlsplit(address)
-            ask = ASK.get(parts.scheme)
+            ask = ask_postgres if service == "database" else ASK.get(parts.scheme)
             answer = ask(parts) if ask and parts.password else ""
         except (OSError, ValueError, struct.error):
             continue
@@ -107,8 +107,6 @@ def ask_rabbitmq(parts: SplitResult) -> str:
 
 ASK: dict[str, Callable[[SplitResult], str]] = {
     "redis": ask_redis,
-    "postgres": ask_postgres,
-    "postgresql": ask_postgres,
     "amqp": ask_rabbitmq,
 }
 

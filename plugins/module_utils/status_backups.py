@@ -35,6 +35,7 @@ ARCHIVE_TIMERS = {
     "full": ("homeport-archive-full.timer",),
     "drill": ("homeport-archive-drill.timer",),
 }
+LATELY = 100  # times since three days ago
 COMING = 400  # times of a schedule that are looked at: more than a year of a nightly one
 PATIENCE = 120  # seconds that a segment of the log may wait for the archive in any case
 # What was written and is not in the archive yet waits as a file that ends with .ready.
@@ -122,25 +123,36 @@ def timers(run: Run, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
             if re.search(r"^ActiveState=active$", block, re.MULTILINE):
                 stopped.discard(unit[1])
     words = [calendar for unit in units for calendar in calendars.get(unit, [])]
-    coming: list[list[int]] = []
-    if words:
-        command = [*environment, "systemd-analyze", "calendar", f"--iterations={COMING}", *words]
-        coming = elapses(run(command)[1])
-    if len(coming) != len(words):
-        coming = [[] for _word in words]
-    rest = iter(coming)
-    known = {unit: [next(rest) for _word in calendars.get(unit, [])] or [[]] for unit in units}
-    return {
-        "stopped": sorted(stopped),
-        "limits": {
-            kind: limit(*(times for unit in names for times in known[unit])) for kind, names in wanted.items()
-        },
-    }
+
+    def times(zone: list[str], *options: str) -> dict[str, list[list[int]]]:
+        found = elapses(run([*zone, "systemd-analyze", "calendar", *options, *words])[1]) if words else []
+        rest = iter(found if len(found) == len(words) else [[] for _word in words])
+        return {unit: [next(rest) for _word in calendars.get(unit, [])] or [[]] for unit in units}
+
+    now = int(time.time())
+    # In UTC no hour is left out. In the host's own zone, the night without it allows one longer gap, while it lasts.
+    coming = times(environment, f"--iterations={COMING}")
+    lately = times(["env", "LC_ALL=C"], f"--iterations={LATELY}", f"--base-time=@{now - 3 * 86400}")
+    limits = {}
+    for kind, names in wanted.items():
+        most = limit(*(found for unit in names for found in coming[unit]))
+        recent = limit(until_next((found for unit in names for found in lately[unit]), now))
+        limits[kind] = most if most is None or recent is None else max(most, recent)
+    return {"stopped": sorted(stopped), "limits": limits}
+
+
+def until_next(schedules: Iterable[list[int]], now: int) -> list[int]:
+    """The times of some schedules together that have passed, and the next one."""
+    moments = sorted({moment for times in schedules for moment in times})
+    return [
+        *(moment for moment in moments if moment <= now),
+        *[moment for moment in moments if moment > now][:1],
+    ]
 
 
 def elapses(text: str) -> list[list[int]]:
-    """The times that ``systemd-analyze calendar`` tells of, by calendar."""
-    line = r"^ *(?:Next elapse|Iter\S* #\d+): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$"
+    """The times that ``systemd-analyze calendar`` tells of, by calendar. In another zone it adds each in UTC."""
+    line = r"^ *(?:Next elapse|Iter\S* #\d+|\(in UTC\)): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$"
     blocks = [block for block in text.split("\n\n") if "Normalized form:" in block]
     return [
         [

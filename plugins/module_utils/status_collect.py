@@ -192,12 +192,20 @@ def host(places: Places) -> dict[str, Any]:
         "system": system.get("PRETTY_NAME", "").strip("\"'"),
         "setup": read(places.setup).strip(),
         "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
+        "booted": booted(places.proc),
         "load": [round(value, 2) for value in os.getloadavg()],
         "cores": len(os.sched_getaffinity(0)),
         "python": interpreter(""),
         "memory": {"total": memory.get("MemTotal", 0), "available": memory.get("MemAvailable", 0)},
         "disks": list(disks.values()),
     }
+
+
+def booted(proc: str) -> int:
+    """When the host's first process was started; of a container, when that was."""
+    boot = re.search(r"^btime (\d+)", read(f"{proc}/stat"), re.MULTILINE)
+    fields = read(f"{proc}/1/stat").rpartition(")")[2].split()
+    return int(boot[1]) + int(fields[19]) // os.sysconf("SC_CLK_TCK") if boot and len(fields) > 19 else 0
 
 
 def show_units(run: Run, names: Iterable[str]) -> dict[str, dict[str, str]]:

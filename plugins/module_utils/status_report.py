@@ -210,6 +210,13 @@ def differences(name: str, status: Mapping[str, Any], setup: str) -> list[dict[s
     if status["touched"]:
         first = ", ".join(status["touched"][:5]) + (" and others" if len(status["touched"]) > 5 else "")
         problems.append(warning(f"not as the last run left it: {first}; the playbook {setup} puts it right"))
+    problems += [
+        warning(
+            f"{one['service']} needs a restart for {', '.join(one['why'])}, which interrupts all apps: run the "
+            f"playbook {setup} with -e restart=now when it suits"
+        )
+        for one in status["restarts"]
+    ]
     return problems
 
 
@@ -289,6 +296,7 @@ def one_app(
             **services,
         }
     now = result["status"]["time"]
+    found = without_dead_lock(found, result["status"]["host"]["booted"])
     problems = app_problems(found, spec, result["status"])
     if spec:
         problems += service_problems(services)
@@ -331,6 +339,13 @@ def one_app(
             "self_signed": certificate["self_signed"],
         },
     }
+
+
+def without_dead_lock(found: Mapping[str, Any], booted: int) -> Mapping[str, Any]:
+    """A deploy that was running when the host went down runs no more."""
+    lock = found["lock"]
+    since = epoch(lock["since"]) if lock else None
+    return {**found, "lock": None, "cut_off": lock} if since is not None and since < booted else found
 
 
 def used(
@@ -423,6 +438,10 @@ def app_problems(
         problems += [{**problem, "level": "warning"} if lock else problem for problem in found_here]
         problems += [problem for schedule in found["schedules"] for problem in schedule_problems(schedule)]
     problems += certificate_problems(found.get("certificate"), spec, now)
+    if left := found.get("cut_off"):
+        problems.append(
+            warning(f"the host was restarted during a deploy by {left['holder'] or 'somebody'}; deploy again")
+        )
     if lock:
         since = epoch(lock["since"])
         if since is not None and now - since > LONG_DEPLOY:

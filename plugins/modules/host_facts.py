@@ -44,16 +44,17 @@ ansible_facts:
         C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
         C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
         up who listens where, changed files of nginx, databases and rules of PostgreSQL),
-        C(revisions) (of each app's code that is live), C(backup) and C(archive) (where they are;
-        all with fingerprints in the place of passwords),
+        C(revisions) (of each app's code that is live), C(sources) (where that was fetched from), C(backup) and
+        C(archive) (where they are; all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
         since), C(parts) (digests of what components were given for which app, by component, app and field),
         C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
         this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
-        C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (PostgreSQL's cluster;
+        C(nginx_brotli) (whether nginx can serve brotli files), C(postgres_cluster) (PostgreSQL's cluster;
         of several, the one that the apps use),
-        C(postgres_unserved) (the cluster on the apps' port whose server is not installed).
+        C(postgres_unserved) (the cluster on the apps' port whose server is not installed) and
+        C(postgres_extensions) (names of the extensions that it could create).
       type: dict
 """
 
@@ -206,12 +207,12 @@ def live_domains(homes: str = "/srv") -> dict[str, list[str]]:
     return found
 
 
-def live_revisions(homes: str = "/srv") -> dict[str, str]:
-    """The revisions of the code that is live, by app."""
+def live_records(key: str, homes: str = "/srv") -> dict[str, str]:
+    """A key of the records of the live releases, by app."""
     found = {}
     for path in sorted(glob.glob(f"{homes}/*/current/release.json")):
         with contextlib.suppress(OSError, ValueError, AttributeError), open(path, encoding="utf-8") as stream:
-            found[path[len(homes) :].split("/")[1]] = str(json.load(stream).get("revision", ""))
+            found[path[len(homes) :].split("/")[1]] = str(json.load(stream).get(key, ""))
     return found
 
 
@@ -237,6 +238,12 @@ def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -
     return found[1] if found else ""
 
 
+def postgres_extensions(version: str, share: str = "/usr/share/postgresql") -> list[str]:
+    """The extensions that the server could create."""
+    found = glob.glob(f"{share}/{version}/extension/*.control") if version else []
+    return sorted(os.path.basename(path).removesuffix(".control") for path in found)
+
+
 def main() -> None:
     module = HostModule(
         argument_spec={"run": {"type": "str", "default": ""}},
@@ -260,7 +267,8 @@ def main() -> None:
         "swap": swap(),
         "certificates": certificate_sites(),
         "logins": live_logins(),
-        "revisions": live_revisions(),
+        "revisions": live_records("revision"),
+        "sources": live_records("source"),
         "domains": live_domains(),
         "others": others(recorded_sets()),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
@@ -278,6 +286,7 @@ def main() -> None:
         "postgres": postgres,
         "postgres_cluster": cluster,
         "postgres_unserved": unserved(),
+        "postgres_extensions": postgres_extensions(postgres),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
         "packages": sorted(installed(answer(PACKAGES))),

@@ -418,6 +418,7 @@ class Run:
             self.write_down(step, lock, before, "live", "")
 
     def write_down(self, step: Step, lock: Lock, before: str, outcome: str, message: str) -> None:
+        record, earlier = step.layout.record(step.release), step.layout.record(before)
         line = release_history.append(
             step.layout.name,
             {
@@ -426,7 +427,9 @@ class Run:
                 "step": self.phase,
                 "release": os.path.basename(step.release),
                 "before": os.path.basename(before),
-                "revision": step.layout.record(step.release).get("revision", ""),
+                "revision": record.get("revision", ""),
+                "revision_before": earlier.get("revision", ""),
+                "subject": record.get("subject", ""),
                 "by": self.module.params["holder"],
                 "seconds": round(time.time() - lock.started, 1),
                 "migrations": lock.memo.get("migrations", []),

@@ -69,6 +69,10 @@ options:
         type: str
         choices: [reload, restart, none]
         default: reload
+      urgent:
+        description: Whether the restart that a change of this entry needs is made whatever O(restart) says.
+        type: bool
+        default: false
       restarts:
         description: Those of O(units) that a change of this entry restarts, in place of what it does to
           O(service). One that was not running is only started.
@@ -111,6 +115,19 @@ options:
     type: list
     elements: str
     default: []
+  restart:
+    description:
+      - Whether O(service) is restarted where a change needs that. With V(later) the change waits for the next start of
+        the service, however that comes about, and is recorded on the host; M(homeport.django.status) tells of it.
+      - A service that this set has just come to is restarted in any case.
+      - The action plugin takes it from C(-e restart=now), by default V(later).
+    type: str
+    choices: [now, later]
+    default: now
+  settings_of:
+    description: The service reads its settings again by a reload, and knows which of them need a restart.
+    type: str
+    choices: [postgresql]
   daemon_reload:
     description: Have systemd read its unit files again when something changed.
     type: bool
@@ -146,6 +163,11 @@ applied:
   description: What was done to the service (V(start), V(reload), V(restart) or an empty string).
   returned: always
   type: str
+restart:
+  description: The restart of the service that was made (C(when) is V(done)), is to be made (V(now), in check mode) or
+    waits (V(later)), and C(why). Empty when there is none.
+  returned: always
+  type: dict
 units:
   description: Which of the further units were stopped, started or restarted, or would be in check mode.
   returned: always
@@ -164,6 +186,7 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils import restarts
 from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.given import (
     Given,
@@ -172,6 +195,8 @@ from ansible_collections.homeport.django.plugins.module_utils.given import (
     read_state,
     standing,
 )
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 STATE_FOLDER = "/var/lib/homeport"
 DEFAULT_MODES = {"file": 0o644, "directory": 0o755}
@@ -192,6 +217,7 @@ class Entry:
         self.restarts: list[str] = spec["restarts"]
         self.reloads: list[str] = spec["reloads"]
         self.on_change = "none" if self.restarts or self.reloads else spec["on_change"]
+        self.urgent: bool = spec["urgent"]
 
     def ids(self) -> tuple[int, int]:
         return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
@@ -337,6 +363,9 @@ class Record:
         self.pending: str = found.get("pending", "")
         self.restarts: list[str] = found.get("restarts", [])
         self.reloads: list[str] = found.get("reloads", [])
+        # the restart that waits: of which unit, why, and which run of the unit does not know of it yet
+        self.held: dict[str, Any] = found.get("held", {})
+        self.known = bool(found)
 
     def write(self) -> None:
         os.makedirs(STATE_FOLDER, mode=0o700, exist_ok=True)
@@ -346,6 +375,7 @@ class Record:
             "pending": self.pending,
             "restarts": self.restarts,
             "reloads": self.reloads,
+            "held": self.held,
         }
         text = json.dumps(found, indent=1) + "\n"
         beside = f"{self.path}.new"
@@ -410,6 +440,7 @@ def removals(record: Record, entries: list[Entry]) -> list[Entry]:
             "group": "root",
             "secret": True,
             "on_change": "reload",
+            "urgent": False,
             "restarts": [],
             "reloads": [],
             **blank,
@@ -439,6 +470,9 @@ def apply_to_service(
         if not active:  # it has just read its files
             return done, ""
     if needed == "restart" and service:
+        if params["settings_of"] == "postgresql":
+            with contextlib.suppress(DeployError):
+                Cluster().ask("CHECKPOINT")  # what it writes now, it does not write while it is down
         code, out, err = services.call("restart", service)
         done = "restart"
     elif needed and (params["reload"] or service):
@@ -524,6 +558,7 @@ def main() -> None:
         "mode": {"type": "str"},
         "secret": {"type": "bool", "default": False, "no_log": False},
         "on_change": {"type": "str", "choices": ["reload", "restart", "none"], "default": "reload"},
+        "urgent": {"type": "bool", "default": False},
         "restarts": {"type": "list", "elements": "str", "default": []},
         "reloads": {"type": "list", "elements": "str", "default": []},
     }
@@ -539,6 +574,8 @@ def main() -> None:
             "units": commands,
             "masked": commands,
             "reload": commands,
+            "restart": {"type": "str", "choices": ["now", "later"], "default": "now"},
+            "settings_of": {"type": "str", "choices": ["postgresql"]},
             "daemon_reload": {"type": "bool", "default": False},
             "probes": {"type": "list", "elements": "list", "default": []},
             "given": {"type": "dict", "default": {}},
@@ -573,14 +610,18 @@ def run(module: AnsibleModule) -> None:
     stopped = bool(params["service"]) and not services.in_order(params["service"])
     given = Given.told(params["given"])
     by_hand = "reload" if in_force(module, given) else ""
-    needed = max(
-        [record.pending, by_hand, *(entry.on_change for entry in changes)], key=lambda word: URGENCY[word]
-    )
+    try:
+        restart = Restart(params, record, changes, stopped)
+    except DeployError as error:
+        module.fail_json(msg=f"{error}\nNothing of {params['name']} was changed.")
+    words = [entry.on_change for entry in changes if entry.on_change != "restart"]
+    needed = max([record.pending, by_hand, restart.needed, *words], key=lambda word: URGENCY[word])
     needed = "" if needed == "none" else needed
     result = {
         "changed": bool(changes or needed or touched or stopped),
         "paths": [entry.path for entry in changes],
         "applied": "",
+        "restart": restart.told(module.check_mode),
         "units": touched,
     }
     if module._diff:
@@ -588,7 +629,7 @@ def run(module: AnsibleModule) -> None:
     kept = set(record.paths) - {entry.path for entry in entries} if params["partial"] else set()
     kept |= {entry.path for entry in entries if entry.state == "kept"} & set(record.paths)
     recorded = sorted({*kept, *(entry.path for entry in entries if entry.state not in ("absent", "kept"))})
-    same_record = recorded == sorted(record.paths) and units == record.units
+    same_record = (recorded, units, restart.held) == (sorted(record.paths), record.units, record.held)
     if module.check_mode:
         module.exit_json(**result)
     if same_record and not result["changed"]:
@@ -616,7 +657,7 @@ def run(module: AnsibleModule) -> None:
             problem = apply_masks(services, unmasked)
         if not problem:
             problem = apply_units(module, earlier.units, units, restarts, reloads, done)
-    except OSError as error:
+    except (OSError, DeployError) as error:
         problem = f"{type(error).__name__}: {error}"
     except KeyError as error:
         problem = f"A user or a group does not exist: {error.args[0]}"
@@ -640,9 +681,48 @@ def run(module: AnsibleModule) -> None:
     backup.discard()
     record.paths, record.units, record.pending = recorded, units, ""
     record.restarts, record.reloads = [], []
+    record.held = restart.held
     record.write()
     given.keep(what_is_there(module, entries))
     module.exit_json(**result)
+
+
+class Restart:
+    """Whether the service of a set is restarted, and why; what waits for that."""
+
+    def __init__(self, params: dict[str, Any], record: Record, changes: list[Entry], stopped: bool) -> None:
+        self.unit: str = params["service"] or ""
+        self.first = not record.known
+        before: dict[str, Any] = record.held
+        if not before or before["unit"] != self.unit or before["start"] != restarts.started(self.unit):
+            before = {}
+        why = [os.path.basename(entry.path) for entry in changes if entry.on_change == "restart"]
+        urgent = any(entry.urgent for entry in changes if entry.on_change == "restart")
+        held: list[str] = before.get("why", [])
+        if params["settings_of"] == "postgresql" and not stopped:
+            found = restarts.at_start(
+                (restarts.text_of(entry.path), entry.data.decode())
+                for entry in changes
+                if entry.path.endswith(".conf") and entry.on_change == "reload"
+            )
+            urgent = urgent or not restarts.URGENT.isdisjoint(found)
+            why += found
+            waits = restarts.pending() if held else set()
+            held = [name for name in held if name in waits or "." in name]
+        self.why = sorted({*why, *held})
+        self.now = urgent or self.first or stopped or not self.unit or params["restart"] == "now"
+        self.needed = "restart" if self.why and self.now else ""
+        self.stopped = stopped
+        self.held: dict[str, Any] = {}
+        if self.why and not self.now:
+            self.held = {"unit": self.unit, "why": self.why, "start": restarts.started(self.unit)}
+
+    def told(self, check_mode: bool) -> dict[str, Any]:
+        """What the operator is to know; a service that is only being set up interrupts nobody."""
+        if not self.why or not self.unit or self.stopped or (self.first and not check_mode):
+            return {}
+        when = "later" if self.held else "now" if check_mode else "done"
+        return {"unit": self.unit, "why": self.why, "when": when}
 
 
 def probed(module: AnsibleModule) -> dict[str, Any]:

@@ -60,6 +60,7 @@ from ansible_collections.homeport.django.plugins.module_utils.given import (
     recorded_sets,
     touched_paths,
 )
+from ansible_collections.homeport.django.plugins.module_utils.restarts import waiting
 from ansible_collections.homeport.django.plugins.module_utils.status_collect import collect
 
 
@@ -87,6 +88,7 @@ def main() -> None:
     differing = parts.differing(given["parts"], given_parts(), recorded_sets())
     found["differing"] = {name: differs for name, differs in differing.items() if given["only"] in ("", name)}
     found["touched"] = touched_paths()
+    found["restarts"] = waiting()
     module.exit_json(changed=False, status=found)
 
 

@@ -20,10 +20,10 @@ COLLECTION = Path(__file__).resolve().parents[2]
 # What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.
 VARIABLES = (
     "again", "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill",
-    "dump", "env", "environment_name", "fail", "file", "finish", "folder", "follow", "format", "full", "git", "history",
-    "host", "html", "input", "json", "lines", "mode", "outside", "patience", "point", "port", "process", "release",
-    "replace", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site", "state", "strict",
-    "take_over", "to", "undo", "unlock", "user",
+    "dump", "env", "environment_name", "fail", "file", "finish", "folder", "follow", "format", "full", "git",
+    "history", "host", "html", "input", "json", "lines", "mode", "outside", "patience", "point", "port", "process",
+    "release", "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site",
+    "state", "strict", "take_over", "to", "undo", "unlock", "user",
 )  # fmt: skip
 PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: names of the roles' own
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")

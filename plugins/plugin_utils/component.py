@@ -40,6 +40,7 @@ class ComponentAction(ActionBase):
             return {**result, "changed": False, **self.UNCHANGED}
         if key:
             arguments["given"] = {"key": key, "digest": wanted, "parts": parts}
+        arguments.update(self.told(arguments, task_vars))
         module = f"homeport.django.{self.MODULE}"
         result.update(self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars))
         return result
@@ -47,6 +48,10 @@ class ComponentAction(ActionBase):
     def arguments(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """What the module is given."""
         return arguments
+
+    def told(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the module is told besides, about this run and not about what is wanted."""
+        return {}
 
     def key(self, arguments: dict[str, Any]) -> str:
         """The name of the component, by the role that asks for it; empty where it is not whole."""

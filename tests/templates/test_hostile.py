@@ -165,6 +165,7 @@ def test_files_arrive(definitions: Definitions, apps: dict[str, Any]) -> None:
         "owner": "root",
         "group": "root",
         "secret": True,
+        "urgent": False,
         "restarts": [],
         "reloads": [],
         "on_change": "none",

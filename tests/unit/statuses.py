@@ -157,6 +157,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "system": "Debian GNU/Linux 13 (trixie)",
             "setup": "typical",
             "uptime": 3456789,
+            "booted": NOW - 3456789,
             "load": [0.42, 0.3, 0.2],
             "cores": 4,
             "python": "/usr/bin/python3.13",
@@ -171,6 +172,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "archive": None,
         "differing": {},
         "touched": [],
+        "restarts": [],
         "apps": apps or {},
         **changes,
     }

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests import oldest_core
@@ -82,21 +83,26 @@ def site(change: Callable[[Any], Any]) -> str:
     return yaml.safe_dump(found, sort_keys=False)
 
 
-def test_all_forms_on_the_oldest_and_this_core(tmp_path: Path) -> None:
-    oldest = str(oldest_core.make(tmp_path / "oldest") / "python")
-    version = [oldest, "-c", "import ansible.release; print(ansible.release.__version__)"]
+@pytest.fixture(scope="module")
+def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return oldest_core.make(tmp_path_factory.mktemp("oldest"))
+
+
+def test_all_forms_on_the_oldest_and_this_core(oldest: Path, tmp_path: Path) -> None:
+    python = str(oldest / "python")
+    version = [python, "-c", "import ansible.release; print(ansible.release.__version__)"]
     assert subprocess.run(version, check=True, capture_output=True, text=True).stdout.startswith(f"{CORE}.")
     runs = {
         "numbers": (sys.executable, lambda value: value),
         "typed": (sys.executable, typed),
-        "templated, oldest core": (oldest, templated),
+        "templated, oldest core": (python, templated),
     }
     processes: dict[str, subprocess.Popen[str]] = {}
-    for name, (python, change) in runs.items():
+    for name, (program, change) in runs.items():
         inventory = tmp_path / f"{len(processes)}.yml"
         inventory.write_text(site(change))
         processes[name] = subprocess.Popen(
-            [python, "-m", "tests.unit.rendered", str(inventory)],
+            [program, "-m", "tests.unit.rendered", str(inventory)],
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
             stdout=subprocess.PIPE,
@@ -109,3 +115,38 @@ def test_all_forms_on_the_oldest_and_this_core(tmp_path: Path) -> None:
         result = json.loads(text)
         assert list(result) == list(wanted), name
         assert [where for where in wanted if result[where] != wanted[where]] == [], name
+
+
+# Its backups go to a host that is known by the variables of that.
+AWAY = """
+all: {vars: {homeport_secret: 0123456789abcdef0123456789abcdef}, hosts: {vault1: {ansible_host: 192.0.2.9}}}
+app_servers:
+  hosts: {web1: {}}
+  vars:
+    django_apps: {blog: {domains: [blog.example], source: {git: x}, database: sqlite}}
+    backup_repository: "sftp:admin@{{ hostvars['vault1'].ansible_host }}:/var/backups/site"
+    backup_known_hosts: x
+    backup_ssh_key: x
+    backup_drill_percent: "{{ 900 }}"
+"""
+
+
+@pytest.mark.parametrize("core", ["oldest", "this"])
+def test_what_another_host_knows_is_looked_at(core: str, oldest: Path, tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(AWAY)
+    play = {
+        "hosts": "app_servers",
+        "gather_facts": False,
+        "tasks": [{"homeport.django.preflight": {"setup": "site"}}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    programs = oldest if core == "oldest" else Path(sys.executable).parent
+    done = subprocess.run(
+        [programs / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
+    told = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("- ")]
+    assert set(told) == {"- backup_drill_percent: must be a number from 1 to 100"}, done.stdout

@@ -590,7 +590,6 @@ def test_the_files_of_an_archive() -> None:
     assert archive_files({**ARCHIVE, "repository": ""}, "17", "main") == []
     files = {entry["path"]: entry for entry in archive_files(ARCHIVE, "17", "main")}
     assert files["/etc/pgbackrest/pgbackrest.conf"]["secret"]
-    assert files["/etc/postgresql/17/main/conf.d/homeport-archive.conf"]["on_change"] == "restart"
     # neither role takes away what the other needs
     others = {
         entry["path"] for entry in backup_files(VALUES, [BLOG], "web1") if entry.get("state") != "directory"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +159,52 @@ def test_the_times_of_a_schedule() -> None:
     assert elapses(COMING) == [[1795487400, 1795573800], [1795611600, 1795957200], []]
 
 
+NIGHT = """\
+Normalized form: *-*-* 02:30:00
+    Next elapse: {0}
+       From now: 1 day left
+       Iter. #2: {1}
+       From now: 2 days left
+       Iter. #3: {2}
+       From now: 3 days left
+"""
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"), [("2027-03-28 08:00", 53), ("2027-03-29 08:00", 53), ("2027-03-31 08:00", 30)]
+)
+def test_the_night_without_the_hour_of_a_schedule(
+    now: str, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On 2027-03-28 there is no 02:30 in Vienna: nothing is late that has not been due."""
+    seconds = calendar.timegm(time.strptime(now, "%Y-%m-%d %H:%M"))
+    monkeypatch.setattr(time, "time", lambda: seconds)
+
+    def local(day: int) -> str:
+        zone, hour = ("CET", "01") if day < 28 else ("CEST", "00")
+        return f"Sat 2027-03-{day} 02:30:00 {zone}\n       (in UTC): Sat 2027-03-{day} {hour}:30:00 UTC"
+
+    def run(command: list[str]) -> tuple[int, str]:
+        if "show" in command:
+            return (
+                0,
+                "TimersCalendar={ OnCalendar=*-*-* 02:30:00 ; x }\nId=homeport-backup.timer\nActiveState=active\n",
+            )
+        if "TZ=UTC" in command:
+            return 0, NIGHT.format(*(f"Sat 2027-04-0{day} 02:30:00 UTC" for day in (1, 2, 3)))
+        days = [day for day in range(25, 32) if day != 28 and day > time.gmtime(seconds - 3 * 86400).tm_mday]
+        return 0, NIGHT.format(*map(local, days[:3]))
+
+    limits = timers(run, {"backup": ("homeport-backup.timer",)})["limits"]
+    assert limits == {"backup": hours * HOUR}
+
+
 def test_the_timers() -> None:
     asked: list[list[str]] = []
 
     def run(command: list[str]) -> tuple[int, str]:
         asked.append(command)
-        return 0, SHOWN if "show" in command else COMING
+        return 0, SHOWN if "show" in command else COMING if "TZ=UTC" in command else ""
 
     made = timers(run, status_backups.TIMERS)
     assert made == {
@@ -170,6 +212,7 @@ def test_the_timers() -> None:
         "limits": {"backup": DAY + 6 * HOUR, "drill": None},
     }
     assert asked[1][-3:] == ["*-*-* 02:30:00", "Sun *-*-* 14:00:00 Europe/Berlin", "Sun *-*-* 04:30:00"]
+    assert asked[2][-3:] == asked[1][-3:]
     # a host without systemd, or one that says nothing
     assert timers(lambda _command: (127, ""), status_backups.TIMERS)["stopped"] == [
         "homeport-backup.timer",

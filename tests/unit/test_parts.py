@@ -92,7 +92,11 @@ def test_a_new_app_has_no_database_and_no_cache_yet() -> None:
 
 def test_packages_that_are_not_there() -> None:
     apps = {
-        "blog": {"system_packages": ["gettext"], "source": {"path": "."}, "database": {"engine": "sqlite"}}
+        "blog": {
+            "system_packages": ["gettext"],
+            "source": {"path": "."},
+            "database": {"engine": "sqlite", "url": ""},
+        }
     }
     known = {**facts({}), "packages": ["git"]}
     assert undelivered(apps, {}, known, "web1") == ["web1 does not have gettext for blog"]

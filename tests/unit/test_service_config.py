@@ -93,6 +93,7 @@ class Set:
             "mode": None,
             "secret": False,
             "on_change": "reload",
+            "urgent": False,
             "restarts": [],
             "reloads": [],
         }
@@ -107,6 +108,8 @@ class Set:
             "masked": [],
             "reload": [],
             "daemon_reload": False,
+            "restart": "now",
+            "settings_of": None,
             "probes": [],
             "given": {},
             **options,

@@ -521,3 +521,11 @@ def test_a_supervisord_that_hangs_up(places: Places) -> None:
         thread.join()
     assert found["supervisor"]["error"].startswith("supervisord does not answer: ")
     assert found["apps"]["blog"]["processes"] is None
+
+
+def test_when_the_host_was_started(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "stat").write_text("cpu 1 2 3\nbtime 1795400000\n")
+    (tmp_path / "1/stat").write_text(f"1 (a) b) S {' '.join(['0'] * 18)} {50 * os.sysconf('SC_CLK_TCK')} 0\n")
+    assert status_collect.booted(str(tmp_path)) == 1795400050
+    assert status_collect.booted(str(tmp_path / "1")) == 0

@@ -220,6 +220,12 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
              f"web runs {OLD}, which is not the live release; deploy again"],
         ),
         ({"lock": LOCK, "release": None, "health": None}, "deploying", [], []),
+        (
+            {"lock": {"holder": "anna@laptop", "since": "2026-10-01T08:00:00Z", "run": ""}},
+            "warning",
+            [],
+            ["the host was restarted during a deploy by anna@laptop; deploy again"],
+        ),
     ],
 )  # fmt: skip
 def test_one_app(changes: dict[str, Any], state: str, failures: list[str], warnings: list[str]) -> None:

@@ -1,0 +1,106 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Restarts of services that all apps of a host share: what needs one, and what waits for one (decision 31)."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.given import answer, read
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster, quote_text
+
+# How operators call a unit, and how long a restart interrupts the apps.
+SERVICES = {
+    "postgresql": ("PostgreSQL", "1 to 3 s"),
+    "supervisor": ("supervisord", "5 s"),
+    "nginx": ("nginx", "1 s"),
+    "rabbitmq-server": ("RabbitMQ", "10 s"),
+}
+# Settings of PostgreSQL that apps or backups wait for.
+URGENT = {
+    "archive_mode", "listen_addresses", "max_connections", "max_prepared_transactions", "port",
+    "shared_preload_libraries", "wal_level",
+}  # fmt: skip
+PENDING = "SELECT coalesce(json_agg(name), '[]') FROM pg_settings WHERE pending_restart"
+AT_START = (
+    "SELECT coalesce(json_agg(name), '[]') FROM pg_settings WHERE context = 'postmaster' AND name IN ({})"
+)
+
+
+def name_of(unit: str) -> str:
+    return SERVICES.get(unit.partition("@")[0], (unit, ""))[0]
+
+
+def duration_of(unit: str) -> str:
+    return SERVICES.get(unit.partition("@")[0], ("", "some seconds"))[1]
+
+
+def settings(text: str) -> dict[str, str]:
+    """The settings of a configuration of PostgreSQL, as it has them."""
+    return dict(re.findall(r"^\s*([\w.]+)\s*=\s*(.*?)\s*$", text, re.MULTILINE))
+
+
+def at_start(changes: Iterable[tuple[str, str]]) -> list[str]:
+    """The settings that differ between some files and what they were, and that PostgreSQL reads at its start only."""
+    names = set()
+    for old, new in changes:
+        before, after = settings(old), settings(new)
+        names |= {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    if not names:
+        return []
+    found = Cluster().ask(AT_START.format(", ".join(map(quote_text, sorted(names)))))
+    return sorted(json.loads(found))
+
+
+def pending() -> set[str]:
+    """The settings that PostgreSQL has read and will have only after a restart."""
+    return set(json.loads(Cluster().ask(PENDING)))
+
+
+def waiting(folder: str = "/var/lib/homeport") -> list[dict[str, Any]]:
+    """What still waits for a restart on this host; a service that was restarted since waits for none."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(glob.glob(f"{folder}/*.json")):
+        held = read(path).get("held") or {}
+        if held and held["start"] == started(held["unit"]):
+            found.setdefault(held["unit"], set()).update(held["why"])
+    return [{"service": name_of(unit), "why": sorted(why)} for unit, why in found.items()]
+
+
+def started(unit: str) -> str:
+    """What systemd calls the present run of a unit."""
+    return answer(["systemctl", "show", "--property=InvocationID", "--value", unit]).strip()
+
+
+def told(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each restart of a run, by host: those that a plan foresees, that were made, and that wait."""
+    lines: dict[tuple[str, str, str], set[str]] = {}
+    for host, variables in results.items():
+        for name in ("postgres", "pgbackrest", "rabbitmq", "supervisord", "nginx"):
+            found = (variables.get(f"__{name}_configured") or {}).get("restart") or {}
+            if found:
+                lines.setdefault((host, found["unit"], found["when"]), set()).update(found["why"])
+    return [line(*key, ", ".join(sorted(why))) for key, why in lines.items()]
+
+
+def line(host: str, unit: str, when: str, why: str) -> str:
+    name, lasts = name_of(unit), duration_of(unit)
+    return {
+        "now": f"{host}: restarts {name}, about {lasts} for all apps ({why})",
+        "done": f"{host}: {name} was restarted ({why})",
+        "later": f"{host}: {name} needs a restart for {why}, which interrupts all apps for about {lasts}. "
+        "Run the same with -e restart=now when it suits.",
+    }[when]
+
+
+def text_of(path: str) -> str:
+    """The text of a file, or nothing."""
+    if not os.path.isfile(path):
+        return ""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()

@@ -1,0 +1,207 @@
+"""Restarts that interrupt all apps: announced, held back, made when asked for, and told of by status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.filter.host import restarts as told_by_run
+from ansible_collections.homeport.django.plugins.module_utils import given, restarts
+from ansible_collections.homeport.django.plugins.modules import service_config
+
+from tests.unit.statuses import GROUPS, document, status
+from tests.unit.test_service_config import Set, files
+
+__all__ = ["files"]
+
+SANDBOX = {"path": "sandbox.conf", "content": "1\n", "on_change": "restart"}
+LATER = {"restart": "later"}
+
+
+@pytest.fixture(autouse=True)
+def unit_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A service that systemd has started once; what this returns starts it anew."""
+    runs = ["first"]
+    monkeypatch.setattr(restarts, "started", lambda _unit: runs[-1])
+    return lambda: runs.append(f"run {len(runs)}")
+
+
+def changed(text: str = "2\n", **more: Any) -> dict[str, Any]:
+    return {**SANDBOX, "content": text, **more}
+
+
+def test_a_first_run_never_waits(files: Set) -> None:
+    assert files.run(SANDBOX, **LATER)["restart"] == {}
+    assert files.host.commands == ["systemctl restart web"]
+
+
+def test_a_restart_waits_until_it_is_asked_for(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    held = {"unit": "web", "why": ["sandbox.conf"], "when": "later"}
+    first = files.run(changed(), **LATER)
+    assert (first["changed"], first["restart"], files.host.commands) == (True, held, [])
+    again = files.run(changed(), **LATER)
+    assert (again["changed"], again["restart"], files.host.commands) == (False, held, [])
+    made = files.run(changed(), restart="now")
+    assert (made["changed"], made["restart"]["when"]) == (True, "done")
+    assert files.host.commands == ["systemctl restart web"]
+    assert files.run(changed(), restart="now")["restart"] == {}
+
+
+def test_what_a_reload_can_do_does_not_wait(files: Set) -> None:
+    site = {"path": "site.conf", "content": "a\n"}
+    files.run(SANDBOX, site, **LATER)
+    files.run(changed(), {**site, "content": "b\n"}, **LATER)
+    assert files.host.commands == ["systemctl reload web"]
+
+
+def test_an_urgent_restart_does_not_wait(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    result = files.run(changed(urgent=True), **LATER)
+    assert (result["restart"]["when"], files.host.commands) == ("done", ["systemctl restart web"])
+
+
+@pytest.mark.parametrize(("restart", "when"), [("later", "later"), ("now", "now")])
+def test_a_plan_tells_of_it_and_changes_nothing(files: Set, restart: str, when: str) -> None:
+    files.run(SANDBOX, **LATER)
+    files.host.check_mode = True
+    assert files.run(changed(), restart=restart)["restart"]["when"] == when
+    assert files.host.commands == []
+
+
+def test_a_service_that_was_started_anew_waits_for_nothing(files: Set, unit_run: Callable[[], None]) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed(), **LATER)
+    unit_run()
+    result = files.run(changed(), **LATER)
+    assert (result["changed"], result["restart"], files.host.commands) == (False, {}, [])
+    assert service_config.Record("web").held == {}
+
+
+def test_a_service_that_is_stopped_is_started_with_what_waited(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed(), **LATER)
+    files.host.active.clear()
+    result = files.run(changed(), **LATER)
+    assert (result["restart"], files.host.commands) == ({}, ["systemctl enable --now web"])
+    assert service_config.Record("web").held == {}
+
+
+class Cluster:
+    """PostgreSQL, which knows which of its settings it reads at its start only."""
+
+    waits: set[str] = set()
+
+    def ask(self, statements: str) -> str:
+        if "pending_restart" in statements:
+            return json.dumps(sorted(self.waits))
+        assert (
+            "'work_mem'" in statements or "'shared_buffers'" in statements or "'archive_mode'" in statements
+        )
+        known = ("shared_buffers", "archive_mode", "listen_addresses")
+        return json.dumps([name for name in known if f"'{name}'" in statements])
+
+
+@pytest.fixture
+def postgres(files: Set, monkeypatch: pytest.MonkeyPatch) -> type[Cluster]:
+    monkeypatch.setattr(restarts, "Cluster", Cluster)
+    monkeypatch.setattr(service_config, "Cluster", lambda: type("Quiet", (), {"ask": lambda *_: ""})())
+    return Cluster
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why", "commands"),
+    [
+        ("work_mem = '4MB'\n", "work_mem = '8MB'\n", None, ["systemctl reload web"]),
+        ("shared_buffers = '4'\n", "shared_buffers = '8'\n", ("later", ["shared_buffers"]), ["systemctl reload web"]),
+        ("archive_mode = 'on'\n", "work_mem = '1MB'\n", ("done", ["archive_mode"]), ["systemctl restart web"]),
+    ],
+)  # fmt: skip
+def test_settings_of_postgresql(
+    files: Set, postgres: type[Cluster], old: str, new: str, why: Any, commands: list[str]
+) -> None:
+    """Only those that it reads at its start need a restart, and the urgent ones do not wait for it."""
+    conf = {"path": "homeport.conf", "content": old}
+    files.run(conf, settings_of="postgresql", **LATER)
+    found = files.run({**conf, "content": new}, settings_of="postgresql", **LATER)["restart"]
+    assert ((found["when"], found["why"]) if found else None) == why
+    assert files.host.commands == commands
+
+
+def test_a_setting_that_is_taken_back_waits_no_more(
+    files: Set, postgres: type[Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = {"path": "homeport.conf", "content": "shared_buffers = '4MB'\n"}
+    other = {**conf, "content": "shared_buffers = '8MB'\n"}
+    files.run(conf, settings_of="postgresql", **LATER)
+    monkeypatch.setattr(postgres, "waits", {"shared_buffers"})
+    files.run(other, settings_of="postgresql", **LATER)
+    assert files.run(other, settings_of="postgresql", **LATER)["restart"]["when"] == "later"
+    files.run(conf, settings_of="postgresql", **LATER)
+    monkeypatch.setattr(postgres, "waits", set())
+    assert files.run(conf, settings_of="postgresql", **LATER)["restart"] == {}
+
+
+def test_what_waits_is_looked_at_by_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "given").mkdir()
+    for name in ("web", "other"):
+        record: dict[str, Any] = {"digest": name, "found": {"paths": {}}}
+        (tmp_path / f"given/service_config.{name}.json").write_text(json.dumps(record))
+        (tmp_path / f"{name}.json").write_text(json.dumps({"held": {"why": ["x"]} if name == "web" else {}}))
+    monkeypatch.setattr(given, "STATE", str(tmp_path))
+    found = given.untouched({"paths": given.paths}, str(tmp_path / "given"))
+    assert found == {"service_config.other": "other"}
+
+
+def test_what_waits_on_a_host(tmp_path: Path, unit_run: Callable[[], None]) -> None:
+    for name, unit, why in (
+        ("postgres", "postgresql@17-main", ["shared_buffers"]),
+        ("pgbackrest", "postgresql@17-main", ["wal_level"]),
+    ):
+        held = {"unit": unit, "why": why, "start": "first"}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"held": held}))
+    (tmp_path / "nginx.json").write_text("{}")
+    wanted = [{"service": "PostgreSQL", "why": ["shared_buffers", "wal_level"]}]
+    assert restarts.waiting(str(tmp_path)) == wanted
+    unit_run()
+    assert restarts.waiting(str(tmp_path)) == []
+
+
+def test_what_a_run_tells() -> None:
+    def of(unit: str, when: str, *why: str) -> dict[str, Any]:
+        return {"restart": {"unit": unit, "when": when, "why": list(why)}}
+
+    hostvars: dict[str, Any] = {
+        "db1": {
+            "__postgres_configured": of("postgresql@17-main", "later", "shared_buffers"),
+            "__pgbackrest_configured": {"skipped": True},
+        },
+        "web1": {
+            "__supervisord_configured": of("supervisor", "now", "homeport-sandbox.conf"),
+            "__nginx_configured": {"restart": {}},
+        },
+        "web2": {"__nginx_configured": of("nginx", "done", "homeport-sandbox.conf")},
+    }
+    lines = told_by_run(GROUPS, hostvars)
+    assert [line.split(" (")[0] for line in lines] == [
+        "web1: restarts supervisord, about 5 s for all apps",
+        "web2: nginx was restarted",
+        "db1: PostgreSQL needs a restart for shared_buffers, which interrupts all apps for about 1 to 3 s. "
+        "Run the same with -e restart=now when it suits.",
+    ]
+
+
+def test_status_tells_of_it() -> None:
+    waits = [{"service": "PostgreSQL", "why": ["shared_buffers"]}]
+    found = document({"db1": status(restarts=waits)}, [])
+    told = [problem for problem in found["problems"] if problem["host"] == "db1"]
+    assert [(one["level"], one["text"]) for one in told if "restart" in one["text"]] == [
+        (
+            "warning",
+            "PostgreSQL needs a restart for shared_buffers, which interrupts all apps: run the playbook typical with "
+            "-e restart=now when it suits",
+        )
+    ]
