@@ -103,7 +103,11 @@ class CallbackModule(Default):
             super().v2_playbook_on_task_start(task, is_conditional)
         # nothing is written over a question, a conversation or lines that come by themselves
         shows = task.action in SHOWING or task.args.get("phase") == "ask"
-        self.task, self.started, self.word = "" if shows else task.name or task.action, time.monotonic(), SILENT
+        self.task, self.started, self.word = (
+            "" if shows else task.name or task.action,
+            time.monotonic(),
+            SILENT,
+        )
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         self.v2_playbook_on_task_start(task, False)

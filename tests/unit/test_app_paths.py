@@ -54,13 +54,14 @@ ROOTS_OWN = {
         "postgres_upgrade.replace", "postgres_upgrade.settings_in", "postgres_upgrade.synchronize",
         "postgres_upgrade.write",
     ],
+    "folders of Redis, Valkey and RabbitMQ, whose names alone matter": ["undeclared.stores", "undeclared.vhosts"],
     "PostgreSQL's own folders": [
         "backup_recovery.aimed", "backup_recovery.finish", "backup_recovery.fetch", "backup_recovery.log",
         "backup_recovery.back", "archive_recovery.configured", "postgres_upgrade.give_to_root",
     ],
     "names and rights, of which nothing is opened but what is no link": [
         "audit_inside.host_files", "audit_inside.named", "audit_inside.encrypted", "removal_look.leftovers",
-        "status_collect.present",
+        "undeclared.present",
     ],
     "Homeport's own records, the system's files, and the kernel's": [
         "app_process.members", "audit_inside.kernel", "audit_inside.inet_interfaces", "audit_inside.postgres",
@@ -74,13 +75,14 @@ ROOTS_OWN = {
         "postgres_upgrade.alone", "postgres_upgrade.dump", "postgres_upgrade.folder", "postgres_upgrade.open_apps",
         "postgres_upgrade.record", "postgres_upgrade.write_whole",
         "status_backups.loaded", "status_collect.host", "status_collect.deploys",
-        "status_collect.timers", "status_collect.read",
+        "status_collect.timers", "status_collect.read", "undeclared.databases",
     ],
 }  # fmt: skip
 # What works on an app on its host; the others write what the roles declare, or run on the controller.
 LOOKED_AT = (
     "app_process", "archive_", "audit_inside", "backup_", "claims", "copies", "env_file", "log_files", "manage",
     "move_database", "postgres_upgrade", "psql", "release", "removal_", "status_backups", "status_collect",
+    "undeclared",
 )  # fmt: skip
 
 
