@@ -304,6 +304,8 @@ class Upgrade:
             self.systemctl("start", self.new)
             self.wait()
             return round(time.monotonic() - started, 1)
+        # recovery to a time ends at the first commit after it: until here, every time can be restored
+        self.live.ask("SELECT txid_current();")
         self.note("stopped")
         try:
             self.systemctl("stop", self.old)
