@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 OTHERS: dict[str, Any] = {
-    "accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {},
+    "accounts": {}, "folders": [], "listeners": {}, "nginx": [], "hidden": {}, "postgres": {},
 }  # fmt: skip
 UNDECLARED: dict[str, Any] = {
     "apps": [], "process": [], "schedule": [], "units": [], "stores": {}, "vhosts": [], "databases": {},
@@ -36,7 +36,8 @@ FACTS: dict[str, Any] = {
     "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"}, "certificates": {}, "logins": {}, "revisions": {},
     "domains": {}, "others": OTHERS, "backup": {}, "archive": {}, "given": {}, "parts": {}, "packages": [], "run": "",
     "cores": 2, "memory_mb": 8000, "free_mb": 50_000, "nginx": "1.26.3", "nginx_brotli": False, "postgres": "17",
-    "postgres_cluster": "main", "postgres_unserved": "", "postgres_extensions": [], "sources": {}, "undeclared": UNDECLARED,
+    "postgres_cluster": "main", "postgres_unserved": "", "postgres_extensions": [], "sources": {},
+    "undeclared": UNDECLARED,
     "redis": "8.0.2", "valkey": "8.1.1",
 }  # fmt: skip
 # What differs from run to run, or with the operator's machine.
