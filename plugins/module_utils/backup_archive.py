@@ -131,9 +131,12 @@ class Archive:
         return {self.run([*first, path], "reading a control file").strip() for path in paths}
 
     def backups(self) -> list[dict[str, Any]]:
-        """Those of this host's cluster: after an upgrade, the archive also has those of the cluster that it was."""
+        """Those of this host's cluster: after an upgrade, the archive also has those of the cluster that it was.
+
+        A cluster that an upgrade was undone to goes on in a place of its own, to which its earlier backups do not lead.
+        """
         found, system = self.stanza(), self.system()
-        ours = {entry["id"] for entry in found["db"] if str(entry["system-id"]) == system}
+        ours = {entry["id"] for entry in found["db"][-1:] if str(entry["system-id"]) == system}
         return [entry for entry in found["backup"] if entry["database"]["id"] in ours]
 
     def version_at(self, moment: str) -> str:

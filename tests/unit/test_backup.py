@@ -729,6 +729,9 @@ def test_an_archive_goes_on_with_the_upgraded_cluster() -> None:
     archive.info = {**before, "db": INFO["db"]}
     assert archive.backups() == []
     assert archive.begins()
+    # an upgrade was undone: the old cluster goes on, and not where its backups are
+    undone = Told({**before, "db": [*INFO["db"], {"id": 3, "system-id": 6, "version": "15"}]}, system="6")
+    assert undone.begins()
     with pytest.raises(DeployError, match="has no backup"):
         foreign(Told(archive.info, system="8"))
 
