@@ -25,7 +25,13 @@ from ansible_collections.homeport.django.plugins.module_utils import backup_stat
 from ansible_collections.homeport.django.plugins.module_utils.backup_main import attempted
 from ansible_collections.homeport.django.plugins.module_utils.copies import create, digest
 from ansible_collections.homeport.django.plugins.module_utils.plain import plain
-from ansible_collections.homeport.django.plugins.module_utils.psql import GROUP, QUIET, Cluster, Login
+from ansible_collections.homeport.django.plugins.module_utils.psql import (
+    GROUP,
+    QUIET,
+    Cluster,
+    Login,
+    quote_text,
+)
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.release_migrations import COUNT
 
@@ -125,9 +131,12 @@ class Archive:
         return {self.run([*first, path], "reading a control file").strip() for path in paths}
 
     def backups(self) -> list[dict[str, Any]]:
-        """Those of this host's cluster: after an upgrade, the archive also has those of the cluster that it was."""
+        """Those of this host's cluster: after an upgrade, the archive also has those of the cluster that it was.
+
+        A cluster that an upgrade was undone to goes on in a place of its own, to which its earlier backups do not lead.
+        """
         found, system = self.stanza(), self.system()
-        ours = {entry["id"] for entry in found["db"] if str(entry["system-id"]) == system}
+        ours = {entry["id"] for entry in found["db"][-1:] if str(entry["system-id"]) == system}
         return [entry for entry in found["backup"] if entry["database"]["id"] in ours]
 
     def version_at(self, moment: str) -> str:
@@ -222,21 +231,23 @@ class Archive:
             os.chmod(path, mode)
         try:
             self.fetch(SCRATCH, moment, database)
-            self.start()
+            self.start(database)
             yield Point(self)
         finally:
             self.stop()
             for path in (SCRATCH, SOCKET):
                 shutil.rmtree(path)
 
-    def start(self) -> None:
+    def start(self, database: str) -> None:
         """What the cluster would not have taken over from its own configuration, and nobody but its user gets in."""
         names = "'max_connections', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions'"
         found = self.live.ask(
             "SELECT json_object_agg(name, setting) FROM pg_settings "
             f"WHERE name IN ({names}, 'max_locks_per_transaction');"
         )
-        text = SETTINGS.format(port=PORT, folder=SOCKET, data=SCRATCH) + "".join(
+        # of the databases that were left out there are no pages that the log could be applied to
+        text = "ignore_invalid_pages = on\n" if database else ""
+        text += SETTINGS.format(port=PORT, folder=SOCKET, data=SCRATCH) + "".join(
             f"{name} = {value}\n" for name, value in json.loads(found).items()
         )
         script = (
@@ -270,6 +281,18 @@ class Archive:
                     "the archive does not reach that time yet, or nothing was written since"
                 ) from error
             raise DeployError(f"{error}\n{tail(told)}") from error
+        if database:
+            self.refuse_invalid_pages(database)
+
+    def refuse_invalid_pages(self, database: str) -> None:
+        """None of the database that was asked for."""
+        oid = (
+            self.second().ask(f"SELECT oid FROM pg_database WHERE datname = {quote_text(database)};").strip()
+        )
+        with open(f"{SCRATCH}/log", encoding="utf-8", errors="replace") as stream:
+            bad = [line for line in stream if f" base/{oid}/" in line and "WARNING:" in line]
+        if oid and bad:
+            raise DeployError(f"the archive has invalid pages of {database}:\n{tail(''.join(bad))}")
 
     def wait(self) -> None:
         """pg_ctl is content once the server runs; it has arrived when it lets its user in."""

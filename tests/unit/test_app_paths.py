@@ -44,7 +44,8 @@ ROOTS_OWN = {
     ],
     "the logs of an app, whose folder is root's": ["log_files.logs_of", "log_files.end_of"],
     "backups on their way, in folders that root alone can enter": [
-        "backup_archive.as_of", "backup_archive.start", "backup_drill.in_file", "backup_fetch.__init__",
+        "backup_archive.as_of", "backup_archive.refuse_invalid_pages", "backup_archive.start",
+        "backup_drill.in_file", "backup_fetch.__init__",
         "backup_fetch.hand_over", "backup_fetch.below", "backup_restore.exchange", "backup_restore.run",
         "backup_take.load", "backup_take.take", "backup_take.clear", "backup_take.check", "copies.create",
         "copies.digest", "copies.synced", "removal_dump.make", "removal_dump.begin", "removal_dump.postgres",

@@ -729,6 +729,9 @@ def test_an_archive_goes_on_with_the_upgraded_cluster() -> None:
     archive.info = {**before, "db": INFO["db"]}
     assert archive.backups() == []
     assert archive.begins()
+    # an upgrade was undone: the old cluster goes on, and not where its backups are
+    undone = Told({**before, "db": [*INFO["db"], {"id": 3, "system-id": 6, "version": "15"}]}, system="6")
+    assert undone.begins()
     with pytest.raises(DeployError, match="has no backup"):
         foreign(Told(archive.info, system="8"))
 
@@ -1000,3 +1003,18 @@ def test_one_recovery_at_a_time(tmp_path: Path) -> None:
         pass
     with alone(data):
         pass
+
+
+def test_invalid_pages_of_a_database_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_archive, "SCRATCH", str(tmp_path))
+    archive = Told(INFO)
+    monkeypatch.setattr(archive, "second", lambda: Answering("16385\n"))
+    line = "2026-11-30 06:20:33 GMT [1] {}:  page 13 of relation base/{}/1259 is uninitialized\n"
+    for level, oid in (("WARNING", 16585), ("WARNING", 1638), ("LOG", 16385)):
+        (tmp_path / "log").write_text(line.format(level, oid))
+        archive.refuse_invalid_pages("blog")
+    (tmp_path / "log").write_text(line.format("WARNING", 16385))
+    with pytest.raises(DeployError, match="invalid pages of blog"):
+        archive.refuse_invalid_pages("blog")

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ansible.errors import AnsibleActionFail
@@ -135,6 +135,7 @@ class Stepping(Upgrade):
         super().__init__("15", "17", "main", mode)
         self.steps: list[str] = []
         self.fails = fails
+        self.live = cast(Cluster, SimpleNamespace(ask=lambda statement: self.step(statement)))
 
     def step(self, name: str) -> None:
         self.steps.append(name)
@@ -181,7 +182,15 @@ def switched(work: Stepping) -> Stepping:
 
 def test_the_steps_of_an_upgrade() -> None:
     work = switched(Stepping())
-    steps = ["stop 15", "synchronize", "pg_upgrade --link", "17 starts", "start 17", "wait"]
+    steps = [
+        "SELECT txid_current();",
+        "stop 15",
+        "synchronize",
+        "pg_upgrade --link",
+        "17 starts",
+        "start 17",
+        "wait",
+    ]
     assert work.steps == steps
     assert postgres_upgrade.record()["phase"] == "switched"
     work.steps.clear()
