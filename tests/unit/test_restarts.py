@@ -85,6 +85,14 @@ def test_a_service_that_was_started_anew_waits_for_nothing(files: Set, unit_run:
     assert service_config.Record("web").held == {}
 
 
+def test_a_part_without_the_service_leaves_what_waits(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed(), **LATER)
+    files.service = None
+    files.run({"path": "part.conf", "content": "x\n"}, partial=True)
+    assert service_config.Record("web").held["why"] == ["sandbox.conf"]
+
+
 def test_a_service_that_is_stopped_is_started_with_what_waited(files: Set) -> None:
     files.run(SANDBOX, **LATER)
     files.run(changed(), **LATER)
