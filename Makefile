@@ -41,6 +41,10 @@ bench-workers: $(BIN)/ansible  ## restart and kill the workers of task queues un
 docs: $(BIN)/ansible  ## write the generated parts of the documentation anew
 	PATH="$(CURDIR)/$(BIN):$$PATH" python docs/generate.py
 
+.PHONY: golden
+golden: $(BIN)/ansible  ## write down anew what would be put on hosts (tests/golden)
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m tests.golden.record
+
 .PHONY: format
 format: $(BIN)/ansible  ## let ruff format the Python
 	$(BIN)/ruff check --fix-only --quiet

@@ -65,7 +65,18 @@ def is_over(found: dict[str, dict[str, Any]], waiting: list[str]) -> bool:
 def notice(name: str, hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What is told of one app: the worst of its outcomes, and that of each host."""
     worst = min(hosts.values(), key=lambda entry: WORST_FIRST.index(entry["outcome"]))
-    keys = ("verb", "outcome", "release", "before", "revision", "by", "seconds", "migrations", "message")
+    keys = (
+        "verb",
+        "outcome",
+        "release",
+        "before",
+        "revision",
+        "subject",
+        "by",
+        "seconds",
+        "migrations",
+        "message",
+    )
     told = {"app": name, **{key: worst.get(key, "") for key in keys}}
     told["hosts"] = {host: entry["outcome"] for host, entry in hosts.items()}
     reason = str(told["message"]).partition("\n")[0]

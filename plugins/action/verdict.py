@@ -75,7 +75,12 @@ def any_before(steps: list[dict[str, Any]], failed: Mapping[str, str]) -> bool:
 def line(name: str, told: Mapping[str, Any], visit: Mapping[str, Any], address: str) -> str:
     """What went live, for the operator; of a first release also how to try it."""
     what = short(told.get("revision")) or told["release"]
-    before = f", was {told['before']}" if told.get("before") else ""
+    was = told.get("before", "")
+    earlier = short(told.get("revision_before"))
+    if was and earlier not in ("", what):  # else the same code, with other settings
+        was = earlier
+    subject = f' "{told["subject"]}"' if told.get("subject") else ""
+    before = f" (was {was})" if was else ""
     where = f" at {visit['url']}" if visit else ""
     command = trial(visit, address)
     tip = (
@@ -83,10 +88,10 @@ def line(name: str, told: Mapping[str, Any], visit: Mapping[str, Any], address: 
         if command and not told.get("before")
         else ""
     )
-    return f"{name}: {what} is live{where} ({told['release']}{before}), {told['seconds']:.0f} s{tip}"
+    return f"{name}: {what}{subject} is live{where}{before}, {told['seconds']:.0f} s{tip}"
 
 
 def short(revision: Any) -> str:
     """A revision as people name it: of a commit and of a digest the beginning, and of an address nothing."""
     text = str(revision or "").removeprefix("sha256:")
-    return text[:8] if text.isalnum() else ""
+    return text[:7] if text.isalnum() else ""

@@ -10,7 +10,7 @@ type: stdout
 short_description: A line for what a run changes, and each failure once
 description:
   - Shows a line for each task that has changed something, what tasks have to tell, and each failure once, as text. Of a
-    task that takes long it shows the seconds while it runs, on a terminal.
+    task that takes long it shows the seconds while it runs, on a terminal in one line, elsewhere in a line each minute.
   - With C(-v) it is the callback P(ansible.builtin.default#callback).
 extends_documentation_fragment:
   - default_callback
@@ -27,7 +27,10 @@ from typing import Any
 from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 
+# Tasks that show something of their own while they run.
+SHOWING = ("homeport.django.manage", "homeport.django.logs")
 QUIET = 3  # seconds of a task before it is worth a word
+SILENT = 60  # seconds between two words about it where each is a line
 
 
 class CallbackModule(Default):
@@ -39,6 +42,7 @@ class CallbackModule(Default):
         super().__init__()
         self.play = self.shown = self.task = ""
         self.started = 0.0
+        self.word = SILENT  # seconds of the task at the next line about it
         self.told: set[tuple[str, str]] = set()  # failures of items, which their task repeats
         self.ended = threading.Event()
         self.ticking = False
@@ -74,15 +78,18 @@ class CallbackModule(Default):
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         super().v2_playbook_on_start(playbook)
-        if not self.verbose and sys.stdout.isatty():
-            self.ticking = True
+        if not self.verbose:
+            self.ticking = sys.stdout.isatty()
             threading.Thread(target=self.tick, daemon=True).start()
 
     def tick(self) -> None:
-        """The seconds of a task that takes long, on a line that the next one is written over."""
+        """The seconds of a task that takes long; on a terminal in a line that the next one is written over."""
         while not self.ended.wait(1):
             seconds = time.monotonic() - self.started
-            if self.task and seconds >= QUIET:
+            if self.task and not self.ticking and seconds >= self.word:
+                self.word += SILENT
+                self._display.display(f"  {self.task}, {seconds:.0f} s so far")
+            if self.task and self.ticking and seconds >= QUIET:
                 sys.stdout.write(f"\033[K  {self.task}, {seconds:.0f} s\r")
                 sys.stdout.flush()
 
@@ -94,7 +101,13 @@ class CallbackModule(Default):
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         if self.verbose:
             super().v2_playbook_on_task_start(task, is_conditional)
-        self.task, self.started = task.name or task.action, time.monotonic()
+        # nothing is written over a question, a conversation or lines that come by themselves
+        shows = task.action in SHOWING or task.args.get("phase") == "ask"
+        self.task, self.started, self.word = (
+            "" if shows else task.name or task.action,
+            time.monotonic(),
+            SILENT,
+        )
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         self.v2_playbook_on_task_start(task, False)

@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils import others, parts
 from ansible_collections.homeport.django.plugins.module_utils.given import Parts
+from ansible_collections.homeport.django.plugins.module_utils.release_source import address_of
 from ansible_collections.homeport.django.plugins.module_utils.wiring import system_packages
 
 # What a deploy brings itself.
@@ -89,9 +91,42 @@ def taken_domains(apps: Any, facts: Any, host: Any) -> list[str]:
     ]
 
 
-def taken_over(apps: Any, databases: Any, facts: Any, words: Any, host: Any) -> list[str]:
+def unfetched(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
+    """The apps (all without ``names``) whose code the host fetches from where its live release does not come from."""
+    return {
+        name: app
+        for name, app in apps.items()
+        if (not names or name in names)
+        if (address := address_of(app["source"])) and facts["sources"].get(name) != address
+    }
+
+
+def unserved(apps: Any, wanted: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
+    """Domains of the apps (all without ``names``) that the host has not served as they are, by app, and whether an
+    authority will ask for them. Behind a proxy they lead to that."""
+    had, wants = facts["parts"].get(parts.NGINX, {}), wanted.get(parts.NGINX, {})
+    return {
+        name: {
+            "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
+            "acme": app["tls"]["certificate"] == "acme" and app["tls"]["challenge"] == "http-01",
+        }
+        for name, app in apps.items()
+        if (not names or name in names) and not app["trusted_networks"]
+        if (
+            wants[name]["domains"] != had.get(name, {}).get("domains")
+            if name in wants
+            else name not in facts["domains"]
+        )
+    }
+
+
+def taken_over(
+    apps: Any, databases: Any, facts: Any, words: Any, host: Any, nginx_sandbox: Any = True
+) -> list[str]:
     """What others have on the host that would be taken over: a line for each."""
-    return others.objections(apps, [each["name"] for each in databases], facts, listed(words), str(host))
+    names = [each["name"] for each in databases]
+    sandbox = boolean(nginx_sandbox, strict=False)
+    return others.objections(apps, names, facts, listed(words), str(host), sandbox)
 
 
 def taken_databases(words: Any) -> list[str]:
@@ -116,6 +151,8 @@ class FilterModule:
             "wanted_parts": wanted_parts,
             "undelivered": undelivered,
             "taken_domains": taken_domains,
+            "unfetched": unfetched,
+            "unserved": unserved,
             "taken_over": taken_over,
             "kept_apps": kept_apps,
             "kept_sites": kept_sites,

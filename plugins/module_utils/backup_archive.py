@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import calendar
 import json
 import os
 import pwd
@@ -80,11 +81,17 @@ class Archive:
         """Makes the place of the archive where there is none, and tries whether a segment arrives there."""
         found = self.stanza()
         if found["db"] and str(found["db"][-1]["system-id"]) != self.system():
-            raise DeployError(
-                "the archive is that of another PostgreSQL cluster, and stays as it is. Where that one was lost with "
-                "its server, bring it back onto this one with the playbook recover. Where it is not wanted any more, "
-                "name another folder in pgbackrest_repository"
-            )
+            last = found["db"][-1]
+            if str(last["system-id"]) not in self.others():
+                raise DeployError(
+                    "the archive is that of another PostgreSQL cluster, and stays as it is. Where that one was lost "
+                    "with its server, bring it back onto this one with the playbook recover. Where it is not wanted "
+                    "any more, name another folder in pgbackrest_repository. Where this cluster is that one after an "
+                    f"upgrade from PostgreSQL {last['version']}, let the archive go on with it, and run this again: "
+                    f"runuser -u postgres -- pgbackrest --stanza={STANZA} stanza-upgrade"
+                )
+            # upgraded, or gone back from an upgrade: the cluster that it was is still there
+            self.pgbackrest(["stanza-upgrade"], "letting the archive go on with the upgraded cluster")
         self.pgbackrest(["stanza-create"], "making the archive")
         self.pgbackrest(["check"], "trying the archive")
 
@@ -107,12 +114,32 @@ class Archive:
             raise DeployError(f"{self.data} has no system identifier")
         return found[1]
 
+    def others(self) -> set[str]:
+        """The system identifiers of the host's other clusters, of which this one may have been made."""
+        # an upgrade by link has renamed the file
+        found = self.run(
+            ["sh", "-c", "ls /var/lib/postgresql/*/*/global/pg_control*"], "looking for clusters"
+        )
+        paths = [path for path in found.split() if not path.startswith(f"{self.data}/")]
+        first = ["od", "--address-radix=n", "--format=u8", "--read-bytes=8"]
+        return {self.run([*first, path], "reading a control file").strip() for path in paths}
+
     def backups(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.stanza()["backup"]
-        return found
+        """Those of this host's cluster: after an upgrade, the archive also has those of the cluster that it was."""
+        found, system = self.stanza(), self.system()
+        ours = {entry["id"] for entry in found["db"] if str(entry["system-id"]) == system}
+        return [entry for entry in found["backup"] if entry["database"]["id"] in ours]
+
+    def version_at(self, moment: str) -> str:
+        """PostgreSQL's version of the base backup that a moment is reached from; that of the cluster if unknown."""
+        found = self.stanza()
+        until = calendar.timegm(time.strptime(moment[:19], "%Y-%m-%d %H:%M:%S"))
+        versions = {entry["id"]: str(entry["version"]) for entry in found["db"]}
+        before = [entry for entry in found["backup"] if entry["timestamp"]["stop"] <= until]
+        return versions.get(before[-1]["database"]["id"], self.version) if before else self.version
 
     def begins(self) -> bool:
-        """Whether a full backup is wanted now: there is none, or the cluster was brought back since the last one.
+        """Whether a full backup is wanted now: there is none of it, or it was brought back since the last one.
 
         What was written after that and before the archive was on again is in no archive.
         """
@@ -256,6 +283,15 @@ class Archive:
                 time.sleep(0.2)
         raise DeployError("the second cluster did not arrive within two hours")
 
+    def take_version(self, version: str) -> None:
+        """Has the second cluster be of an older version, as the cluster was before an upgrade."""
+        if not os.path.exists(f"/usr/lib/postgresql/{version}/bin/postgres"):
+            raise DeployError(
+                f"that time is before the upgrade from PostgreSQL {version}, whose server is not installed any more: "
+                f"install postgresql-{version}, or restore a backup of that time (to=TIME), which any version reads"
+            )
+        self.programs = f"/usr/lib/postgresql/{version}/bin"
+
     def second(self) -> Cluster:
         return Cluster(SOCKET, PORT, self.programs)
 
@@ -325,6 +361,7 @@ def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[st
     path = f"{folder}/database.pgdump"
     archive.stanza()
     archive.now()
+    archive.take_version(archive.version_at(moment))
     with archive.as_of(moment, database) as point:
         found = point.counted(database)
         point.dump(database, path)
@@ -369,7 +406,8 @@ def back_up(archive: Archive, full: bool) -> bool:
         started = time.monotonic()
         kind = "full" if full or not archive.backups() else "incr"
         archive.back_up(kind)
-        return {"type": kind, "seconds": round(time.monotonic() - started, 2)}
+        seconds = round(time.monotonic() - started, 2)
+        return {"type": kind, "system": archive.system(), "seconds": seconds}
 
     good = attempted(NAME, "backup", work)
     last = backup_state.read(NAME)["backup"]["last"]

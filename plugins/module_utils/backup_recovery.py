@@ -37,7 +37,7 @@ def foreign(archive: Archive) -> bool:
             f"the archive is of PostgreSQL {last['version']}, and this host has {archive.version}: take a host with "
             f"PostgreSQL {last['version']}, or restore the apps from their nightly backups, which any version reads"
         )
-    if not found["backup"]:
+    if not any(backup["database"]["id"] == last["id"] for backup in found["backup"]):
         raise DeployError("the archive has no backup that a cluster could be made from")
     return True
 

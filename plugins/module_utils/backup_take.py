@@ -32,6 +32,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_migrations
     LOOK,
     LOOKED,
     RESTORE,
+    newest_program,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK
 
@@ -162,7 +163,7 @@ def check(app: App, path: str, counted: Mapping[str, Any], arrived: str) -> None
             raise DeployError("the copy of the SQLite database is not the one that was made")
         return
     with open(path, "rb") as stream:
-        words = [f"{LIBRARY}/run", app.release(), "pg_restore", "--file=/dev/null"]
+        words = [f"{LIBRARY}/run", app.release(), newest_program("pg_restore"), "--file=/dev/null"]
         app.runner.pipe(words, "reading the dump of the database again", stdin=stream)
 
 

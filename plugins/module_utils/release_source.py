@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ import shutil
 import tarfile
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -26,6 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     Runner,
     remove,
 )
+from ansible_collections.homeport.django.plugins.module_utils.schema import closest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -64,12 +66,14 @@ def git_access(layout: Layout) -> Iterator[dict[str, str]]:
     """The environment in which git may read what the app may: its deploy key, its token, the hosts it knows."""
     ssh = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new"
     ssh += f" -o UserKnownHostsFile={layout.home}/home/known_hosts"
-    key = f"{layout.runtime}/deploy_key"
+    # a look before a deploy, or a plan, may be under way beside a deploy
+    key = f"{layout.runtime}/deploy_key-{os.getpid()}"
+    for left in glob.glob(f"{layout.runtime}/deploy_key-*"):
+        if not os.path.exists(f"/proc/{left.rpartition('-')[2]}") or left == key:  # of a run that was cut off
+            os.unlink(left)
     if layout.secrets.get("deploy_key"):
         layout.own_folder(layout.runtime)
         uid, gid = layout.ids()
-        if os.path.lexists(key):  # left by a run that was cut off
-            os.unlink(key)
         descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             os.fchown(stream.fileno(), uid, gid)
@@ -83,6 +87,9 @@ def git_access(layout: Layout) -> Iterator[dict[str, str]]:
             os.unlink(key)
 
 
+LONGEST_SUBJECT = 72
+
+
 class Source:
     """Where the code of one app comes from."""
 
@@ -94,6 +101,7 @@ class Source:
         self.git: str = self.spec.get("git", "")
         self.secret: str = layout.secrets.get("git") or self.git
         self.address = without_credentials(self.secret)[0]
+        self.subject = ""  # of the commit that was fetched
         self.history = ""  # the repository in the code, where its build asks git for its version
 
     def revision(self) -> str:
@@ -146,43 +154,35 @@ class Source:
         except DeployError as error:
             message = str(error).replace(self.secret, self.git).replace(self.address, self.git)
             if "Permission denied (publickey" in message or "could not read Username" in message:
-                message += (
-                    f"\na private repository takes vault_django_apps.{self.layout.name}.deploy_key (ssh), or an "
-                    f"address with a token in vault_django_apps.{self.layout.name}.git (https)"
-                )
+                message += f"\n{private(self.layout.name)}"
             raise DeployError(message) from None
 
     def _git_revision(self) -> str:
         version = self.spec.get("version", "HEAD")
         if COMMIT.fullmatch(version):
             return str(version)
-        url = self.git
-        out = self._git(
-            ["ls-remote", "--", self.address, version, f"{version}^{{}}"],
-            f"source.git: asking {url} for {version}",
-        )
-        lines = [line.split("\t", 1) for line in out.splitlines() if "\t" in line]
-        found = {name: commit for commit, name in lines if COMMIT.fullmatch(commit)}
-        # an annotated tag's ^{} line is the commit that it names
-        for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
-            if name in found:
-                return found[name]
-        raise DeployError(
-            f"source.version: {url} has no branch or tag {version}; name a commit by all its 40 digits"
-        )
+        commit = commit_of(version, self.refs(version, f"{version}^{{}}"))
+        if not commit:
+            raise DeployError(no_version(self.git, version, self.refs()))
+        return commit
+
+    def refs(self, *names: str) -> dict[str, str]:
+        """The commits of those branches and tags; of all without names."""
+        asked = f" for {names[0]}" if names else ""
+        words = ["ls-remote", "--", self.address, *names]
+        return refs_of(self._git(words, f"source.git: asking {self.git}{asked}"))
 
     def _git_fetch(self, commit: str, target: str) -> None:
         url = self.git
         mirror = f"{self.layout.cache}/git-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
         self._git(["init", "--quiet", "--bare", mirror], "making a git mirror")
-        try:
-            self.runner.run(
-                ["git", "--git-dir", mirror, "cat-file", "-e", f"{commit}^{{commit}}"],
-                "looking for the commit",
-            )
-        except DeployError:
+        if not self._has(mirror, commit):
             self._git_get(mirror, url, commit)
+            if not self._has(mirror, commit):
+                raise DeployError(f"source.version: {url} has no commit {commit}")
         what = f"checking out {commit[:12]}"
+        log = ["git", "--git-dir", mirror, "log", "-1", "--format=%s", commit, "--"]
+        self.subject = self.runner.run(log, what).strip()[:LONGEST_SUBJECT]
         index = {"GIT_INDEX_FILE": f"{self.layout.cache}/git-index"}
         self.runner.run(["git", "--git-dir", mirror, "read-tree", commit], what, env=index)
         words = ["--git-dir", mirror, "--work-tree", target, "checkout-index", "--all", "--force"]
@@ -192,6 +192,14 @@ class Source:
             self._git_submodules(mirror, url, commit, target)
         if self.runner.as_app("looking for the version", app_project.versioned_by_git, target):
             self._git_history(mirror, url, commit, target)
+
+    def _has(self, mirror: str, commit: str) -> bool:
+        words = ["git", "--git-dir", mirror, "cat-file", "-e", f"{commit}^{{commit}}"]
+        try:
+            self.runner.run(words, "looking for the commit")
+        except DeployError:
+            return False
+        return True
 
     def _git_history(self, mirror: str, url: str, commit: str, target: str) -> None:
         """The repository with its tags, for a build that asks git for its version."""
@@ -281,6 +289,46 @@ class Source:
             os.unlink(path)
             raise
         return path
+
+
+def refs_of(text: str) -> dict[str, str]:
+    """The commits of a repository's branches and tags, as git lists them."""
+    lines = [line.split("\t", 1) for line in text.splitlines() if "\t" in line]
+    return {name: commit for commit, name in lines if COMMIT.fullmatch(commit)}
+
+
+def commit_of(version: str, refs: dict[str, str]) -> str:
+    """The commit of a branch or tag; empty where there is none. The ``^{}`` of an annotated tag is what it names."""
+    for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
+        if name in refs:
+            return refs[name]
+    return ""
+
+
+def private(app: str) -> str:
+    return (
+        f"a private repository takes vault_django_apps.{app}.deploy_key (ssh), or an address with a token in "
+        f"vault_django_apps.{app}.git (https)"
+    )
+
+
+def no_version(url: str, version: str, refs: dict[str, str]) -> str:
+    """That a branch or tag is missing, with the one that may have been meant: a name like it, or the default branch."""
+    if not refs:
+        return f"source.version: {url} is empty, so that it has no branch or tag {version}"
+    names = [name.split("/", 2)[2] for name in refs if name.startswith(("refs/heads/", "refs/tags/"))]
+    heads = [name for name in refs if name.startswith("refs/heads/") and refs[name] == refs.get("HEAD")]
+    hint = closest(version, names)
+    if not hint and heads:
+        hint = f" (did you mean '{heads[0].split('/', 2)[2]}', its default branch?)"
+    return f"source.version: {url} has no branch or tag {version}{hint}; name a commit by all its 40 digits"
+
+
+def address_of(source: Mapping[str, Any]) -> str:
+    """Where a host fetches code from by itself, as it is declared; empty where that is not by an address."""
+    if "git" in source:
+        return f"{source['git']} {source.get('version', 'HEAD')}"
+    return str(source.get("archive", "")) if is_url(source.get("archive", "")) else ""
 
 
 def is_url(text: str) -> bool:

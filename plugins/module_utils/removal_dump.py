@@ -18,6 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.copies import (
 )
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import Runner
+from ansible_collections.homeport.django.plugins.module_utils.release_migrations import newest_program
 from ansible_collections.homeport.django.plugins.module_utils.removal_look import App, database_of, databases
 
 BACKUPS = "/var/backups/homeport"
@@ -60,9 +61,15 @@ EXTRACT = """\
 RESTORE = """\
   (on an app server; where the database is on another host, copy {dump} there first)
   app() {{ runuser -u {name} -- env HOME={home}/home /usr/local/lib/homeport/run {home}/current sh -c "$1"; }}
-  app 'pg_restore --list | grep -vE " (EXTENSION|ACL|SCHEMA - public) " >"$HOME/list"' <{dump}
-  opts='--clean --if-exists --no-owner --no-privileges --single-transaction'
-  app 'pg_restore '"$opts"' --use-list="$HOME/list" --dbname="${{DATABASE_URL:-$PGDATABASE}}"' <{dump}"""
+  theirs='EXTENSION|ACL|SCHEMA - public|DATA public spatial_ref_sys'
+  app 'pg_restore --list | grep -vE " ('"$theirs"') " >"$HOME/list"' <{dump}
+  opts='--clean --if-exists --no-owner --no-privileges'
+  app 'pg_restore '"$opts"' --use-list="$HOME/list" --file="$HOME/sql"' <{dump}
+  (a server older than PostgreSQL 17 does not know this setting)
+  app 'sed -i "1,/^SELECT/{{/^SET transaction_timeout/d}}" "$HOME/sql"'
+  opts='--no-psqlrc --quiet --single-transaction --set=ON_ERROR_STOP=1'
+  app 'url=${{DATABASE_URL:+postgres:${{DATABASE_URL#*:}}}}
+    psql '"$opts"' --file="$HOME/sql" "${{url:-$PGDATABASE}}"'"""
 
 
 class Dump:
@@ -164,10 +171,11 @@ class Dump:
                 words = ["pg_dump", "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK * 1000}"]
                 login.run(words, "pg_dump", stdout=stream, seconds=DUMPING)
             with open(path, "rb") as stream:
-                listed = login.run(["pg_restore", "--list"], f"reading {name} again", stream)
+                reader = newest_program("pg_restore")
+                listed = login.run([reader, "--list"], f"reading {name} again", stream)
             with open(path, "rb") as stream:
                 # the list is only the beginning of the file; this reads all of it
-                words = ["pg_restore", "--file=/dev/null"]
+                words = [reader, "--file=/dev/null"]
                 login.run(words, f"reading {name} again", stream, seconds=DUMPING)
         tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)

@@ -297,6 +297,14 @@ INPUTS: dict[str, Field] = {
             }
         )
     ),
+    "postgres_extension_packages": Map(
+        Str(
+            pattern=r"([a-z0-9]|\{version\})([a-z0-9+.-]|\{version\})*",
+            hint="must be the name of a Debian package, in which {version} is the version of PostgreSQL",
+        ),
+        key=r"[a-z][a-z0-9_-]{0,62}",
+        key_hint="use the name of an extension",
+    ),
     "postgres_clients": List(
         Object(
             {

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils import backup_state
 from ansible_collections.homeport.django.plugins.module_utils.backup_ages import brief, judged, limit, span
+from ansible_collections.homeport.django.plugins.module_utils.backup_state import seconds_of
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
@@ -46,7 +47,8 @@ select json_build_object(
   'waiting_since', (select extract(epoch from min(modification))::bigint from pg_ls_archive_statusdir()
                     where name like '%.ready'),
   'timeout', (select setting::int from pg_settings where name = 'archive_timeout'),
-  'mode', current_setting('archive_mode')
+  'mode', current_setting('archive_mode'),
+  'system', (select system_identifier::text from pg_control_system())
 ) from pg_stat_archiver s;
 """
 
@@ -242,6 +244,9 @@ def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict
     if not kept:
         return None, problems
     found = judged(kept["state"], kept["limits"], kept["since"], status["time"])
+    if kept["wal"] and is_foreign(kept["state"], kept["wal"]["system"]):
+        text = "no base backup of the running cluster yet (systemctl start homeport-archive-full)"
+        problems.append(failure(f"PostgreSQL's archive: {text}"))
     problems += [
         failure(f"PostgreSQL's archive: {entry['problem']}") for entry in found.values() if entry["problem"]
     ]
@@ -250,6 +255,20 @@ def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict
         behind, more = of_wal(kept["wal"], status["time"])
         problems += more
     return {"wal": behind, **{kind: shown(entry) for kind, entry in found.items()}}, problems
+
+
+def is_foreign(state: Mapping[str, Any], system: str) -> bool:
+    """Whether the last good base backup is that of another cluster, as it is after an upgrade.
+
+    A system identifier begins with the second in which its cluster was made: one that is not written down is none of a
+    cluster that came later.
+    """
+    good = (state.get("full") or {}).get("good")
+    if not good:
+        return False  # that is a problem of its own as soon as one is due
+    if good.get("system"):
+        return bool(good["system"] != system)
+    return seconds_of(good["time"]) < int(system) >> 32
 
 
 def of_wal(wal: Mapping[str, Any], now: int) -> tuple[dict[str, Any], list[dict[str, str]]]:

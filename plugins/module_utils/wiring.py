@@ -276,8 +276,11 @@ def certificate_sites(apps: Apps, base: str = "") -> dict[str, dict[str, Any]]:
             "challenge": tls["challenge"],
         }
         if "chain" in tls and tls["certificate"] == "own":
-            with open(os.path.join(base, os.path.expanduser(tls["chain"])), encoding="utf-8") as stream:
-                found[name]["chain"] = stream.read()
+            path = os.path.join(base, os.path.expanduser(tls["chain"]))
+            # who only looks may not have it; preflight refuses to go on without
+            if os.path.isfile(path):
+                with open(path, encoding="utf-8") as stream:
+                    found[name]["chain"] = stream.read()
     return found
 
 
@@ -294,7 +297,7 @@ def nginx_name(name: str) -> str:
 def release_specs(apps: Apps) -> list[dict[str, Any]]:
     """What the release module needs to know of each app."""
     keys = (
-        "name", "user", "home", "source", "manage", "settings", "overlay", "python", "requirements", "build",
+        "name", "user", "home", "source", "manage", "settings", "overlay", "python", "node", "requirements", "build",
         "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
         "keep_releases", "hooks",
     )  # fmt: skip
@@ -336,11 +339,8 @@ def release_secrets(apps: Apps, planning: bool = False) -> dict[str, dict[str, A
             found[name]["release_environment"] = own
     if planning:
         for name, app in apps.items():
-            commands = {
-                key: options["command"] for key, options in {**app["processes"], **app["schedules"]}.items()
-            }
             found[name]["environment"] = digests(app["environment"])
-            found[name]["processes"] = digests(commands)
+            found[name]["processes"] = digests(process_scripts(app))
     return {name: values for name, values in found.items() if values}
 
 
@@ -526,7 +526,7 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
             **dict.fromkeys(("STATIC_ROOT", "DJANGO_STATIC_ROOT"), f"{home}/static"),
             **dict.fromkeys(("MEDIA_ROOT", "DJANGO_MEDIA_ROOT"), f"{home}/media"),
             "SITE_URL": f"http://localhost:{port}",
-            "DATABASE_URL": f"sqlite:///{home}/db.sqlite3",
+            "DATABASE_URL": f"{'spatialite' if geographic(app) else 'sqlite'}:///{home}/db.sqlite3",
             "SQLITE_PATH": f"{home}/db.sqlite3",
             "CONN_MAX_AGE": "0",
         }
@@ -549,6 +549,37 @@ def schedule_units(apps: Apps) -> list[str]:
     return [f"{name}.{schedule}.timer" for name, app in apps.items() for schedule in app["schedules"]]
 
 
+# What GeoDjango loads (GDAL, and with it GEOS and PROJ), by the scheme of DATABASE_URL.
+GEOGRAPHIC = {"postgis": ("gdal-bin",), "spatialite": ("gdal-bin", "libsqlite3-mod-spatialite")}
+
+
+def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an app needs beside its database's server, where it says that its database is a geographic one."""
+    return GEOGRAPHIC.get(app["database"]["url"].partition("://")[0].partition("+")[0], ())
+
+
+def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
+    """What is declared of all that a host may have (module_utils/undeclared.py). ``host`` has C(here) (whether it runs
+    the apps), C(databases), C(redis), C(memcached), C(vhosts) (all that its roles are given), C(backup), C(archive)."""
+    instances = [f"{each.get('server', 'redis')}-server@{each['name']}.service" for each in host["redis"]]
+    instances += [f"memcached@{each['name']}.service" for each in host["memcached"]]
+    return {
+        "apps": sorted(apps),
+        "process": sorted(supervisord_programs(apps)),
+        "schedule": [unit[: -len(".timer")] for unit in schedule_units(apps)],
+        "units": sorted(instances),
+        "databases": sorted(
+            {
+                *(each["name"] for each in host["databases"]),
+                # one that was given by its address may be in the very cluster
+                *(app["database"]["name"] for app in apps.values() if not app["database"]["managed"]),
+            }
+        ),
+        "vhosts": sorted(each["name"] for each in host["vhosts"]),
+        **{key: bool(host[key]) for key in ("here", "backup", "archive")},
+    }
+
+
 def system_packages(apps: Apps) -> list[str]:
     """Debian packages that the apps ask for, or that fetching their code needs."""
     packages = {package for app in apps.values() for package in app["system_packages"]}
@@ -556,6 +587,8 @@ def system_packages(apps: Apps) -> list[str]:
         packages |= {"git", "openssh-client"}
     if any(app["database"]["engine"] == "postgres" for app in apps.values()):
         packages.add("postgresql-client")  # a database is dumped before it is migrated
+    for app in apps.values():
+        packages.update(geographic(app))
     return sorted(packages)
 
 
@@ -625,17 +658,14 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
         {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common},
         {"path": f"{config}/limits", "content": limits(app["limits"]), **common},
     ]
+    for name, script in process_scripts(app).items():
+        secret = {"secret": True} if script.startswith(("export ", "unset ", "homeport_")) else {}
+        entries.append({"path": f"{config}/processes/{name}", "content": script, **secret, **common})
     for name, process in app["processes"].items():
-        command = process["command"]
-        entries.append({"path": f"{config}/processes/{name}", "content": f"exec {command}\n", **common})
         if "memory" in process:
             # the launcher itself asks for the stop, so it needs to know how
             watch = f"{process['memory']} {process['stop_signal']} {process['stop_timeout']}\n"
             entries.append({"path": f"{config}/memory/{name}", "content": watch, **common})
-    for name, schedule in app["schedules"].items():
-        entries.append(
-            {"path": f"{config}/processes/{name}", "content": f"{schedule['command']}\n", **common}
-        )
     for number, (_path, file) in enumerate(app["files"].items()):
         entry: dict[str, Any] = {"path": f"{config}/files/{number}", "secret": True, **common}
         if "template" in file:
@@ -660,6 +690,39 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             {"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common}
         )
     return entries
+
+
+def process_scripts(app: Mapping[str, Any]) -> dict[str, str]:
+    """What sh reads to become each process; of the web process, only what it has in its environment alone."""
+    scripts = {"web": own_variables(app["web"]["env"])} if app["web"]["env"] else {}
+    for name, process in app["processes"].items():
+        scripts[name] = f"{own_variables(process['env'])}exec {process['command']}\n"
+    for name, schedule in app["schedules"].items():
+        scripts[name] = f"{own_variables(schedule['env'])}{schedule['command']}\n"
+    return scripts
+
+
+def own_variables(env: Mapping[str, Any]) -> str:
+    """Variables of one process for sh, which has those of the app and of the release: references are to these."""
+    lines, values = [], []
+    for number, (name, value) in enumerate(env.items()):
+        if value is None:
+            lines.append(f"unset {name}\n")
+        elif isinstance(value, str):
+            lines.append(f"export {name}={shlex.quote(value)}\n")
+        else:
+            lines.append(f'export {name}="$homeport_{number}"\n')
+            values.append(f"homeport_{number}={expanded(value)}\n")
+    return "".join([*values, *lines])
+
+
+def expanded(value: Mapping[str, str]) -> str:
+    """A value that is built from others, as a word of sh."""
+    text = value["format"] if "format" in value else f"{{{value['from']}}}"
+    parts = re.split(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", text)
+    return "".join(
+        f'"${{{part}-}}"' if number % 2 else shlex.quote(part) for number, part in enumerate(parts) if part
+    )
 
 
 def limits(given: Mapping[str, Any]) -> str:

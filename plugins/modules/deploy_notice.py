@@ -28,8 +28,8 @@ options:
       - Whom to tell, by app. C(command) gets a JSON object on its standard input and the same values as C(HOMEPORT_*)
         variables; C(url) gets it by HTTP POST.
       - Keys of the object - C(app), C(verb), C(outcome) (C(live), C(failed), C(held) or C(rolled back)), C(release),
-        C(before), C(revision), C(by), C(seconds), C(migrations), C(message), C(hosts) (the outcome of each), and
-        C(text), one line that chat services show.
+        C(before), C(revision), C(subject), C(by), C(seconds), C(migrations), C(message), C(hosts) (the outcome of
+        each), and C(text), one line that chat services show.
     type: dict
     required: true
 author: [Homeport contributors (@homeport)]

@@ -44,14 +44,18 @@ ansible_facts:
         C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
         C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
         up who listens where, changed files of nginx, databases and rules of PostgreSQL),
-        C(revisions) (of each app's code that is live), C(backup) and C(archive) (where they are;
-        all with fingerprints in the place of passwords),
+        C(revisions) (of each app's code that is live), C(sources) (where that was fetched from), C(backup) and
+        C(archive) (where they are; all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
         since), C(parts) (digests of what components were given for which app, by component, app and field),
+        C(undeclared) (what there is of apps and their services, declared or not),
         C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
         this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
-        C(nginx_brotli) (whether nginx can serve brotli files) and C(postgres_cluster) (its name).
+        C(nginx_brotli) (whether nginx can serve brotli files), C(postgres_cluster) (PostgreSQL's cluster;
+        of several, the one that the apps use),
+        C(postgres_unserved) (the cluster on the apps' port whose server is not installed) and
+        C(postgres_extensions) (names of the extensions that it could create).
       type: dict
 """
 
@@ -79,8 +83,13 @@ from ansible_collections.homeport.django.plugins.module_utils.given import (
 )
 from ansible_collections.homeport.django.plugins.module_utils.given_cluster import cluster_state
 from ansible_collections.homeport.django.plugins.module_utils.others import others
+from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import (
+    unserved,
+    used_cluster,
+)
 from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
 from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
+from ansible_collections.homeport.django.plugins.module_utils.undeclared import found_here
 
 SWAP_FILE = "/var/lib/homeport/swapfile"
 TIME_DAEMONS = ("chrony.service", "ntpsec.service", "openntpd.service", "systemd-timesyncd.service")
@@ -200,12 +209,12 @@ def live_domains(homes: str = "/srv") -> dict[str, list[str]]:
     return found
 
 
-def live_revisions(homes: str = "/srv") -> dict[str, str]:
-    """The revisions of the code that is live, by app."""
+def live_records(key: str, homes: str = "/srv") -> dict[str, str]:
+    """A key of the records of the live releases, by app."""
     found = {}
     for path in sorted(glob.glob(f"{homes}/*/current/release.json")):
         with contextlib.suppress(OSError, ValueError, AttributeError), open(path, encoding="utf-8") as stream:
-            found[path[len(homes) :].split("/")[1]] = str(json.load(stream).get("revision", ""))
+            found[path[len(homes) :].split("/")[1]] = str(json.load(stream).get(key, ""))
     return found
 
 
@@ -231,15 +240,10 @@ def version_of(module: AnsibleModule, program: str, option: str, pattern: str) -
     return found[1] if found else ""
 
 
-def postgres_cluster() -> tuple[str, str]:
-    """Version and name of the newest cluster."""
-    base = "/etc/postgresql"
-    versions = [name for name in (os.listdir(base) if os.path.isdir(base) else []) if name.isdigit()]
-    for version in sorted(versions, key=int, reverse=True):
-        clusters = sorted(os.listdir(f"{base}/{version}"))
-        if clusters and os.path.exists(f"/usr/lib/postgresql/{version}/bin/postgres"):
-            return version, "main" if "main" in clusters else clusters[0]
-    return "", "main"
+def postgres_extensions(version: str, share: str = "/usr/share/postgresql") -> list[str]:
+    """The extensions that the server could create."""
+    found = glob.glob(f"{share}/{version}/extension/*.control") if version else []
+    return sorted(os.path.basename(path).removesuffix(".control") for path in found)
 
 
 def main() -> None:
@@ -248,7 +252,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     release = os_release()
-    postgres, cluster = postgres_cluster()
+    postgres, cluster = used_cluster()
     facts = {
         "distribution": release.get("ID", ""),
         "version": release.get("VERSION_ID", ""),
@@ -265,7 +269,8 @@ def main() -> None:
         "swap": swap(),
         "certificates": certificate_sites(),
         "logins": live_logins(),
-        "revisions": live_revisions(),
+        "revisions": live_records("revision"),
+        "sources": live_records("source"),
         "domains": live_domains(),
         "others": others(recorded_sets()),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
@@ -282,8 +287,11 @@ def main() -> None:
         "nginx_brotli": bool(glob.glob("/etc/nginx/modules-enabled/*brotli-static*")),
         "postgres": postgres,
         "postgres_cluster": cluster,
+        "postgres_unserved": unserved(),
+        "postgres_extensions": postgres_extensions(postgres),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
+        "undeclared": found_here(),
         "packages": sorted(installed(answer(PACKAGES))),
         "run": module.params["run"],
     }

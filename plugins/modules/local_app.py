@@ -115,7 +115,9 @@ class LocalApp:
         for name in ("", "cache", "home", "media"):
             os.makedirs(f"{self.home}/{name}", exist_ok=True)
         source = self.source()
-        found, project, _settings = find_manage(source, self.spec.get("manage") or "", packaged=False)
+        found, project, _settings = find_manage(
+            source, self.spec.get("manage") or "", False, self.environment
+        )
         changed = self.install(source, project)
         manage = shlex.split(found)
         if manage[0] == "python":

@@ -16,7 +16,7 @@ description:
 options:
   names:
     description: Packages that must be installed. V(a|b) is satisfied by either; the first that exists
-      is installed.
+      is installed. V({version}) in a name is the version of the host's PostgreSQL.
     type: list
     elements: str
     required: true
@@ -53,11 +53,15 @@ missing:
 """
 
 import os
+import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.module_utils.given import PACKAGES, Given, installed
+
+VERSION = "{version}"
+CLUSTERS = "/etc/postgresql"
 
 
 def pick(module: AnsibleModule, word: str) -> str:
@@ -70,6 +74,19 @@ def pick(module: AnsibleModule, word: str) -> str:
         if code == 0 and "Candidate: " in out and "Candidate: (none)" not in out:
             return name
     return choices[-1]
+
+
+def versioned(module: AnsibleModule, words: list[str], have: set[str]) -> list[str]:
+    """Names with the version of PostgreSQL that the host has, or that its package lists would bring."""
+    if not any(VERSION in word for word in words):
+        return words
+    server = re.compile(r"postgresql-(\d+)")
+    found = [int(match[1]) for name in have if (match := server.fullmatch(name))]
+    found = [version for version in found if os.path.isdir(f"{CLUSTERS}/{version}")] or found
+    if not found:
+        _code, out, _err = module.run_command(["apt-cache", "depends", "postgresql"])
+        found = [int(version) for version in re.findall(r"Depends: postgresql-(\d+)$", out, re.MULTILINE)]
+    return [word.replace(VERSION, str(max(found))) for word in words] if found else words
 
 
 def main() -> None:
@@ -88,7 +105,8 @@ def main() -> None:
         module.fail_json(msg=f"dpkg-query failed: {err}")
     have = installed(out)
     given = Given.told(module.params["given"])
-    wanted = list(dict.fromkeys(module.params["names"]))
+    names = list(dict.fromkeys(module.params["names"]))
+    wanted = versioned(module, names, have)
     missing = [word for word in wanted if not any(name in have for name in word.split("|"))]
     if module.check_mode:
         module.exit_json(changed=bool(missing), missing=missing)
@@ -112,6 +130,9 @@ def main() -> None:
         code, out, err = call("update")
         if code:
             module.fail_json(msg=f"apt-get update failed: {err or out}")
+    if any(VERSION in word for word in missing):  # there were no lists yet
+        missing = versioned(module, missing, have)
+        there = {"packages": dict.fromkeys(versioned(module, names, have), True)}
     for unit in module.params["masked"]:
         code, out, err = module.run_command(["systemctl", "mask", unit])
         if code:

@@ -69,7 +69,9 @@ def check_processes(host: Any) -> None:
         environment = host.file(f"/proc/{process.pid}/environ").content_string
         assert f"HOMEPORT_RELEASE={live}" in environment
     assert not host.process.filter(user="root", comm="gunicorn")
-    wait_for(lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 30)  # not STARTING any more
+    wait_for(
+        lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 30
+    )  # not STARTING any more
     status = host.run("supervisorctl status").stdout
     assert "BACKOFF" not in status and "FATAL" not in status, status
 

@@ -442,7 +442,12 @@ def layouts() -> dict[str, Files]:
             Pipfile='[packages]\nDjango = "~=5.2.0"\npsycopg = {extras = ["binary"], version = "*"}\n',
         ),
         "poetry": project("poetry", **{"pyproject.toml": text(POETRY)}),
-        "locked": project("locked", **{"pyproject.toml": pyproject("Django~=5.2.0", "psycopg[binary]")}),
+        # A lock, and the modules in a folder src.
+        "locked": {
+            path if path == "manage.py" else f"src/{path}": content
+            for path, content in project("locked").items()
+        }
+        | {"pyproject.toml": pyproject("Django~=5.2.0", "psycopg[binary]")},
         # An async view behind the ASGI interface.
         "async": {
             **project("async", **{"requirements.txt": "Django~=5.2.0\npsycopg[binary]\n"}),

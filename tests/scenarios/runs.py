@@ -26,8 +26,8 @@ MINUTES = int(os.environ.get("SCENARIO_MINUTES", "30"))
 # By how long they take, so that no processor waits for a last one. One of the first keeps the server that others start
 # from (testhosts/kept.sh), which they would wait for.
 LONGEST_FIRST = (
-    "attack", "faults", "layouts", "two_workers", "site", "backup", "operations", "deploys", "simple", "https",
-    "multi_app", "two_servers", "bare", "typical",
+    "attack", "upgrade", "faults", "layouts", "two_workers", "site", "backup", "operations", "deploys", "simple",
+    "https", "multi_app", "two_servers", "bare", "typical",
 )  # fmt: skip
 
 

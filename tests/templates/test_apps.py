@@ -333,6 +333,20 @@ def test_overlay_keeps_the_backend_that_a_project_has_chosen(chosen: str, postgr
     assert database("sqlite:////x", {"ENGINE": chosen})["ENGINE"] == sqlite
 
 
+@pytest.mark.parametrize(
+    ("chosen", "postgis"),
+    [
+        ("django.db.backends.sqlite3", "django.contrib.gis.db.backends.postgis"),
+        ("django_tenants.postgresql_backend", "django_tenants.postgresql_backend"),
+    ],
+)
+def test_overlay_takes_a_geographic_backend_from_the_scheme(chosen: str, postgis: str) -> None:
+    database = overlay_functions()["_database"]
+    assert database("postgis://h/n", {"ENGINE": chosen})["ENGINE"] == postgis
+    spatialite = database("spatialite:////x", {"ENGINE": chosen})["ENGINE"]
+    assert spatialite == "django.contrib.gis.db.backends.spatialite"
+
+
 def test_overlay_keeps_what_else_a_project_says_of_that_backend() -> None:
     own = {"ENGINE": "django.db.backends.postgresql", "ATOMIC_REQUESTS": True, "NAME": "dev", "PASSWORD": "x"}
     own["OPTIONS"] = {"pool": True, "service": "dev", "sslmode": "disable"}

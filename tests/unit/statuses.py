@@ -142,6 +142,7 @@ def archive(**changes: Any) -> dict[str, Any]:
         "state": {"backup": ran(6), "full": ran(52), "drill": ran(50)},
         "wal": {
             "archived": NOW - 40, "waiting": 1, "waiting_since": NOW - 2, "failing": False, "limit": 120, "mode": "on",
+            "system": str(NOW - 95 * 86400 << 32 | 7),
         },
         **changes,
     }  # fmt: skip
@@ -172,6 +173,8 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "differing": {},
         "touched": [],
         "restarts": [],
+        "undeclared": [],
+        "firewall": [],
         "apps": apps or {},
         **changes,
     }

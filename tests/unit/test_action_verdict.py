@@ -15,7 +15,9 @@ LIVE = {
     "outcome": "live",
     "release": "2-b",
     "before": "1-a",
-    "revision": f"sha256:{'a1' * 32}",
+    "revision": "a1" * 20,
+    "revision_before": "b2" * 20,
+    "subject": "Greet",
     "seconds": 7.2,
 }
 
@@ -51,7 +53,7 @@ def test_nothing_was_done() -> None:
 
 def test_what_went_live_is_asked_and_told() -> None:
     action = Action({}, steps=[{"outcomes": {"blog": LIVE}}])
-    line = "blog: a1a1a1a1 is live at https://blog.example.org (2-b, was 1-a), 7 s"
+    line = 'blog: a1a1a1a "Greet" is live at https://blog.example.org (was b2b2b2b), 7 s'
     assert told(action) == (False, [line])
     assert action.asked == ["blog"]
 
@@ -65,7 +67,7 @@ def test_a_first_release_is_told_with_a_way_to_try_it(tls: bool, command: str) -
     action = Action({}, steps=[{"outcomes": {"blog": first}}], visits={"blog": {**URL, "tls": tls}})
     (line,) = action.run(task_vars={"inventory_hostname": "web1", "ansible_host": "192.0.2.7"})["msg"]
     shown, _newline, tip = line.partition("\n")
-    assert shown == "blog: a1a1a1a1 is live at https://blog.example.org (2-b), 7 s"
+    assert shown == 'blog: a1a1a1a "Greet" is live at https://blog.example.org, 7 s'
     assert tip == (
         f"  Before its name leads here, try: {command}\n  Its IP address alone serves no site."
         if command
@@ -97,7 +99,7 @@ def test_an_app_that_does_not_answer_its_visitors() -> None:
     action = Action({"blog": "answers with status 502"}, steps=[{"outcomes": {"blog": LIVE}}])
     failed, message = told(action)
     assert failed
-    assert message.startswith("blog: answers with status 502\n\nblog: a1a1a1a1 is live at")
+    assert message.startswith('blog: answers with status 502\n\nblog: a1a1a1a "Greet" is live at')
 
 
 def test_a_bad_answer_of_before_is_asked_for_once_more() -> None:
@@ -124,12 +126,26 @@ def test_a_step_that_failed_is_told_at_the_end(before: str) -> None:
     failed, message = told(Action({}, steps=[step]))
     assert failed
     assert message.startswith("wiki: no module named wiki\n")
-    assert "blog: a1a1a1a1 is live" in message
+    assert 'blog: a1a1a1a "Greet" is live' in message
     assert ("The release that was live before goes on serving" in message) == bool(before)
 
 
 def test_an_address_of_an_archive_is_not_shown() -> None:
-    live = {**LIVE, "revision": "https://user:secret@files.example.org/blog.tar.gz"}
+    address = "https://user:secret@files.example.org/blog.tar.gz"
+    live = {**LIVE, "revision": address, "revision_before": address, "subject": ""}
     assert told(Action({}, steps=[{"outcomes": {"blog": live}}]))[1] == [
-        "blog: 2-b is live at https://blog.example.org (2-b, was 1-a), 7 s"
+        "blog: 2-b is live at https://blog.example.org (was 1-a), 7 s"
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"revision_before": "a1" * 20}, 'a1a1a1a "Greet" is live at https://blog.example.org (was 1-a), 7 s'),
+        ({"revision": f"sha256:{'c3' * 32}", "subject": ""},
+         "c3c3c3c is live at https://blog.example.org (was b2b2b2b), 7 s"),
+        ({"revision_before": ""}, 'a1a1a1a "Greet" is live at https://blog.example.org (was 1-a), 7 s'),
+    ],
+)  # fmt: skip
+def test_which_code_and_what_was_before(fields: dict[str, Any], shown: str) -> None:
+    assert told(Action({}, steps=[{"outcomes": {"blog": {**LIVE, **fields}}}]))[1] == [f"blog: {shown}"]

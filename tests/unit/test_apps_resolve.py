@@ -229,6 +229,7 @@ def test_values_that_only_a_release_knows(value: str) -> None:
         "STATIC_ROOT": "/r/static",
         "DJANGO_STATIC_ROOT": "/r/static",
         "RELEASE": "7",
+        "RELEASE_DIR": "/r",
         "A": "/r/static",
         "B": '{"r": "/r/static", "k": "' + value + '"} 7',
     }
@@ -238,7 +239,7 @@ def test_own_values_win_over_those_of_a_release_however_they_are_written() -> No
     found = resolved(env={"STATIC_ROOT": {"format": "/elsewhere"}, "RELEASE": {"from": "SITE_URL"}})
     assert found["environment"]["STATIC_ROOT"] == "/elsewhere"
     assert found["environment"]["RELEASE"] == "http://blog.example.org"
-    assert found["release_environment"].keys() == {"DJANGO_STATIC_ROOT"}
+    assert found["release_environment"].keys() == {"DJANGO_STATIC_ROOT", "RELEASE_DIR"}
 
 
 def test_own_values_win_over_the_conventional_ones() -> None:

@@ -627,7 +627,12 @@ INFO: dict[str, Any] = {
     "name": "homeport",
     "db": [{"id": 1, "system-id": 6, "version": "15"}, {"id": 2, "system-id": 7, "version": "17"}],
     "backup": [
-        {"archive": {"start": "000000010000000000000002", "stop": "000000010000000000000003"}, "type": "full"}
+        {
+            "archive": {"start": "000000010000000000000002", "stop": "000000010000000000000003"},
+            "database": {"id": 2},
+            "timestamp": {"stop": 1_769_900_000},
+            "type": "full",
+        }
     ],
     "status": {"code": 0, "message": "ok"},
 }
@@ -650,6 +655,7 @@ class Told(Archive):
         super().__init__({"version": "17", "cluster": "main"}, "/x/pgbackrest.conf")
         self.live = Answering(f"{timeline}0000000000000009\n")
         self.info, self.number = info, system
+        self.beside: dict[str, str] = {}
         self.asked: list[str] = []
 
     def run(self, words: list[str], what: str) -> str:
@@ -660,6 +666,12 @@ class Told(Archive):
             )  # pgBackRest does not escape what it cannot read
         if words[0] == "pg_controldata":
             return f"pg_control version number: 1300\nDatabase system identifier:           {self.number}\n"
+        if words[0] == "sh":
+            return "".join(
+                f"/var/lib/postgresql/{name}/global/pg_control\n" for name in ("17/main", *self.beside)
+            )
+        if words[0] == "od":
+            return f"  {self.beside['/'.join(words[-1].split('/')[4:6])]}\n"
         return ""
 
 
@@ -701,6 +713,36 @@ def test_an_archive_of_another_cluster_is_left_alone() -> None:
         archive.prepare()
     assert not any("stanza-create" in words for words in archive.asked)
     assert foreign(archive)
+
+
+def test_an_archive_goes_on_with_the_upgraded_cluster() -> None:
+    before = {**INFO, "db": INFO["db"][:1], "backup": [{**INFO["backup"][0], "database": {"id": 1}}]}
+    archive = Told(before)
+    with pytest.raises(DeployError, match=r"upgrade from PostgreSQL 15, .*stanza-upgrade"):
+        archive.prepare()
+    assert not any("stanza-upgrade" in words for words in archive.asked)
+    archive.beside = {"15/main": "6", "16/main": "3"}
+    archive.prepare()
+    verbs = [words.split()[-1] for words in archive.asked if words.startswith("pgbackrest")]
+    assert verbs[-3:] == ["stanza-upgrade", "stanza-create", "check"]
+    # what the archive has is none of it
+    archive.info = {**before, "db": INFO["db"]}
+    assert archive.backups() == []
+    assert archive.begins()
+    with pytest.raises(DeployError, match="has no backup"):
+        foreign(Told(archive.info, system="8"))
+
+
+def test_a_time_before_an_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {**INFO["backup"][0], "database": {"id": 1}, "timestamp": {"stop": 1_769_800_000}}
+    archive = Told({**INFO, "backup": [old, *INFO["backup"]]})
+    assert archive.version_at("2026-01-30 19:06:41.5+00") == "15"
+    assert archive.version_at("2026-01-31 22:53:21+00") == "17"
+    assert archive.version_at("2026-01-01 00:00:00+00") == "17"
+    monkeypatch.setattr(os.path, "exists", lambda path: "/15/" not in path)
+    with pytest.raises(DeployError, match=r"before the upgrade from PostgreSQL 15.*install postgresql-15"):
+        archive.take_version("15")
+    archive.take_version("17")
 
 
 def test_an_archive_that_does_not_open() -> None:

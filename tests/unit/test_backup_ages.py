@@ -351,6 +351,12 @@ def test_backups_are_those_of_the_first_app_server() -> None:
 WAL = archive()["wal"]
 
 
+def written(system: str) -> dict[str, Any]:
+    """The state of an archive whose base backup is that of a cluster."""
+    full = ran(52)
+    return {"backup": ran(6), "full": {**full, "good": {**full["good"], "system": system}}, "drill": ran(50)}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -364,6 +370,17 @@ WAL = archive()["wal"]
             {"wal": {**WAL, "waiting": 3, "waiting_since": NOW - 300, "failing": True}},
             ["what was written 5 min ago is not there yet (3 segments wait, and the last try failed)"],
         ),
+        # upgraded since: a system identifier begins with the second in which its cluster was made
+        (
+            {"wal": {**WAL, "system": str(NOW - 51 * HOUR << 32)}},
+            ["no base backup of the running cluster yet (systemctl start homeport-archive-full)"],
+        ),
+        ({"wal": {**WAL, "system": str(NOW - 53 * HOUR << 32)}}, []),
+        (
+            {"wal": {**WAL, "system": "7"}, "state": written("8")},
+            ["no base backup of the running cluster yet (systemctl start homeport-archive-full)"],
+        ),
+        ({"wal": {**WAL, "system": str(NOW << 32)}, "state": written(str(NOW << 32))}, []),
         ({"wal": {**WAL, "mode": "off"}}, ["archive_mode is off: run the setup playbook"]),
         (
             {"state": {"backup": ran(5), "full": ran(200), "drill": ran(5)}},

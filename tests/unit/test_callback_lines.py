@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ansible_collections.homeport.django.plugins.callback import lines
 
 ROOT = Path(__file__).parents[2]
 PLAY = """
@@ -93,3 +95,27 @@ def test_all_of_it_with_v(play: Path) -> None:
         "failed=1",
     ):
         assert text in shown
+
+
+def test_of_a_long_task_there_is_a_word_now_and_then_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[str] = []
+    callback = lines.CallbackModule()
+    monkeypatch.setattr(callback, "_display", SimpleNamespace(verbosity=0, display=shown.append))
+    monkeypatch.setattr(callback, "ended", Waits(3))
+    callback.v2_playbook_on_task_start(SimpleNamespace(name="Build the releases", action="", args={}), False)
+    callback.started -= lines.SILENT + 2
+    callback.tick()
+    assert shown == [f"  Build the releases, {lines.SILENT + 2} s so far"]
+
+
+class Waits:
+    """An event that does not come until it was waited for some times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def wait(self, _seconds: float) -> bool:
+        self.times -= 1
+        return self.times < 0

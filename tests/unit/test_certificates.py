@@ -376,3 +376,19 @@ def test_what_is_no_certificate(text: str) -> None:
 
 def test_help() -> None:
     assert program.main("") == 2
+
+
+def test_certbots_own_environment_goes_with_the_pins_of_the_role(host: Host) -> None:
+    """After an upgrade of the system, the distribution's certbot is new enough, and the environment has no Python."""
+    base = host.folder / "opt/homeport/certbot"
+    (base / "venv/bin").mkdir(parents=True)
+    for name in ("certbot", "python"):
+        (base / "venv/bin" / name).touch()
+    (base / "requirements.txt").touch()
+    host.declare()
+    assert program.Keeper(host.paths).certbot.program == f"{base}/venv/bin/certbot"
+    (base / "requirements.txt").unlink()
+    keeper = program.Keeper(host.paths)
+    keeper.prepare()
+    assert keeper.certbot.program == "/usr/bin/certbot"
+    assert not base.exists()

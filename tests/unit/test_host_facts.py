@@ -50,4 +50,4 @@ def test_the_revisions_that_are_live(tmp_path: Path) -> None:
         folder = tmp_path / app / "current"
         folder.mkdir(parents=True)
         (folder / "release.json").write_text(text)
-    assert host_facts.live_revisions(str(tmp_path)) == {"blog": "sha256:a", "old": ""}
+    assert host_facts.live_records("revision", str(tmp_path)) == {"blog": "sha256:a", "old": ""}

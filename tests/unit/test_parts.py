@@ -92,7 +92,11 @@ def test_a_new_app_has_no_database_and_no_cache_yet() -> None:
 
 def test_packages_that_are_not_there() -> None:
     apps = {
-        "blog": {"system_packages": ["gettext"], "source": {"path": "."}, "database": {"engine": "sqlite"}}
+        "blog": {
+            "system_packages": ["gettext"],
+            "source": {"path": "."},
+            "database": {"engine": "sqlite", "url": ""},
+        }
     }
     known = {**facts({}), "packages": ["git"]}
     assert undelivered(apps, {}, known, "web1") == ["web1 does not have gettext for blog"]
@@ -159,4 +163,16 @@ def test_a_domain_that_an_app_still_has_is_not_taken() -> None:
     assert taken_domains(both, {"domains": {"notes": ["notes.example"]}}, "web1") == []
     assert (
         taken_domains(apps, {"domains": {"jotter": ["notes.example"], "old": ["old.example"]}}, "web1") == []
+    )
+
+
+def test_certificates_that_differ_from_what_was_given() -> None:
+    given = {"blog": {"kind": "acme", "domains": ["a.org"], "challenge": "http-01"}}
+    assert parts.differing_certificates(given, given) == {}
+    assert parts.differing_certificates(given, {}) == {"blog": []}
+    assert parts.differing_certificates({}, given) == {}
+    wanted = {"blog": {"kind": "own", "domains": ["a.org", "b.org"], "challenge": "http-01", "chain": "PEM"}}
+    assert parts.differing_certificates(wanted, given) == {"blog": ["tls", "domains", "tls.chain"]}
+    assert parts.sentence("blog", parts.CERTIFICATES, ["tls"], "web1") == (
+        "blog.tls differs from what the certificate renewal on web1 was given"
     )

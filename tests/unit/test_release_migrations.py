@@ -185,6 +185,16 @@ def test_what_a_migration_that_is_not_atomic_leaves(migrated: Project) -> None:
             "system_packages: name the Debian package",
         ),
         ("import nowhere", "requirements: nothing that was installed brings nowhere"),
+        (
+            "raise ModuleNotFoundError(name='pkg_resources')",
+            "requirements.packages: add 'setuptools<81', the last one with pkg_resources",
+        ),
+        (
+            "from django.utils import baseconv",
+            "no longer has it; requirements.packages can name an older one",
+        ),
+        ("import django.utils.baseconv", "no longer has it; requirements.packages can name an older one"),
+        ("raise ModuleNotFoundError(name='distutils.util')", "has no module distutils.util; name an older"),
         ("import os; os.environ['TOKEN_']", "env: the project wants 'TOKEN_' in its environment"),
     ],
 )

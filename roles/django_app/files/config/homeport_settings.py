@@ -51,12 +51,16 @@ def _database(url, own):
     kind = {
         "postgres": "postgresql",
         "postgresql": "postgresql",
+        "postgis": "postgresql",
         "sqlite": "sqlite3",
+        "spatialite": "sqlite3",
         "mysql": "mysql",
     }.get(parts.scheme)
     if kind is None:
         raise RuntimeError(f"DATABASE_URL: the overlay does not know {parts.scheme}://; use overlay_settings")
     engine = _engine(own.get("ENGINE", ""), kind)
+    if parts.scheme in ("postgis", "spatialite") and engine == f"django.db.backends.{kind}":
+        engine = f"django.contrib.gis.db.backends.{parts.scheme}"
     # further settings are the project's choice as well, unless they are for another kind of database
     kept = own if engine == own.get("ENGINE") else {}
     if kind == "sqlite3":

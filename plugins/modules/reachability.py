@@ -1,0 +1,92 @@
+#!/usr/bin/python
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Whether a host can fetch the code of apps, before anything is changed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: reachability
+short_description: Look whether code and names can be reached, before anything is changed
+description:
+  - Asks for the code of apps where the host fetches it by itself (git, an archive's address), with the key or token
+    that is declared, as the app's user where there is one. It changes nothing, and works in check mode.
+  - The action plugin of the same name fails with what cannot be fetched, with field, file and line. It looks in the
+    DNS, too, and warns of domains that do not lead to the host.
+options:
+  apps:
+    description: The apps whose code is asked for, as the filter P(homeport.django.release_specs#filter) gives them.
+    type: list
+    elements: dict
+    default: []
+  secrets:
+    description: What leads to private code, as the filter P(homeport.django.release_secrets#filter) gives it.
+    type: dict
+    default: {}
+  names:
+    description: Domains that are looked for in the DNS, by app, each with whether an authority will ask for it. Read by
+      the action plugin.
+    type: dict
+    default: {}
+  addresses:
+    description: Under which names or addresses the app servers are known. Read by the action plugin.
+    type: list
+    elements: str
+    default: []
+author: [Homeport contributors (@homeport)]
+"""
+
+EXAMPLES = r"""
+- name: Look whether the code can be fetched
+  homeport.django.reachability:
+    apps: "{{ homeport_apps | homeport.django.release_specs }}"
+    secrets: "{{ homeport_apps | homeport.django.release_secrets }}"
+"""
+
+RETURN = r"""
+problems:
+  description: What keeps the host from fetching the code of an app, by app. Begins with the field.
+  returned: always
+  type: dict
+addresses:
+  description: The host's own addresses.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
+from ansible_collections.homeport.django.plugins.module_utils.source_look import source_problem
+
+
+def main() -> None:
+    module = Module(
+        argument_spec={
+            "apps": {"type": "list", "elements": "dict", "default": []},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "names": {"type": "dict", "default": {}},
+            "addresses": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    apps, secrets = module.params["apps"], module.params["secrets"]
+    folders = {app["name"]: os.path.join(module.tmpdir, f"source-{app['name']}") for app in apps}
+    for folder in folders.values():
+        os.mkdir(folder, 0o700)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = {
+            app["name"]: pool.submit(source_problem, app, secrets.get(app["name"], {}), folders[app["name"]])
+            for app in apps
+        }
+        problems = {name: answer.result() for name, answer in found.items()}
+    own = module.run_command(["hostname", "-I"])[1].split()
+    module.exit_json(
+        changed=False, problems={name: told for name, told in problems.items() if told}, addresses=own
+    )
+
+
+if __name__ == "__main__":
+    main()

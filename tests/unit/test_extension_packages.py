@@ -1,0 +1,125 @@
+"""Extensions of PostgreSQL: which package brings them, and what an address says of a geographic database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.extension_packages import (
+    BROUGHT,
+    CONTRIB,
+    extension_packages,
+    extension_problems,
+)
+from ansible_collections.homeport.django.plugins.modules import packages
+
+from tests.unit.support import SECRET, app, resolved
+
+DEBIAN_13 = {"distribution": "debian", "version": "13"}
+
+
+def test_packages_of_extensions() -> None:
+    databases = [
+        {"extensions": ["postgis", "citext", "vector"]},
+        {"extensions": ["postgis_raster", "own"]},
+        {},
+    ]
+    assert extension_packages(databases, {"own": "postgresql-{version}-own"}) == [
+        "postgresql-{version}-own",
+        "postgresql-{version}-pgvector",
+        "postgresql-{version}-postgis-3",
+    ]
+    assert not CONTRIB & set(BROUGHT)
+
+
+@pytest.mark.parametrize(
+    ("extension", "facts", "told"),
+    [
+        ("vector", {}, ""),
+        ("vector", {"version": "12"}, "debian 12 has no package that brings vector (postgresql-NN-pgvector)"),
+        ("citext", {}, ""),
+        ("own", {}, ""),
+        ("nonsense", {}, "no package is known that brings nonsense"),
+        ("nonsense", {"postgres": "17", "postgres_extensions": ["nonsense"]}, ""),
+        (
+            "adminpack",
+            {"postgres": "17", "postgres_extensions": ["citext"]},
+            "is known that brings adminpack",
+        ),
+    ],
+)
+def test_what_no_package_brings(extension: str, facts: dict[str, Any], told: str) -> None:
+    apps = resolve({"blog": app(database={"extensions": [extension]})}, {}, SECRET, "typical")
+    found = extension_problems(apps, [], {"own": "x"}, {**DEBIAN_13, **facts})
+    assert len(found) == bool(told)
+    assert told in "".join(found)
+    if told:
+        assert found[0].startswith("django_apps.blog.database: extensions: ")
+
+
+class Module:
+    def __init__(self, lists: str) -> None:
+        self.lists = lists
+
+    def run_command(self, words: list[str], **_options: Any) -> tuple[int, str, str]:
+        assert words == ["apt-cache", "depends", "postgresql"]
+        return 0, self.lists, ""
+
+
+@pytest.mark.parametrize(
+    ("lists", "have", "found"),
+    [
+        ("", set(), "postgresql-{version}-postgis-3"),
+        ("postgresql\n  Depends: postgresql-17\n", set(), "postgresql-17-postgis-3"),
+        ("  Depends: postgresql-17\n", {"postgresql-15", "postgresql-16", "x"}, "postgresql-16-postgis-3"),
+    ],
+)
+def test_the_version_of_a_package(
+    lists: str, have: set[str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
+    assert packages.versioned(Module(lists), ["postgresql-{version}-postgis-3", "y"], have) == [found, "y"]
+
+
+def test_the_version_is_that_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
+    (tmp_path / "15/main").mkdir(parents=True)
+    have = {"postgresql-15", "postgresql-17"}
+    assert packages.versioned(Module(""), ["postgresql-{version}-rum"], have) == ["postgresql-15-rum"]
+
+
+@pytest.mark.parametrize(
+    ("database", "scheme", "needed"),
+    [
+        ({}, "postgres", set()),
+        ({"extensions": ["citext"]}, "postgres", set()),
+        ({"extensions": ["postgis_raster"]}, "postgis", {"gdal-bin"}),
+        ({"extensions": ["postgis"], "scheme": "postgresql"}, "postgresql", set()),
+        (
+            {"engine": "sqlite", "scheme": "spatialite"},
+            "spatialite",
+            {"gdal-bin", "libsqlite3-mod-spatialite"},
+        ),
+        ({"url": "postgis://db.example.org/blog"}, "postgis", {"gdal-bin"}),
+    ],
+)
+def test_the_scheme_of_the_address(database: dict[str, Any], scheme: str, needed: set[str]) -> None:
+    found = resolved(database=database)
+    assert found["environment"]["DATABASE_URL"].startswith(f"{scheme}://")
+    assert found["database"]["engine"] == ("sqlite" if scheme == "spatialite" else "postgres")
+    assert {name for name in wiring.system_packages({"blog": found}) if "client" not in name} - {
+        "git"
+    } == needed
+    (here,) = wiring.local_apps({"blog": found}, "/home/me")
+    local = "spatialite" if needed else "sqlite"
+    assert here["environment"]["DATABASE_URL"] == f"{local}:////home/me/blog/db.sqlite3"
+    there = resolved(database=database, host={"database_host": "db"})
+    assert there["environment"]["DATABASE_URL"].startswith(f"{scheme}://")
+
+
+def test_a_scheme_is_no_part_of_an_address_that_is_given() -> None:
+    wrong = {"blog": app(database={"url": "postgres://db/blog", "scheme": "postgis"})}
+    assert any("django_apps.blog.database.scheme: " in line for line in check(wrong, {}, SECRET, "typical"))
