@@ -713,7 +713,7 @@ class Restart:
         self.now = urgent or self.first or stopped or not self.unit or params["restart"] == "now"
         self.needed = "restart" if self.why and self.now else ""
         self.stopped = stopped
-        self.held: dict[str, Any] = {}
+        self.held: dict[str, Any] = {} if self.unit else record.held
         if self.why and not self.now:
             self.held = {"unit": self.unit, "why": self.why, "start": restarts.started(self.unit)}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from tests.unit.statuses import GROUPS, document, status
 from tests.unit.test_service_config import Set, files
 
 __all__ = ["files"]
+
+ROOT = Path(__file__).parents[2]
 
 SANDBOX = {"path": "sandbox.conf", "content": "1\n", "on_change": "restart"}
 LATER = {"restart": "later"}
@@ -79,6 +83,14 @@ def test_a_service_that_was_started_anew_waits_for_nothing(files: Set, unit_run:
     result = files.run(changed(), **LATER)
     assert (result["changed"], result["restart"], files.host.commands) == (False, {}, [])
     assert service_config.Record("web").held == {}
+
+
+def test_a_part_without_the_service_leaves_what_waits(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed(), **LATER)
+    files.service = None
+    files.run({"path": "part.conf", "content": "x\n"}, partial=True)
+    assert service_config.Record("web").held["why"] == ["sandbox.conf"]
 
 
 def test_a_service_that_is_stopped_is_started_with_what_waited(files: Set) -> None:
@@ -205,3 +217,31 @@ def test_status_tells_of_it() -> None:
             "-e restart=now when it suits",
         )
     ]
+
+
+def test_workers_stop_before_the_web_processes(tmp_path: Path) -> None:
+    """Whatever their groups are called, and all of a kind at the same time."""
+    fake = tmp_path / "supervisorctl"
+    log = tmp_path / "log"
+    fake.write_text(
+        f"""#!/bin/sh
+if [ "$1" = status ]; then
+    for name in blog.web:0 blog.web:1 blog.queue:0 blog.webhooks:0 ticker; do
+        echo "$name  RUNNING   pid 7, uptime 0:00:14"
+    done
+    exit 3
+fi
+echo "start $2" >>{log}
+while [ "$(grep -c start {log})" -lt 3 ]; do sleep 0.01; done
+echo "end $2" >>{log}
+"""
+    )
+    fake.chmod(0o755)
+    program = ROOT / "roles/supervisord/files/usr/local/lib/homeport/supervisord-stop"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", str(program)], check=True, env={**os.environ, "PATH": path}, timeout=60)
+    lines = log.read_text().splitlines()
+    workers = ["blog.queue:*", "blog.webhooks:*", "ticker:*"]
+    assert sorted(lines[:3]) == [f"start {name}" for name in workers]
+    assert sorted(lines[3:6]) == [f"end {name}" for name in workers]
+    assert lines[6:] == ["start blog.web:*", "end blog.web:*"]
