@@ -63,24 +63,24 @@ def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
 
 def absent(parts: SplitResult) -> str:
     """The place where nothing serves an address; empty where something does, or where that cannot be found out."""
-    scheme = parts.scheme.partition("+")[0]
-    options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))
-    if scheme in ("postgres", "postgresql") and not parts.hostname:
+    scheme, host = parts.scheme.partition("+")[0], unquote(parts.hostname or "")
+    if scheme in ("postgres", "postgresql") and (not host or host.startswith("/")):
         name = unquote(parts.path[1:])
-        if options.get("host", "") not in OWN_CLUSTER or has_database(name):
+        options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))
+        if (host or options.get("host", "")) not in OWN_CLUSTER or has_database(name):
             return ""
         return f"the database {name} of this host's PostgreSQL"
     if scheme == "sqlite":
         return "" if os.path.exists(unquote(parts.path[1:])) else unquote(parts.path[1:])
-    if not parts.hostname:
+    if not host:
         path = unquote(parts.path)
         return "" if os.path.exists(path) else path
     port = parts.port or PORTS.get(scheme)
     try:
         if port:
-            socket.create_connection((parts.hostname, port), PATIENCE).close()
+            socket.create_connection((host, port), PATIENCE).close()
     except (ConnectionRefusedError, socket.gaierror):
-        return f"{parts.hostname}:{port}"
+        return f"{host}:{port}"
     except OSError:
         return ""
     return ""
