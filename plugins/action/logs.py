@@ -13,7 +13,12 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.module_utils.log_files import readable
 from ansible_collections.homeport.django.plugins.module_utils.plain import plain
-from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import ssh_command
+from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import (
+    ssh_command,
+    ssh_words,
+)
+from ansible_collections.homeport.django.plugins.plugin_utils.terminal import followed, terminal
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import end_with_the_controller
 
 
 class ActionModule(ActionBase):
@@ -39,9 +44,23 @@ class ActionModule(ActionBase):
         if not any(log["lines"] for log in result["logs"]):
             display.display(f"\n==> {host}: nothing was logged", color=C.COLOR_HIGHLIGHT)
         if boolean(self._task.args.get("follow", False)) and result["logs"]:
-            command = "exec tail -n 0 -F " + shlex.join(log["path"] for log in result["logs"])
-            become = boolean(self._play_context.become, strict=False)
-            display.display(f"\nTo follow {'it' if len(result['logs']) == 1 else 'them'}, type this:")
-            display.display(ssh_command(self._connection, command, become))
+            self._follow([log["path"] for log in result["logs"]], host, result)
         result["logs"] = [{**log, "lines": len(log["lines"])} for log in result["logs"]]
         return result
+
+    def _follow(self, paths: list[str], host: str, result: dict[str, Any]) -> None:
+        """Shows what is added to the logs until the run is interrupted; without a terminal, the command that does."""
+        display = Display()
+        become = boolean(self._play_context.become, strict=False)
+        tail = "tail -n 0 -F " + shlex.join(paths)
+        # it ends with the run, whose end closes its input
+        words = ssh_words(self._connection, f"{tail} & cat >/dev/null; kill $!", become, terminal=False)
+        device = terminal()
+        if not device or not words:
+            display.display(f"\nTo follow {'it' if len(paths) == 1 else 'them'}, type this:")
+            display.display(ssh_command(self._connection, f"exec {tail}", become))
+            return
+        end_with_the_controller()
+        display.display(f"\n==> {host}: what is logged from now on; Ctrl-C ends it", color=C.COLOR_HIGHLIGHT)
+        status = followed(words, device, lambda line: f"{host}: {plain(readable(line))}")
+        result.update(failed=True, msg=f"the logs cannot be followed any more (exit status {status})")

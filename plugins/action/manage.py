@@ -22,7 +22,11 @@ from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
-from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import ssh_command
+from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import (
+    ssh_command,
+    ssh_words,
+)
+from ansible_collections.homeport.django.plugins.plugin_utils.terminal import converse, terminal
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import end_with_the_controller
 
 MODULE = "homeport.django.manage"
@@ -54,6 +58,8 @@ print("\\n" + json.dumps(problems))
 TERMINALS = ("shell", "dbshell")
 TERMINALS_DO = {"-c", "--command", "--help"}
 
+SSH_FAILED = 255  # ssh's own exit status
+
 # The other variables of the playbook
 OTHERS = ("app=", "servers=", "seconds=", "input=", "env=", "release=")
 
@@ -73,8 +79,9 @@ class ActionModule(ActionBase):
         if self._task.args.get("typed", False):
             given = typed(given, context.CLIARGS.get("extra_vars") or ())
         command = words(given)
-        self._refuse_terminals(app, command)
         environment = variables(plain(self._task.args.get("environment") or {}))
+        if needs_terminal(command) and not self._task.args.get("input") and not self._task.check_mode:
+            return {**result, **self._conversation(app, command, environment, task_vars)}
         source = given_file(self._task.args.get("input"))
         arguments = {"app": app, "seconds": self._task.args.get("seconds", 0)}
         arguments["release"] = str(self._task.args.get("release") or "")
@@ -132,22 +139,40 @@ class ActionModule(ActionBase):
             ) from error
         return [str(field) for field in fields]
 
-    def _refuse_terminals(self, app: str, command: list[str]) -> None:
-        """Names the way to a command that is a conversation."""
-        if not needs_terminal(command) or self._task.args.get("input") or self._task.check_mode:
-            return
-        words = shlex.join(["manage.py", *command])
+    def _conversation(
+        self, app: str, command: list[str], environment: Mapping[str, str], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What came of a command that is a conversation, at the terminal of the run; without one it is refused."""
+        line = shlex.join(["manage.py", *command])
         release = str(self._task.args.get("release") or "")
         link = "next" if release == "next" else f"releases/{release}" if release else "current"
         run = (
-            f'exec runuser -u {app} -- /usr/local/lib/homeport/run "$(readlink -e /srv/{app}/{link})" {words}'
+            f'exec runuser -u {app} -- /usr/local/lib/homeport/run "$(readlink -e /srv/{app}/{link})" {line}'
         )
         become = boolean(self._play_context.become, strict=False)
-        raise AnsibleActionFail(
-            f"{command[0]} needs a terminal, which Ansible does not hand on. Type this instead:\n"
-            f"{ssh_command(self._connection, run, become)}\n"
-            "or hand it what it is to do, with -c or -e input=FILE. Nothing was run."
-        )
+        device, words = terminal(), ssh_words(self._connection, run, become, terminal=True)
+        typed_instead = f"Type this instead:\n{ssh_command(self._connection, run, become)}\n"
+        if not device or not words:
+            raise AnsibleActionFail(
+                f"{command[0]} needs a terminal, and this run has none to give. {typed_instead}"
+                "or hand it what it is to do, with -c or -e input=FILE. Nothing was run."
+            )
+        if environment or self._task.args.get("seconds"):
+            raise AnsibleActionFail(
+                f"env and seconds do not go with {command[0]} at a terminal; nothing was run"
+            )
+        if task_vars.get("servers") == "all" and len(task_vars.get("ansible_play_hosts") or []) > 1:
+            raise AnsibleActionFail(
+                f"{command[0]} is for one server at a time: leave servers=all out, and name one with --limit"
+            )
+        display.display(f"On {task_vars.get('inventory_hostname')}: {line}")
+        status = converse(words, device)
+        result: dict[str, Any] = {"changed": True, "rc": status}
+        if status == SSH_FAILED and self._connection.transport == "ssh":
+            result.update(failed=True, msg=f"ssh to the server failed, or was cut off. {typed_instead}")
+        elif status:
+            result.update(failed=True, msg=f"{line} ended with {meaning(status)}")
+        return result
 
     def _check_password(
         self,

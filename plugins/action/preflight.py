@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.filter.apps import SERVED, plain
+from ansible_collections.homeport.django.plugins.module_utils import sandboxed
 from ansible_collections.homeport.django.plugins.module_utils.app_services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.apps import check
 from ansible_collections.homeport.django.plugins.module_utils.archive_config import settings_of
@@ -38,7 +40,11 @@ from ansible_collections.homeport.django.plugins.module_utils.role_inputs import
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
 from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
-from ansible_collections.homeport.django.plugins.plugin_utils.command_line import no_inventory, unread
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
+    left_out,
+    no_inventory,
+    unread,
+)
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -61,6 +67,7 @@ class ActionModule(ActionBase):
         told = unread_variables(task_vars, base)
         if str(task_vars.get("restart", "later")) not in ("now", "later"):
             told.append("restart: is now or later (-e restart=now)")
+        told += self._limited(task_vars)
         if boolean(self._task.args.get("definitions", True)):
             told += self._definitions(task_vars, base)
         if told:
@@ -69,6 +76,24 @@ class ActionModule(ActionBase):
             text = "\n".join([f"{count} found before anything was changed on any host:", *lines])
             result.update(failed=True, msg=text)
         return result
+
+    def _limited(self, task_vars: dict[str, Any]) -> list[str]:
+        """Refuses what --limit would make a run do nothing of; of a run that does a part the rest is named."""
+        if not context.CLIARGS.get("subset") or boolean(self._task.args.get("reads", False)):
+            return []
+        groups, hosts = task_vars.get("groups") or {}, task_vars.get("ansible_play_hosts_all") or []
+        needs = self._task.args.get("needs") or []
+        if needs:
+            found = left_out(groups, hosts, needs)
+            return [f"--limit: leaves out {name}, without which there is nothing to do" for name in found]
+        for name in left_out(groups, hosts, SERVED):
+            what = (
+                "no app is deployed, and none is asked for its pages"
+                if "app_servers" in name
+                else ("what the apps need there is as it was")
+            )
+            self._display.warning(f"--limit leaves out {name}: {what}")
+        return []
 
     def _definitions(self, task_vars: dict[str, Any], base: str) -> list[str]:
         """What is wrong with the apps and what they need, with the place."""
@@ -106,7 +131,7 @@ class ActionModule(ActionBase):
                 for name in ("certificates_email", "certificates_dns_server", "certificates_dns_auth_hook")
             }
             problems += certificates(apps, settings, groups, setup)
-            told += inputs(task_vars, self._templar)
+            told += inputs(task_vars, self._templar, apps)
         deploys = boolean(self._task.args.get("deploys", True)) and not reads
         if deploys:
             problems += local_sources(apps, base)
@@ -186,8 +211,9 @@ def divided(name: Any, servers: int, media: Mapping[str, Any], sqlite: bool) -> 
     return problems
 
 
-def inputs(variables: Mapping[str, Any], templar: Any = None) -> list[str]:
-    """What is wrong with the variables of the roles, on any of the hosts of the play; each problem once."""
+def inputs(variables: Mapping[str, Any], templar: Any = None, apps: Any = None) -> list[str]:
+    """What is wrong with the variables of the roles on any of the hosts of the play, and with the apps by these; each
+    problem once."""
     hosts: Any = variables.get("hostvars") or {}
     found: dict[str, None] = {}
     for host in variables.get("ansible_play_hosts_all") or []:
@@ -199,6 +225,7 @@ def inputs(variables: Mapping[str, Any], templar: Any = None) -> list[str]:
             whole = {**hosts.raw_get(host), "hostvars": hosts}
             known.update({name: known_value(Templated(templar, whole), name) for name in left})
         problems = [*problems_of(known), *host_problems(known), *instances(known), *archives(known)]
+        problems += sandboxed.problems(apps, known)
         told = {re.split(r"[.:\[]", problem, maxsplit=1)[0] for problem in problems}
         problems += other_types({name: value for name, value in known.items() if name not in told})
         for problem in problems:

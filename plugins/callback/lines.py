@@ -27,6 +27,8 @@ from typing import Any
 from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 
+# Tasks that show something of their own while they run.
+SHOWING = ("homeport.django.manage", "homeport.django.logs")
 QUIET = 3  # seconds of a task before it is worth a word
 SILENT = 60  # seconds between two words about it where each is a line
 
@@ -99,7 +101,13 @@ class CallbackModule(Default):
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         if self.verbose:
             super().v2_playbook_on_task_start(task, is_conditional)
-        self.task, self.started, self.word = task.name or task.action, time.monotonic(), SILENT
+        # nothing is written over a question, a conversation or lines that come by themselves
+        shows = task.action in SHOWING or task.args.get("phase") == "ask"
+        self.task, self.started, self.word = (
+            "" if shows else task.name or task.action,
+            time.monotonic(),
+            SILENT,
+        )
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         self.v2_playbook_on_task_start(task, False)

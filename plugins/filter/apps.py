@@ -24,7 +24,8 @@ from ansible_collections.homeport.django.plugins.module_utils.extension_packages
     extension_packages,
     extension_problems,
 )
-from ansible_collections.homeport.django.plugins.plugin_utils.command_line import no_inventory
+from ansible_collections.homeport.django.plugins.module_utils.undeclared import told
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import left_by_limit, no_inventory
 
 
 def plain(value: Any) -> Any:
@@ -81,6 +82,16 @@ def audit_sites(apps: Any, own: Any = None, certificates: Any = None) -> dict[st
     return wiring.audit_sites(apps, plain(own or {}), plain(certificates or {}))
 
 
+def declared(apps: Any, host: Any) -> dict[str, Any]:
+    """What is declared of all that a host may have."""
+    return wiring.declared(plain(apps), plain(host))
+
+
+def undeclared(facts: Any, wanted: Any, setup: Any) -> list[str]:
+    """What a host has that is not declared any more, and what a run makes of it: a line for each."""
+    return [line["text"] for line in told(plain(facts), plain(wanted), "this run", str(setup))]
+
+
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them."""
     found: dict[str, str] = {}
@@ -112,9 +123,9 @@ def postgres_value(value: Any) -> str:
 SERVED = ("app_servers", "database_servers", "cache_servers", "broker_servers")
 
 
-def hosts_of(groups: Any, *names: str) -> str:
+def hosts_of(groups: Any, *names: str, optional: bool = False) -> str:
     """The pattern of the hosts of those groups that the inventory has, by default of all that Homeport knows. The first
-    must have a host.
+    must have a host, and --limit must leave one of them, unless the play is ``optional``.
 
     A play's hosts are found in Ansible's first process: what this imports there, no task imports anew. Ansible itself
     ends with status 0 where there are none.
@@ -123,7 +134,11 @@ def hosts_of(groups: Any, *names: str) -> str:
     problem = no_inventory(groups, wanted[0])
     if problem:
         raise AnsibleFilterError(problem)
-    return ":".join(name for name in wanted if name in groups) or wanted[0]
+    found = [name for name in wanted if name in groups]
+    problem = "" if optional or not found else left_by_limit(groups, found)
+    if problem:
+        raise AnsibleFilterError(problem)
+    return ":".join(found) or wanted[0]
 
 
 class FilterModule:
@@ -150,6 +165,8 @@ class FilterModule:
             "accepted": accepted,
             "postgres_value": postgres_value,
             "failed_apps": failed_apps,
+            "declared": declared,
+            "undeclared": undeclared,
             "cut_off": rotation.cut_off,
             "unavailable": unavailable,
             "extension_packages": extension_packages,

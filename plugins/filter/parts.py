@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils import others, parts
 from ansible_collections.homeport.django.plugins.module_utils.given import Parts
@@ -119,9 +120,13 @@ def unserved(apps: Any, wanted: Any, facts: Any, names: Any = ()) -> dict[str, A
     }
 
 
-def taken_over(apps: Any, databases: Any, facts: Any, words: Any, host: Any) -> list[str]:
+def taken_over(
+    apps: Any, databases: Any, facts: Any, words: Any, host: Any, nginx_sandbox: Any = True
+) -> list[str]:
     """What others have on the host that would be taken over: a line for each."""
-    return others.objections(apps, [each["name"] for each in databases], facts, listed(words), str(host))
+    names = [each["name"] for each in databases]
+    sandbox = boolean(nginx_sandbox, strict=False)
+    return others.objections(apps, names, facts, listed(words), str(host), sandbox)
 
 
 def taken_databases(words: Any) -> list[str]:

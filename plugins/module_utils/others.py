@@ -18,6 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils import release_his
 from ansible_collections.homeport.django.plugins.module_utils.given import answer, recorded_paths
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.sandboxed import nginx_paths
 
 LISTENS = "0A"
 DATABASES = """
@@ -39,6 +40,7 @@ def others(sets: Iterable[str], homes: str = "/srv") -> dict[str, Any]:
         "folders": folders(homes, recorded_paths("django_app"), release_history.FOLDER),
         "listeners": {} if "nginx" in sets else listeners(),
         "nginx": [] if "nginx" in sets else own_nginx(),
+        "hidden": {} if "nginx" in sets else hidden_paths(),
         "postgres": {} if "postgres" in sets else postgres(),
     }
 
@@ -92,6 +94,16 @@ def own_nginx(folder: str = "/etc/nginx") -> list[str]:
     return found
 
 
+def hidden_paths(folder: str = "/etc/nginx") -> dict[str, str]:
+    """The files of an nginx that is there which name what Homeport's nginx does not see, each with the first path."""
+    found = {}
+    for path in sorted(glob.glob(f"{folder}/sites-enabled/*") + glob.glob(f"{folder}/conf.d/*.conf")):
+        paths = nginx_paths(read(path))
+        if paths:
+            found[path] = paths[0]
+    return found
+
+
 def postgres() -> dict[str, Any]:
     """Owners of the databases that are there, and rules of pg_hba.conf that are not the packages'."""
     files = sorted(glob.glob("/etc/postgresql/*/*/pg_hba.conf"))
@@ -115,7 +127,12 @@ def read(path: str) -> str:
 
 
 def objections(
-    apps: dict[str, Any], databases: Iterable[str], found: dict[str, Any], taken: Iterable[str], host: str
+    apps: dict[str, Any],
+    databases: Iterable[str],
+    found: dict[str, Any],
+    taken: Iterable[str],
+    host: str,
+    nginx_sandbox: bool = True,
 ) -> list[str]:
     """What of it an app, or a service for the apps, would take: lines for the operator. ``taken`` are the words of
     ``take_over``, by which the operator has said that it may."""
@@ -144,11 +161,17 @@ def objections(
                 f"port {port} of {host} belongs to {owner}, and {', '.join(names)} would be served there: stop it for "
                 f"good ({remedy}), or have it listen elsewhere"
             )
+    proxied = any(app["proxied"] for app in apps.values())
     files = found["others"]["nginx"]
-    if files and any(app["proxied"] for app in apps.values()) and "nginx" not in taken:
+    if files and proxied and "nginx" not in taken:
         told.append(
             f"nginx on {host} serves something already ({', '.join(files)}): Homeport replaces nginx.conf and removes "
             "sites-enabled/default, and leaves other sites as they are. -e take_over=nginx goes on"
+        )
+    for path, hidden in found["others"]["hidden"].items() if proxied and nginx_sandbox else ():
+        told.append(
+            f"nginx on {host} uses {hidden} ({path}), and Homeport's nginx does not see /home, /root and /run/user: "
+            "move it, such as to /srv, or set nginx_sandbox to false"
         )
     postgres_found = found["others"]["postgres"]
     rules = postgres_found.get("rules", [])

@@ -28,8 +28,10 @@ COMPONENTS = {
     "memcached": "service_config.memcached",
     "rabbitmq": "service_config.rabbitmq",
 }
+CERTIFICATES = "service_config.certificates"
 NAMES = {
     NGINX: "nginx",
+    CERTIFICATES: "the certificate renewal",
     POSTGRES: "PostgreSQL",
     "service_config.redis": "Redis or Valkey",
     "service_config.memcached": "Memcached",
@@ -42,6 +44,8 @@ SITE = {
     **{name: name for name in ("tls", "static", "media", "maintenance")},
     **dict.fromkeys(("tls_in_front", "hsts"), "tls"),
 }
+# The user's fields behind the certificate of a site.
+CERTIFICATE = {"kind": "tls", "domains": "domains", "challenge": "tls.challenge", "chain": "tls.chain"}
 
 
 def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, Parts]:
@@ -100,6 +104,19 @@ def differing(
                 had = before.get(app, {})
                 names = sorted(name for name in {*fields, *had} if fields.get(name) != had.get(name))
                 found.setdefault(app, {})[component] = names if had else []
+    return found
+
+
+def differing_certificates(
+    wanted_here: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[str]]:
+    """The fields by which certificates differ from those that were given, by app; none where it was given none."""
+    found = {}
+    for app, site in wanted_here.items():
+        had = given.get(app)
+        names = [CERTIFICATE[key] for key, value in site.items() if had and had.get(key) != value]
+        if names or not had:
+            found[app] = names
     return found
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     DeployError,
     Layout,
     Runner,
+    tail,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_migrations import (
     ASK,
@@ -37,7 +39,15 @@ DUMPABLE = {"postgresql": "dump", "sqlite": "sqlite3"}
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 TRIES = 3  # of a migration that does not get its lock
+LINES = 10  # of what migrate has printed: a first release applies hundreds
 SPARE = 200 * 1024 * 1024  # bytes that a dump must leave free
+
+
+def listed(names: list[str]) -> str:
+    """Names of migrations, as many as can be read."""
+    if len(names) <= LINES:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])}, ... ({len(names)} in all, to {names[-1]})"
 
 
 class Held(DeployError):
@@ -113,9 +123,9 @@ class Database:
             return
         applied, left = done["applied"], [name for name in found["pending"] if name not in done["applied"]]
         if applied:
-            moved = f"The database moved: {', '.join(applied)} applied, {', '.join(left)} not"
+            moved = f"The database moved: {listed(applied)} applied, {listed(left)} not"
         else:
-            moved = "The database did not move" + (f": none of {', '.join(left)} applied" if left else "")
+            moved = "The database did not move" + (f": none of {listed(left)} applied" if left else "")
         if found["vendor"] == "mysql":
             moved += " (MySQL cannot undo the part of a migration that was done before it failed)"
         if done.get("loose"):
@@ -132,7 +142,9 @@ class Database:
                 f"\na statement took over {self.options['statement_timeout']} s; migrate.statement_timeout can "
                 "allow more"
             )
-        raise DeployError(f"migrate failed:\n{done['output'].rstrip()}\n{error}{hint}\n{moved}")
+        elif wanted := re.search(r'permission denied to create extension "([\w-]+)"', error):
+            hint = f"\ndatabase.extensions: name {wanted[1]}, which the setup playbook creates then"
+        raise DeployError(f"migrate failed:\n{tail(done['output'], LINES)}\n{error}{hint}\n{moved}")
 
     def dump(self, found: dict[str, Any], name: str, before: str) -> str:
         """Saves the database and returns the file. ``name`` is that of the release that it is saved for."""

@@ -17,7 +17,7 @@ def append(app: str, entry: dict[str, Any], folder: str = FOLDER) -> dict[str, A
     """Adds ``entry`` with the present time to the record of ``app``; returns the whole line."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "app": app, **entry}
-    line["message"] = str(line.get("message", ""))[:LONGEST]
+    line["message"] = shortened(str(line.get("message", "")))
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     descriptor = os.open(f"{folder}/{app}.jsonl", flags, 0o600)
     try:
@@ -28,6 +28,14 @@ def append(app: str, entry: dict[str, Any], folder: str = FOLDER) -> dict[str, A
     finally:
         os.close(descriptor)
     return line
+
+
+def shortened(message: str) -> str:
+    """A message without its middle where it is too long: what failed is at its beginning, and why at its end."""
+    if len(message) <= LONGEST:
+        return message
+    begin, gap = message[: LONGEST // 4], "\n...\n"
+    return begin + gap + message[len(begin) + len(gap) - LONGEST :]
 
 
 def gone_back_from(app: str, release: str, folder: str = FOLDER) -> dict[str, Any]:

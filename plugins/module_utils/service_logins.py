@@ -1,13 +1,14 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Whether the services of an app let it in, asked as the app would: by address, user and password.
+"""Whether the services of an app are there and let it in, asked as the app would: by address, user and password.
 
-Only a refusal counts. A service that does not answer may be back in a moment, and is no reason to keep a release from
-going live.
+For a new release only a refusal counts: a service that does not answer may be back in a moment. A rollback also looks
+for those that are not there any more.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import struct
@@ -17,7 +18,8 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster, quote_text
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError
 from ansible_collections.homeport.django.plugins.module_utils.rotation import ADDRESSES
 
 PATIENCE = 5  # seconds
@@ -40,6 +42,61 @@ def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
         if answer:
             found.append(f"the {service} says: {answer}")
     return found
+
+
+def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """Services of the environment ``wanted`` that are not there at all, each with its place. What is as in ``known``,
+    the environment of the live release, is not looked for, and who does not answer in time may be there."""
+    found = {}
+    for service, name in ADDRESSES.items():
+        address = wanted.get(name, "")
+        if not address or address == known.get(name):
+            continue
+        try:
+            place = absent(urlsplit(address))
+        except (TimeoutError, ValueError):
+            continue
+        if place:
+            found[service] = place
+    return found
+
+
+def absent(parts: SplitResult) -> str:
+    """The place where nothing serves an address; empty where something does, or where that cannot be found out."""
+    scheme = parts.scheme.partition("+")[0]
+    options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))
+    if scheme in ("postgres", "postgresql") and not parts.hostname:
+        name = unquote(parts.path[1:])
+        if options.get("host", "") not in OWN_CLUSTER or has_database(name):
+            return ""
+        return f"the database {name} of this host's PostgreSQL"
+    if scheme == "sqlite":
+        return "" if os.path.exists(unquote(parts.path[1:])) else unquote(parts.path[1:])
+    if not parts.hostname:
+        path = unquote(parts.path)
+        return "" if os.path.exists(path) else path
+    port = parts.port or PORTS.get(scheme)
+    try:
+        if port:
+            socket.create_connection((parts.hostname, port), PATIENCE).close()
+    except (ConnectionRefusedError, socket.gaierror):
+        return f"{parts.hostname}:{port}"
+    except OSError:
+        return ""
+    return ""
+
+
+def has_database(name: str) -> bool:
+    try:
+        return (
+            Cluster().ask(f"SELECT 1 FROM pg_database WHERE datname = {quote_text(name)};\n", PATIENCE) != ""
+        )
+    except DeployError:
+        return False
+
+
+OWN_CLUSTER = ("", "/var/run/postgresql", "/run/postgresql")
+PORTS = {"redis": 6379, "rediss": 6379, "postgres": 5432, "postgresql": 5432, "amqp": 5672, "amqps": 5671}
 
 
 def ask_redis(parts: SplitResult) -> str:

@@ -28,7 +28,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils import status_backups
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import used_cluster
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_health import (
@@ -48,6 +47,7 @@ from ansible_collections.homeport.django.plugins.module_utils.supervisor_client 
     SOCKET,
     Supervisor,
 )
+from ansible_collections.homeport.django.plugins.module_utils.undeclared import present
 from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
 
 Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output of a command
@@ -80,6 +80,7 @@ class Places:
     proc: str = "/proc"
     supervisor: str = SOCKET
     certificates: str = "/etc/homeport/certificates"
+    own_certificates: str = "/etc/homeport/own"
     backups: str = status_backups.BACKUPS
     archive: str = status_backups.ARCHIVE
 
@@ -95,7 +96,7 @@ def collect(
     """Everything about the host, its services and its apps; also of apps that nobody declares any more."""
     places = places or Places()
     declared = {spec["name"]: spec for spec in specs}
-    names = [only] if only else sorted({*declared, *present(places)})
+    names = [only] if only else sorted({*declared, *present(places.apps)})
     chosen = {name: declared.get(name) or bare(name, places) for name in names}
     schedules = [unit for name in names for unit in timers(name, declared.get(name), places)]
     units = show_units(run, [*instances(places), *schedules])
@@ -144,17 +145,6 @@ def collect(
 def asked_for(spec: dict[str, Any]) -> bool:
     """Whether an app may be asked for pages: not the first release of one that its first visitor sets up."""
     return bool(spec["health"].get("first", True) or Layout(spec).has_followed())
-
-
-def present(places: Places) -> list[str]:
-    """The apps that have releases on the host."""
-    names = [os.path.basename(os.path.dirname(path)) for path in glob.glob(f"{places.apps}/*/slots")]
-    # not what somebody else keeps there: links in their folders could lead anywhere
-    return [
-        name
-        for name in names
-        if re.fullmatch(APP_NAME, name) and os.stat(f"{places.apps}/{name}").st_uid == os.geteuid()
-    ]
 
 
 def bare(name: str, places: Places) -> dict[str, Any]:
@@ -457,10 +447,44 @@ def certificate(spec: dict[str, Any], run: Run, places: Places) -> dict[str, Any
     try:
         start, end = (int(ssl.cert_time_to_seconds(found[key])) for key in ("notBefore", "notAfter"))
     except (KeyError, ValueError):
-        return {"names": [], "from": None, "until": None, "self_signed": False}
-    names = re.findall(r"DNS:([^\s,]+)", out)
-    self_signed = found.get("issuer") == found.get("subject")
-    return {"names": names, "from": start, "until": end, "self_signed": self_signed}
+        return {"names": [], "from": None, "until": None, "self_signed": False, "served": True}
+    return {
+        "names": re.findall(r"DNS:([^\s,]+)", out),
+        "from": start,
+        "until": end,
+        "self_signed": found.get("issuer") == found.get("subject"),
+        "served": serves(spec, read(path)),
+    }
+
+
+def serves(spec: dict[str, Any], text: str) -> bool:
+    """Whether nginx serves an app with the certificate of ``text``; where it does not answer, visits tell."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", spec["visit"]["port"]), timeout=5) as connection,
+            context.wrap_socket(connection, server_hostname=spec["domains"][0]) as answered,
+        ):
+            given = answered.getpeercert(binary_form=True)
+    except (OSError, KeyError):
+        return True
+    end = "-----END CERTIFICATE-----"
+    return given == ssl.PEM_cert_to_DER_cert(text.partition(end)[0].strip() + f"\n{end}")
+
+
+def given_certificates(places: Places) -> dict[str, dict[str, Any]]:
+    """What the role certificates was given for each site that has one."""
+    try:
+        sites = dict(json.loads(read(f"{places.certificates}.json"))["sites"])
+    except (ValueError, KeyError):
+        return {}
+    return {
+        name: {**site, "chain": read(f"{places.own_certificates}/{name}.crt")}
+        if site["kind"] == "own"
+        else site
+        for name, site in sites.items()
+    }
 
 
 def release(layout: Layout) -> dict[str, Any] | None:

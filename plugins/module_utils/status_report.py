@@ -207,6 +207,8 @@ def differences(name: str, status: Mapping[str, Any], setup: str) -> list[dict[s
         for app, components in sorted(status["differing"].items())
         for component, fields in sorted(components.items())
     ]
+    problems += [warning(text) for text in status["undeclared"]]
+    problems += [{"level": level, "text": text} for level, text in status["firewall"]]
     if status["touched"]:
         first = ", ".join(status["touched"][:5]) + (" and others" if len(status["touched"]) > 5 else "")
         problems.append(warning(f"not as the last run left it: {first}; the playbook {setup} puts it right"))
@@ -402,7 +404,7 @@ def app_problems(
     found: Mapping[str, Any], spec: dict[str, Any] | None, status: Mapping[str, Any]
 ) -> list[dict[str, str]]:
     if not spec:
-        return [warning("is on this host, but django_apps does not put it here")]
+        return [warning(found.get("undeclared") or "is on this host, but django_apps does not put it here")]
     lock, release, now = found["lock"], found["release"], status["time"]
     front = status["services"].get("nginx", "not installed")
     problems = []
@@ -442,6 +444,7 @@ def app_problems(
         problems.append(
             warning(f"the host was restarted during a deploy by {left['holder'] or 'somebody'}; deploy again")
         )
+    problems += served_problems(found.get("certificate"), spec)
     if lock:
         since = epoch(lock["since"])
         if since is not None and now - since > LONG_DEPLOY:
@@ -479,10 +482,31 @@ def certificate_problems(
     problems = []
     if left < min(14 * 86400, (found["until"] - found["from"]) // 6):
         problems.append(failure(f"its certificate is over in {ago(left)}"))
-    missing = [name for name in spec["domains"] if name not in found["names"]]
+    missing = without_certificate(found, spec)
     if missing and spec["certificate"] == "acme":
         problems.append(warning(f"its certificate does not have {', '.join(missing)}"))
     return problems
+
+
+def served_problems(found: Mapping[str, Any] | None, spec: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What an audit finds out by itself, from outside."""
+    if not found or found["until"] is None:
+        return []
+    problems = []
+    if not found["served"]:
+        problems.append(failure("nginx serves another certificate than the one that the host has for it"))
+    missing = without_certificate(found, spec)
+    if missing and spec["certificate"] == "own":
+        problems.append(failure(f"its own certificate (tls.chain) does not have {', '.join(missing)}"))
+    return problems
+
+
+def without_certificate(found: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
+    """Domains that a certificate is not for."""
+    names = found["names"]
+    return [
+        name for name in spec["domains"] if name not in names and f"*.{name.partition('.')[2]}" not in names
+    ]
 
 
 def process_problems(groups: list[dict[str, Any]], live: str) -> list[dict[str, str]]:

@@ -276,8 +276,11 @@ def certificate_sites(apps: Apps, base: str = "") -> dict[str, dict[str, Any]]:
             "challenge": tls["challenge"],
         }
         if "chain" in tls and tls["certificate"] == "own":
-            with open(os.path.join(base, os.path.expanduser(tls["chain"])), encoding="utf-8") as stream:
-                found[name]["chain"] = stream.read()
+            path = os.path.join(base, os.path.expanduser(tls["chain"]))
+            # who only looks may not have it; preflight refuses to go on without
+            if os.path.isfile(path):
+                with open(path, encoding="utf-8") as stream:
+                    found[name]["chain"] = stream.read()
     return found
 
 
@@ -553,6 +556,28 @@ GEOGRAPHIC = {"postgis": ("gdal-bin",), "spatialite": ("gdal-bin", "libsqlite3-m
 def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
     """What an app needs beside its database's server, where it says that its database is a geographic one."""
     return GEOGRAPHIC.get(app["database"]["url"].partition("://")[0].partition("+")[0], ())
+
+
+def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
+    """What is declared of all that a host may have (module_utils/undeclared.py). ``host`` has C(here) (whether it runs
+    the apps), C(databases), C(redis), C(memcached), C(vhosts) (all that its roles are given), C(backup), C(archive)."""
+    instances = [f"{each.get('server', 'redis')}-server@{each['name']}.service" for each in host["redis"]]
+    instances += [f"memcached@{each['name']}.service" for each in host["memcached"]]
+    return {
+        "apps": sorted(apps),
+        "process": sorted(supervisord_programs(apps)),
+        "schedule": [unit[: -len(".timer")] for unit in schedule_units(apps)],
+        "units": sorted(instances),
+        "databases": sorted(
+            {
+                *(each["name"] for each in host["databases"]),
+                # one that was given by its address may be in the very cluster
+                *(app["database"]["name"] for app in apps.values() if not app["database"]["managed"]),
+            }
+        ),
+        "vhosts": sorted(each["name"] for each in host["vhosts"]),
+        **{key: bool(host[key]) for key in ("here", "backup", "archive")},
+    }
 
 
 def system_packages(apps: Apps) -> list[str]:

@@ -48,6 +48,7 @@ ansible_facts:
         C(archive) (where they are; all with fingerprints in the place of passwords),
         C(given) (digests of what the components of the host were given last, of those that nothing has been touched of
         since), C(parts) (digests of what components were given for which app, by component, app and field),
+        C(undeclared) (what there is of apps and their services, declared or not),
         C(packages) (all that are installed, and what they provide), C(run) (the run of ansible-playbook that has found
         this out), C(cores), C(memory_mb), C(free_mb) (of /srv or its parent),
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
@@ -88,6 +89,7 @@ from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters 
 )
 from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
 from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
+from ansible_collections.homeport.django.plugins.module_utils.undeclared import found_here
 
 SWAP_FILE = "/var/lib/homeport/swapfile"
 TIME_DAEMONS = ("chrony.service", "ntpsec.service", "openntpd.service", "systemd-timesyncd.service")
@@ -289,6 +291,7 @@ def main() -> None:
         "postgres_extensions": postgres_extensions(postgres),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
+        "undeclared": found_here(),
         "packages": sorted(installed(answer(PACKAGES))),
         "run": module.params["run"],
     }

@@ -46,7 +46,9 @@ options:
     type: str
     default: ""
   follow:
-    description: Also show the command that follows these logs, since Ansible itself shows nothing before a task ends.
+    description:
+      - Then show what is added to these logs, until the run is interrupted. Without a terminal, only the command that
+        does so.
     type: bool
     default: false
 author: [Homeport contributors (@homeport)]

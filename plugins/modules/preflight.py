@@ -35,6 +35,12 @@ options:
     description: The playbook changes no host. Nothing but the definitions of the apps and what was typed is checked.
     type: bool
     default: false
+  needs:
+    description: Groups of the inventory, or the first host of one such as V(app_servers[0]), that C(--limit) must not
+      leave out, since there would be nothing to do. Without any, what it leaves out is warned of.
+    type: list
+    elements: str
+    default: []
   definitions:
     description: Check the definitions. If not, only what was typed is checked.
     type: bool

@@ -172,7 +172,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_plan impor
 from ansible_collections.homeport.django.plugins.module_utils.release_probe import told_warnings
 from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
-from ansible_collections.homeport.django.plugins.module_utils.service_logins import refused
+from ansible_collections.homeport.django.plugins.module_utils.service_logins import missing, refused
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
 from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
 
@@ -252,6 +252,17 @@ class Step:
                 "(docs/secrets.md)"
             )
 
+    def check_services(self, release: str) -> None:
+        """Raises when an earlier release needs a service that is not there any more."""
+        live = exports(f"{self.layout.current}/config/env")
+        found = missing(exports(f"{release}/config/env"), live)
+        if found:
+            told = ", ".join(f"its {service} ({place})" for service, place in found.items())
+            raise DeployError(
+                f"{os.path.basename(release)} uses what is not there any more: {told}. Declare it again and run the "
+                "setup playbook first, or go back to another release (-e to=NAME)"
+            )
+
     @property
     def planning(self) -> bool:
         return self.dry and self.module._diff and self.module.params["phase"] == "build"
@@ -325,6 +336,7 @@ class Step:
                 "back the dump from before them"
             )
         chosen = "" if restore.lower() in BOOLEANS_TRUE else restore
+        self.check_services(target)
         self.check_logins(f"{target}/config")
         dump = dump_before(layout, name, chosen) if restore else None
         if dump:

@@ -28,6 +28,24 @@ options:
       P(homeport.django.wanted_parts#filter) makes them.
     type: dict
     default: {}
+  declared:
+    description: What is declared of all that the host may have, as the filter P(homeport.django.declared#filter) says.
+    type: dict
+    default: {}
+  certificates:
+    description: The certificates of the apps, as the filter P(homeport.django.certificate_sites#filter) gives them.
+    type: dict
+    default: {}
+  firewall:
+    description: The rules of the firewall, as the filter P(homeport.django.firewall_rules#filter) makes them. Without
+      any, the host has no firewall of Homeport's.
+    type: list
+    elements: str
+    default: []
+  setup:
+    description: The setup playbook of the inventory.
+    type: str
+    default: site
   patience:
     description: Seconds that an app has to answer its health page, and visitors.
     type: int
@@ -55,13 +73,23 @@ status:
 
 from ansible_collections.homeport.django.plugins.module_utils import parts
 from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
+from ansible_collections.homeport.django.plugins.module_utils.firewall_state import (
+    GIVEN,
+    firewall_differences,
+)
 from ansible_collections.homeport.django.plugins.module_utils.given import (
     given_parts,
     recorded_sets,
     touched_paths,
 )
 from ansible_collections.homeport.django.plugins.module_utils.restarts import waiting
-from ansible_collections.homeport.django.plugins.module_utils.status_collect import collect
+from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
+    Places,
+    collect,
+    given_certificates,
+    read,
+)
+from ansible_collections.homeport.django.plugins.module_utils.undeclared import PARTS, found_here, told
 
 
 def main() -> None:
@@ -70,6 +98,10 @@ def main() -> None:
             "apps": {"type": "list", "elements": "dict", "required": True},
             "only": {"type": "str", "default": ""},
             "parts": {"type": "dict", "default": {}},
+            "declared": {"type": "dict", "default": {}},
+            "certificates": {"type": "dict", "default": {}},
+            "firewall": {"type": "list", "elements": "str", "default": []},
+            "setup": {"type": "str", "default": "site"},
             "patience": {"type": "int", "default": 5},
             "history": {"type": "int", "default": 10},
         },
@@ -86,7 +118,23 @@ def main() -> None:
     given = module.params
     found = collect(given["apps"], run, given["patience"], given["history"], given["only"])
     differing = parts.differing(given["parts"], given_parts(), recorded_sets())
+    for app, fields in parts.differing_certificates(
+        given["certificates"], given_certificates(Places())
+    ).items():
+        differing.setdefault(app, {})[parts.CERTIFICATES] = fields
+    found["firewall"] = []
+    if given["firewall"] and not given["only"]:
+        found["firewall"] = firewall_differences(given["firewall"], read(GIVEN), run, given["setup"])
     found["differing"] = {name: differs for name, differs in differing.items() if given["only"] in ("", name)}
+    found["undeclared"] = []
+    if given["declared"]:
+        run_of = f"the next run of {given['setup']} or deploy"
+        for line in told(found_here(), given["declared"], run_of, given["setup"]):
+            if line["kind"] == "app" and line["app"] in found["apps"]:
+                found["apps"][line["app"]]["undeclared"] = line["text"]
+            # the app's own processes and schedules are compared one by one
+            elif line["kind"] not in PARTS and given["only"] in ("", line["app"]):
+                found["undeclared"].append(line["text"])
     found["touched"] = touched_paths()
     found["restarts"] = waiting()
     module.exit_json(changed=False, status=found)

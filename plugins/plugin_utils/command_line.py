@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 from ansible import constants as C
 from ansible import context
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
 from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
 
@@ -20,10 +22,10 @@ COLLECTION = Path(__file__).resolve().parents[2]
 # What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.
 VARIABLES = (
     "again", "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill",
-    "dump", "env", "environment_name", "fail", "file", "folder", "follow", "format", "full", "git", "history",
-    "host", "html", "input", "json", "lines", "outside", "patience", "point", "port", "process", "release",
-    "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site", "state",
-    "strict", "take_over", "to", "unlock", "user",
+    "dump", "env", "environment_name", "fail", "file", "finish", "folder", "follow", "format", "full", "git",
+    "history", "host", "html", "input", "json", "lines", "mode", "outside", "patience", "point", "port", "process",
+    "release", "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site",
+    "state", "strict", "take_over", "to", "undo", "unlock", "user",
 )  # fmt: skip
 PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: names of the roles' own
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
@@ -48,6 +50,36 @@ def no_inventory(groups: Mapping[str, Any], group: str) -> str:
     )
     remedy = " or ".join(f"-i {printable(name)}" for name in here) or "-i and the folder of your inventory"
     return f"{reason}: add {remedy}. Nothing was changed."
+
+
+def left_by_limit(groups: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Why --limit leaves no host of some groups, of which at least one has hosts; empty where it leaves one. Ansible
+    ends with status 0 where a play has none."""
+    limit = context.CLIARGS.get("subset")
+    if not limit:
+        return ""
+    inventory = InventoryManager(DataLoader(), parse=False)
+    for group, hosts in groups.items():
+        inventory.add_group(group)
+        for host in hosts:
+            inventory.add_host(host, group)
+    inventory.subset(limit)
+    wanted = list(names)
+    if inventory.list_hosts(wanted):
+        return ""
+    return f"--limit {printable(limit)} leaves no host of {' and '.join(wanted)}. Nothing was changed."
+
+
+def left_out(groups: Mapping[str, Any], hosts: Iterable[str], needs: Iterable[str]) -> list[str]:
+    """What --limit keeps out of a playbook although that needs it (groups, or the first host of one): each with its
+    hosts."""
+    here, found = set(hosts), []
+    for need in needs:
+        name, _bracket, first = need.partition("[")
+        members = list(groups.get(name) or [])[: 1 if first else None]
+        if members and not here.intersection(members):
+            found.append(f"{name} ({', '.join(members)})")
+    return found
 
 
 def typed_names(options: Iterable[str]) -> list[str]:

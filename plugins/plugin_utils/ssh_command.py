@@ -1,6 +1,7 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What an operator types for a terminal on a host, which Ansible does not hand on."""
+"""The command line that runs a command as root on a host, for what Ansible's own modules cannot: a terminal, an endless
+output."""
 
 from __future__ import annotations
 
@@ -9,19 +10,30 @@ from typing import Any
 
 
 def ssh_command(connection: Any, command: str, become: bool) -> str:
-    """The command line that runs a shell command as root on the host of a connection."""
-    remote = f"sudo sh -c {shlex.quote(command)}" if become else command
+    """What an operator types to run a shell command as root, at a terminal, on the host of a connection."""
+    words = ssh_words(connection, command, become, terminal=True)
+    return shlex.join(words) if words else remote(command, become)
+
+
+def ssh_words(connection: Any, command: str, become: bool, terminal: bool) -> list[str]:
+    """The same as words; none where the host is reached in another way than by ssh."""
+    if connection.transport == "local":
+        return shlex.split(remote(command, become)) if become else ["sh", "-c", command]
     if connection.transport != "ssh":
-        return remote
+        return []
 
     def option(name: str) -> str:
         found = connection.get_option(name)
         return "" if found is None else str(found)
 
-    words = ["ssh", "-t"]
+    words = ["ssh", "-t"] if terminal else ["ssh", "-T"]
     words += ["-p", option("port")] if option("port") else []
     words += ["-i", option("private_key_file")] if option("private_key_file") else []
     words += [*shlex.split(option("ssh_common_args")), *shlex.split(option("ssh_extra_args"))]
     user = option("remote_user")
     words.append(f"{user}@{option('host')}" if user else option("host"))
-    return shlex.join([*words, remote])
+    return [*words, remote(command, become)]
+
+
+def remote(command: str, become: bool) -> str:
+    return f"sudo sh -c {shlex.quote(command)}" if become else command

@@ -22,7 +22,11 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 OTHERS: dict[str, Any] = {
-    "accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {},
+    "accounts": {}, "folders": [], "listeners": {}, "nginx": [], "hidden": {}, "postgres": {},
+}  # fmt: skip
+UNDECLARED: dict[str, Any] = {
+    "apps": [], "process": [], "schedule": [], "units": [], "stores": {}, "vhosts": [], "databases": {},
+    "backup": False, "archive": False,
 }  # fmt: skip
 # What the module host_facts would find on a bare Debian 13.
 FACTS: dict[str, Any] = {
@@ -33,6 +37,7 @@ FACTS: dict[str, Any] = {
     "domains": {}, "others": OTHERS, "backup": {}, "archive": {}, "given": {}, "parts": {}, "packages": [], "run": "",
     "cores": 2, "memory_mb": 8000, "free_mb": 50_000, "nginx": "1.26.3", "nginx_brotli": False, "postgres": "17",
     "postgres_cluster": "main", "postgres_unserved": "", "postgres_extensions": [], "sources": {},
+    "undeclared": UNDECLARED,
     "redis": "8.0.2", "valkey": "8.1.1",
 }  # fmt: skip
 # What differs from run to run, or with the operator's machine.

@@ -173,6 +173,8 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
         "differing": {},
         "touched": [],
         "restarts": [],
+        "undeclared": [],
+        "firewall": [],
         "apps": apps or {},
         **changes,
     }

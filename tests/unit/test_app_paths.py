@@ -40,6 +40,7 @@ ROOTS_OWN = {
     "dumps, the lock and the maintenance page of an app, which are root's": [
         "release_database.dump", "release_database.restore", "release_database.dumps", "release_lock.__enter__",
         "release_switch.paused", "backup_restore.closed", "removal_look.refuse_during_deploy",
+        "postgres_upgrade.close_apps",
     ],
     "the logs of an app, whose folder is root's": ["log_files.logs_of", "log_files.end_of"],
     "backups on their way, in folders that root alone can enter": [
@@ -48,13 +49,19 @@ ROOTS_OWN = {
         "backup_take.load", "backup_take.take", "backup_take.clear", "backup_take.check", "copies.create",
         "copies.digest", "copies.synced", "removal_dump.make", "removal_dump.begin", "removal_dump.postgres",
     ],
+    "what PostgreSQL's user does, among its own files": [
+        "postgres_upgrade.carry", "postgres_upgrade.confirm", "postgres_upgrade.drop",
+        "postgres_upgrade.replace", "postgres_upgrade.settings_in", "postgres_upgrade.synchronize",
+        "postgres_upgrade.write",
+    ],
+    "folders of Redis, Valkey and RabbitMQ, whose names alone matter": ["undeclared.stores", "undeclared.vhosts"],
     "PostgreSQL's own folders": [
         "backup_recovery.aimed", "backup_recovery.finish", "backup_recovery.fetch", "backup_recovery.log",
-        "backup_recovery.back", "archive_recovery.configured",
+        "backup_recovery.back", "archive_recovery.configured", "postgres_upgrade.give_to_root",
     ],
     "names and rights, of which nothing is opened but what is no link": [
         "audit_inside.host_files", "audit_inside.named", "audit_inside.encrypted", "removal_look.leftovers",
-        "status_collect.present",
+        "undeclared.present",
     ],
     "Homeport's own records, the system's files, and the kernel's": [
         "app_process.members", "audit_inside.kernel", "audit_inside.inet_interfaces", "audit_inside.postgres",
@@ -65,14 +72,17 @@ ROOTS_OWN = {
         "release_switch.release_of", "release_switch.waits_for_something", "removal_look.files_of_roles",
         "removal_look.domains", "removal_look.removed", "removal_look.state", "removal_look.recorded",
         "removal_look.mounted_below",
+        "postgres_upgrade.alone", "postgres_upgrade.dump", "postgres_upgrade.folder", "postgres_upgrade.open_apps",
+        "postgres_upgrade.record", "postgres_upgrade.write_whole",
         "status_backups.loaded", "status_collect.host", "status_collect.deploys",
-        "status_collect.timers", "status_collect.read",
+        "status_collect.timers", "status_collect.read", "undeclared.databases",
     ],
 }  # fmt: skip
 # What works on an app on its host; the others write what the roles declare, or run on the controller.
 LOOKED_AT = (
     "app_process", "archive_", "audit_inside", "backup_", "claims", "copies", "env_file", "log_files", "manage",
-    "move_database", "psql", "release", "removal_", "status_backups", "status_collect",
+    "move_database", "postgres_upgrade", "psql", "release", "removal_", "status_backups", "status_collect",
+    "undeclared",
 )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def test_of_a_long_task_there_is_a_word_now_and_then_without_a_terminal(
     callback = lines.CallbackModule()
     monkeypatch.setattr(callback, "_display", SimpleNamespace(verbosity=0, display=shown.append))
     monkeypatch.setattr(callback, "ended", Waits(3))
-    callback.v2_playbook_on_task_start(SimpleNamespace(name="Build the releases", action=""), False)
+    callback.v2_playbook_on_task_start(SimpleNamespace(name="Build the releases", action="", args={}), False)
     callback.started -= lines.SILENT + 2
     callback.tick()
     assert shown == [f"  Build the releases, {lines.SILENT + 2} s so far"]

@@ -12,10 +12,15 @@ import jinja2.nodes
 import pytest
 import yaml
 from ansible import context
+from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.collections import ImmutableDict
+from ansible_collections.homeport.django.plugins.filter.apps import hosts_of
+from ansible_collections.homeport.django.plugins.module_utils.schema import printable
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
     PREFIXES,
     VARIABLES,
+    left_by_limit,
+    left_out,
     no_inventory,
     typed_names,
     unread,
@@ -155,3 +160,46 @@ def test_every_playbook_begins_with_a_play_that_finds_hosts() -> None:
         first = yaml.safe_load(path.read_text())[0]
         begins = str(first.get("ansible.builtin.import_playbook", first.get("hosts")))
         assert re.search(r"preflight\.yml$|hosts_of|^localhost$", begins), path
+
+
+GROUPS = {
+    "all": ["web1", "web2", "db1", "else1"],
+    "app_servers": ["web1", "web2"],
+    "database_servers": ["db1"],
+    "others": ["else1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("limit", "names", "left"),
+    [
+        (None, ["app_servers"], True),
+        ("web2", ["app_servers"], True),
+        ("web*,!web1", ["app_servers"], True),
+        ("all:!app_servers", ["app_servers"], False),
+        ("db1", ["app_servers"], False),
+        ("db1", ["app_servers", "database_servers"], True),
+        ("others", ["app_servers", "database_servers"], False),
+        ("app_servers:&database_servers", ["app_servers"], False),
+    ],
+)
+def test_a_limit_that_leaves_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch, limit: str | None, names: list[str], left: bool
+) -> None:
+    monkeypatch.setattr(context, "CLIARGS", ImmutableDict({"subset": limit}))
+    expected = (
+        f"--limit {printable(str(limit))} leaves no host of {' and '.join(names)}. Nothing was changed."
+    )
+    assert left_by_limit(GROUPS, names) == ("" if left else expected)
+    if left:
+        assert hosts_of(GROUPS, *names) == ":".join(names)
+    else:
+        with pytest.raises(AnsibleFilterError, match="leaves no host of"):
+            hosts_of(GROUPS, *names)
+        assert hosts_of(GROUPS, *names, optional=True) == ":".join(names)
+
+
+def test_what_a_limit_leaves_out() -> None:
+    assert left_out(GROUPS, ["db1"], ["app_servers"]) == ["app_servers (web1, web2)"]
+    assert left_out(GROUPS, ["web2", "db1"], ["app_servers", "cache_servers"]) == []
+    assert left_out(GROUPS, ["web2"], ["app_servers[0]"]) == ["app_servers (web1)"]

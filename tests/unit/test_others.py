@@ -12,7 +12,14 @@ from ansible_collections.homeport.django.plugins.module_utils.others import fold
 
 from tests.unit.support import resolved
 
-NOTHING: dict[str, Any] = {"accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {}}
+NOTHING: dict[str, Any] = {
+    "accounts": {},
+    "folders": [],
+    "listeners": {},
+    "nginx": [],
+    "hidden": {},
+    "postgres": {},
+}
 
 
 def told(words: tuple[str, ...] = (), setup: str = "typical", fields: Any = None, **found: Any) -> list[str]:
@@ -37,6 +44,10 @@ def test_a_bare_host() -> None:
         (
             {"nginx": ["/etc/nginx/nginx.conf"]},
             "nginx on web1 serves something already (/etc/nginx/nginx.conf)",
+        ),
+        (
+            {"hidden": {"/etc/nginx/conf.d/a.conf": "/home/bob/www"}},
+            "nginx on web1 uses /home/bob/www (/etc/nginx/conf.d/a.conf), and Homeport's nginx does not see /home",
         ),
         (
             {"listeners": {"80": []}},
@@ -140,3 +151,22 @@ def test_files_of_nginx_that_are_not_its_packages(tmp_path: Path, monkeypatch: p
 )
 def test_rules_that_the_packages_come_with(rule: str, packaged: bool) -> None:
     assert bool(others.PACKAGED.fullmatch(rule)) == packaged
+
+
+def test_what_the_sandbox_of_nginx_hides(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "sites-enabled").mkdir()
+    (tmp_path / "conf.d/a.conf").write_text(
+        "server {\n  location /home/ {\n    alias '/home/bob/www';\n  }\n}\n"
+    )
+    (tmp_path / "conf.d/b.conf").write_text("proxy_pass http://unix:/run/user/1000/app.sock;\n")
+    (tmp_path / "sites-enabled/c").write_text("root /srv/home/x;\nreturn 301 /home/;\n# root /root/x;\n")
+    (tmp_path / "sites-enabled/broken").symlink_to("/nowhere")
+    assert others.hidden_paths(str(tmp_path)) == {
+        f"{tmp_path}/conf.d/a.conf": "/home/bob/www",
+        f"{tmp_path}/conf.d/b.conf": "/run/user/1000/app.sock",
+    }
+    lines = {"hidden": {"a": "/home/bob"}}
+    apps = {"blog": resolved(setup="typical")}
+    facts = {"domains": {}, "others": {**NOTHING, **lines}}
+    assert objections(apps, [], facts, (), "web1", nginx_sandbox=False) == []

@@ -164,3 +164,15 @@ def test_a_domain_that_an_app_still_has_is_not_taken() -> None:
     assert (
         taken_domains(apps, {"domains": {"jotter": ["notes.example"], "old": ["old.example"]}}, "web1") == []
     )
+
+
+def test_certificates_that_differ_from_what_was_given() -> None:
+    given = {"blog": {"kind": "acme", "domains": ["a.org"], "challenge": "http-01"}}
+    assert parts.differing_certificates(given, given) == {}
+    assert parts.differing_certificates(given, {}) == {"blog": []}
+    assert parts.differing_certificates({}, given) == {}
+    wanted = {"blog": {"kind": "own", "domains": ["a.org", "b.org"], "challenge": "http-01", "chain": "PEM"}}
+    assert parts.differing_certificates(wanted, given) == {"blog": ["tls", "domains", "tls.chain"]}
+    assert parts.sentence("blog", parts.CERTIFICATES, ["tls"], "web1") == (
+        "blog.tls differs from what the certificate renewal on web1 was given"
+    )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.release_database import (
+    LINES,
     LOCK_NOT_AVAILABLE,
     TRIES,
     Database,
@@ -127,6 +128,17 @@ def test_how_far_a_failed_migration_came(tmp_path: Path) -> None:
     mysql = {**FOUND, "vendor": "mysql"}
     with pytest.raises(DeployError, match="MySQL cannot undo"):
         Here(layout(tmp_path), mysql, half).migrate("", False)
+
+
+def test_a_failure_after_many_migrations_shows_why(tmp_path: Path) -> None:
+    names = [f"a.{number}" for number in range(2, 202)]
+    error = 'ProgrammingError: permission denied to create extension "bloom"'
+    output = "".join(f"  Applying {name}... OK\n" for name in names)
+    many = {**DONE, "applied": names[:-1], "error": error, "sqlstate": "42501", "output": output}
+    with pytest.raises(DeployError, match=r"database\.extensions: name bloom") as told:
+        Here(layout(tmp_path), {**FOUND, "pending": names}, many).migrate("", False)
+    assert "moved: a.2, a.3, ... (199 in all, to a.200) applied, a.201 not" in str(told.value)
+    assert str(told.value).count("Applying") == LINES
 
 
 # Dumps

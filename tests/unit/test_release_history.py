@@ -14,12 +14,14 @@ def test_lines_are_only_added(tmp_path: Path) -> None:
     folder = str(tmp_path / "deploys")
     append("blog", {"outcome": "live", "release": "1"}, folder)
     before = (tmp_path / "deploys/blog.jsonl").read_bytes()
-    line = append("blog", {"outcome": "failed", "message": "x" * 5000 + "\n"}, folder)
+    line = append("blog", {"outcome": "failed", "message": "migrate failed:" + "x" * 5000 + "why\n"}, folder)
     after = (tmp_path / "deploys/blog.jsonl").read_bytes()
     assert after.startswith(before)
     assert after.count(b"\n") == 2
     assert [entry["outcome"] for entry in entries("blog", folder)] == ["live", "failed"]
     assert len(line["message"]) == LONGEST
+    assert line["message"].startswith("migrate failed:")
+    assert line["message"].endswith("xwhy\n")
     assert (tmp_path / "deploys").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "deploys/blog.jsonl").stat().st_mode & 0o777 == 0o600
     assert entries("shop", folder) == []

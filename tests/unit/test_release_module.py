@@ -184,6 +184,23 @@ def test_rollbacks_that_are_refused(
     assert Switch.went == []
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_rollback_to_what_uses_a_service_that_is_not_there_any_more(
+    check_mode: bool, site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "Switch", Switch)
+    monkeypatch.setattr(Switch, "went", [])
+    monkeypatch.setattr(
+        release, "missing", lambda wanted, known: {"broker": "127.0.0.1:300"} if wanted != known else {}
+    )
+    write(Path(site["blog"].releases) / "1/config/env", "export BROKER_URL=redis://127.0.0.1:300/0\n")
+    run = handled("rollback", monkeypatch, only=["blog"], check_mode=check_mode)
+    assert run.failed["blog"].startswith(
+        "1 uses what is not there any more: its broker (127.0.0.1:300). Declare "
+    )
+    assert Switch.went == []
+
+
 @pytest.mark.parametrize("restore", ["", "no", "False", "off", "0"])
 def test_a_rollback_without_the_database(
     restore: str, site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -147,3 +147,29 @@ def test_a_server_that_is_away_refuses_nobody() -> None:
         "BROKER_URL": f"amqp://u:x@127.0.0.1:{port}/v",
     }
     assert refused(addresses, {}) == []
+
+
+def test_what_is_not_there_any_more(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = listener.getsockname()[1]
+    there = serve(lambda _stream: None)
+    known = {"blog"}
+    monkeypatch.setattr(service_logins, "has_database", known.__contains__)
+    path = write(tmp_path / "db.sqlite3", "")
+    for url, place in (
+        (f"redis://:x@127.0.0.1:{there}/0", ""),
+        (f"redis://:x@127.0.0.1:{closed}/0", f"127.0.0.1:{closed}"),
+        (f"amqp://u:x@127.0.0.1:{closed}/v", f"127.0.0.1:{closed}"),
+        ("redis://no-such-host.invalid/0", "no-such-host.invalid:6379"),
+        (f"pymemcache://{path}", ""),
+        ("pymemcache:///run/memcached-none/memcached.sock", "/run/memcached-none/memcached.sock"),
+        ("postgres://blog@/blog?host=/var/run/postgresql", ""),
+        ("postgres://blog@/old?host=/var/run/postgresql", "the database old of this host's PostgreSQL"),
+        ("postgres://blog@/old?host=/elsewhere", ""),
+        (f"sqlite:///{path}", ""),
+        ("sqlite:////none/db.sqlite3", "/none/db.sqlite3"),
+        ("amqp://u:x@[", ""),
+    ):
+        expected = {"broker": place} if place else {}
+        assert service_logins.missing({"BROKER_URL": url}, {}) == expected, url
+        assert service_logins.missing({"BROKER_URL": url}, {"BROKER_URL": url}) == {}  # as the live release

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
@@ -22,6 +24,7 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
     databases,
     deploys,
     descendants,
+    given_certificates,
     health,
     instances,
     lock,
@@ -33,14 +36,17 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
     process_table,
     processes,
     schedule,
+    serves,
     services,
     stores,
     timers,
 )
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
+from ansible_collections.homeport.django.plugins.module_utils.undeclared import present
 
 from tests.unit import test_release_switch as release_switch_tests
 from tests.unit.releases import layout, write
+from tests.unit.test_action_preflight import make_certificate
 
 LIVE = "20261123T204800-0a1b2c3d"
 
@@ -503,9 +509,9 @@ def test_what_belongs_to_somebody_else_is_not_looked_at(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed(places, "old")
-    assert status_collect.present(places) == ["old"]
+    assert present(places.apps) == ["old"]
     monkeypatch.setattr(os, "geteuid", lambda: -1)
-    assert status_collect.present(places) == []
+    assert present(places.apps) == []
 
 
 def test_a_supervisord_that_hangs_up(places: Places) -> None:
@@ -529,3 +535,37 @@ def test_when_the_host_was_started(tmp_path: Path) -> None:
     (tmp_path / "1/stat").write_text(f"1 (a) b) S {' '.join(['0'] * 18)} {50 * os.sysconf('SC_CLK_TCK')} 0\n")
     assert status_collect.booted(str(tmp_path)) == 1795400050
     assert status_collect.booted(str(tmp_path / "1")) == 0
+
+
+def test_the_certificate_that_nginx_serves(tmp_path: Path) -> None:
+    make_certificate(tmp_path, "two", "blog.example.org")
+    make_certificate(tmp_path, "one", "blog.example.org")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "one", tmp_path / "key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer() -> None:
+            for _ in range(2):
+                with context.wrap_socket(listener.accept()[0], server_side=True):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        spec = {"visit": {"port": port}, "domains": ["blog.example.org"]}
+        one, two = ((tmp_path / name).read_text() for name in ("one", "two"))
+        assert serves(spec, one + two)
+        assert not serves(spec, two)
+        thread.join()
+    assert serves(spec, two)  # nobody answers: that is for the visit to tell
+    assert serves({"visit": {}, "domains": ["blog.example.org"]}, two)
+
+
+def test_what_the_certificates_were_given(places: Places, tmp_path: Path) -> None:
+    folder = tmp_path / "certificates"
+    places = dataclasses.replace(places, certificates=str(folder), own_certificates=str(tmp_path / "own"))
+    assert given_certificates(places) == {}
+    sites = {"blog": {"kind": "own", "domains": ["a"]}, "shop": {"kind": "acme", "domains": ["b"]}}
+    write(tmp_path / "certificates.json", json.dumps({"sites": sites}))
+    write(tmp_path / "own/blog.crt", "PEM\n")
+    assert given_certificates(places) == {**sites, "blog": {**sites["blog"], "chain": "PEM\n"}}

@@ -11,6 +11,7 @@ from ansible_collections.homeport.django.plugins.module_utils.status_report impo
     certificate_problems,
     epoch,
     report,
+    served_problems,
     short,
     size,
     summary,
@@ -96,7 +97,8 @@ def certificate(left: float, days: float = 90, **changes: Any) -> dict[str, Any]
     """A certificate for so many days, with so many left."""
     until = int(NOW + left * DAY)
     names = ["blog.example.org"]
-    return {"names": names, "from": until - int(days * DAY), "until": until, "self_signed": False, **changes}
+    start = until - int(days * DAY)
+    return {"names": names, "from": start, "until": until, "self_signed": False, "served": True, **changes}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,11 @@ def certificate(left: float, days: float = 90, **changes: Any) -> dict[str, Any]
         (certificate(300, self_signed=True), "acme",
          ["no authority has signed its certificate yet; run the setup playbook, which says why"], []),
         (certificate(60, names=[]), "acme", [], ["its certificate does not have blog.example.org"]),
+        (certificate(60, names=["x.org"]), "own",
+         ["its own certificate (tls.chain) does not have blog.example.org"], []),
+        (certificate(60, names=["*.example.org"]), "own", [], []),
+        (certificate(60, served=False), "own",
+         ["nginx serves another certificate than the one that the host has for it"], []),
         ({"names": [], "from": None, "until": None, "self_signed": False}, "acme",
          ["there is no certificate for nginx to serve it with"], []),
     ],
@@ -121,7 +128,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
     here = status({"blog": found(certificate=changes)})
     made = document({"web1": here}, specs(blog={"tls": "selfsigned"}), {"app_servers": ["web1"]})
     spec = {"certificate": kind, "domains": ["blog.example.org"]}
-    told = certificate_problems(changes, spec, NOW)
+    told = certificate_problems(changes, spec, NOW) + served_problems(changes, spec)
     assert [one["text"] for one in told if one["level"] == "failure"] == failures
     assert [one["text"] for one in told if one["level"] == "warning"] == warnings
     assert made["apps"]["blog"]["hosts"]["web1"]["certificate"]["names"] == changes["names"]

@@ -151,6 +151,14 @@ def test_an_app_comes_changes_and_goes_and_the_others_notice_nothing(
     assert told.status == 0, told.output
     assert "fails: the last run ended with exit status 3 (" in " ".join(told.output.split())
     assert operator.run("status", "-e", "fail=warnings", apps={**apps, "diary": changed}).status != 0
+    text = " ".join(operator.run("status", apps=apps).output.split())
+    assert (
+        "diary is not declared any more: the next run of multi_app or deploy stops it, and its data stay ("
+        in text
+    )
+    assert (
+        "/srv/diary, redis-server@diary-broker (/var/lib/redis/diary-broker), the database diary" in text
+    ), text
 
     options = ["-e", "app=diary", "-e", "confirm=diary"]
     done = operator.run("remove_app", *options, apps={**apps, "diary": changed})

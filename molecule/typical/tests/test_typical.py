@@ -190,6 +190,11 @@ def test_what_somebody_changed_by_hand_is_mended(host: Any, tmp_path: Path) -> N
     for what, (change, look) in BY_HAND.items():
         host.check_output(change)
         assert host.run(look).stdout != before[what], what
+    told = operator.run("status")
+    assert told.status != 0
+    assert "somebody has added to the firewall: tcp dport 9999 accept" in " ".join(told.output.split()), (
+        told.output
+    )
     done = operator.run("typical")
     assert done.status == 0, done.output
     assert done.changed == len(BY_HAND), done.output

@@ -1,5 +1,3 @@
-"""What the tests of this scenario share: the apps as the inventory declares them."""
-
 from typing import Any
 
 import pytest
@@ -7,9 +5,10 @@ import pytest
 from tests.acceptance.album import Album
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def apps(host: Any) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = host.ansible.get_variables()["django_apps"]
+    """As Ansible sees them: the inventory computes where their sources are."""
+    found: dict[str, Any] = host.ansible("ansible.builtin.debug", 'msg="{{ django_apps }}"')["msg"]
     return found
 
 

@@ -1,0 +1,208 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What a host still has that is not declared any more: apps, processes, schedules, services and their data.
+
+A run stops what is not declared and deletes no data: what stays is named, with the way to remove it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
+from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.given import read
+from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS
+from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+
+PROGRAMS = "/etc/supervisor/conf.d/"
+# Owners are apps by the names of their logins, or may be by their own.
+DATABASES = r"""
+SELECT coalesce(json_object_agg(datname, json_build_object('owner', role.rolname, 'logins', EXISTS (
+  SELECT FROM pg_roles AS login WHERE login.rolname LIKE replace(role.rolname, '_', '\_') || '.%'
+  AND login.rolname ~ '[.][0-9a-f]{8}$'))), '{}')
+FROM pg_database JOIN pg_roles AS role ON role.oid = datdba
+WHERE NOT datistemplate AND NOT rolsuper AND datname NOT LIKE 'homeport\_drill\_%';
+"""
+
+Line = dict[str, str]  # app, kind and text
+
+
+# On the host
+
+
+def found_here(
+    homes: str = "/srv", records: str = "/var/lib/homeport", state: str = "/var/lib"
+) -> dict[str, Any]:
+    """What there is of apps and their services on this host."""
+    apps = present(homes)
+    timers = recorded(records, "django_app", "units")
+    programs = [path for path in recorded(records, "supervisord", "paths") if path.startswith(PROGRAMS)]
+    return {
+        "apps": apps,
+        "process": [path[len(PROGRAMS) : -len(".conf")] for path in programs],
+        "schedule": [unit[: -len(".timer")] for unit in timers if unit.endswith(".timer")],
+        "units": [unit for name in ("redis", "memcached") for unit in recorded(records, name, "units")],
+        "stores": stores(state),
+        "vhosts": vhosts(f"{state}/rabbitmq/mnesia"),
+        "databases": databases(apps),
+        "backup": bool(recorded(records, "backup", "units")),
+        "archive": bool(recorded(records, "pgbackrest", "units")),
+    }
+
+
+def recorded(records: str, name: str, key: str) -> list[str]:
+    """Paths or units of a role, as the module service_config has written them down."""
+    return sorted(read(f"{records}/{name}.json").get(key, []))
+
+
+def present(homes: str) -> list[str]:
+    """The apps that have releases on the host."""
+    names = [os.path.basename(os.path.dirname(path)) for path in glob.glob(f"{homes}/*/slots")]
+    # not what somebody else keeps there: links in their folders could lead anywhere
+    return sorted(
+        name
+        for name in names
+        if re.fullmatch(APP_NAME, name) and os.stat(f"{homes}/{name}").st_uid == os.geteuid()
+    )
+
+
+def stores(state: str) -> dict[str, str]:
+    """Folders with data of the apps' own Redis and Valkey instances, by the unit that would serve them."""
+    found = {}
+    for server in REDIS:
+        for service in SERVICES:
+            for path in glob.glob(f"{state}/{server}/*-{service}"):
+                with contextlib.suppress(OSError):
+                    if os.listdir(path):
+                        found[f"{server}-server@{os.path.basename(path)}.service"] = path
+    return found
+
+
+def vhosts(folder: str) -> list[str]:
+    """RabbitMQ's virtual hosts, from its own files: it answers only while it runs, and slowly."""
+    found = set()
+    for path in glob.glob(f"{folder}/*/msg_stores/vhosts/*/.vhost"):
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as stream:
+            found.add(stream.read(200).strip())
+    return sorted(found - {"/"})
+
+
+def databases(apps: Iterable[str]) -> dict[str, str]:
+    """The owners of the apps' databases in the local cluster, by database."""
+    if not glob.glob("/etc/postgresql/*/*/postgresql.conf"):
+        return {}
+    try:
+        found = json.loads(Cluster().ask(DATABASES, seconds=5))
+    except DeployError:
+        return {}  # it does not run
+    ours = set(apps)
+    return {name: role["owner"] for name, role in found.items() if role["logins"] or role["owner"] in ours}
+
+
+# Compared with what is declared
+
+
+def told(found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup: str) -> list[Line]:
+    """A line for each thing that is not declared any more. What stops apps, processes and schedules is called ``run``,
+    and services the playbook ``setup``."""
+    apps = set(declared["apps"])
+    data = left_data(found, declared)
+    lines = []
+    here = set(found["apps"]) - (apps if declared["here"] else set())
+    for name in sorted(here | {app for app, _what, _how in data} - {*apps, ""}):
+        stay = [f"/srv/{name}"] if name in found["apps"] else []
+        stay += [what for app, what, _how in data if app == name]
+        served = any(program.startswith(f"{name}.") for program in found["process"])
+        state = f"{run} stops it" if served else "it is not served"
+        # remove_app would remove it on the other hosts, too
+        elsewhere = name in apps
+        remedy = (
+            "Name the host in app_servers again, or remove them by hand"
+            if elsewhere
+            else f"Declare it again, or remove it after a last dump: remove_app.yml -e app={name}"
+        )
+        text = (
+            f"{name} is not declared{' here' if elsewhere else ''} any more: {state}, and its data stay "
+            f"({', '.join(stay)}). {remedy}"
+        )
+        lines.append({"app": name, "kind": "app", "text": text})
+    for kind, end in PARTS.items() if declared["here"] else ():
+        for full in sorted(set(found[kind]) - set(declared[kind])):
+            app, _dot, name = full.partition(".")
+            if app in apps:
+                text = f"the {kind} {name} of {app} is not declared any more: {run} stops it{end}"
+                lines.append({"app": app, "kind": kind, "text": text})
+    for unit in sorted(set(found["units"]) - set(declared["units"])):
+        if (app := app_of(unit)) in apps:
+            stays = f", and its data stay in {found['stores'][unit]}" if unit in found["stores"] else ""
+            text = f"{unit.removesuffix('.service')} is not declared any more: the playbook {setup} stops it{stays}"
+            lines.append({"app": app, "kind": "service", "text": text})
+    for app, what, how in data:
+        if app in {*apps, ""} and how:
+            text = f"{what} is not declared, and stays. To remove it, once no release uses it, as root: {how}"
+            lines.append({"app": app, "kind": "data", "text": text})
+    for kind, text in COPIES.items():
+        if found[kind] and not declared[kind]:
+            lines.append({"app": "", "kind": kind, "text": f"{text} with the playbook {setup}. {STAY[kind]}"})
+    return lines
+
+
+PARTS = {
+    "process": ". It finishes what it does; tasks that wait stay in its queue",
+    "schedule": "",
+}
+COPIES = {
+    "backup": "backup_repository is not set any more: backups and restore drills end",
+    "archive": "pgbackrest_repository is not set any more: PostgreSQL's archive ends",
+}
+STAY = {
+    "backup": "The backups that there are stay in the repository",
+    "archive": "What is archived stays in the repository",
+}
+
+
+def left_data(found: Mapping[str, Any], declared: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Data of services that are not declared: of which app, what, and the command that removes them, if nothing uses
+    them any more."""
+    data = [
+        (
+            app_of(unit),
+            f"{unit.removesuffix('.service')} ({path})",
+            "" if unit in found["units"] else f"rm -r {path}",
+        )
+        for unit, path in found["stores"].items()
+        if unit not in declared["units"]
+    ]
+    data += [
+        (owner, f"the database {name}", f"runuser -u postgres -- dropdb {shlex.quote(name)}")
+        for name, owner in found["databases"].items()
+        if name not in declared["databases"]
+    ]
+    known = {*found["apps"], *declared["apps"], *(app for app, _what, _how in data)}
+    data += [
+        (
+            name if name in known else "",  # others make virtual hosts, too
+            f"RabbitMQ's virtual host {name}",
+            f"rabbitmqctl delete_vhost {shlex.quote(name)}",
+        )
+        for name in found["vhosts"]
+        if name not in declared["vhosts"]
+    ]
+    return sorted(data)
+
+
+def app_of(unit: str) -> str:
+    """The app that an instance of Redis, Valkey or Memcached is for; empty where it is no app's."""
+    found = re.fullmatch(
+        rf"(?:(?:{'|'.join(REDIS)})-server@(.+)-(?:{'|'.join(SERVICES)})|memcached@(.+))\.service", unit
+    )
+    return (found[1] or found[2]) if found else ""
