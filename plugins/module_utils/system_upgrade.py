@@ -33,13 +33,14 @@ ENVIRONMENT = {
     "NEEDRESTART_SUSPEND": "1",
 }
 # In a unit of its own: whatever becomes of the run, dpkg finishes what it has begun.
-SCRIPT = """
-dpkg --configure -a
-apt-get -q -o DPkg::Lock::Timeout=600 -o APT::Update::Error-Mode=any update
-apt-get -y -q {keep} -f install
-apt-get -y -q {keep} full-upgrade
-apt-get clean
-"""
+# One line: systemd reads the unit again when its own package is upgraded.
+SCRIPT = (
+    "dpkg --configure -a; "
+    "apt-get -q -o DPkg::Lock::Timeout=600 -o APT::Update::Error-Mode=any update; "
+    "apt-get -y -q {keep} -f install; "
+    "apt-get -y -q {keep} full-upgrade; "
+    "apt-get clean"
+)
 
 
 class UpgradeError(Exception):
