@@ -11,7 +11,7 @@ from tests.acceptance.watcher import watching
 testinfra_hosts = ["ansible://web1"]
 
 Apps = dict[str, dict[str, Any]]
-LONGEST = 240  # seconds without an answer, on a machine that does much else; quiet ones take a tenth
+LONGEST = 240  # seconds without an answer, a machine that does nothing else takes a tenth
 ROWS = """
 SELECT sum((xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %s', oid::regclass), false, true, ''))
            )[1]::text::int)
