@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils import postgres_clusters, wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
 from ansible_collections.homeport.django.plugins.module_utils.extension_packages import (
     BROUGHT,
@@ -16,7 +17,9 @@ from ansible_collections.homeport.django.plugins.module_utils.extension_packages
 )
 from ansible_collections.homeport.django.plugins.modules import packages
 
+from tests.unit.releases import write
 from tests.unit.support import SECRET, app, resolved
+from tests.unit.test_postgres_clusters import lines
 
 DEBIAN_13 = {"distribution": "debian", "version": "13"}
 
@@ -78,15 +81,22 @@ class Module:
     ],
 )
 def test_the_version_of_a_package(
-    lists: str, have: set[str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lists: str, have: set[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
+    monkeypatch.setattr(packages, "used_cluster", lambda: ("", "main"))
     assert packages.versioned(Module(lists), ["postgresql-{version}-postgis-3", "y"], have) == [found, "y"]
 
 
 def test_the_version_is_that_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
-    (tmp_path / "15/main").mkdir(parents=True)
+    """With two of them: the one on the apps' port."""
+    for version in ("15", "17"):
+        (tmp_path / "etc" / version / "main").mkdir(parents=True)
+        write(tmp_path / "lib" / version / "bin/postgres")
+    monkeypatch.setattr(
+        postgres_clusters, "answer", lambda _words: lines(("15", 5432, "online"), ("17", 5433, "online"))
+    )
+    folders = str(tmp_path / "etc"), str(tmp_path / "lib")
+    monkeypatch.setattr(packages, "used_cluster", partial(postgres_clusters.used_cluster, *folders))
     have = {"postgresql-15", "postgresql-17"}
     assert packages.versioned(Module(""), ["postgresql-{version}-rum"], have) == ["postgresql-15-rum"]
 
