@@ -351,15 +351,19 @@ def find_requirements(folders: list[str], named: dict[str, str], groups: bool) -
 
 
 def workspace_member(root: str, project: str) -> str:
-    """The folder that uv is to install of the workspace in ``root``: the one of its projects that has the manage.py."""
-    if not os.path.isfile(f"{root}/pyproject.toml") or "tool.uv.workspace" not in tables_of(
-        f"{root}/pyproject.toml"
-    ):
-        return root
+    """The folder that uv is to install of the workspace in ``root``: the one of its members that has the manage.py."""
+    lock = text_of(f"{root}/uv.lock")
+    named = re.search(r"^\[manifest\]\nmembers = \[(.*?)\]", lock, re.MULTILINE | re.DOTALL)
+    package = r'^name = (".+")\n(?:version = .+\n)?source = \{ (?:editable|virtual) = "(.+)" \}'
+    members = {
+        os.path.normpath(f"{root}/{path}")
+        for name, path in re.findall(package, lock, re.MULTILINE)
+        if named and name in named[1]
+    }
     folder = project
-    while folder.startswith(f"{root}/") and not os.path.isfile(f"{folder}/pyproject.toml"):
+    while folder.startswith(f"{root}/") and folder not in members:
         folder = os.path.dirname(folder)
-    return folder if folder.startswith(f"{root}/") else root
+    return folder if folder in members else root
 
 
 def tables_of(path: str) -> list[str]:

@@ -366,18 +366,51 @@ def test_node_is_installed_once_for_each_python(tmp_path: Path, monkeypatch: pyt
     assert calls(found)[2].endswith(f" {python} {found.layout.cache}/node-22-python3.13")
 
 
+WORKSPACE = """version = 1
+
+[manifest]
+members = [
+    "root",
+    "web",
+]
+
+[[package]]
+name = "root"
+source = { editable = "." }
+
+[[package]]
+name = "vendored"
+version = "1"
+source = { editable = "services/web/vendored" }
+
+[[package]]
+name = "web"
+version = "1"
+source = { virtual = "services/web" }
+"""
+ALONE = """version = 1
+
+[[package]]
+name = "web"
+version = "1"
+source = { virtual = "." }
+"""
+
+
 @pytest.mark.parametrize(
-    ("root", "member"),
+    ("lock", "project", "member"),
     [
-        (PROJECT + "[tool.uv.workspace]\n", "services/web"),
-        (PROJECT, ""),
-        ("[tool.uv.workspace]\n", "services/web"),
+        (WORKSPACE, "services/web", "services/web"),
+        (WORKSPACE, "services/web/backend", "services/web"),
+        (WORKSPACE, "services/web/vendored", "services/web"),  # a dependency that is no member
+        (WORKSPACE, "services/other", ""),
+        (ALONE, "services/web", ""),
     ],
 )
-def test_the_project_of_a_workspace_that_has_the_manage_py(root: str, member: str, tmp_path: Path) -> None:
-    write(tmp_path / "pyproject.toml", root)
-    write(tmp_path / "services/web/pyproject.toml", PROJECT)
-    write(tmp_path / "services/web/backend/manage.py")
-    found = workspace_member(str(tmp_path), f"{tmp_path}/services/web/backend")
+def test_the_member_of_a_workspace_that_has_the_manage_py(
+    lock: str, project: str, member: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "uv.lock", lock)
+    write(tmp_path / project / "pyproject.toml", PROJECT)
+    found = workspace_member(str(tmp_path), f"{tmp_path}/{project}")
     assert found == str(tmp_path / member)
-    assert workspace_member(str(tmp_path), f"{tmp_path}/other") == str(tmp_path)
