@@ -151,14 +151,20 @@ def settings_module(manage: str, environment: Mapping[str, str]) -> str:
     return named if re.fullmatch(r"[\w.]+", named) else ""
 
 
-def import_folders(project: str, source: str) -> list[str]:
-    """Where the project's modules are: in its folder, in the source, and in a folder src that is no package itself."""
+def import_folders(project: str, source: str, package: str) -> list[str]:
+    """Where the project's modules are: in its folder, in the source, and in a src that has the settings' package.
+
+    Any other src is none: what is in it could hide what is installed.
+    """
     found = list(dict.fromkeys([project, source]))
-    beside = [f"{folder}/src" for folder in found]
+    if any(os.path.isfile(f"{folder}/{package}{end}") for folder in found for end in (".py", "/__init__.py")):
+        return found
     return found + [
         path
-        for path in beside
-        if path not in found and os.path.isdir(path) and not os.path.exists(f"{path}/__init__.py")
+        for folder in found
+        if (path := f"{folder}/src") not in found
+        and not os.path.exists(f"{path}/__init__.py")
+        and (os.path.isdir(f"{path}/{package}") or os.path.isfile(f"{path}/{package}.py"))
     ]
 
 

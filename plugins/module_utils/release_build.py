@@ -257,7 +257,8 @@ class Build:
         lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:{node}"$PATH"\n')
         # Whoever runs it finds the project's modules, and those beside it where manage.py has a folder of its own.
         folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
-        found = self.runner.as_app("looking for modules", app_project.import_folders, project, source)
+        words = project, source, values["HOMEPORT_PACKAGE"]
+        found = self.runner.as_app("looking for modules", app_project.import_folders, *words)
         if not claims.fits(found, [str]):
             raise DeployError("looking for modules: the answer is none")
         folders += found

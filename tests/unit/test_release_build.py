@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_build, release_layout
 from ansible_collections.homeport.django.plugins.module_utils.app_project import (
     folder_size,
+    import_folders,
     precompress,
     search,
     settings_module,
@@ -211,6 +212,17 @@ def test_modules_in_src_are_found(tmp_path: Path) -> None:
     assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}:{tmp_path}/src"
     python = os.path.basename(interpreter(""))
     assert f"/app/cache/node-22-{python}/bin:{os.environ['PATH']}" in found["PATH"]
+
+
+def test_src_is_no_place_of_modules_where_the_settings_are_elsewhere(tmp_path: Path) -> None:
+    """A package in it could hide what is installed."""
+    found = [str(tmp_path)]
+    for path in ("src/celery/__init__.py", "src/config/settings.py"):
+        write(tmp_path / path)
+    assert import_folders(*found, *found, "src") == found
+    assert import_folders(*found, *found, "config") == [*found, f"{tmp_path}/src"]
+    write(tmp_path / "config/__init__.py")
+    assert import_folders(*found, *found, "config") == found
 
 
 def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
