@@ -134,8 +134,9 @@ MODULE = r"['\"]([\w.]+)['\"]"
 # A value from a variable, with another where that is not there.
 FROM_VARIABLE = (
     r"(?:os\.)?(?:environ\.get|getenv|environ|env|config)[(\[]\s*['\"](\w+)['\"]"
-    rf"(?:\s*,\s*(?:default\s*=\s*)?{MODULE})?"
+    rf"(?:\s*,\s*(?:default\s*=\s*)?{MODULE}(?=\s*[,)\]]))?[^()\[\]]*[)\]]"
 )
+WHOLE = r"(?!\s*[+%.])"  # a value that goes on is no module yet
 
 
 def settings_module(manage: str, environment: Mapping[str, str]) -> str:
@@ -144,7 +145,9 @@ def settings_module(manage: str, environment: Mapping[str, str]) -> str:
         text = text_of(manage)
     except OSError:
         return ""
-    found = re.search(rf"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*(?:{MODULE}|{FROM_VARIABLE})", text)
+    found = re.search(
+        rf"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*(?:{MODULE}|{FROM_VARIABLE}){WHOLE}", text
+    )
     if not found:
         return ""
     named = found[1] or environment.get(found[2], found[3]) or ""

@@ -68,6 +68,18 @@ def main():
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER"))', ""),
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("BAD"))', ""),
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", name)', ""),
+        (
+            'os.environ.setdefault("DJANGO_SETTINGS_MODULE", config("OTHER", default="blog.dev", cast=str))',
+            "blog.dev",
+        ),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("APP", DEFAULT))', "blog.live"),
+        (
+            'os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER", "production") + ".settings")',
+            "",
+        ),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER", "blog." + stage))', ""),
+        ('os.environ["DJANGO_SETTINGS_MODULE"] = os.environ["APP"] + ".settings"', ""),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings." + stage)', ""),
         ("pass", ""),
     ],
 )
