@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -492,8 +492,7 @@ def _database(
         result.update({"name": path, "url": f"{given.get('scheme', 'sqlite')}:///{path}"})
     elif engine == "postgres":
         server = str(host.get("database_host") or "")
-        geographic = any(extension.startswith(("postgis", "pgrouting")) for extension in given["extensions"])
-        scheme = given.get("scheme", "postgis" if geographic else "postgres")
+        scheme = given.get("scheme", "postgis" if is_geographic(given["extensions"]) else "postgres")
         result.update({"managed": True, "user": name, "port": POSTGRES_PORT})
         if server:
             passwords = accepted_of(name, "database_password", app, secrets, homeport_secrets)
@@ -510,6 +509,10 @@ def _database(
             # libpq goes by PGHOST
             result["url"] = f"{scheme}://{name}@/{result['name']}?host={POSTGRES_SOCKET}"
     return result
+
+
+def is_geographic(extensions: Iterable[str]) -> bool:
+    return any(extension.startswith(("postgis", "pgrouting")) for extension in extensions)
 
 
 def parse_database_url(url: str) -> dict[str, Any]:

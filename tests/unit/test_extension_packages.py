@@ -107,7 +107,7 @@ def test_the_version_is_that_of_the_cluster(tmp_path: Path, monkeypatch: pytest.
         ({}, "postgres", set()),
         ({"extensions": ["citext"]}, "postgres", set()),
         ({"extensions": ["postgis_raster"]}, "postgis", {"gdal-bin"}),
-        ({"extensions": ["postgis"], "scheme": "postgresql"}, "postgresql", set()),
+        ({"extensions": ["postgis"], "scheme": "postgresql"}, "postgresql", {"gdal-bin"}),
         (
             {"engine": "sqlite", "scheme": "spatialite"},
             "spatialite",
