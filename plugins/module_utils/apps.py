@@ -63,8 +63,8 @@ PREVIOUS = "homeport_secret_previous"
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
 # Schemes of addresses that lead to the same kind of database.
 ENGINES = {
-    **dict.fromkeys(("postgresql", "psql", "pgsql", "postgis"), "postgres"),
-    **dict.fromkeys(("sqlite3", "spatialite"), "sqlite"),
+    **dict.fromkeys(("postgres", "postgresql", "psql", "pgsql", "postgis"), "postgres"),
+    **dict.fromkeys(("sqlite", "sqlite3", "spatialite"), "sqlite"),
 }
 # Bytes of all variables together; Linux takes about two million for these and a command's words.
 LARGEST_ENVIRONMENT = 1_000_000
@@ -185,6 +185,11 @@ def _check_app(
             f"{path}.database",
             not_part(engine, "databases", setup_name),
         )
+    scheme = app.get("database", {}).get("scheme", "")
+    wanted = ENGINES.get(scheme.partition("+")[0]) if _is_text(scheme) else None
+    engine = app.get("database", {}).get("engine", setup.databases[0])
+    if wanted and engine in ENGINES.values() and wanted != engine:
+        problems.add(f"{path}.database.scheme", f"goes with {wanted}, and the app's database is {engine}")
     check_services(path, name, app, secrets, setup_name, problems)
     _check_tls(path, name, app, secrets, setup, problems)
     server = app.get("static", {}).get("server")

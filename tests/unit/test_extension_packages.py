@@ -133,3 +133,24 @@ def test_the_scheme_of_the_address(database: dict[str, Any], scheme: str, needed
 def test_a_scheme_is_no_part_of_an_address_that_is_given() -> None:
     wrong = {"blog": app(database={"url": "postgres://db/blog", "scheme": "postgis"})}
     assert any("django_apps.blog.database.scheme: " in line for line in check(wrong, {}, SECRET, "typical"))
+
+
+@pytest.mark.parametrize(
+    ("setup", "database", "told"),
+    [
+        ("typical", {"scheme": "spatialite"}, "goes with sqlite, and the app's database is postgres"),
+        ("typical", {"scheme": "sqlite"}, "goes with sqlite"),
+        ("typical", {"engine": "sqlite", "scheme": "postgres"}, "goes with postgres"),
+        ("simple", {"scheme": "postgresql+psycopg"}, "goes with postgres, and the app's database is sqlite"),
+        ("simple", {"scheme": "sqlite3"}, ""),
+        ("typical", {"engine": "sqlite", "scheme": "spatialite"}, ""),
+        ("typical", {"scheme": "postgresql+psycopg"}, ""),
+        ("typical", {"scheme": "timescale"}, ""),
+    ],
+)
+def test_a_scheme_of_another_engine(setup: str, database: dict[str, Any], told: str) -> None:
+    found = check({"blog": app(database=database)}, {}, SECRET, setup)
+    assert len(found) == bool(told), found
+    assert told in "".join(found)
+    if told:
+        assert found[0].startswith("django_apps.blog.database.scheme: ")
