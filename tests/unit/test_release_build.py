@@ -228,13 +228,13 @@ def test_modules_in_src_are_found(tmp_path: Path) -> None:
 
 def test_src_is_no_place_of_modules_where_the_settings_are_elsewhere(tmp_path: Path) -> None:
     """A package in it could hide what is installed."""
-    found = [str(tmp_path)]
+    top = str(tmp_path)
     for path in ("src/celery/__init__.py", "src/config/settings.py"):
         write(tmp_path / path)
-    assert import_folders(*found, *found, "src") == found
-    assert import_folders(*found, *found, "config") == [*found, f"{tmp_path}/src"]
+    assert import_folders(top, top, "src") == [top]
+    assert import_folders(top, top, "config") == [top, f"{top}/src"]
     write(tmp_path / "config/__init__.py")
-    assert import_folders(*found, *found, "config") == found
+    assert import_folders(top, top, "config") == [top]
 
 
 def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
