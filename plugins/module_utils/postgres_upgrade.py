@@ -301,6 +301,7 @@ class Upgrade:
         """The interruption; returns its seconds. What fails before the new cluster has started is undone."""
         started = time.monotonic()
         if record()["phase"] == "switched":  # by a run that was interrupted
+            self.starts(self.new, self.old)
             self.systemctl("start", self.new)
             self.wait()
             return round(time.monotonic() - started, 1)
@@ -315,9 +316,10 @@ class Upgrade:
         except BaseException:
             self.back()
             raise
-        self.starts(self.new, self.old)
+        # Before starts(): after a reboot in between, the new cluster may have served.
         self.note("switched")
         try:
+            self.starts(self.new, self.old)
             self.systemctl("start", self.new)
             self.wait()
         except DeployError as error:

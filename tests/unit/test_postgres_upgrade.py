@@ -195,7 +195,7 @@ def test_the_steps_of_an_upgrade() -> None:
     assert postgres_upgrade.record()["phase"] == "switched"
     work.steps.clear()
     Stepping.switch(work)  # once more: it is there
-    assert work.steps == ["start 17", "wait"]
+    assert work.steps == ["17 starts", "start 17", "wait"]
     assert switched(Stepping("link")).steps == [step for step in steps if step != "synchronize"]
 
 
@@ -223,10 +223,11 @@ def test_a_new_cluster_that_does_not_start() -> None:
         "wait",
     ]
     assert postgres_upgrade.record()["phase"] == "undone"
-    work = Stepping("link", "start 17")
-    with pytest.raises(DeployError, match="run this again"):
-        switched(work)
-    assert postgres_upgrade.record()["phase"] == "switched"
+    for fails in ("17 starts", "start 17"):
+        work = Stepping("link", fails)
+        with pytest.raises(DeployError, match="run this again"):
+            switched(work)
+        assert postgres_upgrade.record()["phase"] == "switched"
 
 
 def test_there_is_no_way_back_by_link() -> None:
