@@ -386,7 +386,7 @@ class Upgrade:
         """The old cluster, before the new one has ever served."""
         for archive in (self.old, self.new):  # a pg_upgrade that was killed may have left its servers
             self.systemctl("stop", archive)
-            if os.path.exists(f"{archive.data}/postmaster.pid"):
+            if runs(archive):
                 archive.run(
                     ["pg_ctl", "stop", "-m", "immediate", "-D", archive.data], "stopping what was left"
                 )
@@ -463,6 +463,17 @@ class Upgrade:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.2)
+
+
+def runs(archive: Archive) -> bool:
+    """Whether the cluster has a server; one that was killed leaves its postmaster.pid, which pg_ctl cannot stop."""
+    if not os.path.exists(f"{archive.data}/postmaster.pid"):
+        return False
+    try:
+        archive.run(["pg_ctl", "status", "-D", archive.data], "looking for a server")
+    except DeployError:
+        return False
+    return True
 
 
 def pace() -> float:

@@ -209,6 +209,26 @@ def test_what_fails_before_the_new_cluster_serves_is_undone(fails: str) -> None:
     assert postgres_upgrade.record()["phase"] == "prepared"
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_servers_that_pg_upgrade_left_are_stopped(
+    alive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "postmaster.pid").write_text("4711")
+    work = Stepping()
+    work.old.data = str(tmp_path)
+
+    def run(words: list[str], what: str) -> str:
+        work.step(words[1])
+        if not alive:
+            raise DeployError(what)
+        return ""
+
+    monkeypatch.setattr(work.old, "run", run)
+    work.back()
+    assert work.steps[: 4 if alive else 3] == ["stop 15", "status", *(["stop"] if alive else []), "stop 17"]
+    assert work.steps[-1] == "drop 17"
+
+
 def test_a_new_cluster_that_does_not_start() -> None:
     work = Stepping(fails="start 17")
     with pytest.raises(DeployError, match=r"start 17 failed\nPostgreSQL 15 serves again; nothing is lost"):
