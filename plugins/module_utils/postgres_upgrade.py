@@ -17,6 +17,7 @@ import shutil
 import stat
 import subprocess
 import time
+import xmlrpc.client
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -105,12 +106,18 @@ def open_apps() -> dict[str, Any]:
     except FileNotFoundError:
         return {"changed": False, "seconds": 0}
     apps = {name: App(name) for name in found["apps"]}
+    failed = []
     for app in apps.values():
-        start(app)
+        try:
+            start(app)
+        except (DeployError, OSError, xmlrpc.client.Error) as error:  # the other apps are opened all the same
+            failed.append(f"{app.name} was not started: {error}")
     for name in found["ours"]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{apps[name].home}/maintenance/on")
     os.unlink(CLOSED)
+    if failed:
+        raise DeployError("\n".join(failed))
     return {"changed": True, "seconds": round(time.time() - found["since"], 1)}
 
 

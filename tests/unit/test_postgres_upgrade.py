@@ -411,6 +411,19 @@ def test_apps_are_closed_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "srv/blog/maintenance/on").exists()
     assert (tmp_path / "srv/shop/maintenance/on").read_text() == "closed by hand"
 
+    def fails(app: Here) -> None:
+        seen.append(f"start {app.name}")
+        if app.name == "blog":
+            raise DeployError("no supervisord")
+
+    monkeypatch.setattr(postgres_upgrade, "start", fails)
+    postgres_upgrade.close_apps(["blog", "shop"])
+    with pytest.raises(DeployError, match="blog was not started: no supervisord"):
+        postgres_upgrade.open_apps()
+    assert seen[-1] == "start shop"
+    assert not (tmp_path / "srv/blog/maintenance/on").exists()
+    assert not postgres_upgrade.open_apps()["changed"]
+
 
 def test_the_operator_types_the_version() -> None:
     confirmed("17", " 17\n")
