@@ -258,19 +258,27 @@ class Upgrade:
             )
         return f"{name}, which is empty"
 
-    def prepare(self) -> None:
-        """Everything that can be done while the cluster serves."""
+    def prepare(self) -> str:
+        """Everything that can be done while the cluster serves; returns the folder of the dumps, if any."""
         self.replaced()
         self.drop(self.new)
         self.note("prepared")
+        try:
+            self.prepare_new()
+            return self.dump(time.strftime("%Y%m%dT%H%M%S", time.gmtime())) if self.mode == "link" else ""
+        except BaseException:
+            self.drop(self.new)  # it has the port of the apps, and might be taken for theirs
+            raise
+
+    def prepare_new(self) -> None:
         self.create()
         self.folder()
         old, new = self.folder_of(self.old), self.folder_of(self.new)
         self.as_postgres("carrying over the settings", carry, old, new, self.old.data)
         give_to_root(old, new)
         # it has the port, and does not start by itself: the one that runs is the one that is meant
-        self.set_port(self.new, PORT)
         self.starts(self.old, self.new)
+        self.set_port(self.new, PORT)
         what = f"PostgreSQL {self.new.version} with the settings of {self.old.version} (postgres_settings)"
         self.new.run(["postgres", "-D", new, "-C", "max_connections"], what)
         self.pg_upgrade(["--check"])

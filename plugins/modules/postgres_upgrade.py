@@ -152,10 +152,7 @@ def work(phase: str, params: dict[str, Any]) -> dict[str, Any]:
         version, cluster = used_cluster()
         upgrade = Upgrade(version, params["to"], cluster, params["mode"])
         started = time.monotonic()
-        upgrade.prepare()
-        dumps = (
-            upgrade.dump(time.strftime("%Y%m%dT%H%M%S", time.gmtime())) if params["mode"] == "link" else ""
-        )
+        dumps = upgrade.prepare()
         return {"changed": True, "dumps": dumps, "seconds": round(time.monotonic() - started, 1)}
     upgrade = Upgrade.recorded()
     if phase == "switch":

@@ -199,6 +199,31 @@ def test_the_steps_of_an_upgrade() -> None:
     assert switched(Stepping("link")).steps == [step for step in steps if step != "synchronize"]
 
 
+def test_what_cannot_be_prepared_leaves_no_new_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Stepping(fails="pg_upgrade --check")
+    for step in ("replaced", "create", "folder"):
+        monkeypatch.setattr(work, step, lambda: None)
+    monkeypatch.setattr(work.new, "run", lambda _words, _what: "")
+    monkeypatch.setattr(postgres_upgrade, "call", lambda _words, _what: "")
+    monkeypatch.setattr(work.live, "ask", lambda _statement, _seconds=0: "")
+    with pytest.raises(DeployError, match="--check failed"):
+        work.prepare()
+    assert work.steps == [
+        "drop 17",
+        "carry",
+        "15 starts",
+        "port of 17",
+        "pg_upgrade --check",
+        "drop 17",
+    ]
+    work.mode = "link"
+    monkeypatch.setattr(work, "dump", lambda _stamp: work.step("dump"))
+    work.fails = "dump"
+    with pytest.raises(DeployError, match="dump failed"):
+        work.prepare()
+    assert work.steps[-2:] == ["dump", "drop 17"]
+
+
 @pytest.mark.parametrize("fails", ["stop 15", "synchronize", "pg_upgrade"])
 def test_what_fails_before_the_new_cluster_serves_is_undone(fails: str) -> None:
     work = Stepping(fails=fails)
