@@ -146,6 +146,12 @@ def test_what_the_apps_need_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> N
     assert missing_after(["libssl3"]) == []
 
 
+def test_nobody_is_asked_about_a_changed_file() -> None:
+    for command in system_upgrade.SCRIPT.format(keep=system_upgrade.KEEP).split("; "):
+        if "configure" in command or "install" in command or "full-upgrade" in command:
+            assert command.count("--force-confdef") == command.count("--force-confold") == 1, command
+
+
 def test_sources_of_others() -> None:
     targets = (
         "Debian|http://one trixie|/etc/apt/sources.list:1\n"
