@@ -125,6 +125,8 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             raise DeployError(
                 "no upgrade of PostgreSQL was made on this host, or it was undone or finished already"
             )
+        if verb == "finish" and not known.get("finished"):
+            raise DeployError("the upgrade is not complete yet: run this without finish first")
         if verb == "undo" and known["mode"] == "link":
             Upgrade.recorded().undo()  # which says why not
         return {"goes": verb, "old": known["old"], "new": known["new"], "mode": known["mode"]}

@@ -386,6 +386,8 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
     work = Stepping()
     work.note("switched")
     assert looked()["goes"] == "resume"
+    with pytest.raises(DeployError, match="not complete yet: run this without finish"):
+        looked(verb="finish")
     work.note("switched", finished=True)
     monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
     assert "kept as the way back" in looked()["why"]
