@@ -29,6 +29,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_archive imp
 )
 from ansible_collections.homeport.django.plugins.module_utils.backup_restore import FLAG
 from ansible_collections.homeport.django.plugins.module_utils.copies import create
+from ansible_collections.homeport.django.plugins.module_utils.extension_packages import VERSION, package_of
 from ansible_collections.homeport.django.plugins.module_utils.given import answer
 from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import PORT, clusters
@@ -164,8 +165,8 @@ class Upgrade:
 
     # Before
 
-    def look(self) -> dict[str, Any]:
-        """What would be upgraded, and how; refuses what could not work."""
+    def look(self, named: Mapping[str, str]) -> dict[str, Any]:
+        """What would be upgraded, and how; refuses what could not work. ``named``: packages by extension."""
         for archive in (self.old, self.new):
             if os.path.islink(archive.data) or os.path.ismount(archive.data):
                 raise DeployError(
@@ -204,20 +205,22 @@ class Upgrade:
             "bytes": size,
             "databases": len(about["databases"]) - 2,
             "tables": tables,
-            "packages": [f"postgresql-{self.new.version}", *self.extension_packages(about["databases"])],
+            "packages": [f"postgresql-{self.new.version}", *self.extension_packages(about["databases"], named)],
             "seconds": round(seconds),
             "replaced": self.replaced(),
         }
 
-    def extension_packages(self, databases: Mapping[str, int]) -> list[str]:
+    def extension_packages(self, databases: Mapping[str, int], named: Mapping[str, str]) -> list[str]:
         """The packages of the new version that have the extensions of the databases."""
         names = {name for database in databases for name in self.live.look(database, "extensions")}
         found = set()
         for name in sorted(names):
             if os.path.exists(f"/usr/share/postgresql/{self.new.version}/extension/{name}.control"):
                 continue
-            path = f"/usr/share/postgresql/{self.old.version}/extension/{name}.control"
-            package = answer(["dpkg", "--search", path]).partition(":")[0]
+            package = package_of(name, named).replace(VERSION, self.old.version)
+            if not package:
+                path = f"/usr/share/postgresql/{self.old.version}/extension/{name}.control"
+                package = answer(["dpkg", "--search", os.path.realpath(path)]).partition(":")[0]
             if package in ("", f"postgresql-{self.old.version}"):
                 if package:
                     continue  # comes with the server

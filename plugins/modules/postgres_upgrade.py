@@ -38,6 +38,10 @@ options:
     type: str
     choices: [upgrade, undo, finish]
     default: upgrade
+  extensions:
+    description: For V(look), Debian packages by extension (C(postgres_extension_packages)).
+    type: dict
+    default: {}
   apps:
     description: For V(close), names of the apps.
     type: list
@@ -146,7 +150,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             f"the upgrade from PostgreSQL {known['old']} to {known['new']} is not finished: -e finish=true removes its "
             "way back, -e undo=true goes that way"
         )
-    return {"goes": "upgrade", **Upgrade(version, wanted, cluster, params["mode"]).look()}
+    return {"goes": "upgrade", **Upgrade(version, wanted, cluster, params["mode"]).look(params["extensions"])}
 
 
 def work(phase: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -202,6 +206,7 @@ def main() -> None:
             "to": text,
             "mode": {"type": "str", "choices": ["copy", "link"], "default": "copy"},
             "verb": {"type": "str", "choices": ["upgrade", "undo", "finish"], "default": "upgrade"},
+            "extensions": {"type": "dict", "default": {}},
             "apps": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -292,15 +292,21 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "free": 100 << 30,
         "archive": "inactive",
         "clusters": [PostgresCluster("15", "main", 5432, True, True)],
-        "packages": {"postgresql": "17+278", "postgresql-17": "17.1", "postgresql-17-postgis-3": "3.5"},
-        "owner": "postgresql-15-postgis-3: /usr/share/postgresql/15/extension/postgis.control",
+        "packages": {
+            "postgresql": "17+278",
+            "postgresql-17": "17.1",
+            "postgresql-17-postgis-3": "3.5",
+            "postgresql-17-cron": "1.6",
+        },
         "beside": '["postgres", "template1"]',
     }
 
     def answer(words: list[str]) -> str:
         if words[0] == "apt-cache":
             return f"{words[2]}:\n  Installed: x\n  Candidate: {found['packages'].get(words[2], '(none)')}\n"
-        return str(found["owner"] if words[0] == "dpkg" else f"{found['archive']}\n")
+        if words[0] == "dpkg":  # postgis.control is a link of update-alternatives, and no package's
+            return f"postgresql-15-cron: {words[2]}\n" if "pg_cron" in words[2] else ""
+        return f"{found['archive']}\n"
 
     def look(_cluster: Cluster, _database: str, what: str) -> Any:
         return found["extensions"] if what == "extensions" else 7
@@ -320,14 +326,17 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def looked(**params: Any) -> dict[str, Any]:
-    return module.look({"verb": "upgrade", "to": "", "mode": "copy", **params}, False)
+    return module.look({"verb": "upgrade", "to": "", "mode": "copy", "extensions": {}, **params}, False)
 
 
 def test_a_plan(host: dict[str, Any]) -> None:
-    host["extensions"] = ["plpgsql", "postgis"]
+    host["extensions"] = ["own"]
+    found = looked(extensions={"own": "postgresql-{version}-cron"})
+    assert found["packages"] == ["postgresql-17", "postgresql-17-cron"]
+    host["extensions"] = ["plpgsql", "postgis", "pg_cron"]
     found = looked()
     assert found["goes"] == "upgrade"
-    assert found["packages"] == ["postgresql-17", "postgresql-17-postgis-3"]
+    assert found["packages"] == ["postgresql-17", "postgresql-17-cron", "postgresql-17-postgis-3"]
     assert (found["databases"], found["tables"], found["replaced"]) == (1, 21, "")
     text = "\n".join(described("db1", found))
     assert "PostgreSQL 15 becomes PostgreSQL 17: 1 GB in 1 databases with 21 tables" in text
@@ -346,7 +355,7 @@ def test_a_plan(host: dict[str, Any]) -> None:
         ({"about": {**ABOUT, "tablespaces": 1}}, "tablespaces"),
         ({"archive": "activating"}, "homeport-archive-full is at work"),
         ({"extensions": ["postgis"], "packages": {"postgresql": "17+278"}}, "no postgresql-17-postgis-3"),
-        ({"extensions": ["own"], "owner": ""}, "the extension own is of no package"),
+        ({"extensions": ["own"]}, "the extension own is of no package"),
     ],
 )
 def test_what_is_refused(change: dict[str, Any], text: str, host: dict[str, Any]) -> None:
