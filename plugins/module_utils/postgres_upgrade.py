@@ -277,7 +277,7 @@ class Upgrade:
         self.create()
         self.folder()
         old, new = self.folder_of(self.old), self.folder_of(self.new)
-        self.as_postgres("carrying over the settings", carry, old, new, self.old.data)
+        self.as_postgres("carrying over the settings", carry, old, new, self.old.data, self.new.data)
         give_to_root(old, new)
         # it has the port, and does not start by itself: the one that runs is the one that is meant
         self.starts(self.old, self.new)
@@ -539,19 +539,22 @@ def unlinked(control: str) -> None:
         os.rename(f"{control}.old", control)
 
 
-def carry(old: str, new: str, data: str) -> None:
+def carry(old: str, new: str, data: str, new_data: str) -> None:
     """The settings of the old cluster: its own files, and what somebody has changed in postgresql.conf."""
     version = f"/{old.split('/')[-2]}/"
     before, after = settings_in(f"{old}/postgresql.conf"), settings_in(f"{new}/postgresql.conf")
-    own = {
-        name: text
-        for name, text in before.items()
-        if name not in NOT_CARRIED and after.get(name) != text and version not in text
-    }
-    own.update(settings_in(f"{data}/postgresql.auto.conf"))
-    lines = "".join(f"{name} = {text}\n" for name, text in sorted(own.items()))
-    write(f"{new}/conf.d/carried.conf", f"# From the cluster that this one was upgraded from.\n{lines}")
+    own = settings_in(f"{old}/conf.d/carried.conf")  # of an earlier upgrade
+    own.update({name: text for name, text in before.items() if after.get(name) != text})
+    system = settings_in(f"{data}/postgresql.auto.conf")
+    for path, found in ((f"{new}/conf.d/carried.conf", own), (f"{new_data}/postgresql.auto.conf", system)):
+        lines = [
+            f"{name} = {text}\n"
+            for name, text in sorted(found.items())
+            if name not in NOT_CARRIED and version not in text
+        ]
+        write(path, "".join(["# From the cluster that this one was upgraded from.\n", *lines]))
     names = [f"conf.d/{name}" for name in os.listdir(f"{old}/conf.d") if name.endswith(".conf")]
+    names = [name for name in names if name != "conf.d/carried.conf"]
     for name in ("homeport_hba.conf", "pg_hba.conf", "pg_ident.conf", *names):
         if os.path.exists(f"{old}/{name}"):
             with open(f"{old}/{name}", encoding="utf-8") as stream:

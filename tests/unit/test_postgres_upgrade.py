@@ -89,8 +89,8 @@ def test_what_differs(tmp_path: Path) -> None:
 
 
 def test_the_settings_go_along(tmp_path: Path) -> None:
-    old, new, data = (tmp_path / name for name in ("15/main", "17/main", "data"))
-    for folder in (old / "conf.d", new / "conf.d", data):
+    old, new, data, new_data = (tmp_path / name for name in ("15/main", "17/main", "data", "new_data"))
+    for folder in (old / "conf.d", new / "conf.d", data, new_data):
         folder.mkdir(parents=True)
     (old / "postgresql.conf").write_text(
         f"data_directory = '/x/15/main'\nport = 5432\nlog_timezone = 'Etc/UTC'\n#work_mem = 4MB\n"
@@ -100,14 +100,16 @@ def test_the_settings_go_along(tmp_path: Path) -> None:
     (new / "postgresql.conf").write_text("log_timezone = 'Etc/UTC'\nssl = on\nport = 5433\n")
     (data / "postgresql.auto.conf").write_text("# by ALTER SYSTEM\nwork_mem = '8MB'\n")
     (old / "conf.d/homeport.conf").write_text(f"hba_file = '{old}/homeport_hba.conf'\n")
+    (old / "conf.d/carried.conf").write_text("jit = off\n")  # of an earlier upgrade
     (old / "conf.d/notes.txt").write_text("no settings\n")
     (old / "homeport_hba.conf").write_text("local all all peer\n")
     (old / "homeport_hba.conf").chmod(0o640)
-    carry(str(old), str(new), str(data))
+    carry(str(old), str(new), str(data), str(new_data))
     assert settings_in(str(new / "conf.d/carried.conf")) == {
+        "jit": "off",
         "shared_preload_libraries": "'pg_stat_statements'",
-        "work_mem": "'8MB'",
     }
+    assert settings_in(str(new_data / "postgresql.auto.conf")) == {"work_mem": "'8MB'"}
     assert (new / "conf.d/homeport.conf").read_text() == f"hba_file = '{new}/homeport_hba.conf'\n"
     assert (new / "homeport_hba.conf").stat().st_mode & 0o777 == 0o640
     assert not (new / "conf.d/notes.txt").exists()
