@@ -66,7 +66,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 found:
-  description: What would be done, by C(goes) (upgrade, resume, undo, finish, or an empty string), and why nothing.
+  description:
+    - What would be done, by C(goes) (upgrade, resume, undo, finish, or an empty string), and why nothing.
+    - C(upgraded) says whether it was upgraded and the way back is still kept.
   returned: for V(look)
   type: dict
 seconds:
@@ -143,6 +145,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         kept = f" The cluster of PostgreSQL {known['old']} is kept as the way back." if switched else ""
         return {
             "goes": "",
+            "upgraded": switched,
             "why": f"PostgreSQL {version} is what the host has, and {wanted} is wanted.{kept}",
         }
     if switched:
@@ -191,8 +194,9 @@ def archive() -> dict[str, Any]:
     if last("good").get("system") != system:
         why = last("last").get("message") or "homeport-archive-full did not end well"
         raise DeployError(
-            f"PostgreSQL serves, and its archive has no base backup of this cluster: {why}\nSolve that, and run this "
-            "again; status stays red until then"
+            f"PostgreSQL serves, and its archive has no base backup of this cluster: {why}\nSolve that, and run on "
+            "this host: systemctl start homeport-archive && systemctl start homeport-archive-full\nstatus stays red until "
+            "then"
         )
     return {"changed": True, "seconds": last("good")["seconds"]}
 

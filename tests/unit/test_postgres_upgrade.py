@@ -382,7 +382,7 @@ def test_a_cluster_that_is_there_already(host: dict[str, Any]) -> None:
 def test_nothing_to_do(host: dict[str, Any]) -> None:
     host["packages"]["postgresql"] = "15+248"
     found = looked()
-    assert found["goes"] == ""
+    assert (found["goes"], found["upgraded"]) == ("", False)
     assert described("db1", found) == [
         "db1: nothing to do. PostgreSQL 15 is what the host has, and 15 is wanted."
     ]
@@ -401,7 +401,9 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
         looked(verb="finish")
     work.note("switched", finished=True)
     monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
-    assert "kept as the way back" in looked()["why"]
+    found = looked()
+    assert "kept as the way back" in found["why"]
+    assert found["upgraded"], "its first base backup may have failed"
     with pytest.raises(DeployError, match="not finished"):
         looked(to="18")
     for verb in ("undo", "finish"):
@@ -420,6 +422,20 @@ def test_what_an_interrupted_run_has_left_is_undone(
     assert looked()["goes"] == "upgrade"
     assert work.steps[-1] == "drop 17"
     assert postgres_upgrade.record()["phase"] == "prepared"
+
+
+def test_the_first_base_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    full: dict[str, Any] = {"last": {"message": "no space"}}
+    called: list[str] = []
+    monkeypatch.setattr(module, "configured", dict)
+    monkeypatch.setattr(module, "Archive", lambda _config: SimpleNamespace(system=lambda: "7"))
+    monkeypatch.setattr(module.backup_state, "read", lambda _name: {"full": full})
+    monkeypatch.setattr(module, "call", lambda words, _what: called.append(words[-1]))
+    with pytest.raises(DeployError, match=r"no space\nSolve that, and run .*start homeport-archive-full"):
+        module.archive()
+    assert called == ["homeport-archive.service", "homeport-archive-full.service"]
+    full["good"] = {"system": "7", "seconds": 3}
+    assert not module.archive()["changed"]
 
 
 # The apps
