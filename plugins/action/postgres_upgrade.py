@@ -62,6 +62,10 @@ def described(host: str, found: Mapping[str, Any]) -> list[str]:
     old, new = f"PostgreSQL {found['old']}", f"PostgreSQL {found['new']}"
     if goes == "resume":
         return [f"{host}: the upgrade from {old} to {new} was interrupted, and goes on."]
+    if goes == "back":
+        return [
+            f"{host}: an interrupted run would be undone first: {old} serves again then. Without --check this does so."
+        ]
     if goes == "undo":
         return [
             f"{host} goes back to {old} as it was when it was stopped.",

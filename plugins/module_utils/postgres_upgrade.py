@@ -247,14 +247,17 @@ class Upgrade:
         if known.get("new") == found.version:
             undone = known["phase"] == "undone"
             return f"{name}, which {'was left when an upgrade was undone' if undone else 'an interrupted run has left'}"
+        unit = f"postgresql@{found.version}-{found.name}"
         if not found.online:
-            call(
-                ["systemctl", "start", f"postgresql@{found.version}-{found.name}"],
-                f"starting the cluster {name}",
-            )
-        beside = Cluster("/var/run/postgresql", found.port, self.new.programs)
-        names = json.loads(beside.ask("SELECT json_agg(datname) FROM pg_database WHERE datallowconn;"))
-        if set(names) - {"postgres", "template1"} or beside.look("postgres", "tables"):
+            call(["systemctl", "start", unit], f"starting the cluster {name}")
+        try:
+            beside = Cluster("/var/run/postgresql", found.port, self.new.programs)
+            names = json.loads(beside.ask("SELECT json_agg(datname) FROM pg_database WHERE datallowconn;"))
+            empty = not set(names) - {"postgres", "template1"} and not beside.look("postgres", "tables")
+        finally:
+            if not found.online:
+                call(["systemctl", "stop", unit], f"stopping the cluster {name}")
+        if not empty:
             raise DeployError(
                 f"the host has a cluster {name} already, and it is not empty: it would be replaced. Remove it "
                 f"(pg_dropcluster --stop {found.version} {found.name}) if nobody needs it"

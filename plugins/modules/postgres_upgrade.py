@@ -67,7 +67,8 @@ EXAMPLES = r"""
 RETURN = r"""
 found:
   description:
-    - What would be done, by C(goes) (upgrade, resume, undo, finish, or an empty string), and why nothing.
+    - What would be done, by C(goes) (upgrade, resume, undo, finish, or an empty string), and why nothing. In check
+      mode also back, where an interrupted run would be undone first.
     - C(upgraded) says whether it was upgraded and the way back is still kept.
   returned: for V(look)
   type: dict
@@ -119,7 +120,9 @@ def alone() -> Iterator[None]:
 
 def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
     known, verb = record(), params["verb"]
-    if known.get("phase") == "stopped" and not check:
+    if known.get("phase") == "stopped":
+        if check:
+            return {"goes": "back", "old": known["old"], "new": known["new"]}
         with alone():
             Upgrade.recorded().back()
     version, cluster = used_cluster()

@@ -379,6 +379,17 @@ def test_a_cluster_that_is_there_already(host: dict[str, Any]) -> None:
         assert text in looked()["replaced"]
 
 
+def test_a_cluster_is_stopped_again_after_the_look(
+    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(postgres_upgrade, "call", lambda words, _what: called.append(" ".join(words)))
+    host["clusters"].append(PostgresCluster("17", "main", 5433, False, True))
+    with pytest.raises(DeployError, match="not empty"):
+        looked()
+    assert called == ["systemctl start postgresql@17-main", "systemctl stop postgresql@17-main"]
+
+
 def test_nothing_to_do(host: dict[str, Any]) -> None:
     host["packages"]["postgresql"] = "15+248"
     found = looked()
@@ -419,6 +430,9 @@ def test_what_an_interrupted_run_has_left_is_undone(
     work = Stepping()
     work.note("stopped")
     monkeypatch.setattr(Upgrade, "recorded", classmethod(lambda _class: work))
+    check = module.look({"verb": "upgrade"}, True)
+    assert "db1: an interrupted run would be undone first" in described("db1", check)[0]
+    assert work.steps == []
     assert looked()["goes"] == "upgrade"
     assert work.steps[-1] == "drop 17"
     assert postgres_upgrade.record()["phase"] == "prepared"
