@@ -97,7 +97,7 @@ def told(host: str, phase: str, result: Mapping[str, Any]) -> list[str]:
         "open": f"{host}: the apps were closed for {seconds}.",
         "finish": f"{host}: statistics made in {seconds}.",
         "archive": f"{host}: first base backup of the upgraded cluster in {seconds}.",
-        "confirm": f"{host}: the old cluster is removed.",
+        "confirm": f"{host}: what the upgrade has kept is removed.",
     }
     dumps = [f"{host}: what the databases held is in {result['dumps']}."] if result.get("dumps") else []
     return [*([lines[phase]] if phase in lines else []), *dumps]

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_process import Refused, forked
+from ansible_collections.homeport.django.plugins.module_utils.app_project import folder_size
 from ansible_collections.homeport.django.plugins.module_utils.backup_archive import (
     DATABASES,
     DUMPING,
@@ -181,6 +182,8 @@ class Upgrade:
         place = os.path.dirname(self.old.data)
         needed = SPARE + (int(size * 1.1) if self.mode == "copy" else size // 2)
         free = shutil.disk_usage(place).free
+        if self.mode == "copy":
+            free += folder_size(self.copy)  # of an earlier run, which this one goes on with
         if free < needed:
             way = (
                 "-e mode=link needs less, and has no other way back than dumps" if self.mode == "copy" else ""
@@ -244,7 +247,7 @@ class Upgrade:
             return ""
         name = f"{found.version}/{found.name}"
         known = record()
-        if known.get("new") == found.version:
+        if known.get("new") == found.version and not found.online:
             undone = known["phase"] == "undone"
             return f"{name}, which {'was left when an upgrade was undone' if undone else 'an interrupted run has left'}"
         unit = f"postgresql@{found.version}-{found.name}"
@@ -436,11 +439,10 @@ class Upgrade:
         self.note("undone")
 
     def confirm(self) -> None:
-        """The way back is not needed any more."""
-        self.drop(self.old)
+        """What does not serve is not needed any more: the way back, or what a failed upgrade has left."""
+        self.drop(self.old if record()["phase"] == "switched" else self.new)
         self.as_postgres("removing what was kept", shutil.rmtree, WORK, True)
-        if self.mode == "copy":
-            self.as_postgres("removing the copy", shutil.rmtree, self.copy, True)
+        self.as_postgres("removing the copy", shutil.rmtree, self.copy, True)
         os.unlink(RECORD)
 
     # Steps

@@ -20,7 +20,7 @@ options:
       - V(close) stops O(apps) and shows their visitors the maintenance page, V(open) starts what V(close) has stopped.
       - V(switch) upgrades, V(undo) goes back to the old cluster.
       - V(finish) makes the statistics of the new cluster, V(archive) waits for its first base backup.
-      - V(confirm) removes the old cluster.
+      - V(confirm) removes the old cluster, or what an upgrade has left that failed or was undone.
     type: str
     choices: [look, ask, prepare, close, open, switch, undo, finish, archive, confirm]
     required: true
@@ -125,10 +125,19 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             return {"goes": "back", "old": known["old"], "new": known["new"]}
         with alone():
             Upgrade.recorded().back()
+        known = record()
     version, cluster = used_cluster()
     if not version:
         raise DeployError("this host has no PostgreSQL cluster")
     switched = known.get("phase") == "switched"
+    if verb == "finish" and known.get("phase") in ("prepared", "undone"):
+        if version != known["old"]:
+            raise DeployError(
+                f"the last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: what it left "
+                "has to be removed by hand"
+            )
+        Upgrade.recorded().replaced()  # refuses where somebody else uses that cluster
+        return {"goes": "finish", "old": known["new"], "new": known["old"], "mode": known["mode"]}
     if verb != "upgrade":
         if not switched:
             raise DeployError(

@@ -373,6 +373,7 @@ def test_a_cluster_that_is_there_already(host: dict[str, Any]) -> None:
     host["beside"] = '["postgres", "template1", "shop"]'
     with pytest.raises(DeployError, match="not empty"):
         looked()
+    host["clusters"][-1] = host["clusters"][-1]._replace(online=False)
     work = Stepping()
     for phase, text in (("prepared", "an interrupted run"), ("undone", "an upgrade was undone")):
         work.note(phase)
@@ -422,6 +423,32 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
     Stepping("link").note("switched", finished=True)
     with pytest.raises(DeployError, match="no other way back"):
         looked(verb="undo")
+
+
+@pytest.mark.parametrize("phase", ["prepared", "undone"])
+def test_what_a_failed_upgrade_has_left_is_removed(
+    phase: str, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Stepping("link")  # the copy may be that of an earlier run
+    work.note(phase)
+    host["clusters"].append(PostgresCluster("17", "main", 5433, False, True))
+    found = looked(verb="finish")
+    assert (found["goes"], found["old"], found["new"]) == ("finish", "17", "15")
+    work.confirm()
+    assert work.steps == ["drop 17", "rmtree", "rmtree"]
+    assert postgres_upgrade.record() == {}
+    work.note(phase)
+    monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
+    with pytest.raises(DeployError, match="removed by hand"):
+        looked(verb="finish")
+
+
+def test_a_copy_that_is_there_needs_no_space(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    host["free"] = 2 << 30
+    with pytest.raises(DeployError, match="no space"):
+        looked()
+    monkeypatch.setattr(postgres_upgrade, "folder_size", lambda _folder: 1 << 30)
+    assert looked()["goes"] == "upgrade"
 
 
 def test_what_an_interrupted_run_has_left_is_undone(
