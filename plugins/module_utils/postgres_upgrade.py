@@ -208,7 +208,10 @@ class Upgrade:
             "bytes": size,
             "databases": len(about["databases"]) - 2,
             "tables": tables,
-            "packages": [f"postgresql-{self.new.version}", *self.extension_packages(about["databases"], named)],
+            "packages": [
+                f"postgresql-{self.new.version}",
+                *self.extension_packages(about["databases"], named),
+            ],
             "seconds": round(seconds),
             "replaced": self.replaced(),
         }

@@ -207,8 +207,8 @@ def archive() -> dict[str, Any]:
         why = last("last").get("message") or "homeport-archive-full did not end well"
         raise DeployError(
             f"PostgreSQL serves, and its archive has no base backup of this cluster: {why}\nSolve that, and run on "
-            "this host: systemctl start homeport-archive && systemctl start homeport-archive-full\nstatus stays red until "
-            "then"
+            "this host: systemctl start homeport-archive && systemctl start homeport-archive-full\n"
+            "status stays red until then"
         )
     return {"changed": True, "seconds": last("good")["seconds"]}
 
