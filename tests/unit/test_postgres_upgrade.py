@@ -12,7 +12,10 @@ from typing import Any, cast
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.homeport.django.plugins.action.postgres_upgrade import confirmed, described
-from ansible_collections.homeport.django.plugins.module_utils import postgres_upgrade
+from ansible_collections.homeport.django.plugins.module_utils import (
+    backup_state,
+    postgres_upgrade,
+)
 from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import PostgresCluster
 from ansible_collections.homeport.django.plugins.module_utils.postgres_upgrade import (
     Upgrade,
@@ -470,7 +473,7 @@ def test_the_first_base_backup(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     monkeypatch.setattr(module, "configured", dict)
     monkeypatch.setattr(module, "Archive", lambda _config: SimpleNamespace(system=lambda: "7"))
-    monkeypatch.setattr(module.backup_state, "read", lambda _name: {"full": full})
+    monkeypatch.setattr(backup_state, "read", lambda _name: {"full": full})
     monkeypatch.setattr(module, "call", lambda words, _what: called.append(words[-1]))
     with pytest.raises(DeployError, match=r"no space\nSolve that, and run .*start homeport-archive-full"):
         module.archive()
