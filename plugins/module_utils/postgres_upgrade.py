@@ -250,7 +250,8 @@ class Upgrade:
             return ""
         name = f"{found.version}/{found.name}"
         known = record()
-        if known.get("new") == found.version and not found.online:
+        # one that runs on another port than the apps' is in use by somebody
+        if known.get("new") == found.version and (found.port == PORT or not found.online):
             undone = known["phase"] == "undone"
             return f"{name}, which {'was left when an upgrade was undone' if undone else 'an interrupted run has left'}"
         unit = f"postgresql@{found.version}-{found.name}"

@@ -376,8 +376,11 @@ def test_a_cluster_that_is_there_already(host: dict[str, Any]) -> None:
     host["beside"] = '["postgres", "template1", "shop"]'
     with pytest.raises(DeployError, match="not empty"):
         looked()
-    host["clusters"][-1] = host["clusters"][-1]._replace(online=False)
     work = Stepping()
+    work.note("undone")
+    with pytest.raises(DeployError, match="not empty"):
+        looked()  # somebody has started it
+    host["clusters"][-1] = host["clusters"][-1]._replace(online=False)
     for phase, text in (("prepared", "an interrupted run"), ("undone", "an upgrade was undone")):
         work.note(phase)
         assert text in looked()["replaced"]
