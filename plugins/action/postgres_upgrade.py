@@ -62,6 +62,10 @@ def described(host: str, found: Mapping[str, Any]) -> list[str]:
     old, new = f"PostgreSQL {found['old']}", f"PostgreSQL {found['new']}"
     if goes == "resume":
         return [f"{host}: the upgrade from {old} to {new} was interrupted, and goes on."]
+    if goes == "back":
+        return [
+            f"{host}: an interrupted run would be undone first: {old} serves again then. Without --check this does so."
+        ]
     if goes == "undo":
         return [
             f"{host} goes back to {old} as it was when it was stopped.",
@@ -93,7 +97,7 @@ def told(host: str, phase: str, result: Mapping[str, Any]) -> list[str]:
         "open": f"{host}: the apps were closed for {seconds}.",
         "finish": f"{host}: statistics made in {seconds}.",
         "archive": f"{host}: first base backup of the upgraded cluster in {seconds}.",
-        "confirm": f"{host}: the old cluster is removed.",
+        "confirm": f"{host}: what the upgrade has kept is removed.",
     }
     dumps = [f"{host}: what the databases held is in {result['dumps']}."] if result.get("dumps") else []
     return [*([lines[phase]] if phase in lines else []), *dumps]

@@ -32,14 +32,15 @@ class ActionModule(ActionBase):
             )
             return result
         to, found = str(arguments["to"]), arguments["found"]
-        display.display("\n".join(described(to, found, str(arguments.get("backup") or ""))))
+        backup = str(arguments.get("backup") or "")
+        display.display("\n".join(described(to, found, backup)))
         problems = [f"{host}: {problem}" for host, entry in found.items() for problem in entry["problems"]]
         if problems:
             raise AnsibleActionFail("\n".join(["The upgrade cannot begin; nothing was changed:", *problems]))
         go = not self._task.check_mode and any(entry["stage"] != "done" for entry in found.values())
         if go:
             confirmed(to, str(arguments.get("confirm") or ""))
-        return {**result, "changed": False, "go": go}
+        return {**result, "changed": False, "go": go, "backs_up": go and bool(backup) and begins(found)}
 
 
 def confirmed(to: str, confirm: str) -> None:
@@ -64,6 +65,10 @@ STAGES = {
 }
 
 
+def begins(found: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(entry["stage"] == "ready" for entry in found.values())
+
+
 def described(to: str, found: Mapping[str, Mapping[str, Any]], backup: str) -> list[str]:
     """What is done to each host, and how long its apps are away."""
     lines = []
@@ -76,7 +81,7 @@ def described(to: str, found: Mapping[str, Mapping[str, Any]], backup: str) -> l
             )
             lines += [f"  removed       {shortened(entry['removed'])}"] if entry["removed"] else []
             lines += [f"  third party   {source}" for source in entry["others"]]
-    if any(entry["stage"] == "ready" for entry in found.values()):
+    if begins(found):
         lines.append(f"A backup to {backup} comes first." if backup else "There is no backup first.")
     if any(entry["stage"] not in ("done", "refused") for entry in found.values()):
         lines += [

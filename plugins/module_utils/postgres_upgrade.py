@@ -17,10 +17,12 @@ import shutil
 import stat
 import subprocess
 import time
+import xmlrpc.client
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_process import Refused, forked
+from ansible_collections.homeport.django.plugins.module_utils.app_project import folder_size
 from ansible_collections.homeport.django.plugins.module_utils.backup_archive import (
     DATABASES,
     DUMPING,
@@ -28,6 +30,7 @@ from ansible_collections.homeport.django.plugins.module_utils.backup_archive imp
 )
 from ansible_collections.homeport.django.plugins.module_utils.backup_restore import FLAG
 from ansible_collections.homeport.django.plugins.module_utils.copies import create
+from ansible_collections.homeport.django.plugins.module_utils.extension_packages import VERSION, package_of
 from ansible_collections.homeport.django.plugins.module_utils.given import answer
 from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import PORT, clusters
@@ -105,12 +108,18 @@ def open_apps() -> dict[str, Any]:
     except FileNotFoundError:
         return {"changed": False, "seconds": 0}
     apps = {name: App(name) for name in found["apps"]}
+    failed = []
     for app in apps.values():
-        start(app)
+        try:
+            start(app)
+        except (DeployError, OSError, xmlrpc.client.Error) as error:  # the other apps are opened all the same
+            failed.append(f"{app.name} was not started: {error}")
     for name in found["ours"]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{apps[name].home}/maintenance/on")
     os.unlink(CLOSED)
+    if failed:
+        raise DeployError("\n".join(failed))
     return {"changed": True, "seconds": round(time.time() - found["since"], 1)}
 
 
@@ -157,8 +166,8 @@ class Upgrade:
 
     # Before
 
-    def look(self) -> dict[str, Any]:
-        """What would be upgraded, and how; refuses what could not work."""
+    def look(self, named: Mapping[str, str]) -> dict[str, Any]:
+        """What would be upgraded, and how; refuses what could not work. ``named``: packages by extension."""
         for archive in (self.old, self.new):
             if os.path.islink(archive.data) or os.path.ismount(archive.data):
                 raise DeployError(
@@ -173,6 +182,8 @@ class Upgrade:
         place = os.path.dirname(self.old.data)
         needed = SPARE + (int(size * 1.1) if self.mode == "copy" else size // 2)
         free = shutil.disk_usage(place).free
+        if self.mode == "copy":
+            free += folder_size(self.copy)  # of an earlier run, which this one goes on with
         if free < needed:
             way = (
                 "-e mode=link needs less, and has no other way back than dumps" if self.mode == "copy" else ""
@@ -197,20 +208,25 @@ class Upgrade:
             "bytes": size,
             "databases": len(about["databases"]) - 2,
             "tables": tables,
-            "packages": [f"postgresql-{self.new.version}", *self.extension_packages(about["databases"])],
+            "packages": [
+                f"postgresql-{self.new.version}",
+                *self.extension_packages(about["databases"], named),
+            ],
             "seconds": round(seconds),
             "replaced": self.replaced(),
         }
 
-    def extension_packages(self, databases: Mapping[str, int]) -> list[str]:
+    def extension_packages(self, databases: Mapping[str, int], named: Mapping[str, str]) -> list[str]:
         """The packages of the new version that have the extensions of the databases."""
         names = {name for database in databases for name in self.live.look(database, "extensions")}
         found = set()
         for name in sorted(names):
             if os.path.exists(f"/usr/share/postgresql/{self.new.version}/extension/{name}.control"):
                 continue
-            path = f"/usr/share/postgresql/{self.old.version}/extension/{name}.control"
-            package = answer(["dpkg", "--search", path]).partition(":")[0]
+            package = package_of(name, named).replace(VERSION, self.old.version)
+            if not package:
+                path = f"/usr/share/postgresql/{self.old.version}/extension/{name}.control"
+                package = answer(["dpkg", "--search", os.path.realpath(path)]).partition(":")[0]
             if package in ("", f"postgresql-{self.old.version}"):
                 if package:
                     continue  # comes with the server
@@ -234,36 +250,48 @@ class Upgrade:
             return ""
         name = f"{found.version}/{found.name}"
         known = record()
-        if known.get("new") == found.version:
+        # one that runs on another port than the apps' is in use by somebody
+        if known.get("new") == found.version and (found.port == PORT or not found.online):
             undone = known["phase"] == "undone"
             return f"{name}, which {'was left when an upgrade was undone' if undone else 'an interrupted run has left'}"
+        unit = f"postgresql@{found.version}-{found.name}"
         if not found.online:
-            call(
-                ["systemctl", "start", f"postgresql@{found.version}-{found.name}"],
-                f"starting the cluster {name}",
-            )
-        beside = Cluster("/var/run/postgresql", found.port, self.new.programs)
-        names = json.loads(beside.ask("SELECT json_agg(datname) FROM pg_database WHERE datallowconn;"))
-        if set(names) - {"postgres", "template1"} or beside.look("postgres", "tables"):
+            call(["systemctl", "start", unit], f"starting the cluster {name}")
+        try:
+            beside = Cluster("/var/run/postgresql", found.port, self.new.programs)
+            names = json.loads(beside.ask("SELECT json_agg(datname) FROM pg_database WHERE datallowconn;"))
+            empty = not set(names) - {"postgres", "template1"} and not beside.look("postgres", "tables")
+        finally:
+            if not found.online:
+                call(["systemctl", "stop", unit], f"stopping the cluster {name}")
+        if not empty:
             raise DeployError(
                 f"the host has a cluster {name} already, and it is not empty: it would be replaced. Remove it "
                 f"(pg_dropcluster --stop {found.version} {found.name}) if nobody needs it"
             )
         return f"{name}, which is empty"
 
-    def prepare(self) -> None:
-        """Everything that can be done while the cluster serves."""
+    def prepare(self) -> str:
+        """Everything that can be done while the cluster serves; returns the folder of the dumps, if any."""
         self.replaced()
         self.drop(self.new)
         self.note("prepared")
+        try:
+            self.prepare_new()
+            return self.dump(time.strftime("%Y%m%dT%H%M%S", time.gmtime())) if self.mode == "link" else ""
+        except BaseException:
+            self.drop(self.new)  # it has the port of the apps, and might be taken for theirs
+            raise
+
+    def prepare_new(self) -> None:
         self.create()
         self.folder()
         old, new = self.folder_of(self.old), self.folder_of(self.new)
-        self.as_postgres("carrying over the settings", carry, old, new, self.old.data)
+        self.as_postgres("carrying over the settings", carry, old, new, self.old.data, self.new.data)
         give_to_root(old, new)
         # it has the port, and does not start by itself: the one that runs is the one that is meant
-        self.set_port(self.new, PORT)
         self.starts(self.old, self.new)
+        self.set_port(self.new, PORT)
         what = f"PostgreSQL {self.new.version} with the settings of {self.old.version} (postgres_settings)"
         self.new.run(["postgres", "-D", new, "-C", "max_connections"], what)
         self.pg_upgrade(["--check"])
@@ -301,6 +329,7 @@ class Upgrade:
         """The interruption; returns its seconds. What fails before the new cluster has started is undone."""
         started = time.monotonic()
         if record()["phase"] == "switched":  # by a run that was interrupted
+            self.starts(self.new, self.old)
             self.systemctl("start", self.new)
             self.wait()
             return round(time.monotonic() - started, 1)
@@ -315,9 +344,10 @@ class Upgrade:
         except BaseException:
             self.back()
             raise
-        self.starts(self.new, self.old)
+        # Before starts(): after a reboot in between, the new cluster may have served.
         self.note("switched")
         try:
+            self.starts(self.new, self.old)
             self.systemctl("start", self.new)
             self.wait()
         except DeployError as error:
@@ -384,7 +414,7 @@ class Upgrade:
         """The old cluster, before the new one has ever served."""
         for archive in (self.old, self.new):  # a pg_upgrade that was killed may have left its servers
             self.systemctl("stop", archive)
-            if os.path.exists(f"{archive.data}/postmaster.pid"):
+            if runs(archive):
                 archive.run(
                     ["pg_ctl", "stop", "-m", "immediate", "-D", archive.data], "stopping what was left"
                 )
@@ -413,11 +443,10 @@ class Upgrade:
         self.note("undone")
 
     def confirm(self) -> None:
-        """The way back is not needed any more."""
-        self.drop(self.old)
+        """What does not serve is not needed any more: the way back, or what a failed upgrade has left."""
+        self.drop(self.old if record()["phase"] == "switched" else self.new)
         self.as_postgres("removing what was kept", shutil.rmtree, WORK, True)
-        if self.mode == "copy":
-            self.as_postgres("removing the copy", shutil.rmtree, self.copy, True)
+        self.as_postgres("removing the copy", shutil.rmtree, self.copy, True)
         os.unlink(RECORD)
 
     # Steps
@@ -461,6 +490,17 @@ class Upgrade:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.2)
+
+
+def runs(archive: Archive) -> bool:
+    """Whether the cluster has a server; one that was killed leaves its postmaster.pid, which pg_ctl cannot stop."""
+    if not os.path.exists(f"{archive.data}/postmaster.pid"):
+        return False
+    try:
+        archive.run(["pg_ctl", "status", "-D", archive.data], "looking for a server")
+    except DeployError:
+        return False
+    return True
 
 
 def pace() -> float:
@@ -508,19 +548,22 @@ def unlinked(control: str) -> None:
         os.rename(f"{control}.old", control)
 
 
-def carry(old: str, new: str, data: str) -> None:
+def carry(old: str, new: str, data: str, new_data: str) -> None:
     """The settings of the old cluster: its own files, and what somebody has changed in postgresql.conf."""
     version = f"/{old.split('/')[-2]}/"
     before, after = settings_in(f"{old}/postgresql.conf"), settings_in(f"{new}/postgresql.conf")
-    own = {
-        name: text
-        for name, text in before.items()
-        if name not in NOT_CARRIED and after.get(name) != text and version not in text
-    }
-    own.update(settings_in(f"{data}/postgresql.auto.conf"))
-    lines = "".join(f"{name} = {text}\n" for name, text in sorted(own.items()))
-    write(f"{new}/conf.d/carried.conf", f"# From the cluster that this one was upgraded from.\n{lines}")
+    own = settings_in(f"{old}/conf.d/carried.conf")  # of an earlier upgrade
+    own.update({name: text for name, text in before.items() if after.get(name) != text})
+    system = settings_in(f"{data}/postgresql.auto.conf")
+    for path, found in ((f"{new}/conf.d/carried.conf", own), (f"{new_data}/postgresql.auto.conf", system)):
+        lines = [
+            f"{name} = {text}\n"
+            for name, text in sorted(found.items())
+            if name not in NOT_CARRIED and version not in text
+        ]
+        write(path, "".join(["# From the cluster that this one was upgraded from.\n", *lines]))
     names = [f"conf.d/{name}" for name in os.listdir(f"{old}/conf.d") if name.endswith(".conf")]
+    names = [name for name in names if name != "conf.d/carried.conf"]
     for name in ("homeport_hba.conf", "pg_hba.conf", "pg_ident.conf", *names):
         if os.path.exists(f"{old}/{name}"):
             with open(f"{old}/{name}", encoding="utf-8") as stream:

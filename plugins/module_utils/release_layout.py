@@ -45,10 +45,23 @@ class DeployError(Exception):
 
 def interpreter(wanted: str, folder: str = "/usr/bin") -> str:
     """What a release is built for: the program of the host's own Python, or the version that uv has brought."""
-    program = f"{folder}/python{wanted}" if re.fullmatch(r"3\.\d+", wanted) else f"{folder}/python3"
-    if wanted and (program.endswith("/python3") or not os.path.exists(program)):
-        return f"uv {wanted}"
-    return os.path.realpath(program)
+    own = os.path.realpath(f"{folder}/python3")
+    if not wanted:
+        return own
+    program = os.path.realpath(f"{folder}/python{wanted}")
+    known = re.fullmatch(r"3\.\d+", wanted) and os.path.exists(program)
+    return program if known and (program == own or not is_orphaned(program)) else f"uv {wanted}"
+
+
+def is_orphaned(program: str) -> bool:
+    """Whether apt has no source of a Python any more, as after an upgrade of the system: autoremove removes it.
+
+    The program install-python judges alike.
+    """
+    words = ["apt-cache", "policy", f"{os.path.basename(program)}-minimal"]
+    environment = {"PATH": PATH, "LC_ALL": "C"}
+    told = subprocess.run(words, capture_output=True, text=True, check=False, env=environment).stdout
+    return " /var/lib/dpkg/status\n" in told and not re.search(r"(?m)^ +-?\d+ [a-z][a-z+]*:", told)
 
 
 def is_gone(program: str) -> bool:

@@ -41,6 +41,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     entries,
     interpreter,
     is_gone,
+    is_orphaned,
 )
 from ansible_collections.homeport.django.plugins.module_utils.release_switch import release_of
 from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
@@ -418,7 +419,9 @@ def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
         **dict.fromkeys(("processes", "lock", "maintenance", "certificate")),
         "declared": declared,
         "try": spec.get("try", ""),
-        "release": {"id": release, **blank, "interpreter_gone": False} if release else None,
+        "release": {"id": release, **blank, "interpreter_gone": False, "interpreter_orphaned": False}
+        if release
+        else None,
         "previous": "",
         "health": {
             "ok": False,
@@ -503,6 +506,9 @@ def release(layout: Layout) -> dict[str, Any] | None:
         "python": str(record.get("python", "")),
         "interpreter": program if program.startswith("/") else "",
         "interpreter_gone": is_gone(program),
+        "interpreter_orphaned": os.path.exists(program)
+        and program != interpreter("")
+        and is_orphaned(program),
     }
 
 

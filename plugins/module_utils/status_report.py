@@ -423,7 +423,10 @@ def app_problems(
                 "playbook, which builds a new release"
             )
         )
-    elif release and release["interpreter"] not in ("", status["host"]["python"]) and not spec["python"]:
+    elif release and (
+        release["interpreter_orphaned"]
+        or (release["interpreter"] not in ("", status["host"]["python"]) and not spec["python"])
+    ):
         problems.append(
             warning(
                 f"its release is built for {release['interpreter']}, and the host's own is {status['host']['python']}; "

@@ -35,7 +35,7 @@ ENVIRONMENT = {
 # In a unit of its own: whatever becomes of the run, dpkg finishes what it has begun.
 # One line: systemd reads the unit again when its own package is upgraded.
 SCRIPT = (
-    "dpkg --configure -a; "
+    "dpkg --force-confdef --force-confold --configure -a; "
     "apt-get -q -o DPkg::Lock::Timeout=600 -o APT::Update::Error-Mode=any update; "
     "apt-get -y -q {keep} -f install; "
     "apt-get -y -q {keep} full-upgrade; "

@@ -20,7 +20,7 @@ options:
       - V(close) stops O(apps) and shows their visitors the maintenance page, V(open) starts what V(close) has stopped.
       - V(switch) upgrades, V(undo) goes back to the old cluster.
       - V(finish) makes the statistics of the new cluster, V(archive) waits for its first base backup.
-      - V(confirm) removes the old cluster.
+      - V(confirm) removes the old cluster, or what an upgrade has left that failed or was undone.
     type: str
     choices: [look, ask, prepare, close, open, switch, undo, finish, archive, confirm]
     required: true
@@ -38,6 +38,10 @@ options:
     type: str
     choices: [upgrade, undo, finish]
     default: upgrade
+  extensions:
+    description: For V(look), Debian packages by extension (C(postgres_extension_packages)).
+    type: dict
+    default: {}
   apps:
     description: For V(close), names of the apps.
     type: list
@@ -62,7 +66,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 found:
-  description: What would be done, by C(goes) (upgrade, resume, undo, finish, or an empty string), and why nothing.
+  description:
+    - What would be done, by C(goes) (upgrade, resume, undo, finish, or an empty string), and why nothing. In check
+      mode also back, where an interrupted run would be undone first.
+    - C(upgraded) says whether it was upgraded and the way back is still kept.
   returned: for V(look)
   type: dict
 seconds:
@@ -113,18 +120,31 @@ def alone() -> Iterator[None]:
 
 def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
     known, verb = record(), params["verb"]
-    if known.get("phase") == "stopped" and not check:
+    if known.get("phase") == "stopped":
+        if check:
+            return {"goes": "back", "old": known["old"], "new": known["new"]}
         with alone():
             Upgrade.recorded().back()
+        known = record()
     version, cluster = used_cluster()
     if not version:
         raise DeployError("this host has no PostgreSQL cluster")
     switched = known.get("phase") == "switched"
+    if verb == "finish" and known.get("phase") in ("prepared", "undone"):
+        if version != known["old"]:
+            raise DeployError(
+                f"the last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: what it left "
+                "has to be removed by hand"
+            )
+        Upgrade.recorded().replaced()  # refuses where somebody else uses that cluster
+        return {"goes": "finish", "old": known["new"], "new": known["old"], "mode": known["mode"]}
     if verb != "upgrade":
         if not switched:
             raise DeployError(
                 "no upgrade of PostgreSQL was made on this host, or it was undone or finished already"
             )
+        if verb == "finish" and not known.get("finished"):
+            raise DeployError("the upgrade is not complete yet: run this without finish first")
         if verb == "undo" and known["mode"] == "link":
             Upgrade.recorded().undo()  # which says why not
         return {"goes": verb, "old": known["old"], "new": known["new"], "mode": known["mode"]}
@@ -137,6 +157,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         kept = f" The cluster of PostgreSQL {known['old']} is kept as the way back." if switched else ""
         return {
             "goes": "",
+            "upgraded": switched,
             "why": f"PostgreSQL {version} is what the host has, and {wanted} is wanted.{kept}",
         }
     if switched:
@@ -144,7 +165,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             f"the upgrade from PostgreSQL {known['old']} to {known['new']} is not finished: -e finish=true removes its "
             "way back, -e undo=true goes that way"
         )
-    return {"goes": "upgrade", **Upgrade(version, wanted, cluster, params["mode"]).look()}
+    return {"goes": "upgrade", **Upgrade(version, wanted, cluster, params["mode"]).look(params["extensions"])}
 
 
 def work(phase: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -152,10 +173,7 @@ def work(phase: str, params: dict[str, Any]) -> dict[str, Any]:
         version, cluster = used_cluster()
         upgrade = Upgrade(version, params["to"], cluster, params["mode"])
         started = time.monotonic()
-        upgrade.prepare()
-        dumps = (
-            upgrade.dump(time.strftime("%Y%m%dT%H%M%S", time.gmtime())) if params["mode"] == "link" else ""
-        )
+        dumps = upgrade.prepare()
         return {"changed": True, "dumps": dumps, "seconds": round(time.monotonic() - started, 1)}
     upgrade = Upgrade.recorded()
     if phase == "switch":
@@ -188,8 +206,9 @@ def archive() -> dict[str, Any]:
     if last("good").get("system") != system:
         why = last("last").get("message") or "homeport-archive-full did not end well"
         raise DeployError(
-            f"PostgreSQL serves, and its archive has no base backup of this cluster: {why}\nSolve that, and run this "
-            "again; status stays red until then"
+            f"PostgreSQL serves, and its archive has no base backup of this cluster: {why}\nSolve that, and run on "
+            "this host: systemctl start homeport-archive && systemctl start homeport-archive-full\n"
+            "status stays red until then"
         )
     return {"changed": True, "seconds": last("good")["seconds"]}
 
@@ -203,6 +222,7 @@ def main() -> None:
             "to": text,
             "mode": {"type": "str", "choices": ["copy", "link"], "default": "copy"},
             "verb": {"type": "str", "choices": ["upgrade", "undo", "finish"], "default": "upgrade"},
+            "extensions": {"type": "dict", "default": {}},
             "apps": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -59,6 +59,10 @@ go:
   description: Whether the operator has agreed to an upgrade. False in check mode, and where no host needs one.
   returned: for ask
   type: bool
+backs_up:
+  description: Whether the backup comes first that the operator was shown.
+  returned: for ask
+  type: bool
 reboot:
   description: Whether the host has to be rebooted.
   returned: for finish

@@ -29,6 +29,7 @@ def release(commit: str = COMMIT, age: int = 11520, name: str = "20261123T204800
         "python": "3.13.5",
         "interpreter": "/usr/bin/python3.13",
         "interpreter_gone": False,
+        "interpreter_orphaned": False,
     }
 
 

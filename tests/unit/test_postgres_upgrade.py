@@ -12,7 +12,10 @@ from typing import Any, cast
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.homeport.django.plugins.action.postgres_upgrade import confirmed, described
-from ansible_collections.homeport.django.plugins.module_utils import postgres_upgrade
+from ansible_collections.homeport.django.plugins.module_utils import (
+    backup_state,
+    postgres_upgrade,
+)
 from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import PostgresCluster
 from ansible_collections.homeport.django.plugins.module_utils.postgres_upgrade import (
     Upgrade,
@@ -89,8 +92,8 @@ def test_what_differs(tmp_path: Path) -> None:
 
 
 def test_the_settings_go_along(tmp_path: Path) -> None:
-    old, new, data = (tmp_path / name for name in ("15/main", "17/main", "data"))
-    for folder in (old / "conf.d", new / "conf.d", data):
+    old, new, data, new_data = (tmp_path / name for name in ("15/main", "17/main", "data", "new_data"))
+    for folder in (old / "conf.d", new / "conf.d", data, new_data):
         folder.mkdir(parents=True)
     (old / "postgresql.conf").write_text(
         f"data_directory = '/x/15/main'\nport = 5432\nlog_timezone = 'Etc/UTC'\n#work_mem = 4MB\n"
@@ -100,14 +103,16 @@ def test_the_settings_go_along(tmp_path: Path) -> None:
     (new / "postgresql.conf").write_text("log_timezone = 'Etc/UTC'\nssl = on\nport = 5433\n")
     (data / "postgresql.auto.conf").write_text("# by ALTER SYSTEM\nwork_mem = '8MB'\n")
     (old / "conf.d/homeport.conf").write_text(f"hba_file = '{old}/homeport_hba.conf'\n")
+    (old / "conf.d/carried.conf").write_text("jit = off\n")  # of an earlier upgrade
     (old / "conf.d/notes.txt").write_text("no settings\n")
     (old / "homeport_hba.conf").write_text("local all all peer\n")
     (old / "homeport_hba.conf").chmod(0o640)
-    carry(str(old), str(new), str(data))
+    carry(str(old), str(new), str(data), str(new_data))
     assert settings_in(str(new / "conf.d/carried.conf")) == {
+        "jit": "off",
         "shared_preload_libraries": "'pg_stat_statements'",
-        "work_mem": "'8MB'",
     }
+    assert settings_in(str(new_data / "postgresql.auto.conf")) == {"work_mem": "'8MB'"}
     assert (new / "conf.d/homeport.conf").read_text() == f"hba_file = '{new}/homeport_hba.conf'\n"
     assert (new / "homeport_hba.conf").stat().st_mode & 0o777 == 0o640
     assert not (new / "conf.d/notes.txt").exists()
@@ -195,8 +200,33 @@ def test_the_steps_of_an_upgrade() -> None:
     assert postgres_upgrade.record()["phase"] == "switched"
     work.steps.clear()
     Stepping.switch(work)  # once more: it is there
-    assert work.steps == ["start 17", "wait"]
+    assert work.steps == ["17 starts", "start 17", "wait"]
     assert switched(Stepping("link")).steps == [step for step in steps if step != "synchronize"]
+
+
+def test_what_cannot_be_prepared_leaves_no_new_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Stepping(fails="pg_upgrade --check")
+    for step in ("replaced", "create", "folder"):
+        monkeypatch.setattr(work, step, lambda: None)
+    monkeypatch.setattr(work.new, "run", lambda _words, _what: "")
+    monkeypatch.setattr(postgres_upgrade, "call", lambda _words, _what: "")
+    monkeypatch.setattr(work.live, "ask", lambda _statement, _seconds=0: "")
+    with pytest.raises(DeployError, match="--check failed"):
+        work.prepare()
+    assert work.steps == [
+        "drop 17",
+        "carry",
+        "15 starts",
+        "port of 17",
+        "pg_upgrade --check",
+        "drop 17",
+    ]
+    work.mode = "link"
+    monkeypatch.setattr(work, "dump", lambda _stamp: work.step("dump"))
+    work.fails = "dump"
+    with pytest.raises(DeployError, match="dump failed"):
+        work.prepare()
+    assert work.steps[-2:] == ["dump", "drop 17"]
 
 
 @pytest.mark.parametrize("fails", ["stop 15", "synchronize", "pg_upgrade"])
@@ -207,6 +237,26 @@ def test_what_fails_before_the_new_cluster_serves_is_undone(fails: str) -> None:
     undone = ["stop 15", "stop 17", "unlinked", "15 starts", "start 15", "wait", "drop 17"]
     assert work.steps[-len(undone) :] == undone
     assert postgres_upgrade.record()["phase"] == "prepared"
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_servers_that_pg_upgrade_left_are_stopped(
+    alive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "postmaster.pid").write_text("4711")
+    work = Stepping()
+    work.old.data = str(tmp_path)
+
+    def run(words: list[str], what: str) -> str:
+        work.step(words[1])
+        if not alive:
+            raise DeployError(what)
+        return ""
+
+    monkeypatch.setattr(work.old, "run", run)
+    work.back()
+    assert work.steps[: 4 if alive else 3] == ["stop 15", "status", *(["stop"] if alive else []), "stop 17"]
+    assert work.steps[-1] == "drop 17"
 
 
 def test_a_new_cluster_that_does_not_start() -> None:
@@ -223,10 +273,11 @@ def test_a_new_cluster_that_does_not_start() -> None:
         "wait",
     ]
     assert postgres_upgrade.record()["phase"] == "undone"
-    work = Stepping("link", "start 17")
-    with pytest.raises(DeployError, match="run this again"):
-        switched(work)
-    assert postgres_upgrade.record()["phase"] == "switched"
+    for fails in ("17 starts", "start 17"):
+        work = Stepping("link", fails)
+        with pytest.raises(DeployError, match="run this again"):
+            switched(work)
+        assert postgres_upgrade.record()["phase"] == "switched"
 
 
 def test_there_is_no_way_back_by_link() -> None:
@@ -246,15 +297,21 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "free": 100 << 30,
         "archive": "inactive",
         "clusters": [PostgresCluster("15", "main", 5432, True, True)],
-        "packages": {"postgresql": "17+278", "postgresql-17": "17.1", "postgresql-17-postgis-3": "3.5"},
-        "owner": "postgresql-15-postgis-3: /usr/share/postgresql/15/extension/postgis.control",
+        "packages": {
+            "postgresql": "17+278",
+            "postgresql-17": "17.1",
+            "postgresql-17-postgis-3": "3.5",
+            "postgresql-17-cron": "1.6",
+        },
         "beside": '["postgres", "template1"]',
     }
 
     def answer(words: list[str]) -> str:
         if words[0] == "apt-cache":
             return f"{words[2]}:\n  Installed: x\n  Candidate: {found['packages'].get(words[2], '(none)')}\n"
-        return str(found["owner"] if words[0] == "dpkg" else f"{found['archive']}\n")
+        if words[0] == "dpkg":  # postgis.control is a link of update-alternatives, and no package's
+            return f"postgresql-15-cron: {words[2]}\n" if "pg_cron" in words[2] else ""
+        return f"{found['archive']}\n"
 
     def look(_cluster: Cluster, _database: str, what: str) -> Any:
         return found["extensions"] if what == "extensions" else 7
@@ -274,14 +331,17 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def looked(**params: Any) -> dict[str, Any]:
-    return module.look({"verb": "upgrade", "to": "", "mode": "copy", **params}, False)
+    return module.look({"verb": "upgrade", "to": "", "mode": "copy", "extensions": {}, **params}, False)
 
 
 def test_a_plan(host: dict[str, Any]) -> None:
-    host["extensions"] = ["plpgsql", "postgis"]
+    host["extensions"] = ["own"]
+    found = looked(extensions={"own": "postgresql-{version}-cron"})
+    assert found["packages"] == ["postgresql-17", "postgresql-17-cron"]
+    host["extensions"] = ["plpgsql", "postgis", "pg_cron"]
     found = looked()
     assert found["goes"] == "upgrade"
-    assert found["packages"] == ["postgresql-17", "postgresql-17-postgis-3"]
+    assert found["packages"] == ["postgresql-17", "postgresql-17-cron", "postgresql-17-postgis-3"]
     assert (found["databases"], found["tables"], found["replaced"]) == (1, 21, "")
     text = "\n".join(described("db1", found))
     assert "PostgreSQL 15 becomes PostgreSQL 17: 1 GB in 1 databases with 21 tables" in text
@@ -300,7 +360,7 @@ def test_a_plan(host: dict[str, Any]) -> None:
         ({"about": {**ABOUT, "tablespaces": 1}}, "tablespaces"),
         ({"archive": "activating"}, "homeport-archive-full is at work"),
         ({"extensions": ["postgis"], "packages": {"postgresql": "17+278"}}, "no postgresql-17-postgis-3"),
-        ({"extensions": ["own"], "owner": ""}, "the extension own is of no package"),
+        ({"extensions": ["own"]}, "the extension own is of no package"),
     ],
 )
 def test_what_is_refused(change: dict[str, Any], text: str, host: dict[str, Any]) -> None:
@@ -317,15 +377,30 @@ def test_a_cluster_that_is_there_already(host: dict[str, Any]) -> None:
     with pytest.raises(DeployError, match="not empty"):
         looked()
     work = Stepping()
+    work.note("undone")
+    with pytest.raises(DeployError, match="not empty"):
+        looked()  # somebody has started it
+    host["clusters"][-1] = host["clusters"][-1]._replace(online=False)
     for phase, text in (("prepared", "an interrupted run"), ("undone", "an upgrade was undone")):
         work.note(phase)
         assert text in looked()["replaced"]
 
 
+def test_a_cluster_is_stopped_again_after_the_look(
+    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(postgres_upgrade, "call", lambda words, _what: called.append(" ".join(words)))
+    host["clusters"].append(PostgresCluster("17", "main", 5433, False, True))
+    with pytest.raises(DeployError, match="not empty"):
+        looked()
+    assert called == ["systemctl start postgresql@17-main", "systemctl stop postgresql@17-main"]
+
+
 def test_nothing_to_do(host: dict[str, Any]) -> None:
     host["packages"]["postgresql"] = "15+248"
     found = looked()
-    assert found["goes"] == ""
+    assert (found["goes"], found["upgraded"]) == ("", False)
     assert described("db1", found) == [
         "db1: nothing to do. PostgreSQL 15 is what the host has, and 15 is wanted."
     ]
@@ -340,9 +415,13 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
     work = Stepping()
     work.note("switched")
     assert looked()["goes"] == "resume"
+    with pytest.raises(DeployError, match="not complete yet: run this without finish"):
+        looked(verb="finish")
     work.note("switched", finished=True)
     monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
-    assert "kept as the way back" in looked()["why"]
+    found = looked()
+    assert "kept as the way back" in found["why"]
+    assert found["upgraded"], "its first base backup may have failed"
     with pytest.raises(DeployError, match="not finished"):
         looked(to="18")
     for verb in ("undo", "finish"):
@@ -352,15 +431,58 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
         looked(verb="undo")
 
 
+@pytest.mark.parametrize("phase", ["prepared", "undone"])
+def test_what_a_failed_upgrade_has_left_is_removed(
+    phase: str, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Stepping("link")  # the copy may be that of an earlier run
+    work.note(phase)
+    host["clusters"].append(PostgresCluster("17", "main", 5433, False, True))
+    found = looked(verb="finish")
+    assert (found["goes"], found["old"], found["new"]) == ("finish", "17", "15")
+    work.confirm()
+    assert work.steps == ["drop 17", "rmtree", "rmtree"]
+    assert postgres_upgrade.record() == {}
+    work.note(phase)
+    monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
+    with pytest.raises(DeployError, match="removed by hand"):
+        looked(verb="finish")
+
+
+def test_a_copy_that_is_there_needs_no_space(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    host["free"] = 2 << 30
+    with pytest.raises(DeployError, match="no space"):
+        looked()
+    monkeypatch.setattr(postgres_upgrade, "folder_size", lambda _folder: 1 << 30)
+    assert looked()["goes"] == "upgrade"
+
+
 def test_what_an_interrupted_run_has_left_is_undone(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = Stepping()
     work.note("stopped")
     monkeypatch.setattr(Upgrade, "recorded", classmethod(lambda _class: work))
+    check = module.look({"verb": "upgrade"}, True)
+    assert "db1: an interrupted run would be undone first" in described("db1", check)[0]
+    assert work.steps == []
     assert looked()["goes"] == "upgrade"
     assert work.steps[-1] == "drop 17"
     assert postgres_upgrade.record()["phase"] == "prepared"
+
+
+def test_the_first_base_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    full: dict[str, Any] = {"last": {"message": "no space"}}
+    called: list[str] = []
+    monkeypatch.setattr(module, "configured", dict)
+    monkeypatch.setattr(module, "Archive", lambda _config: SimpleNamespace(system=lambda: "7"))
+    monkeypatch.setattr(backup_state, "read", lambda _name: {"full": full})
+    monkeypatch.setattr(module, "call", lambda words, _what: called.append(words[-1]))
+    with pytest.raises(DeployError, match=r"no space\nSolve that, and run .*start homeport-archive-full"):
+        module.archive()
+    assert called == ["homeport-archive.service", "homeport-archive-full.service"]
+    full["good"] = {"system": "7", "seconds": 3}
+    assert not module.archive()["changed"]
 
 
 # The apps
@@ -389,6 +511,19 @@ def test_apps_are_closed_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert seen == ["stop blog", "stop shop", "start blog", "start shop"]
     assert not (tmp_path / "srv/blog/maintenance/on").exists()
     assert (tmp_path / "srv/shop/maintenance/on").read_text() == "closed by hand"
+
+    def fails(app: Here) -> None:
+        seen.append(f"start {app.name}")
+        if app.name == "blog":
+            raise DeployError("no supervisord")
+
+    monkeypatch.setattr(postgres_upgrade, "start", fails)
+    postgres_upgrade.close_apps(["blog", "shop"])
+    with pytest.raises(DeployError, match="blog was not started: no supervisord"):
+        postgres_upgrade.open_apps()
+    assert seen[-1] == "start shop"
+    assert not (tmp_path / "srv/blog/maintenance/on").exists()
+    assert not postgres_upgrade.open_apps()["changed"]
 
 
 def test_the_operator_types_the_version() -> None:

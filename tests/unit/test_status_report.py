@@ -243,6 +243,19 @@ def test_one_app(changes: dict[str, Any], state: str, failures: list[str], warni
     assert made["level"] == ("failure" if failures else "warning" if warnings else "ok")
 
 
+@pytest.mark.parametrize(("orphaned", "level"), [(False, "ok"), (True, "warning")])
+def test_a_python_that_an_app_names(orphaned: bool, level: str) -> None:
+    release = {
+        **statuses.release(),
+        "interpreter": "/usr/bin/python3.11",
+        "interpreter_orphaned": orphaned,
+    }
+    here = status({"blog": {**found(), "release": release}})
+    made = document({"web1": here}, specs(blog={"python": "3.11"}))
+    assert made["level"] == level
+    assert len(texts(made, "warning")) == orphaned
+
+
 def test_visitors_reach_nothing_without_the_web_server() -> None:
     here = status({"blog": found()})
     here["services"].update(nginx="failed", postgresql="active")

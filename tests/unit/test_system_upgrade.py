@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.action.system_upgrade import confirmed, described
+from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.action.system_upgrade import (
+    ActionModule,
+    confirmed,
+    described,
+)
 from ansible_collections.homeport.django.plugins.module_utils import system_upgrade
 from ansible_collections.homeport.django.plugins.module_utils.system_upgrade import (
     NEXT,
@@ -146,6 +153,12 @@ def test_what_the_apps_need_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> N
     assert missing_after(["libssl3"]) == []
 
 
+def test_nobody_is_asked_about_a_changed_file() -> None:
+    for command in system_upgrade.SCRIPT.format(keep=system_upgrade.KEEP).split("; "):
+        if "configure" in command or "install" in command or "full-upgrade" in command:
+            assert command.count("--force-confdef") == command.count("--force-confold") == 1, command
+
+
 def test_sources_of_others() -> None:
     targets = (
         "Debian|http://one trixie|/etc/apt/sources.list:1\n"
@@ -187,6 +200,29 @@ def test_what_the_operator_is_shown() -> None:
     assert described("trixie", {"web1": {"stage": "refused", "from": "", "problems": ["no"]}}, "") == [
         "web1: cannot be upgraded to trixie"
     ]
+
+
+@pytest.mark.parametrize(
+    ("stages", "backup", "check", "backs_up"),
+    [
+        (("done", "ready"), "/backups", False, True),  # the app server was upgraded before
+        (("done", "begun"), "/backups", False, False),
+        (("ready", "ready"), "", False, False),
+        (("ready", "ready"), "/backups", True, False),
+    ],
+)
+def test_the_backup_that_is_shown_is_made(
+    stages: tuple[str, ...], backup: str, check: bool, backs_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ActionBase, "run", lambda *_words: {})
+    action: Any = ActionModule.__new__(ActionModule)
+    found = {
+        name: {"stage": stage, "from": "", "problems": []}
+        for name, stage in zip(("web1", "db1"), stages, strict=True)
+    }
+    arguments = {"phase": "ask", "to": "trixie", "found": found, "backup": backup, "confirm": "trixie"}
+    action._task = SimpleNamespace(args=arguments, check_mode=check)
+    assert action.run(task_vars={})["backs_up"] is backs_up
 
 
 def test_the_answer_is_the_name_of_the_release() -> None:
