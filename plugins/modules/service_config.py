@@ -643,6 +643,7 @@ def run(module: AnsibleModule) -> None:
     record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
     record.units = [*going, *units]
     record.pending, record.restarts, record.reloads = needed, restarts, reloads
+    record.held = restart.held
     record.write()
     backup = Backup(STATE_FOLDER, params["name"])
     done: list[str] = []
@@ -665,6 +666,7 @@ def run(module: AnsibleModule) -> None:
         backup.restore()
         record.units, record.pending = earlier.units, earlier.pending
         record.restarts, record.reloads = earlier.restarts, earlier.reloads
+        record.held = earlier.held
         # the files are as before: so must the service and the units be
         # a command that came with this set has gone with it
         gone = [path for path in params["reload"][:1] if path.startswith("/") and not os.path.exists(path)]
@@ -681,7 +683,6 @@ def run(module: AnsibleModule) -> None:
     backup.discard()
     record.paths, record.units, record.pending = recorded, units, ""
     record.restarts, record.reloads = [], []
-    record.held = restart.held
     record.write()
     given.keep(what_is_there(module, entries))
     module.exit_json(**result)
@@ -707,8 +708,9 @@ class Restart:
             )
             urgent = urgent or not restarts.URGENT.isdisjoint(found)
             why += found
-            waits = restarts.pending() if held else set()
-            held = [name for name in held if name in waits or "." in name]
+            if held and not record.pending:  # else it has not read its files since
+                waits = restarts.pending()
+                held = [name for name in held if name in waits or "." in name]
         self.why = sorted({*why, *held})
         self.now = urgent or self.first or stopped or not self.unit or params["restart"] == "now"
         self.needed = "restart" if self.why and self.now else ""

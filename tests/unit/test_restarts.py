@@ -15,7 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils import given, rest
 from ansible_collections.homeport.django.plugins.modules import service_config
 
 from tests.unit.statuses import GROUPS, document, status
-from tests.unit.test_service_config import Set, files
+from tests.unit.test_service_config import Killed, Set, files
 
 __all__ = ["files"]
 
@@ -85,6 +85,33 @@ def test_a_service_that_was_started_anew_waits_for_nothing(files: Set, unit_run:
     assert service_config.Record("web").held == {}
 
 
+def kill(_command: str) -> None:
+    raise Killed
+
+
+def cut_off(files: Set, *entries: dict[str, Any], **options: Any) -> None:
+    files.declare(*entries, **options)
+    files.host.on_command = kill
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _command: None
+
+
+def test_what_waits_survives_a_run_that_is_cut_off(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    cut_off(files, changed(), validate=["check"], **LATER)
+    assert files.path("sandbox.conf").read_text() == "2\n"
+    assert files.run(changed(), **LATER)["restart"]["when"] == "later"
+    assert files.run(changed(), restart="now")["restart"]["when"] == "done"
+
+
+def test_a_refused_change_waits_for_nothing(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    files.host.failing = {"check": "no"}
+    assert files.end(changed(), validate=["check"], **LATER).failed
+    assert service_config.Record("web").held == {}
+
+
 def test_a_part_without_the_service_leaves_what_waits(files: Set) -> None:
     files.run(SANDBOX, **LATER)
     files.run(changed(), **LATER)
@@ -141,6 +168,15 @@ def test_settings_of_postgresql(
     found = files.run({**conf, "content": new}, settings_of="postgresql", **LATER)["restart"]
     assert ((found["when"], found["why"]) if found else None) == why
     assert files.host.commands == commands
+
+
+def test_a_setting_that_postgresql_was_not_told_of_waits(files: Set, postgres: type[Cluster]) -> None:
+    conf = {"path": "homeport.conf", "content": "shared_buffers = '4MB'\n"}
+    other = {**conf, "content": "shared_buffers = '8MB'\n"}
+    files.run(conf, settings_of="postgresql", **LATER)
+    cut_off(files, other, settings_of="postgresql", **LATER)
+    assert files.run(other, settings_of="postgresql", **LATER)["restart"]["why"] == ["shared_buffers"]
+    assert files.host.commands == ["systemctl reload web"]
 
 
 def test_a_setting_that_is_taken_back_waits_no_more(
