@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible_collections.homeport.django.plugins.filter.host import restarts as told_by_run
 from ansible_collections.homeport.django.plugins.module_utils import given, restarts
 from ansible_collections.homeport.django.plugins.modules import service_config
 
+from tests.unit.rendered import TRUSTED
 from tests.unit.statuses import GROUPS, document, status
 from tests.unit.test_service_config import Killed, Set, files
 
@@ -66,6 +69,16 @@ def test_an_urgent_restart_does_not_wait(files: Set) -> None:
     files.run(SANDBOX, **LATER)
     result = files.run(changed(urgent=True), **LATER)
     assert (result["restart"]["when"], files.host.commands) == ("done", ["systemctl restart web"])
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("role", ["nginx", "supervisord"])
+def test_a_sandbox_that_is_switched_off_is_urgent(role: str, on: bool) -> None:
+    loader = DataLoader()
+    task = loader.load_from_file(str(ROOT / f"roles/{role}/tasks/configure.yml"), **TRUSTED)[0]
+    (entry,) = (entry for entry in task["vars"][f"__{role}_files"] if "homeport-sandbox" in entry["path"])
+    known = {f"{role}_sandbox": on, "__supervisord_low_ports": False}
+    assert Templar(loader=loader, variables=known).template(entry["urgent"]) is not on
 
 
 @pytest.mark.parametrize(("restart", "when"), [("later", "later"), ("now", "now")])
