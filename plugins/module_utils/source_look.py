@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import re
 import shutil
@@ -119,12 +120,14 @@ def fetch(address: str, field: str, url: str, login: str = "", hint: str = "") -
     except urllib.error.HTTPError as error:
         refused = f"; {hint}" if hint and error.code in (401, 403, 404) else ""
         raise DeployError(f"{field}: {url} answers with status {error.code}{refused}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error) and not os.path.exists(
             "/etc/ssl/certs/ca-certificates.crt"
         ):
             return None  # the packages to come bring the authorities
         reason = getattr(error, "reason", error)
+        if isinstance(error, http.client.InvalidURL):
+            reason = "invalid address"  # which it quotes, with a token
         raise DeployError(f"{field}: {url} cannot be reached from the host: {reason}") from None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,29 @@ def test_an_archive(tmp_path: Path) -> None:
     assert problem(tmp_path, archive=url).startswith(
         f"source.archive: {url} cannot be reached from the host: "
     )
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx"]
+)
+def test_a_server_that_does_not_speak_http(answer: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        threading.Thread(target=talk, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/blog.git"
+        told = problem(tmp_path, git=url)
+    assert told.startswith(f"source.git: {url} cannot be reached from the host: ")
+
+
+def test_an_invalid_address_is_not_quoted(tmp_path: Path) -> None:
+    url = "https://git.example.org/blog.git"
+    told = problem(tmp_path, {"git": f"https://me:{CANARY}/x@git.example.org/"}, git=url)
+    assert told == f"source.git: {url} cannot be reached from the host: invalid address"
 
 
 SSH = """#!/bin/sh
