@@ -27,9 +27,11 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
     COMMIT,
     Source,
     commit_of,
+    is_socks,
     is_url,
     no_version,
     private,
+    proxies_for,
     refs_of,
 )
 
@@ -85,6 +87,8 @@ def look_without_git(layout: Layout, folder: str) -> None:
         refs = over_ssh(secret, url, hint, layout.secrets.get("deploy_key", ""), folder)
     else:
         return
+    if refs and version == "HEAD":
+        return  # servers that only have files do not list it
     if refs is not None and not COMMIT.fullmatch(version) and not commit_of(version, refs):
         raise DeployError(no_version(url, version, refs))
 
@@ -102,13 +106,9 @@ def over_http(secret: str, url: str, hint: str) -> dict[str, str] | None:
 
 def fetch(address: str, field: str, url: str, login: str = "", hint: str = "") -> bytes | None:
     """The beginning of what is at an address; nothing where the host lacks what it would be asked with."""
-    proxies = {
-        name.lower().removesuffix("_proxy"): value
-        for name, value in host_settings().items()
-        if name.lower().endswith("_proxy")
-    }
-    if urllib.request.proxy_bypass_environment(urlsplit(address).hostname or "", proxies):  # type: ignore[attr-defined]
-        proxies = {}
+    proxies = proxies_for(address, host_settings())
+    if is_socks(proxies.get(urlsplit(address).scheme, "")):
+        return None  # git knows how to use it
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
     # some servers give others than git their pages
     request = urllib.request.Request(address, headers={"User-Agent": "git/2 homeport"})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import source_look
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_source import proxies_for
 from ansible_collections.homeport.django.plugins.module_utils.wiring import release_specs
 
 from tests.unit.support import CANARY, resolved
@@ -26,6 +27,7 @@ def problem(folder: Path, secrets: dict[str, str] | None = None, **fields: Any) 
 def test_over_http(guarded: str, tmp_path: Path) -> None:  # noqa: F811
     url = "https://git.example.org/blog.git"
     secrets = {"git": f"http://me:{CANARY}%2F%40@{guarded}/"}
+    assert problem(tmp_path, secrets, git=url) == ""
     assert problem(tmp_path, secrets, git=url, version="main") == ""
     assert problem(tmp_path, secrets, git=url, version="v1") == ""
     assert problem(tmp_path, secrets, git=url, version="a" * 40) == ""
@@ -73,6 +75,29 @@ def test_an_invalid_address_is_not_quoted(tmp_path: Path) -> None:
     url = "https://git.example.org/blog.git"
     told = problem(tmp_path, {"git": f"https://me:{CANARY}/x@git.example.org/"}, git=url)
     assert told == f"source.git: {url} cannot be reached from the host: invalid address"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"ALL_PROXY": "http://proxy:1"}, {"http": "http://proxy:1", "https": "http://proxy:1"}),
+        (
+            {"all_proxy": "socks5h://s", "https_proxy": "http://p"},
+            {"http": "socks5h://s", "https": "http://p"},
+        ),
+        ({"ALL_PROXY": "http://proxy:1", "HTTPS_PROXY": "", "NO_PROXY": "example.org"}, {}),
+        ({}, {}),
+    ],
+)
+def test_proxies(settings: dict[str, str], expected: dict[str, str]) -> None:
+    assert proxies_for("https://git.example.org/x", settings) == expected
+
+
+def test_a_proxy_that_only_git_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_look, "host_settings", lambda: {"ALL_PROXY": "socks5://127.0.0.1:9"})
+    assert problem(tmp_path, git="https://git.example.org/blog.git") == ""
+    monkeypatch.setattr(source_look, "host_settings", lambda: {"ALL_PROXY": "http://127.0.0.1:9"})
+    assert "Connection refused" in problem(tmp_path, git="https://git.example.org/blog.git")
 
 
 SSH = """#!/bin/sh
