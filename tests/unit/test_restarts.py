@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.homeport.django.plugins.filter.host import restarts as told_by_run
@@ -253,6 +254,17 @@ def test_what_a_run_tells() -> None:
         "db1: PostgreSQL needs a restart for shared_buffers, which interrupts all apps for about 1 to 3 s. "
         "Run the same with -e restart=now when it suits.",
     ]
+
+
+def test_each_playbook_that_may_restart_a_service_tells_of_it() -> None:
+    configures = {f"components/{name}.yml" for name in ("database", "services", "app", "proxy")}
+    tells = {"components/restarts.yml", "components/verdict.yml"}
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        imported = {play.get("ansible.builtin.import_playbook") for play in yaml.safe_load(path.read_text())}
+        assert not imported & configures or imported & tells, path.name
+    # also one that --limit keeps from all app servers
+    (play,) = yaml.safe_load((ROOT / "playbooks/components/restarts.yml").read_text())
+    assert play["hosts"] == "{{ groups | homeport.django.hosts_of }}"
 
 
 def test_status_tells_of_it() -> None:
