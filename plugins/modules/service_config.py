@@ -679,6 +679,7 @@ def run(module: AnsibleModule) -> None:
             record.restarts, record.reloads = again, reloads
         backup.discard()
         record.write()
+        result["restart"] = {}  # of a change that is not there any more
         module.fail_json(msg=f"{problem}\nEvery file of {params['name']} was put back as it was.", **result)
     backup.discard()
     record.paths, record.units, record.pending = recorded, units, ""

@@ -122,7 +122,7 @@ def test_what_waits_survives_a_run_that_is_cut_off(files: Set) -> None:
 def test_a_refused_change_waits_for_nothing(files: Set) -> None:
     files.run(SANDBOX, **LATER)
     files.host.failing = {"check": "no"}
-    assert files.end(changed(), validate=["check"], **LATER).failed
+    assert files.end(changed(), validate=["check"], **LATER).result["restart"] == {}
     assert service_config.Record("web").held == {}
 
 
