@@ -126,12 +126,76 @@ def test_a_refused_change_waits_for_nothing(files: Set) -> None:
     assert service_config.Record("web").held == {}
 
 
+def kept(files: Set) -> list[str]:
+    return [path.name for path in (files.folder.parent / "state").glob("held.*/*")]
+
+
+def test_what_waited_is_restored_when_the_service_does_not_start_with_it(files: Set) -> None:
+    other = {"path": "other.conf", "content": "a\n"}
+    files.run(SANDBOX, other, **LATER)
+    files.run(changed("2\n"), other, **LATER)
+    files.run(changed("bad\n"), {"path": "new.conf", "on_change": "restart"}, other, **LATER)
+    assert len(kept(files)) == 1
+    files.host.failing = {"systemctl restart web": "it is bad"}
+    wanted = (changed("bad\n"), {"path": "new.conf", "on_change": "restart"}, {**other, "content": "b\n"})
+    ended = files.end(*wanted, restart="now")
+    assert "it is bad" in str(ended)
+    assert "put back as it was, also what waited for the restart." in str(ended)
+    assert files.host.commands == ["systemctl restart web"] * 2
+    assert files.path("sandbox.conf").read_text() == "1\n"
+    assert files.path("other.conf").read_text() == "a\n"
+    assert not files.path("new.conf").exists()
+    assert (service_config.Record("web").held, kept(files)) == ({}, [])
+    files.host.failing = {}
+    assert files.run(*wanted, **LATER)["restart"]["why"] == ["new.conf", "sandbox.conf"]
+    assert files.run(*wanted, restart="now")["restart"]["when"] == "done"
+    assert (files.path("sandbox.conf").read_text(), kept(files)) == ("bad\n", [])
+
+
+def test_what_waited_is_restored_when_a_reboot_did_not_start_with_it(
+    files: Set, unit_run: Callable[[], None]
+) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed("bad\n"), **LATER)
+    unit_run()
+    files.host.active.clear()
+
+    def start(_command: str) -> None:
+        good = files.path("sandbox.conf").read_text() == "1\n"
+        files.host.failing = {} if good else {"systemctl enable --now web": "it is bad"}
+
+    files.host.on_command = start
+    assert "also what waited" in str(files.end(changed("bad\n"), **LATER))
+    assert (files.path("sandbox.conf").read_text(), files.host.active) == ("1\n", {"web"})
+
+
+def test_a_service_that_has_started_with_what_waited_does_not_go_back(
+    files: Set, unit_run: Callable[[], None]
+) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed("2\n"), **LATER)
+    unit_run()
+    files.host.failing = {"systemctl restart web": "it is bad"}
+    assert "put back as it was." in str(files.end(changed("bad\n"), restart="now"))
+    assert files.path("sandbox.conf").read_text() == "2\n"
+
+
+def test_a_refused_change_leaves_what_waits(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed("2\n"), **LATER)
+    files.host.failing = {"check": "no"}
+    assert files.end(changed("bad\n"), validate=["check"], restart="now").failed
+    assert (files.path("sandbox.conf").read_text(), kept(files)) == ("2\n", ["0"])
+    assert service_config.Record("web").held["why"] == ["sandbox.conf"]
+
+
 def test_a_part_without_the_service_leaves_what_waits(files: Set) -> None:
     files.run(SANDBOX, **LATER)
     files.run(changed(), **LATER)
     files.service = None
     files.run({"path": "part.conf", "content": "x\n"}, partial=True)
     assert service_config.Record("web").held["why"] == ["sandbox.conf"]
+    assert kept(files) == ["0"]
 
 
 def test_a_service_that_is_stopped_is_started_with_what_waited(files: Set) -> None:
