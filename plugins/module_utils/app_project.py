@@ -134,8 +134,9 @@ MODULE = r"['\"]([\w.]+)['\"]"
 # A value from a variable, with another where that is not there.
 FROM_VARIABLE = (
     r"(?:os\.)?(?:environ\.get|getenv|environ|env|config)[(\[]\s*['\"](\w+)['\"]"
-    rf"(?:\s*,\s*(?:default\s*=\s*)?{MODULE})?"
+    rf"(?:\s*,\s*(?:default\s*=\s*)?{MODULE}(?=\s*[,)\]]))?[^()\[\]]*[)\]]"
 )
+WHOLE = r"(?!\s*[+%.])"  # a value that goes on is no module yet
 
 
 def settings_module(manage: str, environment: Mapping[str, str]) -> str:
@@ -144,21 +145,29 @@ def settings_module(manage: str, environment: Mapping[str, str]) -> str:
         text = text_of(manage)
     except OSError:
         return ""
-    found = re.search(rf"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*(?:{MODULE}|{FROM_VARIABLE})", text)
+    found = re.search(
+        rf"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*(?:{MODULE}|{FROM_VARIABLE}){WHOLE}", text
+    )
     if not found:
         return ""
     named = found[1] or environment.get(found[2], found[3]) or ""
     return named if re.fullmatch(r"[\w.]+", named) else ""
 
 
-def import_folders(project: str, source: str) -> list[str]:
-    """Where the project's modules are: in its folder, in the source, and in a folder src that is no package itself."""
+def import_folders(project: str, source: str, package: str) -> list[str]:
+    """Where the project's modules are: in its folder, in the source, and in a src that has the settings' package.
+
+    Any other src is none: what is in it could hide what is installed.
+    """
     found = list(dict.fromkeys([project, source]))
-    beside = [f"{folder}/src" for folder in found]
+    if any(os.path.isfile(f"{folder}/{package}{end}") for folder in found for end in (".py", "/__init__.py")):
+        return found
     return found + [
         path
-        for path in beside
-        if path not in found and os.path.isdir(path) and not os.path.exists(f"{path}/__init__.py")
+        for folder in found
+        if (path := f"{folder}/src") not in found
+        and not os.path.exists(f"{path}/__init__.py")
+        and (os.path.isdir(f"{path}/{package}") or os.path.isfile(f"{path}/{package}.py"))
     ]
 
 
@@ -351,15 +360,19 @@ def find_requirements(folders: list[str], named: dict[str, str], groups: bool) -
 
 
 def workspace_member(root: str, project: str) -> str:
-    """The folder that uv is to install of the workspace in ``root``: the one of its projects that has the manage.py."""
-    if not os.path.isfile(f"{root}/pyproject.toml") or "tool.uv.workspace" not in tables_of(
-        f"{root}/pyproject.toml"
-    ):
-        return root
+    """The folder that uv is to install of the workspace in ``root``: the one of its members that has the manage.py."""
+    lock = text_of(f"{root}/uv.lock")
+    named = re.search(r"^\[manifest\]\nmembers = \[(.*?)\]", lock, re.MULTILINE | re.DOTALL)
+    package = r'^name = (".+")\n(?:version = .+\n)?source = \{ (?:editable|virtual) = "(.+)" \}'
+    members = {
+        os.path.normpath(f"{root}/{path}")
+        for name, path in re.findall(package, lock, re.MULTILINE)
+        if named and name in named[1]
+    }
     folder = project
-    while folder.startswith(f"{root}/") and not os.path.isfile(f"{folder}/pyproject.toml"):
+    while folder.startswith(f"{root}/") and folder not in members:
         folder = os.path.dirname(folder)
-    return folder if folder.startswith(f"{root}/") else root
+    return folder if folder in members else root
 
 
 def tables_of(path: str) -> list[str]:

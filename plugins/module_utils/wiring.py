@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES, in_url
-from ansible_collections.homeport.django.plugins.module_utils.apps import RELEASE_ENVIRONMENT
+from ansible_collections.homeport.django.plugins.module_utils.apps import RELEASE_ENVIRONMENT, is_geographic
 from ansible_collections.homeport.django.plugins.module_utils.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.exposure import public_port
 from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS, kinds_of, needs_broker
@@ -554,8 +554,10 @@ GEOGRAPHIC = {"postgis": ("gdal-bin",), "spatialite": ("gdal-bin", "libsqlite3-m
 
 
 def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
-    """What an app needs beside its database's server, where it says that its database is a geographic one."""
-    return GEOGRAPHIC.get(app["database"]["url"].partition("://")[0].partition("+")[0], ())
+    """What an app needs beside its database's server, where its extensions or its scheme say that it is geographic."""
+    scheme = app["database"]["url"].partition("://")[0].partition("+")[0]
+    brought = GEOGRAPHIC["postgis"] if is_geographic(app["database"]["extensions"]) else ()
+    return GEOGRAPHIC.get(scheme, brought)
 
 
 def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:

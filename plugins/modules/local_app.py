@@ -60,7 +60,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.homeport.django.plugins.module_utils.app_project import find_manage
+from ansible_collections.homeport.django.plugins.module_utils.app_project import find_manage, import_folders
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
     DeployError,
     Layout,
@@ -115,10 +115,12 @@ class LocalApp:
         for name in ("", "cache", "home", "media"):
             os.makedirs(f"{self.home}/{name}", exist_ok=True)
         source = self.source()
-        found, project, _settings = find_manage(
-            source, self.spec.get("manage") or "", False, self.environment
-        )
+        found, project, named = find_manage(source, self.spec.get("manage") or "", False, self.environment)
         changed = self.install(source, project)
+        package = (self.spec.get("settings") or named).partition(".")[0]
+        folders = import_folders(project, source, package) if package else []
+        base = self.runner.base
+        base["PYTHONPATH"] = ":".join(filter(None, [*folders, base.get("PYTHONPATH")]))
         manage = shlex.split(found)
         if manage[0] == "python":
             manage[0] = f"{self.home}/venv/bin/python"

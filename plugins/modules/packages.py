@@ -59,9 +59,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.module_utils.given import PACKAGES, Given, installed
+from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import used_cluster
 
 VERSION = "{version}"
-CLUSTERS = "/etc/postgresql"
 
 
 def pick(module: AnsibleModule, word: str) -> str:
@@ -81,8 +81,8 @@ def versioned(module: AnsibleModule, words: list[str], have: set[str]) -> list[s
     if not any(VERSION in word for word in words):
         return words
     server = re.compile(r"postgresql-(\d+)")
-    found = [int(match[1]) for name in have if (match := server.fullmatch(name))]
-    found = [version for version in found if os.path.isdir(f"{CLUSTERS}/{version}")] or found
+    used = used_cluster()[0]
+    found = [int(used)] if used else [int(match[1]) for name in have if (match := server.fullmatch(name))]
     if not found:
         _code, out, _err = module.run_command(["apt-cache", "depends", "postgresql"])
         found = [int(version) for version in re.findall(r"Depends: postgresql-(\d+)$", out, re.MULTILINE)]

@@ -286,6 +286,9 @@ DATABASES: dict[str, dict[str, Any]] = {
     "postgresql:///blog?host=/tmp/pg": {
         "ENGINE": "django.db.backends.postgresql", "NAME": "blog", "USER": "", "PASSWORD": "", "HOST": "/tmp/pg", "PORT": "", "OPTIONS": {},
     },
+    "pgsql://u@db.example/blog": {"ENGINE": "django.db.backends.postgresql", "NAME": "blog", "HOST": "db.example"},
+    "postgis+psycopg://u@db.example/blog": {"ENGINE": "django.contrib.gis.db.backends.postgis", "NAME": "blog"},
+    "sqlite3:////srv/a/db.sqlite3": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/srv/a/db.sqlite3"},
     "sqlite:////srv/a/db.sqlite3": {
         "ENGINE": "django.db.backends.sqlite3", "NAME": "/srv/a/db.sqlite3",
         "OPTIONS": {

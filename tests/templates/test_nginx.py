@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import functools
-import hashlib
 import http.client
 import http.server
 import json
@@ -26,7 +23,8 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils import wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
 
-from tests.templates.conftest import LONGEST_DOMAIN, ROOT, SECRET, Files, Render, resolved, write
+from tests.environments import programs
+from tests.templates.conftest import LONGEST_DOMAIN, SECRET, Files, Render, resolved, write
 
 BROTLI = "/usr/share/nginx/modules/ngx_http_brotli_static_module.so"
 IPV6 = os.path.exists("/proc/net/if_inet6")
@@ -176,39 +174,10 @@ def test_sites_of_the_user_with_the_least_that_they_may_say(render: Render, tmp_
     accepts(put(tmp_path, files))
 
 
-@functools.cache
-def gixy_next() -> Path:
-    """The other linter, in an environment of its own that stays as long as its pins do: the two cannot share one."""
-    pins = ROOT / "requirements/gixy-next.txt"
-    mark = hashlib.sha256(f"{sys.version} {pins.read_text()}".encode()).hexdigest()[:16]
-    folder = ROOT / ".cache" / f"gixy-next-{mark}"
-    uv = [str(Path(sys.executable).parent / "uv"), "--quiet"]
-    (ROOT / ".cache").mkdir(exist_ok=True)
-    with (ROOT / ".cache" / "gixy-next.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            for old in (ROOT / ".cache").glob("gixy-next-*"):
-                shutil.rmtree(old)
-            environment = {**os.environ, "UV_SYSTEM_CERTS": "1"}
-            install = [
-                "pip",
-                "install",
-                "--python",
-                f"{folder}/bin/python",
-                "--require-hashes",
-                "-r",
-                str(pins),
-            ]
-            for words in (["venv", "--python", sys.executable, str(folder)], install):
-                subprocess.run([*uv, *words], check=True, env=environment)
-            (folder / "complete").touch()
-    return folder / "bin/gixy-next"
-
-
 def findings(main: str) -> list[str]:
     """What either of two linters has against a configuration."""
     told = []
-    for gixy in (Path(sys.executable).parent / "gixy", gixy_next()):
+    for gixy in (Path(sys.executable).parent / "gixy", programs("gixy-next") / "gixy-next"):
         done = subprocess.run([gixy, "--format", "json", main], capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr
         told += [

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import oldest_core
+from tests.environments import programs
 from tests.unit.test_hash_seeds import SITE
 from tests.unit.test_versions import CORE
 
@@ -84,8 +84,8 @@ def site(change: Callable[[Any], Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def oldest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return oldest_core.make(tmp_path_factory.mktemp("oldest"))
+def oldest() -> Path:
+    return programs("oldest")
 
 
 def test_all_forms_on_the_oldest_and_this_core(oldest: Path, tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_what_another_host_knows_is_looked_at(core: str, oldest: Path, tmp_path:
         "tasks": [{"homeport.django.preflight": {"setup": "site"}}],
     }
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
-    programs = oldest if core == "oldest" else Path(sys.executable).parent
+    folder = oldest if core == "oldest" else Path(sys.executable).parent
     done = subprocess.run(
-        [programs / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
+        [folder / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
         capture_output=True,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils import postgres_clusters, wiring
 from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
 from ansible_collections.homeport.django.plugins.module_utils.extension_packages import (
     BROUGHT,
@@ -16,7 +17,9 @@ from ansible_collections.homeport.django.plugins.module_utils.extension_packages
 )
 from ansible_collections.homeport.django.plugins.modules import packages
 
+from tests.unit.releases import write
 from tests.unit.support import SECRET, app, resolved
+from tests.unit.test_postgres_clusters import lines
 
 DEBIAN_13 = {"distribution": "debian", "version": "13"}
 
@@ -78,15 +81,22 @@ class Module:
     ],
 )
 def test_the_version_of_a_package(
-    lists: str, have: set[str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lists: str, have: set[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
+    monkeypatch.setattr(packages, "used_cluster", lambda: ("", "main"))
     assert packages.versioned(Module(lists), ["postgresql-{version}-postgis-3", "y"], have) == [found, "y"]
 
 
 def test_the_version_is_that_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "CLUSTERS", str(tmp_path))
-    (tmp_path / "15/main").mkdir(parents=True)
+    """With two of them: the one on the apps' port."""
+    for version in ("15", "17"):
+        (tmp_path / "etc" / version / "main").mkdir(parents=True)
+        write(tmp_path / "lib" / version / "bin/postgres")
+    monkeypatch.setattr(
+        postgres_clusters, "answer", lambda _words: lines(("15", 5432, "online"), ("17", 5433, "online"))
+    )
+    folders = str(tmp_path / "etc"), str(tmp_path / "lib")
+    monkeypatch.setattr(packages, "used_cluster", partial(postgres_clusters.used_cluster, *folders))
     have = {"postgresql-15", "postgresql-17"}
     assert packages.versioned(Module(""), ["postgresql-{version}-rum"], have) == ["postgresql-15-rum"]
 
@@ -97,7 +107,7 @@ def test_the_version_is_that_of_the_cluster(tmp_path: Path, monkeypatch: pytest.
         ({}, "postgres", set()),
         ({"extensions": ["citext"]}, "postgres", set()),
         ({"extensions": ["postgis_raster"]}, "postgis", {"gdal-bin"}),
-        ({"extensions": ["postgis"], "scheme": "postgresql"}, "postgresql", set()),
+        ({"extensions": ["postgis"], "scheme": "postgresql"}, "postgresql", {"gdal-bin"}),
         (
             {"engine": "sqlite", "scheme": "spatialite"},
             "spatialite",
@@ -123,3 +133,24 @@ def test_the_scheme_of_the_address(database: dict[str, Any], scheme: str, needed
 def test_a_scheme_is_no_part_of_an_address_that_is_given() -> None:
     wrong = {"blog": app(database={"url": "postgres://db/blog", "scheme": "postgis"})}
     assert any("django_apps.blog.database.scheme: " in line for line in check(wrong, {}, SECRET, "typical"))
+
+
+@pytest.mark.parametrize(
+    ("setup", "database", "told"),
+    [
+        ("typical", {"scheme": "spatialite"}, "goes with sqlite, and the app's database is postgres"),
+        ("typical", {"scheme": "sqlite"}, "goes with sqlite"),
+        ("typical", {"engine": "sqlite", "scheme": "postgres"}, "goes with postgres"),
+        ("simple", {"scheme": "postgresql+psycopg"}, "goes with postgres, and the app's database is sqlite"),
+        ("simple", {"scheme": "sqlite3"}, ""),
+        ("typical", {"engine": "sqlite", "scheme": "spatialite"}, ""),
+        ("typical", {"scheme": "postgresql+psycopg"}, ""),
+        ("typical", {"scheme": "timescale"}, ""),
+    ],
+)
+def test_a_scheme_of_another_engine(setup: str, database: dict[str, Any], told: str) -> None:
+    found = check({"blog": app(database=database)}, {}, SECRET, setup)
+    assert len(found) == bool(told), found
+    assert told in "".join(found)
+    if told:
+        assert found[0].startswith("django_apps.blog.database.scheme: ")

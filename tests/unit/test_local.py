@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.homeport.django.plugins.module_utils.wiring import local_apps
+from ansible_collections.homeport.django.plugins.modules.local_app import LocalApp
 
 from tests.unit.releases import write
+from tests.unit.support import resolved
 
 ROOT = Path(__file__).parents[2]
 # As pyenv's where the folder asks for a version that is not there: nothing of it is JSON.
@@ -139,3 +142,16 @@ def test_the_apps_run_on_the_operators_machine(site: Site) -> None:
     assert f"port {site.port} is taken by another program" in " ".join(done.stdout.split()), done.stdout
     assert changed(site.run("-e", "state=stopped")) == 0
     assert not site.shims.exists(), site.shims.read_text()
+
+
+def test_modules_in_src_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "code/manage.py", 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings")')
+    write(tmp_path / "code/src/blog/settings.py")
+    apps = {"blog": resolved(source={"path": "code"}, migrate={"run": False})}
+    (spec,) = local_apps(apps, str(tmp_path / "kept"))
+    monkeypatch.setattr(LocalApp, "install", lambda *_words: False)
+    monkeypatch.setattr(LocalApp, "serve", lambda *_words: None)
+    monkeypatch.setenv("PYTHONPATH", "/own")
+    found = LocalApp(spec, spec["environment"], str(tmp_path), "uv")
+    assert found.start()
+    assert found.runner.base["PYTHONPATH"] == f"{tmp_path}/code:{tmp_path}/code/src:/own"

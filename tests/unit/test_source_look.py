@@ -15,6 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.release_layout imp
 from ansible_collections.homeport.django.plugins.module_utils.release_source import proxies_for
 from ansible_collections.homeport.django.plugins.module_utils.wiring import release_specs
 
+from tests.unit.releases import layout
 from tests.unit.support import CANARY, resolved
 from tests.unit.test_release_source import git, guarded, repository, source  # noqa: F401
 
@@ -38,6 +39,23 @@ def test_over_http(guarded: str, tmp_path: Path) -> None:  # noqa: F811
     told = problem(tmp_path, {"git": f"http://me:{CANARY}@127.0.0.1:9/"}, git=url)
     assert told.startswith(f"source.git: {url} cannot be reached from the host: ")
     assert CANARY not in told
+
+
+def test_an_app_that_is_not_set_up_yet_does_not_look_itself(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    assert not source_look.has_user(found)
+    Path(found.runtime).mkdir()
+    assert source_look.has_user(found)
+
+
+def test_what_an_app_brings_about_concerns_no_other_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(*_words: object) -> None:
+        raise FileExistsError("deploy_key-1")
+
+    monkeypatch.setattr(source_look, "look_without_git", taken)
+    assert problem(tmp_path, git="x") == ""
 
 
 def test_the_default_branch_is_named(repository: Path, tmp_path: Path) -> None:  # noqa: F811

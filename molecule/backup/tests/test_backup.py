@@ -14,10 +14,10 @@ import pytest
 import testinfra
 import yaml
 
-from tests import oldest_core
 from tests.acceptance.album import Album, picture
 from tests.acceptance.operator import ROOT, Operator
 from tests.acceptance.under_load import wait_for
+from tests.environments import programs
 
 testinfra_hosts = ["ansible://web1"]
 
@@ -219,9 +219,9 @@ def damaged(vault: Any, folder: str) -> Iterator[None]:
         vault.check_output(f"cp -p {kept} {path}")
 
 
-def test_the_oldest_ansible_core(operator: Operator, tmp_path: Path) -> None:
+def test_the_oldest_ansible_core(operator: Operator) -> None:
     """It leaves everything as it is, looking at all of it, and its roles of backups and the archive, too."""
-    operator.command = str(oldest_core.make(tmp_path / "oldest") / "ansible-playbook")
+    operator.command = str(programs("oldest") / "ansible-playbook")
     for playbook, *options in (["typical", "-e", "full=true"], ["deploy"], ["status"]):
         done = operator.run(playbook, *options)
         assert (done.status, done.changed) == (0, 0), done.output

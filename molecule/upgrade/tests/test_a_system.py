@@ -19,7 +19,7 @@ testinfra_hosts = ["ansible://web1"]
 
 Apps = dict[str, dict[str, Any]]
 TITLE = "Before the upgrade"
-LONGEST = 240  # seconds without an answer, beside the reboot; a machine that does nothing else takes a quarter
+LONGEST = 240  # seconds without an answer, beside the reboot; an idle machine takes a quarter
 STATE = "/var/lib/homeport/system_upgrade/state.json"
 
 

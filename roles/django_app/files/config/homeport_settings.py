@@ -48,19 +48,17 @@ def _engine(chosen, wanted):
 def _database(url, own):
     """The database at ``url``, for a project that has chosen ``own``."""
     parts = urlsplit(url)
+    scheme = parts.scheme.partition("+")[0]
     kind = {
-        "postgres": "postgresql",
-        "postgresql": "postgresql",
-        "postgis": "postgresql",
-        "sqlite": "sqlite3",
-        "spatialite": "sqlite3",
+        **dict.fromkeys(("postgres", "postgresql", "psql", "pgsql", "postgis"), "postgresql"),
+        **dict.fromkeys(("sqlite", "sqlite3", "spatialite"), "sqlite3"),
         "mysql": "mysql",
-    }.get(parts.scheme)
+    }.get(scheme)
     if kind is None:
         raise RuntimeError(f"DATABASE_URL: the overlay does not know {parts.scheme}://; use overlay_settings")
     engine = _engine(own.get("ENGINE", ""), kind)
-    if parts.scheme in ("postgis", "spatialite") and engine == f"django.db.backends.{kind}":
-        engine = f"django.contrib.gis.db.backends.{parts.scheme}"
+    if scheme in ("postgis", "spatialite") and engine == f"django.db.backends.{kind}":
+        engine = f"django.contrib.gis.db.backends.{scheme}"
     # further settings are the project's choice as well, unless they are for another kind of database
     kept = own if engine == own.get("ENGINE") else {}
     if kind == "sqlite3":
