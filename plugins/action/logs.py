@@ -14,6 +14,7 @@ from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.module_utils.log_files import readable
 from ansible_collections.homeport.django.plugins.module_utils.plain import plain
 from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import (
+    asks_password,
     ssh_command,
     ssh_words,
 )
@@ -56,11 +57,13 @@ class ActionModule(ActionBase):
         # it ends with the run, whose end closes its input
         words = ssh_words(self._connection, f"{tail} & cat >/dev/null; kill $!", become, terminal=False)
         device = terminal()
-        if not device or not words:
+        typed = ssh_command(self._connection, f"exec {tail}", become)
+        if not device or not words or asks_password(self._connection, become):
             display.display(f"\nTo follow {'it' if len(paths) == 1 else 'them'}, type this:")
-            display.display(ssh_command(self._connection, f"exec {tail}", become))
+            display.display(typed)
             return
         end_with_the_controller()
         display.display(f"\n==> {host}: what is logged from now on; Ctrl-C ends it", color=C.COLOR_HIGHLIGHT)
         status = followed(words, device, lambda line: f"{host}: {plain(readable(line))}")
-        result.update(failed=True, msg=f"the logs cannot be followed any more (exit status {status})")
+        told = f"the logs cannot be followed any more (exit status {status}). Type this instead:\n{typed}"
+        result.update(failed=True, msg=told)

@@ -116,6 +116,11 @@ def _no_password(source: dict[str, Any], path: str, problems: Problems) -> None:
         problems.add(
             f"{path}.git", "holds a password or token; put that address into vault_django_apps.<app>.git"
         )
+    if re.match(r"https?://[^/@]+@", str(source.get("archive", ""))):
+        problems.add(
+            f"{path}.archive",
+            "holds a password or token, which no archive takes; download it, and name the file on the controller",
+        )
 
 
 def _source_rule(source: dict[str, Any], path: str, problems: Problems) -> None:

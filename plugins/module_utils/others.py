@@ -95,9 +95,11 @@ def own_nginx(folder: str = "/etc/nginx") -> list[str]:
 
 
 def hidden_paths(folder: str = "/etc/nginx") -> dict[str, str]:
-    """The files of an nginx that is there which name what Homeport's nginx does not see, each with the first path."""
+    """The files of an nginx that is there which name what Homeport's nginx does not see, each with the first path; not
+    the one that Homeport removes."""
     found = {}
-    for path in sorted(glob.glob(f"{folder}/sites-enabled/*") + glob.glob(f"{folder}/conf.d/*.conf")):
+    files = {*glob.glob(f"{folder}/sites-enabled/*"), *glob.glob(f"{folder}/conf.d/*.conf")}
+    for path in sorted(files - {f"{folder}/sites-enabled/default"}):
         paths = nginx_paths(read(path))
         if paths:
             found[path] = paths[0]

@@ -346,14 +346,8 @@ def lfs_filter() -> list[str]:
 
 def download(url: str, target: IO[bytes], disk: str, environment: dict[str, str]) -> None:
     """Whoever answers may do so slowly, or for ever: the caller has an end, and the disk has one."""
-    proxies = {
-        name.lower().removesuffix("_proxy"): value
-        for name, value in environment.items()
-        if name.lower().endswith("_proxy")
-    }
-    host = urlsplit(url).hostname or ""
-    if urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
-        proxies = {}
+    # urllib speaks no SOCKS
+    proxies = {key: proxy for key, proxy in proxies_for(url, environment).items() if not is_socks(proxy)}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
     with opener.open(url, timeout=60) as answer:
         for block in iter(lambda: answer.read(1 << 20), b""):
@@ -361,6 +355,23 @@ def download(url: str, target: IO[bytes], disk: str, environment: dict[str, str]
                 raise DeployError("the disk has hardly any space left")
             target.write(block)
     target.flush()
+
+
+def proxies_for(url: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The proxies for an address, by scheme, as git finds them: urllib knows no ALL_PROXY."""
+    proxies = {
+        name.lower().removesuffix("_proxy"): value
+        for name, value in environment.items()
+        if name.lower().endswith("_proxy")
+    }
+    if urllib.request.proxy_bypass_environment(urlsplit(url).hostname or "", proxies):  # type: ignore[attr-defined]
+        return {}
+    found = {scheme: proxies.get(scheme) or proxies.get("all", "") for scheme in ("http", "https")}
+    return {scheme: proxy for scheme, proxy in found.items() if proxy}
+
+
+def is_socks(proxy: str) -> bool:
+    return proxy.lower().startswith("socks")
 
 
 def unpack(archive: IO[bytes], target: str) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.apps import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster, quote_text
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import PATH, DeployError
@@ -64,18 +65,19 @@ def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
 def absent(parts: SplitResult) -> str:
     """The place where nothing serves an address; empty where something does, or where that cannot be found out."""
     scheme, host = parts.scheme.partition("+")[0], unquote(parts.hostname or "")
-    if scheme in ("postgres", "postgresql") and (not host or host.startswith("/")):
+    engine = ENGINES.get(scheme, scheme)
+    if engine == "postgres" and (not host or host.startswith("/")):
         name = unquote(parts.path[1:])
         options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))
         if (host or options.get("host", "")) not in OWN_CLUSTER or has_database(name):
             return ""
         return f"the database {name} of this host's PostgreSQL"
-    if scheme == "sqlite":
+    if engine == "sqlite":
         return "" if os.path.exists(unquote(parts.path[1:])) else unquote(parts.path[1:])
     if not host:
         path = unquote(parts.path)
         return "" if os.path.exists(path) else path
-    port = parts.port or PORTS.get(scheme)
+    port = parts.port or PORTS.get(engine)
     try:
         if port:
             socket.create_connection((host, port), PATIENCE).close()
@@ -96,7 +98,7 @@ def has_database(name: str) -> bool:
 
 
 OWN_CLUSTER = ("", "/var/run/postgresql", "/run/postgresql")
-PORTS = {"redis": 6379, "rediss": 6379, "postgres": 5432, "postgresql": 5432, "amqp": 5672, "amqps": 5671}
+PORTS = {"redis": 6379, "rediss": 6379, "postgres": 5432, "amqp": 5672, "amqps": 5671}
 
 
 def ask_redis(parts: SplitResult) -> str:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import re
 import shutil
@@ -26,9 +27,11 @@ from ansible_collections.homeport.django.plugins.module_utils.release_source imp
     COMMIT,
     Source,
     commit_of,
+    is_socks,
     is_url,
     no_version,
     private,
+    proxies_for,
     refs_of,
 )
 
@@ -86,6 +89,8 @@ def look_without_git(layout: Layout, folder: str) -> None:
         refs = over_ssh(secret, url, hint, layout.secrets.get("deploy_key", ""), folder)
     else:
         return
+    if refs and version == "HEAD":
+        return  # servers that only have files do not list it
     if refs is not None and not COMMIT.fullmatch(version) and not commit_of(version, refs):
         raise DeployError(no_version(url, version, refs))
 
@@ -103,13 +108,9 @@ def over_http(secret: str, url: str, hint: str) -> dict[str, str] | None:
 
 def fetch(address: str, field: str, url: str, login: str = "", hint: str = "") -> bytes | None:
     """The beginning of what is at an address; nothing where the host lacks what it would be asked with."""
-    proxies = {
-        name.lower().removesuffix("_proxy"): value
-        for name, value in host_settings().items()
-        if name.lower().endswith("_proxy")
-    }
-    if urllib.request.proxy_bypass_environment(urlsplit(address).hostname or "", proxies):  # type: ignore[attr-defined]
-        proxies = {}
+    proxies = proxies_for(address, host_settings())
+    if is_socks(proxies.get(urlsplit(address).scheme, "")):
+        return None  # git knows how to use it
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
     # some servers give others than git their pages
     request = urllib.request.Request(address, headers={"User-Agent": "git/2 homeport"})
@@ -121,12 +122,14 @@ def fetch(address: str, field: str, url: str, login: str = "", hint: str = "") -
     except urllib.error.HTTPError as error:
         refused = f"; {hint}" if hint and error.code in (401, 403, 404) else ""
         raise DeployError(f"{field}: {url} answers with status {error.code}{refused}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error) and not os.path.exists(
             "/etc/ssl/certs/ca-certificates.crt"
         ):
             return None  # the packages to come bring the authorities
         reason = getattr(error, "reason", error)
+        if isinstance(error, http.client.InvalidURL):
+            reason = "invalid address"  # which it quotes, with a token
         raise DeployError(f"{field}: {url} cannot be reached from the host: {reason}") from None
 
 

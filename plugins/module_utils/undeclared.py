@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.app_services import SERVICES
-from ansible_collections.homeport.django.plugins.module_utils.given import read
+from ansible_collections.homeport.django.plugins.module_utils.given import read, units
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.queues import REDIS
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
@@ -44,13 +44,16 @@ def found_here(
 ) -> dict[str, Any]:
     """What there is of apps and their services on this host."""
     apps = present(homes)
-    timers = recorded(records, "django_app", "units")
-    programs = [path for path in recorded(records, "supervisord", "paths") if path.startswith(PROGRAMS)]
+    timers = started(recorded(records, "django_app", "units"))
+    paths = recorded(records, "supervisord", "paths")
+    programs = [path for path in paths if path.startswith(PROGRAMS) and os.path.exists(path)]
     return {
         "apps": apps,
         "process": [path[len(PROGRAMS) : -len(".conf")] for path in programs],
         "schedule": [unit[: -len(".timer")] for unit in timers if unit.endswith(".timer")],
-        "units": [unit for name in ("redis", "memcached") for unit in recorded(records, name, "units")],
+        "units": [
+            unit for name in ("redis", "memcached") for unit in started(recorded(records, name, "units"))
+        ],
         "stores": stores(state),
         "vhosts": vhosts(f"{state}/rabbitmq/mnesia"),
         "databases": databases(apps),
@@ -62,6 +65,12 @@ def found_here(
 def recorded(records: str, name: str, key: str) -> list[str]:
     """Paths or units of a role, as the module service_config has written them down."""
     return sorted(read(f"{records}/{name}.json").get(key, []))
+
+
+def started(names: list[str]) -> list[str]:
+    """Without those that somebody has stopped for good."""
+    states = units(names)
+    return [name for name in names if any(states.get(name, [True]))]
 
 
 def present(homes: str) -> list[str]:
@@ -122,7 +131,8 @@ def told(found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup:
         stay = [f"/srv/{name}"] if name in found["apps"] else []
         stay += [what for app, what, _how in data if app == name]
         served = any(program.startswith(f"{name}.") for program in found["process"])
-        state = f"{run} stops it" if served else "it is not served"
+        state = f"{run} stops it" if declared["here"] else still_runs(stop_command(name, found))
+        state = state if served else "it is not served"
         # remove_app would remove it on the other hosts, too
         elsewhere = name in apps
         remedy = (
@@ -144,7 +154,9 @@ def told(found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup:
     for unit in sorted(set(found["units"]) - set(declared["units"])):
         if (app := app_of(unit)) in apps:
             stays = f", and its data stay in {found['stores'][unit]}" if unit in found["stores"] else ""
-            text = f"{unit.removesuffix('.service')} is not declared any more: the playbook {setup} stops it{stays}"
+            end = f"the playbook {setup} stops it"
+            end = end if declared["services"] else still_runs(f"systemctl disable --now {unit}")
+            text = f"{unit.removesuffix('.service')} is not declared any more: {end}{stays}"
             lines.append({"app": app, "kind": "service", "text": text})
     for app, what, how in data:
         if app in {*apps, ""} and how:
@@ -154,6 +166,17 @@ def told(found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup:
         if found[kind] and not declared[kind]:
             lines.append({"app": "", "kind": kind, "text": f"{text} with the playbook {setup}. {STAY[kind]}"})
     return lines
+
+
+def still_runs(command: str) -> str:
+    return f"it still runs, and no run stops it (as root: {command})"
+
+
+def stop_command(app: str, found: Mapping[str, Any]) -> str:
+    timers = [f"{schedule}.timer" for schedule in found["schedule"] if schedule.startswith(f"{app}.")]
+    commands = [f"rm {PROGRAMS}{app}.*.conf", "supervisorctl update"]
+    commands += [f"systemctl disable --now {' '.join(timers)}"] if timers else []
+    return " && ".join(commands)
 
 
 PARTS = {

@@ -562,7 +562,8 @@ def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
 
 def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
     """What is declared of all that a host may have (module_utils/undeclared.py). ``host`` has C(here) (whether it runs
-    the apps), C(databases), C(redis), C(memcached), C(vhosts) (all that its roles are given), C(backup), C(archive)."""
+    the apps), C(services) (whether a run looks after its caches and brokers), C(databases), C(redis), C(memcached),
+    C(vhosts) (all that its roles are given), C(backup), C(archive)."""
     instances = [f"{each.get('server', 'redis')}-server@{each['name']}.service" for each in host["redis"]]
     instances += [f"memcached@{each['name']}.service" for each in host["memcached"]]
     return {
@@ -578,7 +579,7 @@ def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
             }
         ),
         "vhosts": sorted(each["name"] for each in host["vhosts"]),
-        **{key: bool(host[key]) for key in ("here", "backup", "archive")},
+        **{key: bool(host[key]) for key in ("here", "services", "backup", "archive")},
     }
 
 

@@ -13,7 +13,7 @@ description:
     removes what an earlier run put there and is no longer declared, has the result checked by the
     service's own parser, and reloads or restarts the service when that is needed.
   - It is one transaction. When O(validate) or the reload refuses the result, every file is put back as
-    it was.
+    it was. When the service does not start, so are those that waited for that.
   - What still has to be applied is remembered on the host, so that a run that was cancelled between
     writing and reloading is finished by the next one.
 options:
@@ -183,6 +183,7 @@ import pwd
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -304,18 +305,27 @@ def same_access(source: str, target: str) -> None:
 
 
 class Backup:
-    """What stood at the changed paths, so that a refused set leaves nothing behind."""
+    """What stood at some paths, in a folder of its own; each path is saved once."""
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, saved: Iterable[tuple[str, str | None]] = ()) -> None:
+        self.folder = folder
+        self.saved = list(saved)
+
+    @classmethod
+    def of_this_run(cls, folder: str, name: str) -> Backup:
+        """So that a refused set leaves nothing behind."""
         prefix = f"undo.{name}."
         for left in os.listdir(folder):  # by a run that was cut off
             if left.startswith(prefix):
                 shutil.rmtree(os.path.join(folder, left), ignore_errors=True)
-        self.folder = tempfile.mkdtemp(prefix=prefix, dir=folder)
-        self.saved: list[tuple[str, str | None]] = []
+        return cls(tempfile.mkdtemp(prefix=prefix, dir=folder))
 
     def save(self, path: str) -> None:
+        if path in dict(self.saved):
+            return
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
         kept = os.path.join(self.folder, str(len(self.saved)))
+        remove(kept)  # of a run that was cut off
         if os.path.islink(path) or os.path.isfile(path):
             shutil.copy2(path, kept, follow_symlinks=False)
             if not os.path.islink(path):
@@ -365,6 +375,8 @@ class Record:
         self.reloads: list[str] = found.get("reloads", [])
         # the restart that waits: of which unit, why, and which run of the unit does not know of it yet
         self.held: dict[str, Any] = found.get("held", {})
+        # what the service has started with, of what waits, and where it is kept
+        self.previous: list[tuple[str, str | None]] = found.get("previous", [])
         self.known = bool(found)
 
     def write(self) -> None:
@@ -376,6 +388,7 @@ class Record:
             "restarts": self.restarts,
             "reloads": self.reloads,
             "held": self.held,
+            "previous": self.previous,
         }
         text = json.dumps(found, indent=1) + "\n"
         beside = f"{self.path}.new"
@@ -643,9 +656,14 @@ def run(module: AnsibleModule) -> None:
     record.paths = sorted({*recorded, *(path for path in record.paths if os.path.lexists(path))})
     record.units = [*going, *units]
     record.pending, record.restarts, record.reloads = needed, restarts, reloads
+    held = Backup(os.path.join(STATE_FOLDER, f"held.{params['name']}"), restart.previous)
+    for entry in restart.waits:
+        held.save(entry.path)
+    record.held, record.previous = restart.held, held.saved
     record.write()
-    backup = Backup(STATE_FOLDER, params["name"])
+    backup = Backup.of_this_run(STATE_FOLDER, params["name"])
     done: list[str] = []
+    again_with: list[tuple[str, str | None]] = []
     try:
         for entry in changes:
             backup.save(entry.path)
@@ -653,6 +671,8 @@ def run(module: AnsibleModule) -> None:
         problem = checked(module)
         if not problem:
             result["applied"], problem = apply_to_service(module, services, needed, bool(changes))
+            if problem and (stopped or needed == "restart"):
+                again_with = restart.previous
         if not problem:
             problem = apply_masks(services, unmasked)
         if not problem:
@@ -665,10 +685,14 @@ def run(module: AnsibleModule) -> None:
         backup.restore()
         record.units, record.pending = earlier.units, earlier.pending
         record.restarts, record.reloads = earlier.restarts, earlier.reloads
+        record.held, record.previous = earlier.held, restart.previous
+        if again_with:
+            Backup(held.folder, again_with).restore()
+            record.held, record.previous = {}, []
         # the files are as before: so must the service and the units be
         # a command that came with this set has gone with it
         gone = [path for path in params["reload"][:1] if path.startswith("/") and not os.path.exists(path)]
-        if (result["applied"] or (done and params["daemon_reload"])) and not gone:
+        if (result["applied"] or again_with or (done and params["daemon_reload"])) and not gone:
             still = apply_to_service(module, services, needed if result["applied"] else "", True)[1]
             record.pending = (needed if still else "") if result["applied"] else record.pending
         again = [unit for unit in earlier.units if unit in done and unit not in reloads]
@@ -677,11 +701,18 @@ def run(module: AnsibleModule) -> None:
             record.restarts, record.reloads = again, reloads
         backup.discard()
         record.write()
-        module.fail_json(msg=f"{problem}\nEvery file of {params['name']} was put back as it was.", **result)
+        if not record.previous:
+            held.discard()
+        result["restart"] = {}  # of a change that is not there any more
+        also = ", also what waited for the restart" if again_with else ""
+        msg = f"{problem}\nEvery file of {params['name']} was put back as it was{also}."
+        module.fail_json(msg=msg, **result)
     backup.discard()
+    if not record.held:
+        held.discard()
+        record.previous = []
     record.paths, record.units, record.pending = recorded, units, ""
     record.restarts, record.reloads = [], []
-    record.held = restart.held
     record.write()
     given.keep(what_is_there(module, entries))
     module.exit_json(**result)
@@ -696,25 +727,32 @@ class Restart:
         before: dict[str, Any] = record.held
         if not before or before["unit"] != self.unit or before["start"] != restarts.started(self.unit):
             before = {}
-        why = [os.path.basename(entry.path) for entry in changes if entry.on_change == "restart"]
-        urgent = any(entry.urgent for entry in changes if entry.on_change == "restart")
+        at_start = [entry for entry in changes if entry.on_change == "restart"]
+        why = [os.path.basename(entry.path) for entry in at_start]
+        urgent = any(entry.urgent for entry in at_start)
         held: list[str] = before.get("why", [])
         if params["settings_of"] == "postgresql" and not stopped:
-            found = restarts.at_start(
-                (restarts.text_of(entry.path), entry.data.decode())
-                for entry in changes
-                if entry.path.endswith(".conf") and entry.on_change == "reload"
-            )
+            read = [
+                entry for entry in changes if entry.path.endswith(".conf") and entry.on_change == "reload"
+            ]
+            found = restarts.at_start((restarts.text_of(entry.path), entry.data.decode()) for entry in read)
+            at_start += read if found else []
             urgent = urgent or not restarts.URGENT.isdisjoint(found)
             why += found
-            waits = restarts.pending() if held else set()
-            held = [name for name in held if name in waits or "." in name]
+            if held and not record.pending:  # else it has not read its files since
+                waits = restarts.pending()
+                held = [name for name in held if name in waits or "." in name]
         self.why = sorted({*why, *held})
         self.now = urgent or self.first or stopped or not self.unit or params["restart"] == "now"
         self.needed = "restart" if self.why and self.now else ""
         self.stopped = stopped
         self.held: dict[str, Any] = {} if self.unit else record.held
+        # a service that was started since has started with what waited
+        known = before or stopped or record.pending or not self.unit
+        self.previous = record.previous if known else []
+        self.waits: list[Entry] = []
         if self.why and not self.now:
+            self.waits = at_start
             self.held = {"unit": self.unit, "why": self.why, "start": restarts.started(self.unit)}
 
     def told(self, check_mode: bool) -> dict[str, Any]:

@@ -35,5 +35,13 @@ def ssh_words(connection: Any, command: str, become: bool, terminal: bool) -> li
     return [*words, remote(command, become)]
 
 
+def asks_password(connection: Any, become: bool) -> bool:
+    """Whether Ansible answers ssh or sudo with a password, which nothing else gets."""
+    return bool(
+        (connection.transport == "ssh" and connection.get_option("password"))
+        or (become and connection.become and connection.become.get_option("become_pass"))
+    )
+
+
 def remote(command: str, become: bool) -> str:
     return f"sudo sh -c {shlex.quote(command)}" if become else command

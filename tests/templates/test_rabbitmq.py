@@ -9,10 +9,12 @@ import pytest
 from tests.templates.conftest import Files, Render
 
 CONF = "/etc/rabbitmq/conf.d/homeport.conf"
+LISTEN = "/etc/rabbitmq/conf.d/homeport-listen.conf"
 
 
 def settings(files: Files) -> dict[str, str]:
-    lines = [line for line in files[CONF].splitlines() if line and not line.startswith("#")]
+    texts = files[CONF].splitlines() + files[LISTEN].splitlines()
+    lines = [line for line in texts if line and not line.startswith("#")]
     pairs = [line.split(" = ", 1) for line in lines]
     assert len({name for name, _value in pairs}) == len(pairs)
     return {pair[0]: pair[1] for pair in pairs}
@@ -40,6 +42,16 @@ def test_addresses_of_both_kinds(render: Render) -> None:
     found = settings(render("rabbitmq", rabbitmq_listen=["127.0.0.1", "fd00::3"]))
     assert found["listeners.tcp.1"] == "127.0.0.1:567"
     assert found["listeners.tcp.2"] == "[fd00::3]:567"
+
+
+def test_where_it_listens_is_all_that_does_not_wait_for_a_restart(render: Render) -> None:
+    given = {"listeners.ssl.1": "10.0.0.1:1", "consumer_timeout": 1}
+    before = render("rabbitmq", {"memory_mb": 4000}, rabbitmq_settings=given)
+    assert "listeners" not in before[CONF]
+    assert "listeners.ssl.1 = 10.0.0.1:1" in before[LISTEN]
+    after = render("rabbitmq", {"memory_mb": 8000}, rabbitmq_settings={**given, "consumer_timeout": 2})
+    assert before[CONF] != after[CONF]
+    assert before[LISTEN] == after[LISTEN]
 
 
 @pytest.mark.parametrize(("memory", "mark"), [(512, "256MiB"), (4000, "1000MiB"), (1_000_000, "4096MiB")])

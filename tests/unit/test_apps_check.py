@@ -110,6 +110,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"source": {"git": "ext::sh -c x"}}, "typical", "django_apps.blog.source.git: is not the address"),
     ({"source": {"git": f"https://me:{CANARY}@git.example.org/x"}}, "typical", "django_apps.blog.source.git: holds a password or token"),
     ({"source": {"git": f"https://{CANARY}@git.example.org/x"}}, "typical", "django_apps.blog.source.git: holds a password or token"),
+    ({"source": {"archive": f"https://me:{CANARY}@example.org/x.zip"}}, "typical", "django_apps.blog.source.archive: holds a password or token"),
     ({"source": {"git": GIT, "subdirectory": "../x"}}, "typical", "django_apps.blog.source.subdirectory: must be a path inside"),
     ({"source": {"git": GIT, "subdirectory": "/etc"}}, "typical", "django_apps.blog.source.subdirectory: must be a path inside"),
     ({"source": {"archive": "x.zip", "checksum": "abc"}}, "typical", "django_apps.blog.source.checksum: must be 64 hexadecimal digits"),

@@ -161,6 +161,7 @@ def test_what_the_sandbox_of_nginx_hides(tmp_path: Path) -> None:
     )
     (tmp_path / "conf.d/b.conf").write_text("proxy_pass http://unix:/run/user/1000/app.sock;\n")
     (tmp_path / "sites-enabled/c").write_text("root /srv/home/x;\nreturn 301 /home/;\n# root /root/x;\n")
+    (tmp_path / "sites-enabled/default").write_text("root /home/bob/www;\n")
     (tmp_path / "sites-enabled/broken").symlink_to("/nowhere")
     assert others.hidden_paths(str(tmp_path)) == {
         f"{tmp_path}/conf.d/a.conf": "/home/bob/www",

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible_collections.homeport.django.plugins.filter.host import restarts as told_by_run
 from ansible_collections.homeport.django.plugins.module_utils import given, restarts
 from ansible_collections.homeport.django.plugins.modules import service_config
 
+from tests.unit.rendered import TRUSTED
 from tests.unit.statuses import GROUPS, document, status
-from tests.unit.test_service_config import Set, files
+from tests.unit.test_service_config import Killed, Set, files
 
 __all__ = ["files"]
 
@@ -68,6 +72,16 @@ def test_an_urgent_restart_does_not_wait(files: Set) -> None:
     assert (result["restart"]["when"], files.host.commands) == ("done", ["systemctl restart web"])
 
 
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("role", ["nginx", "supervisord"])
+def test_a_sandbox_that_is_switched_off_is_urgent(role: str, on: bool) -> None:
+    loader = DataLoader()
+    task = loader.load_from_file(str(ROOT / f"roles/{role}/tasks/configure.yml"), **TRUSTED)[0]
+    (entry,) = (entry for entry in task["vars"][f"__{role}_files"] if "homeport-sandbox" in entry["path"])
+    known = {f"{role}_sandbox": on, "__supervisord_low_ports": False}
+    assert Templar(loader=loader, variables=known).template(entry["urgent"]) is not on
+
+
 @pytest.mark.parametrize(("restart", "when"), [("later", "later"), ("now", "now")])
 def test_a_plan_tells_of_it_and_changes_nothing(files: Set, restart: str, when: str) -> None:
     files.run(SANDBOX, **LATER)
@@ -85,12 +99,103 @@ def test_a_service_that_was_started_anew_waits_for_nothing(files: Set, unit_run:
     assert service_config.Record("web").held == {}
 
 
+def kill(_command: str) -> None:
+    raise Killed
+
+
+def cut_off(files: Set, *entries: dict[str, Any], **options: Any) -> None:
+    files.declare(*entries, **options)
+    files.host.on_command = kill
+    with pytest.raises(Killed):
+        service_config.run(files.host)
+    files.host.on_command = lambda _command: None
+
+
+def test_what_waits_survives_a_run_that_is_cut_off(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    cut_off(files, changed(), validate=["check"], **LATER)
+    assert files.path("sandbox.conf").read_text() == "2\n"
+    assert files.run(changed(), **LATER)["restart"]["when"] == "later"
+    assert files.run(changed(), restart="now")["restart"]["when"] == "done"
+
+
+def test_a_refused_change_waits_for_nothing(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    files.host.failing = {"check": "no"}
+    assert files.end(changed(), validate=["check"], **LATER).result["restart"] == {}
+    assert service_config.Record("web").held == {}
+
+
+def kept(files: Set) -> list[str]:
+    return [path.name for path in (files.folder.parent / "state").glob("held.*/*")]
+
+
+def test_what_waited_is_restored_when_the_service_does_not_start_with_it(files: Set) -> None:
+    other = {"path": "other.conf", "content": "a\n"}
+    files.run(SANDBOX, other, **LATER)
+    files.run(changed("2\n"), other, **LATER)
+    files.run(changed("bad\n"), {"path": "new.conf", "on_change": "restart"}, other, **LATER)
+    assert len(kept(files)) == 1
+    files.host.failing = {"systemctl restart web": "it is bad"}
+    wanted = (changed("bad\n"), {"path": "new.conf", "on_change": "restart"}, {**other, "content": "b\n"})
+    ended = files.end(*wanted, restart="now")
+    assert "it is bad" in str(ended)
+    assert "put back as it was, also what waited for the restart." in str(ended)
+    assert files.host.commands == ["systemctl restart web"] * 2
+    assert files.path("sandbox.conf").read_text() == "1\n"
+    assert files.path("other.conf").read_text() == "a\n"
+    assert not files.path("new.conf").exists()
+    assert (service_config.Record("web").held, kept(files)) == ({}, [])
+    files.host.failing = {}
+    assert files.run(*wanted, **LATER)["restart"]["why"] == ["new.conf", "sandbox.conf"]
+    assert files.run(*wanted, restart="now")["restart"]["when"] == "done"
+    assert (files.path("sandbox.conf").read_text(), kept(files)) == ("bad\n", [])
+
+
+def test_what_waited_is_restored_when_a_reboot_did_not_start_with_it(
+    files: Set, unit_run: Callable[[], None]
+) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed("bad\n"), **LATER)
+    unit_run()
+    files.host.active.clear()
+
+    def start(_command: str) -> None:
+        good = files.path("sandbox.conf").read_text() == "1\n"
+        files.host.failing = {} if good else {"systemctl enable --now web": "it is bad"}
+
+    files.host.on_command = start
+    assert "also what waited" in str(files.end(changed("bad\n"), **LATER))
+    assert (files.path("sandbox.conf").read_text(), files.host.active) == ("1\n", {"web"})
+
+
+def test_a_service_that_has_started_with_what_waited_does_not_go_back(
+    files: Set, unit_run: Callable[[], None]
+) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed("2\n"), **LATER)
+    unit_run()
+    files.host.failing = {"systemctl restart web": "it is bad"}
+    assert "put back as it was." in str(files.end(changed("bad\n"), restart="now"))
+    assert files.path("sandbox.conf").read_text() == "2\n"
+
+
+def test_a_refused_change_leaves_what_waits(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    files.run(changed("2\n"), **LATER)
+    files.host.failing = {"check": "no"}
+    assert files.end(changed("bad\n"), validate=["check"], restart="now").failed
+    assert (files.path("sandbox.conf").read_text(), kept(files)) == ("2\n", ["0"])
+    assert service_config.Record("web").held["why"] == ["sandbox.conf"]
+
+
 def test_a_part_without_the_service_leaves_what_waits(files: Set) -> None:
     files.run(SANDBOX, **LATER)
     files.run(changed(), **LATER)
     files.service = None
     files.run({"path": "part.conf", "content": "x\n"}, partial=True)
     assert service_config.Record("web").held["why"] == ["sandbox.conf"]
+    assert kept(files) == ["0"]
 
 
 def test_a_service_that_is_stopped_is_started_with_what_waited(files: Set) -> None:
@@ -141,6 +246,15 @@ def test_settings_of_postgresql(
     found = files.run({**conf, "content": new}, settings_of="postgresql", **LATER)["restart"]
     assert ((found["when"], found["why"]) if found else None) == why
     assert files.host.commands == commands
+
+
+def test_a_setting_that_postgresql_was_not_told_of_waits(files: Set, postgres: type[Cluster]) -> None:
+    conf = {"path": "homeport.conf", "content": "shared_buffers = '4MB'\n"}
+    other = {**conf, "content": "shared_buffers = '8MB'\n"}
+    files.run(conf, settings_of="postgresql", **LATER)
+    cut_off(files, other, settings_of="postgresql", **LATER)
+    assert files.run(other, settings_of="postgresql", **LATER)["restart"]["why"] == ["shared_buffers"]
+    assert files.host.commands == ["systemctl reload web"]
 
 
 def test_a_setting_that_is_taken_back_waits_no_more(
@@ -204,6 +318,17 @@ def test_what_a_run_tells() -> None:
         "db1: PostgreSQL needs a restart for shared_buffers, which interrupts all apps for about 1 to 3 s. "
         "Run the same with -e restart=now when it suits.",
     ]
+
+
+def test_each_playbook_that_may_restart_a_service_tells_of_it() -> None:
+    configures = {f"components/{name}.yml" for name in ("database", "services", "app", "proxy")}
+    tells = {"components/restarts.yml", "components/verdict.yml"}
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        imported = {play.get("ansible.builtin.import_playbook") for play in yaml.safe_load(path.read_text())}
+        assert not imported & configures or imported & tells, path.name
+    # also one that --limit keeps from all app servers
+    (play,) = yaml.safe_load((ROOT / "playbooks/components/restarts.yml").read_text())
+    assert play["hosts"] == "{{ groups | homeport.django.hosts_of }}"
 
 
 def test_status_tells_of_it() -> None:

@@ -168,7 +168,10 @@ def test_what_is_not_there_any_more(serve: Serve, tmp_path: Path, monkeypatch: p
         ("postgres://blog@/old?host=/elsewhere", ""),
         ("postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog", ""),
         ("postgres://%2Frun%2Fpostgresql/old", "the database old of this host's PostgreSQL"),
+        ("postgis://blog@/blog?host=/var/run/postgresql", ""),
+        ("psql://blog@/old?host=/var/run/postgresql", "the database old of this host's PostgreSQL"),
         (f"sqlite:///{path}", ""),
+        (f"spatialite:///{path}", ""),
         ("sqlite:////none/db.sqlite3", "/none/db.sqlite3"),
         ("amqp://u:x@[", ""),
     ):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils import source_look
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.release_source import proxies_for
 from ansible_collections.homeport.django.plugins.module_utils.wiring import release_specs
 
 from tests.unit.releases import layout
@@ -25,6 +28,7 @@ def problem(folder: Path, secrets: dict[str, str] | None = None, **fields: Any) 
 def test_over_http(guarded: str, tmp_path: Path) -> None:  # noqa: F811
     url = "https://git.example.org/blog.git"
     secrets = {"git": f"http://me:{CANARY}%2F%40@{guarded}/"}
+    assert problem(tmp_path, secrets, git=url) == ""
     assert problem(tmp_path, secrets, git=url, version="main") == ""
     assert problem(tmp_path, secrets, git=url, version="v1") == ""
     assert problem(tmp_path, secrets, git=url, version="a" * 40) == ""
@@ -66,6 +70,52 @@ def test_an_archive(tmp_path: Path) -> None:
     assert problem(tmp_path, archive=url).startswith(
         f"source.archive: {url} cannot be reached from the host: "
     )
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx"]
+)
+def test_a_server_that_does_not_speak_http(answer: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        threading.Thread(target=talk, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/blog.git"
+        told = problem(tmp_path, git=url)
+    assert told.startswith(f"source.git: {url} cannot be reached from the host: ")
+
+
+def test_an_invalid_address_is_not_quoted(tmp_path: Path) -> None:
+    url = "https://git.example.org/blog.git"
+    told = problem(tmp_path, {"git": f"https://me:{CANARY}/x@git.example.org/"}, git=url)
+    assert told == f"source.git: {url} cannot be reached from the host: invalid address"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"ALL_PROXY": "http://proxy:1"}, {"http": "http://proxy:1", "https": "http://proxy:1"}),
+        (
+            {"all_proxy": "socks5h://s", "https_proxy": "http://p"},
+            {"http": "socks5h://s", "https": "http://p"},
+        ),
+        ({"ALL_PROXY": "http://proxy:1", "HTTPS_PROXY": "", "NO_PROXY": "example.org"}, {}),
+        ({}, {}),
+    ],
+)
+def test_proxies(settings: dict[str, str], expected: dict[str, str]) -> None:
+    assert proxies_for("https://git.example.org/x", settings) == expected
+
+
+def test_a_proxy_that_only_git_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_look, "host_settings", lambda: {"ALL_PROXY": "socks5://127.0.0.1:9"})
+    assert problem(tmp_path, git="https://git.example.org/blog.git") == ""
+    monkeypatch.setattr(source_look, "host_settings", lambda: {"ALL_PROXY": "http://127.0.0.1:9"})
+    assert "Connection refused" in problem(tmp_path, git="https://git.example.org/blog.git")
 
 
 SSH = """#!/bin/sh

@@ -168,4 +168,20 @@ def test_logs_are_followed_until_the_run_ends(
         shown = capsys.readouterr().out
         assert ("type this:\nssh -t" in shown) is (device == "")
         assert result.get("failed", False) is bool(device)
+        assert ("Type this instead:\nssh -t" in result.get("msg", "")) is bool(device)
     assert seen == [["ssh", "-T", "203.0.113.7", "tail -n 0 -F '/var/log/a b' & cat >/dev/null; kill $!"]]
+
+
+@pytest.mark.parametrize(("password", "become_pass"), [("x", ""), ("", "x")])
+def test_logs_of_a_host_that_asks_for_a_password(
+    password: str, become_pass: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logs, "terminal", lambda: "/dev/pts/9")
+    action: Any = logs.ActionModule.__new__(logs.ActionModule)
+    action._connection = Connection("ssh", password=password)
+    action._connection.become = SimpleNamespace(get_option={"become_pass": become_pass}.get)
+    action._play_context = SimpleNamespace(become=True)
+    result: dict[str, Any] = {}
+    action._follow(["/var/log/a"], "web1", result)
+    assert "type this:\nssh -t" in capsys.readouterr().out
+    assert result == {}

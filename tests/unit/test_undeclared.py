@@ -35,7 +35,7 @@ def wanted(fields: dict[str, Any] | None = None, **changes: Any) -> dict[str, An
         "redis": redis_app_instances(apps, ["cache", "broker"], ["127.0.0.1"]),
         "memcached": memcached_app_instances(apps),
         "vhosts": rabbitmq_app_vhosts(apps),
-        **dict.fromkeys(("here", "backup", "archive"), True),
+        **dict.fromkeys(("here", "services", "backup", "archive"), True),
         **changes,
     }
     return declared(apps, host)
@@ -120,9 +120,22 @@ def test_backups_and_the_archive() -> None:
 def test_an_app_that_has_moved_to_another_host() -> None:
     (text,) = texts(found(stores={}, units=[]), wanted(here=False))
     assert text.startswith(
-        "blog is not declared here any more: this run stops it, and its data stay (/srv/blog)"
+        "blog is not declared here any more: it still runs, and no run stops it (as root: "
+        "rm /etc/supervisor/conf.d/blog.*.conf && supervisorctl update && systemctl disable --now blog.digest.timer), "
+        "and its data stay (/srv/blog)"
     )
     assert "remove_app" not in text
+    stopped = found(stores={}, units=[], process=[], schedule=[])
+    assert "any more: it is not served, and its data" in texts(stopped, wanted(here=False))[0]
+
+
+def test_services_on_a_host_that_no_run_looks_at_for_them() -> None:
+    assert texts(found(apps=[], process=[], schedule=[]), wanted({}, here=False, services=False)) == [
+        "memcached@blog is not declared any more: it still runs, and no run stops it (as root: systemctl disable --now "
+        "memcached@blog.service)",
+        "redis-server@blog-broker is not declared any more: it still runs, and no run stops it (as root: systemctl "
+        "disable --now redis-server@blog-broker.service), and its data stay in /var/lib/redis/blog-broker",
+    ]
 
 
 def test_a_database_that_an_app_names_by_its_address() -> None:
@@ -134,10 +147,16 @@ def test_a_database_that_an_app_names_by_its_address() -> None:
 
 def test_what_a_host_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undeclared, "databases", lambda apps: {name: name for name in apps})
+    states = {"blog.old.timer": [False, False], BROKER: [True, False]}
+    monkeypatch.setattr(undeclared, "units", lambda _names: states)
+    programs = tmp_path / "conf.d"
+    monkeypatch.setattr(undeclared, "PROGRAMS", f"{programs}/")
+    programs.mkdir()
+    (programs / "blog.web.conf").touch()
     records = tmp_path / "records"
     for name, record in {
-        "django_app": {"units": ["blog.digest.timer"], "paths": ["/srv/blog"]},
-        "supervisord": {"paths": ["/etc/supervisor/conf.d/blog.web.conf", "/usr/local/lib/homeport/x"]},
+        "django_app": {"units": ["blog.digest.timer", "blog.old.timer"], "paths": ["/srv/blog"]},
+        "supervisord": {"paths": [f"{programs}/blog.{name}.conf" for name in ("web", "gone")] + ["/usr/x"]},
         "redis": {"units": [BROKER]},
         "backup": {"units": []},
         "pgbackrest": {"units": ["homeport-archive.timer"]},
