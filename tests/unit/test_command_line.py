@@ -29,8 +29,8 @@ from ansible_collections.homeport.django.plugins.plugin_utils.command_line impor
 ROOT = Path(__file__).parents[2]
 ROLES = tuple(f"{path.name}_" for path in (ROOT / "roles").iterdir() if path.is_dir())
 ANSIBLES = {
-    "groups", "group_names", "hostvars", "inventory_dir", "inventory_hostname", "item", "playbook_dir", "play_hosts", "dict",
-    "range", "omit", "lookup", "query", "role_path", "undef",
+    "groups", "group_names", "hostvars", "inventory_dir", "inventory_hostname", "item", "playbook_dir", "play_hosts",
+    "dict", "range", "omit", "lookup", "query", "role_path", "undef",
 }  # fmt: skip
 
 
