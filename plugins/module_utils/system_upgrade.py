@@ -89,7 +89,7 @@ class System:
         if release.get("ID") == "ubuntu":
             raise UpgradeError(
                 "Ubuntu is upgraded by its own do-release-upgrade; run the setup playbook before the reboot at its end "
-                "(docs/operating.md)"
+                "(docs/upgrading.md)"
             )
         if NEXT.get(now) != to:
             ways = " or ".join(f"from {old} to {new}" for old, new in NEXT.items())
