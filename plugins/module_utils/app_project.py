@@ -361,6 +361,7 @@ def find_requirements(folders: list[str], named: dict[str, str], groups: bool) -
 
 def workspace_member(root: str, project: str) -> str:
     """The folder that uv is to install of the workspace in ``root``: the one of its members that has the manage.py."""
+    root, project = os.path.normpath(root), os.path.normpath(project)
     lock = text_of(f"{root}/uv.lock")
     named = re.search(r"^\[manifest\]\nmembers = \[(.*?)\]", lock, re.MULTILINE | re.DOTALL)
     package = r'^name = (".+")\n(?:version = .+\n)?source = \{ (?:editable|virtual) = "(.+)" \}'

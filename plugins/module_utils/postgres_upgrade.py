@@ -289,9 +289,7 @@ class Upgrade:
         old, new = self.folder_of(self.old), self.folder_of(self.new)
         self.as_postgres("carrying over the settings", carry, old, new, self.old.data, self.new.data)
         give_to_root(old, new)
-        # it has the port, and does not start by itself: the one that runs is the one that is meant
         self.starts(self.old, self.new)
-        self.set_port(self.new, PORT)
         what = f"PostgreSQL {self.new.version} with the settings of {self.old.version} (postgres_settings)"
         self.new.run(["postgres", "-D", new, "-C", "max_connections"], what)
         self.pg_upgrade(["--check"])
@@ -341,6 +339,8 @@ class Upgrade:
             if self.mode == "copy":
                 self.as_postgres("copying the cluster", synchronize, self.old.data, self.copy)
             self.pg_upgrade(["--link"])
+            # not before: until here the one that has the apps' port is the one that is meant
+            self.set_port(self.new, PORT)
         except BaseException:
             self.back()
             raise

@@ -50,18 +50,26 @@ def interpreter(wanted: str, folder: str = "/usr/bin") -> str:
         return own
     program = os.path.realpath(f"{folder}/python{wanted}")
     known = re.fullmatch(r"3\.\d+", wanted) and os.path.exists(program)
-    return program if known and (program == own or not is_orphaned(program)) else f"uv {wanted}"
+    return program if known and (program == own or not is_orphaned(program, own)) else f"uv {wanted}"
 
 
-def is_orphaned(program: str) -> bool:
+def is_orphaned(program: str, own: str = "/usr/bin/python3") -> bool:
     """Whether apt has no source of a Python any more, as after an upgrade of the system: autoremove removes it.
 
-    The program install-python judges alike.
+    Without any lists it has none of the host's own Python, either. The program install-python judges alike.
     """
-    words = ["apt-cache", "policy", f"{os.path.basename(program)}-minimal"]
-    environment = {"PATH": PATH, "LC_ALL": "C"}
-    told = subprocess.run(words, capture_output=True, text=True, check=False, env=environment).stdout
-    return " /var/lib/dpkg/status\n" in told and not re.search(r"(?m)^ +-?\d+ [a-z][a-z+]*:", told)
+
+    def policy(path: str) -> str:
+        words = ["apt-cache", "policy", f"{os.path.basename(os.path.realpath(path))}-minimal"]
+        environment = {"PATH": PATH, "LC_ALL": "C"}
+        try:
+            return subprocess.run(words, capture_output=True, text=True, check=False, env=environment).stdout
+        except OSError:  # no apt: somebody's own machine
+            return ""
+
+    source = re.compile(r"(?m)^ +-?\d+ [a-z][a-z+]*:")
+    told = policy(program)
+    return " /var/lib/dpkg/status\n" in told and not source.search(told) and bool(source.search(policy(own)))
 
 
 def is_gone(program: str) -> bool:

@@ -62,6 +62,22 @@ def pending() -> set[str]:
     return set(json.loads(Cluster().ask(PENDING)))
 
 
+def cluster_folder(unit: str) -> str:
+    """Where the configuration of a PostgreSQL cluster is, by its unit; another one's says nothing of its restarts."""
+    version, _dash, name = unit.partition("@")[2].removesuffix(".service").partition("-")
+    return f"/etc/postgresql/{version}/{name}/"
+
+
+def waiting_elsewhere(unit: str, but: str, folder: str) -> list[str]:
+    """Other sets that have something waiting for a restart of a unit, and have kept what it has started with."""
+    found = {os.path.basename(path)[: -len(".json")]: read(path) for path in glob.glob(f"{folder}/*.json")}
+    return sorted(
+        name
+        for name, record in found.items()
+        if name != but and (record.get("held") or {}).get("unit") == unit and record.get("previous")
+    )
+
+
 def waiting(folder: str = "/var/lib/homeport") -> list[dict[str, Any]]:
     """What still waits for a restart on this host; a service that was restarted since waits for none."""
     found: dict[str, set[str]] = {}

@@ -198,6 +198,7 @@ from ansible_collections.homeport.django.plugins.module_utils.given import (
 )
 from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.restarts import waiting_elsewhere
 
 STATE_FOLDER = "/var/lib/homeport"
 DEFAULT_MODES = {"file": 0o644, "directory": 0o755}
@@ -664,6 +665,7 @@ def run(module: AnsibleModule) -> None:
     backup = Backup.of_this_run(STATE_FOLDER, params["name"])
     done: list[str] = []
     again_with: list[tuple[str, str | None]] = []
+    others: list[str] = []
     try:
         for entry in changes:
             backup.save(entry.path)
@@ -673,6 +675,7 @@ def run(module: AnsibleModule) -> None:
             result["applied"], problem = apply_to_service(module, services, needed, bool(changes))
             if problem and (stopped or needed == "restart"):
                 again_with = restart.previous
+                others = waiting_elsewhere(params["service"] or "", params["name"], STATE_FOLDER)
         if not problem:
             problem = apply_masks(services, unmasked)
         if not problem:
@@ -687,12 +690,19 @@ def run(module: AnsibleModule) -> None:
         record.restarts, record.reloads = earlier.restarts, earlier.reloads
         record.held, record.previous = earlier.held, restart.previous
         if again_with:
-            Backup(held.folder, again_with).restore()
+            with contextlib.suppress(OSError):  # a folder that is not there any more
+                Backup(held.folder, again_with).restore()
             record.held, record.previous = {}, []
+        for name in others:
+            other = Record(name)
+            with contextlib.suppress(OSError):
+                Backup(os.path.join(STATE_FOLDER, f"held.{name}"), other.previous).restore()
+            other.held, other.previous = {}, []
+            other.write()
         # the files are as before: so must the service and the units be
         # a command that came with this set has gone with it
         gone = [path for path in params["reload"][:1] if path.startswith("/") and not os.path.exists(path)]
-        if (result["applied"] or again_with or (done and params["daemon_reload"])) and not gone:
+        if (result["applied"] or again_with or others or (done and params["daemon_reload"])) and not gone:
             still = apply_to_service(module, services, needed if result["applied"] else "", True)[1]
             record.pending = (needed if still else "") if result["applied"] else record.pending
         again = [unit for unit in earlier.units if unit in done and unit not in reloads]
@@ -704,7 +714,7 @@ def run(module: AnsibleModule) -> None:
         if not record.previous:
             held.discard()
         result["restart"] = {}  # of a change that is not there any more
-        also = ", also what waited for the restart" if again_with else ""
+        also = ", also what waited for the restart" if again_with or others else ""
         msg = f"{problem}\nEvery file of {params['name']} was put back as it was{also}."
         module.fail_json(msg=msg, **result)
     backup.discard()
@@ -732,8 +742,13 @@ class Restart:
         urgent = any(entry.urgent for entry in at_start)
         held: list[str] = before.get("why", [])
         if params["settings_of"] == "postgresql" and not stopped:
+            folder = restarts.cluster_folder(self.unit)
             read = [
-                entry for entry in changes if entry.path.endswith(".conf") and entry.on_change == "reload"
+                entry
+                for entry in changes
+                if entry.path.startswith(folder)
+                and entry.path.endswith(".conf")
+                and entry.on_change == "reload"
             ]
             found = restarts.at_start((restarts.text_of(entry.path), entry.data.decode()) for entry in read)
             at_start += read if found else []
@@ -748,7 +763,8 @@ class Restart:
         self.stopped = stopped
         self.held: dict[str, Any] = {} if self.unit else record.held
         # a service that was started since has started with what waited
-        known = before or stopped or record.pending or not self.unit
+        ours = not record.held or record.held["unit"] == self.unit
+        known = ours and (before or stopped or record.pending or not self.unit)
         self.previous = record.previous if known else []
         self.waits: list[Entry] = []
         if self.why and not self.now:

@@ -192,6 +192,7 @@ def test_the_steps_of_an_upgrade() -> None:
         "stop 15",
         "synchronize",
         "pg_upgrade --link",
+        "port of 17",
         "17 starts",
         "start 17",
         "wait",
@@ -217,7 +218,6 @@ def test_what_cannot_be_prepared_leaves_no_new_cluster(monkeypatch: pytest.Monke
         "drop 17",
         "carry",
         "15 starts",
-        "port of 17",
         "pg_upgrade --check",
         "drop 17",
     ]

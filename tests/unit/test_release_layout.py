@@ -42,19 +42,21 @@ def test_the_python_that_a_release_is_built_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "stays"),
+    ("policy", "others", "stays"),
     [
-        (POLICY + OWN, False),  # a release of Debian ago
-        (POLICY + SOURCE + OWN, True),
-        (POLICY.replace("3.12.1-1\n", "(none)\n", 1) + SOURCE, True),
-        ("", True),  # put there by hand
+        (POLICY + OWN, SOURCE, False),  # a release of Debian ago
+        (POLICY + OWN, OWN, True),  # apt has no lists at all
+        (POLICY + SOURCE + OWN, SOURCE, True),
+        (POLICY.replace("3.12.1-1\n", "(none)\n", 1) + SOURCE, SOURCE, True),
+        ("", SOURCE, True),  # put there by hand
     ],
 )
 def test_a_python_that_autoremove_takes(
-    policy: str, stays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy: str, others: str, stays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the build of a release, and by the program that has uv bring what is missing."""
-    write(tmp_path / "bin/apt-cache", f"#!/bin/sh\n[ $2 = python3.12-minimal ] && printf '%s' '{policy}'\n")
+    answers = f"case $2 in python3.12-minimal) printf '%s' '{policy}' ;; *) printf '%s' '{others}' ;; esac"
+    write(tmp_path / "bin/apt-cache", f"#!/bin/sh\n{answers}\n")
     write(tmp_path / "bin/realpath", '#!/bin/sh\necho "$1"\n')
     write(tmp_path / "venv/bin/uv", "#!/bin/sh\n[ $3 = 3.12 ] && echo /usr/bin/python3.12\n")
     for path in tmp_path.glob("**/bin/*"):

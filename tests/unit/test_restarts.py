@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 SANDBOX = {"path": "sandbox.conf", "content": "1\n", "on_change": "restart"}
 LATER = {"restart": "later"}
+CLUSTER_FOLDER = restarts.cluster_folder
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,7 @@ def unit_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A service that systemd has started once; what this returns starts it anew."""
     runs = ["first"]
     monkeypatch.setattr(restarts, "started", lambda _unit: runs[-1])
+    monkeypatch.setattr(restarts, "cluster_folder", lambda _unit: "/")
     return lambda: runs.append(f"run {len(runs)}")
 
 
@@ -167,6 +169,28 @@ def test_what_waited_is_restored_when_a_reboot_did_not_start_with_it(
     files.host.on_command = start
     assert "also what waited" in str(files.end(changed("bad\n"), **LATER))
     assert (files.path("sandbox.conf").read_text(), files.host.active) == ("1\n", {"web"})
+
+
+def test_what_waited_of_another_set_is_restored_when_their_service_does_not_start_with_it(files: Set) -> None:
+    files.run(SANDBOX, **LATER)
+    theirs = files.folder / "theirs.conf"
+    theirs.write_text("good\n")
+    other = service_config.Record("other")
+    before = service_config.Backup(os.path.join(service_config.STATE_FOLDER, "held.other"))
+    before.save(str(theirs))
+    theirs.write_text("bad\n")
+    other.held, other.previous = {"unit": "web", "why": ["theirs.conf"], "start": "first"}, before.saved
+    other.write()
+    files.host.failing = {"systemctl restart web": "it is bad"}
+    assert "also what waited" in str(files.end(changed("2\n"), restart="now"))
+    assert (theirs.read_text(), files.path("sandbox.conf").read_text()) == ("good\n", "1\n")
+    assert service_config.Record("other").held == {}
+    assert files.host.commands == ["systemctl restart web"] * 2
+
+
+def test_the_folder_of_a_cluster_by_its_unit() -> None:
+    assert CLUSTER_FOLDER("postgresql@17-main") == "/etc/postgresql/17/main/"
+    assert CLUSTER_FOLDER("postgresql@9.6-a-b.service") == "/etc/postgresql/9.6/a-b/"
 
 
 def test_a_service_that_has_started_with_what_waited_does_not_go_back(
