@@ -144,7 +144,7 @@ def check_removal(evil: Evil, host: Any, apps: dict[str, Any]) -> None:
     assert back.status == 0, back.output
     (folder,) = host.check_output("ls -d /var/backups/homeport/mallory-*").split()
     text = host.file(f"{folder}/README.txt").content_string
-    assert "postgres" not in text
+    assert "-u postgres" not in text  # the superuser loads no dump
     steps = "\n".join(
         line for line in text.splitlines() if line.startswith("  ") and not line.startswith("  (")
     )
