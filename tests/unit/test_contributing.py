@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,3 +23,13 @@ def test_every_scenario_has_its_place_in_the_order() -> None:
     assert listed
     scenarios = {path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")}
     assert set(re.findall(r'"(\w+)"', listed[1])) == scenarios
+
+
+def test_a_new_site_has_every_playbook() -> None:
+    """But for those that are run without a site."""
+    variables = yaml.safe_load((ROOT / "playbooks/new_site.yml").read_text())[0]["vars"]
+    written = {*variables["__verb_titles"], *(f"{name}.yml" for name in variables["__setups"]), "deploy.yml"}
+    assert written == {path.name for path in (ROOT / "playbooks").glob("*.yml")} - {
+        "new_site.yml",
+        "local.yml",
+    }
