@@ -95,7 +95,7 @@ def test_packages_that_are_not_there() -> None:
         "blog": {
             "system_packages": ["gettext"],
             "source": {"path": "."},
-            "database": {"engine": "sqlite", "url": ""},
+            "database": {"engine": "sqlite", "url": "", "extensions": []},
         }
     }
     known = {**facts({}), "packages": ["git"]}
