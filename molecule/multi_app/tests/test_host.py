@@ -213,8 +213,8 @@ def test_root_who_is_logged_in_is_not_shut_out(host: Any) -> None:
 
 def test_who_keeps_failing_to_log_in_is_shut_out(host: Any, address: str, stranger: str) -> None:
     options = "-o StrictHostKeyChecking=no -o BatchMode=yes -o ConnectTimeout=15"
-    # Who is shut out in the middle of a login gets no answer any more. ssh's own exit status would be taken for one of the
-    # connection to the host.
+    # Who is shut out in the middle of a login gets no answer any more. ssh's own exit status would be taken for one of
+    # the connection to the host.
     ssh = f"{stranger} timeout 60 ssh {options} nobody@{GATEWAY}; true"
     assert "Permission denied" in host.run(ssh).stderr
 
