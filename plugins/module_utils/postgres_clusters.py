@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from typing import Any, NamedTuple
 
 from ansible_collections.homeport.django.plugins.module_utils.given import answer
@@ -44,8 +45,21 @@ def used_cluster(base: str = "/etc/postgresql", programs: str = "/usr/lib/postgr
     there = [found for found in there if os.path.exists(f"{programs}/{found[0]}/bin/postgres")]
     if len(there) < 2:  # nothing to choose, and no need to ask
         return (there[0][0], there[0][1]) if there else ("", "main")
-    known = max(clusters(), key=lambda cluster: cluster.rank)
+    known = max(clusters(), key=lambda cluster: cluster.rank, default=None)
+    if known is None:  # pg_lsclusters does not answer, as in the middle of an upgrade of the system
+        version, name = max(there, key=lambda found: port_of(f"{base}/{found[0]}/{found[1]}") == PORT)
+        return version, name
     return known.version, known.name
+
+
+def port_of(folder: str) -> int:
+    """The port in a cluster's own configuration; 0 where it has none."""
+    try:
+        with open(f"{folder}/postgresql.conf", encoding="utf-8", errors="replace") as stream:
+            found = re.findall(r"(?m)^\s*port\s*=?\s*(\d+)", stream.read())
+    except OSError:
+        return 0
+    return int(found[-1]) if found else 0
 
 
 def unserved(base: str = "/etc/postgresql") -> str:

@@ -56,3 +56,13 @@ def test_one_cluster_needs_no_question(tmp_path: Path, monkeypatch: pytest.Monke
     assert postgres_clusters.used_cluster(etc, lib) == ("", "main")
     (tmp_path / "lib/17/bin/postgres").touch()
     assert postgres_clusters.used_cluster(etc, lib) == ("17", "blue")
+
+
+def test_two_clusters_while_nothing_tells_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the middle of an upgrade of the system: the apps' port is in the configuration, too."""
+    monkeypatch.setattr(postgres_clusters, "answer", lambda _words: "")
+    for version, port in (("15", 5432), ("17", 5433)):
+        for path in (f"etc/{version}/main/postgresql.conf", f"lib/{version}/bin/postgres"):
+            (tmp_path / path).parent.mkdir(parents=True)
+            (tmp_path / path).write_text(f"#port = 1\nport = {port}\t# (change requires restart)\n")
+    assert postgres_clusters.used_cluster(str(tmp_path / "etc"), str(tmp_path / "lib")) == ("15", "main")

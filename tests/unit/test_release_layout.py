@@ -17,7 +17,7 @@ OWN = "        100 /var/lib/dpkg/status\n"
 POLICY = (
     "python3.12-minimal:\n  Installed: 3.12.1-1\n  Candidate: 3.12.1-1\n  Version table:\n *** 3.12.1-1 100\n"
 )
-SOURCE = "        500 http://deb.debian.org/debian trixie/main amd64 Packages\n"
+SOURCE = "        500 https://packages.example.org/debian trixie/main amd64 Packages\n"
 
 
 def test_the_python_that_a_release_is_built_for(tmp_path: Path) -> None:
