@@ -19,7 +19,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".collections"))
 
-from ansible_collections.homeport.django.plugins.module_utils import app_schema, queues, schema, setups  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.app import fields as app_schema  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.app import setups  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.queues import table as queues  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.validation import schema  # noqa: E402
 
 Row = tuple[str, str, str, str]
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

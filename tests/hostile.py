@@ -9,8 +9,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP, SECRETS, EnvValue
-from ansible_collections.homeport.django.plugins.module_utils.schema import (
+from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP, SECRETS, EnvValue
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Bool,
     Choice,
     Field,

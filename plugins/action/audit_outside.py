@@ -12,9 +12,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.audit_checks import ports_of
-from ansible_collections.homeport.django.plugins.module_utils.audit_outside import look
-from ansible_collections.homeport.django.plugins.module_utils.exposure import firewall_problems
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import ports_of
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_outside import look
+from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import firewall_problems
 
 
 class ActionModule(ActionBase):

@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.action.status_report import FORMATS, write
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.audit_report import lines, report, summary
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit import lines, report, summary
 
 
 class ActionModule(ActionBase):

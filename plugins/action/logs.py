@@ -11,8 +11,8 @@ from ansible import constants as C
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.module_utils.log_files import readable
-from ansible_collections.homeport.django.plugins.module_utils.plain import plain
+from ansible_collections.homeport.django.plugins.module_utils.common.log_lines import readable
+from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import (
     asks_password,
     ssh_command,

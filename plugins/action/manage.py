@@ -20,8 +20,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, ENV_NAME
-from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, ENV_NAME
+from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
 from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import (
     ssh_command,
     ssh_words,

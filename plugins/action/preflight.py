@@ -21,25 +21,29 @@ from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import SERVED, plain
-from ansible_collections.homeport.django.plugins.module_utils import sandboxed
-from ansible_collections.homeport.django.plugins.module_utils.app_services import broker_engine, cache_engine
-from ansible_collections.homeport.django.plugins.module_utils.apps import check
-from ansible_collections.homeport.django.plugins.module_utils.archive_config import settings_of
-from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
-    SHORTEST,
-    BackupError,
-    checked,
-)
-from ansible_collections.homeport.django.plugins.module_utils.host_settings import host_problems
-from ansible_collections.homeport.django.plugins.module_utils.instances import (
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.services import broker_engine, cache_engine
+from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
     InstancesError,
     memcached_instances,
     redis_instances,
 )
-from ansible_collections.homeport.django.plugins.module_utils.role_inputs import DNS_NEEDS, problems_of
-from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable, unwritable
-from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
-from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address
+from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
+    DNS_NEEDS,
+    problems_of,
+)
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import unwritable
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import host_address
+from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
+    SHORTEST,
+    BackupError,
+    checked,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.host import host_problems
+from ansible_collections.homeport.django.plugins.module_utils.wiring.pgbackrest import settings_of
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
     left_out,
     no_inventory,

@@ -14,13 +14,13 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.status_page import page
-from ansible_collections.homeport.django.plugins.module_utils.status_report import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
     Document,
     report,
     summary,
 )
-from ansible_collections.homeport.django.plugins.module_utils.status_text import lines
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_page import page
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import lines
 
 FORMATS = ("table", "json")
 

@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.action.manage import ask
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.schema import printable
+from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
 
 MODULE = "homeport.django.system_upgrade"
 MOST_NAMES = 12

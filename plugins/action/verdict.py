@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.homeport.django.plugins.module_utils.wiring import host_address, trial
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import host_address, trial
 
 STAYS = "The release that was live before goes on serving unless the message says otherwise."
 

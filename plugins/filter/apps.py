@@ -8,23 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.homeport.django.plugins.module_utils import (
-    connections,
-    role_inputs,
-    rotation,
-    wiring,
-)
-from ansible_collections.homeport.django.plugins.module_utils.app_services import (
+from ansible_collections.homeport.django.plugins.module_utils.app import connections
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import AppsError
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve as resolve_apps
+from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     unavailable as unavailable_services,
 )
-from ansible_collections.homeport.django.plugins.module_utils.apps import AppsError
-from ansible_collections.homeport.django.plugins.module_utils.apps import resolve as resolve_apps
-from ansible_collections.homeport.django.plugins.module_utils.budget import budget
-from ansible_collections.homeport.django.plugins.module_utils.extension_packages import (
+from ansible_collections.homeport.django.plugins.module_utils.common import rotation
+from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import told
+from ansible_collections.homeport.django.plugins.module_utils.validation import role_inputs
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import budget
+from ansible_collections.homeport.django.plugins.module_utils.wiring.extension_packages import (
     extension_packages,
     extension_problems,
 )
-from ansible_collections.homeport.django.plugins.module_utils.undeclared import told
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import left_by_limit, no_inventory
 
 

@@ -9,13 +9,11 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils import (
-    archive_config,
-    backup_config,
-    rotation,
-    wiring,
-)
-from ansible_collections.homeport.django.plugins.module_utils.derive import SITE, accepted
+from ansible_collections.homeport.django.plugins.module_utils.common import rotation
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import SITE, accepted
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring import backup as backup_config
+from ansible_collections.homeport.django.plugins.module_utils.wiring import pgbackrest as archive_config
 
 
 def backup_files(values: Any, apps: Any, host: Any) -> list[dict[str, Any]]:

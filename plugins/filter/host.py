@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.filter.apps import SERVED
-from ansible_collections.homeport.django.plugins.module_utils.exposure import exposure, firewall_rules
-from ansible_collections.homeport.django.plugins.module_utils.host_settings import swap_size
-from ansible_collections.homeport.django.plugins.module_utils.restarts import told
+from ansible_collections.homeport.django.plugins.module_utils.common.restarts import told
+from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import exposure, firewall_rules
+from ansible_collections.homeport.django.plugins.module_utils.wiring.host import swap_size
 
 
 def restarts(groups: Any, hostvars: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils import instances
+from ansible_collections.homeport.django.plugins.module_utils.engines import instances
 
 
 def redis_instances(declared: Any, facts: Any) -> list[instances.Instance]:

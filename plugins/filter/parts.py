@@ -10,13 +10,15 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils import others, parts
-from ansible_collections.homeport.django.plugins.module_utils.given import Parts
-from ansible_collections.homeport.django.plugins.module_utils.release_source import address_of
-from ansible_collections.homeport.django.plugins.module_utils.wiring import system_packages
+from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
+from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
+from ansible_collections.homeport.django.plugins.module_utils.wiring import parts
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import system_packages
 
 # What a deploy brings itself.
-DEPLOYED = (parts.NGINX,)
+DEPLOYED = (differences.NGINX,)
 
 
 def wanted_parts(apps: Any, database_apps: Any, served: Any) -> dict[str, Parts]:
@@ -34,7 +36,7 @@ def undelivered(apps: Any, wanted: Any, facts: Any, host: Any, names: Any = ()) 
         if (missing := absent(system_packages({name: app}), facts["packages"]))
     ]
     return told + [
-        parts.sentence(app, component, fields, str(host))
+        differences.sentence(app, component, fields, str(host))
         for app, components in sorted(found.items())
         for component, fields in sorted(components.items())
         if component not in DEPLOYED and (not names or app in names)
@@ -104,7 +106,7 @@ def unfetched(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
 def unserved(apps: Any, wanted: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
     """Domains of the apps (all without ``names``) that the host has not served as they are, by app, and whether an
     authority will ask for them. Behind a proxy they lead to that."""
-    had, wants = facts["parts"].get(parts.NGINX, {}), wanted.get(parts.NGINX, {})
+    had, wants = facts["parts"].get(differences.NGINX, {}), wanted.get(differences.NGINX, {})
     return {
         name: {
             "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
@@ -126,7 +128,7 @@ def taken_over(
     """What others have on the host that would be taken over: a line for each."""
     names = [each["name"] for each in databases]
     sandbox = boolean(nginx_sandbox, strict=False)
-    return others.objections(apps, names, facts, listed(words), str(host), sandbox)
+    return objections(apps, names, facts, listed(words), str(host), sandbox)
 
 
 def taken_databases(words: Any) -> list[str]:
@@ -140,7 +142,7 @@ def listed(words: Any) -> list[str]:
 
 
 def differing_here(wanted: Any, facts: Any) -> dict[str, dict[str, list[str]]]:
-    return parts.differing(plain(wanted), plain(facts["parts"]), plain(facts["sets"]))
+    return differences.differing(plain(wanted), plain(facts["parts"]), plain(facts["sets"]))
 
 
 class FilterModule:

@@ -58,9 +58,9 @@ created:
 import grp
 import pwd
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
-from ansible_collections.homeport.django.plugins.module_utils.given import Given
-from ansible_collections.homeport.django.plugins.module_utils.given import accounts as found_accounts
+from ansible_collections.homeport.django.plugins.module_utils.host.given import Given
+from ansible_collections.homeport.django.plugins.module_utils.host.given import accounts as found_accounts
+from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
 
 
 def lookup(name: str) -> pwd.struct_passwd | None:

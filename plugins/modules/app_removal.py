@@ -127,15 +127,16 @@ import time
 import xmlrpc.client
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils import release_history
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME, RESERVED_NAMES
-from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
-from ansible_collections.homeport.django.plugins.module_utils.removal_dump import BACKUPS, Dump
-from ansible_collections.homeport.django.plugins.module_utils.removal_look import App, is_there, look
-from ansible_collections.homeport.django.plugins.module_utils.removal_steps import (
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
+from ansible_collections.homeport.django.plugins.module_utils.common.removal import BACKUPS, is_there
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock, Locked
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.dump import Dump
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App, look
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import (
     remove,
     remove_user,
     start,

@@ -70,11 +70,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.backup_archive import Archive
-from ansible_collections.homeport.django.plugins.module_utils.backup_recovery import Recovery, foreign
-from ansible_collections.homeport.django.plugins.module_utils.backup_restore import moment
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.recovery import Recovery, foreign
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import moment
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 
 FOLDER = "/var/lib/postgresql/homeport-recovery"
 OWN = "/etc/pgbackrest/"

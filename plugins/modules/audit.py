@@ -39,8 +39,8 @@ audit:
 import os
 import subprocess
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.audit_inside import collect
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.inside import collect
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 
 
 def run(command: list[str]) -> tuple[int, str]:

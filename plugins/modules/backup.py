@@ -92,19 +92,20 @@ import sqlite3
 import xmlrpc.client
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils import backup_state, release_history
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.backup_main import ALL, alone, configured
-from ansible_collections.homeport.django.plugins.module_utils.backup_restore import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import ALL, alone, configured
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import (
     Restore,
     RestorePoint,
     look,
     look_at_point,
 )
-from ansible_collections.homeport.django.plugins.module_utils.backup_store import Store
-from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock, Locked
 
 
 def started(module: Module, kind: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ import json
 import os
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
+from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
 
 PROGRAM = "/usr/local/lib/homeport/certificates"
 CONFIG = "/etc/homeport/certificates.json"

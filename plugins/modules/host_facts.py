@@ -69,10 +69,10 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
-from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
-from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
-from ansible_collections.homeport.django.plugins.module_utils.given import (
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import used_logins
+from ansible_collections.homeport.django.plugins.module_utils.host.given import (
     LOOKS,
     PACKAGES,
     answer,
@@ -81,15 +81,15 @@ from ansible_collections.homeport.django.plugins.module_utils.given import (
     recorded_sets,
     untouched,
 )
-from ansible_collections.homeport.django.plugins.module_utils.given_cluster import cluster_state
-from ansible_collections.homeport.django.plugins.module_utils.others import others
-from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import (
+from ansible_collections.homeport.django.plugins.module_utils.host.given_cluster import cluster_state
+from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
+from ansible_collections.homeport.django.plugins.module_utils.host.others import others
+from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import (
     unserved,
     used_cluster,
 )
-from ansible_collections.homeport.django.plugins.module_utils.rotation import used_logins
-from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import SOCKET, sshd_ports
-from ansible_collections.homeport.django.plugins.module_utils.undeclared import found_here
+from ansible_collections.homeport.django.plugins.module_utils.host.sshd_ports import SOCKET, sshd_ports
+from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
 
 SWAP_FILE = "/var/lib/homeport/swapfile"
 TIME_DAEMONS = ("chrony.service", "ntpsec.service", "openntpd.service", "systemd-timesyncd.service")

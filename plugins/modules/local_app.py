@@ -60,14 +60,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.homeport.django.plugins.module_utils.app_project import find_manage, import_folders
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
     Layout,
     Runner,
     tail,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_requirements import Requirements
+from ansible_collections.homeport.django.plugins.module_utils.host.release.project import (
+    find_manage,
+    import_folders,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import Requirements
 
 PATIENCE = 30
 

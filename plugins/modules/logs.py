@@ -75,14 +75,14 @@ logs:
 import os
 import time
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.log_files import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout
+from ansible_collections.homeport.django.plugins.module_utils.host.log_files import (
     last_lines,
     logs_of,
     newer,
     since_when,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 
 
 def main() -> None:

@@ -96,9 +96,9 @@ import subprocess
 import sys
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.management import Gone, in_release
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import Layout, Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout, Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.management import Gone, in_release
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 
 
 def interrupted(number: int, _frame: Any) -> None:

@@ -84,19 +84,20 @@ import time
 import xmlrpc.client
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils import claims, release_history
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP_NAME
-from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
-from ansible_collections.homeport.django.plugins.module_utils.database_move import MOVE, MOVED
-from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
-from ansible_collections.homeport.django.plugins.module_utils.release_database import Database
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
-from ansible_collections.homeport.django.plugins.module_utils.release_probe import MARK
-from ansible_collections.homeport.django.plugins.module_utils.removal_look import App as Services
-from ansible_collections.homeport.django.plugins.module_utils.removal_look import database_of
-from ansible_collections.homeport.django.plugins.module_utils.removal_steps import start, stop
+from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME
+from ansible_collections.homeport.django.plugins.module_utils.host import claims
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.database_move import MOVE, MOVED
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock, Locked
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import MARK
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App as Services
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import database_of
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop
 
 LONGEST = 6 * 3600  # seconds
 UNCHANGED = "The SQLite file and PostgreSQL are as they were."

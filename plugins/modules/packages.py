@@ -56,10 +56,10 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
-from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
-from ansible_collections.homeport.django.plugins.module_utils.given import PACKAGES, Given, installed
-from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import used_cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.apt_lists import lists_age
+from ansible_collections.homeport.django.plugins.module_utils.host.given import PACKAGES, Given, installed
+from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
+from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
 
 VERSION = "{version}"
 

@@ -96,15 +96,16 @@ import shutil
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
-from ansible_collections.homeport.django.plugins.module_utils.given import Given
-from ansible_collections.homeport.django.plugins.module_utils.given_cluster import (
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
+from ansible_collections.homeport.django.plugins.module_utils.host.given import Given
+from ansible_collections.homeport.django.plugins.module_utils.host.given_cluster import (
     EXTENSIONS_OF,
     STATE,
     cluster_state,
 )
-from ansible_collections.homeport.django.plugins.module_utils.psql import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     LONG,
     Cluster,
     closed_database,
@@ -114,7 +115,6 @@ from ansible_collections.homeport.django.plugins.module_utils.psql import (
     revoked,
     scram_verifier,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 
 class Step(NamedTuple):

@@ -87,11 +87,16 @@ import xmlrpc.client
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils import backup_state
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.backup_archive import NAME, Archive, configured
-from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import used_cluster
-from ansible_collections.homeport.django.plugins.module_utils.postgres_upgrade import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import (
+    NAME,
+    Archive,
+    configured,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import (
     CLOSED,
     STATE,
     Upgrade,
@@ -101,7 +106,6 @@ from ansible_collections.homeport.django.plugins.module_utils.postgres_upgrade i
     open_apps,
     record,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 
 @contextlib.contextmanager

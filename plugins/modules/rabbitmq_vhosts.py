@@ -80,8 +80,8 @@ import os
 import shutil
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
-from ansible_collections.homeport.django.plugins.module_utils.derive import is_login
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
+from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
 
 NODE = "127.0.0.1:568"  # as in rabbitmq-env.conf of the role
 ALGORITHM = "rabbit_password_hashing_sha256"

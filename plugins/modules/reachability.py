@@ -58,8 +58,8 @@ addresses:
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.source_look import source_problem
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source_look import source_problem
 
 
 def main() -> None:

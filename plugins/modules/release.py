@@ -149,32 +149,35 @@ import time
 import traceback
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils import release_history
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
-from ansible_collections.homeport.django.plugins.module_utils.interruption import Interrupted, interruption
-from ansible_collections.homeport.django.plugins.module_utils.release_build import Build, fingerprint
-from ansible_collections.homeport.django.plugins.module_utils.release_database import (
-    Database,
-    Held,
-    dump_before,
-    migrations_between,
+from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.host.interruption import (
+    Interrupted,
+    interruption,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_hooks import run_hooks
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
     Layout,
     Runner,
     is_gone,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock, Locked
-from ansible_collections.homeport.django.plugins.module_utils.release_plan import Plan, shown
-from ansible_collections.homeport.django.plugins.module_utils.release_probe import told_warnings
-from ansible_collections.homeport.django.plugins.module_utils.release_source import Source
-from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack, Switch
-from ansible_collections.homeport.django.plugins.module_utils.service_logins import missing, refused
-from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import SOCKET, Supervisor
-from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
+from ansible_collections.homeport.django.plugins.module_utils.host.release.build import Build, fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import (
+    Database,
+    Held,
+    dump_before,
+    migrations_between,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock, Locked
+from ansible_collections.homeport.django.plugins.module_utils.host.release.plan import Plan, shown
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import told_warnings
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack, Switch
+from ansible_collections.homeport.django.plugins.module_utils.host.service_logins import missing, refused
+from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import SOCKET, Supervisor
+from ansible_collections.homeport.django.plugins.module_utils.host.visit import problem_of
 
 BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
 

@@ -187,18 +187,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.homeport.django.plugins.module_utils import restarts
-from ansible_collections.homeport.django.plugins.module_utils.app_module import HostModule
-from ansible_collections.homeport.django.plugins.module_utils.given import (
+from ansible_collections.homeport.django.plugins.module_utils.host import restarts
+from ansible_collections.homeport.django.plugins.module_utils.host.given import (
     Given,
     answers,
     is_masked,
     read_state,
     standing,
 )
-from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.restarts import waiting_elsewhere
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.restarts import waiting_elsewhere
 
 STATE_FOLDER = "/var/lib/homeport"
 DEFAULT_MODES = {"file": 0o644, "directory": 0o755}

@@ -71,25 +71,26 @@ status:
   type: dict
 """
 
-from ansible_collections.homeport.django.plugins.module_utils import parts
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.firewall_state import (
-    GIVEN,
-    firewall_differences,
-)
-from ansible_collections.homeport.django.plugins.module_utils.given import (
+from ansible_collections.homeport.django.plugins.module_utils.common import parts
+from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import PARTS, told
+from ansible_collections.homeport.django.plugins.module_utils.host.given import (
     given_parts,
     recorded_sets,
     touched_paths,
 )
-from ansible_collections.homeport.django.plugins.module_utils.restarts import waiting
-from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.restarts import waiting
+from ansible_collections.homeport.django.plugins.module_utils.host.status.collect import (
     Places,
     collect,
     given_certificates,
     read,
 )
-from ansible_collections.homeport.django.plugins.module_utils.undeclared import PARTS, found_here, told
+from ansible_collections.homeport.django.plugins.module_utils.host.status.firewall import (
+    GIVEN,
+    firewall_differences,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
 
 
 def main() -> None:

@@ -71,8 +71,8 @@ reboot:
 
 import os
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.system_upgrade import (
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.system import (
     System,
     UpgradeError,
     finish,

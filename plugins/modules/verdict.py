@@ -51,8 +51,8 @@ problems:
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.homeport.django.plugins.module_utils.app_module import Module
-from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
+from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.visit import problem_of
 
 
 def main() -> None:

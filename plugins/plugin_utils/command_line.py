@@ -16,7 +16,7 @@ from ansible import context
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
-from ansible_collections.homeport.django.plugins.module_utils.schema import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
 
 COLLECTION = Path(__file__).resolve().parents[2]
 # What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""A component of a host that is as wanted is not visited again; module_utils/given.py has the host's part of it."""
+"""A component of a host that is as wanted is not visited again; host/given.py has the host's part."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.given import digest
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import digest
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 
 PLUGINS = Path(__file__).parents[1]
 # What an answer means, and how a host is compared, is the module's code and this one's.
-SHARED = ("module_utils/given.py", "plugin_utils/component.py")
+SHARED = ("module_utils/host/given.py", "module_utils/common/digests.py", "plugin_utils/component.py")
 
 
 class ComponentAction(ActionBase):

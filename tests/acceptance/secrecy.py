@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.derive import PURPOSES, SITE, accepted
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import PURPOSES, SITE, accepted
 
 LEAST = 12  # characters; what is shorter is found by chance
 PLANT = "planted"

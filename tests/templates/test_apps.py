@@ -15,7 +15,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.templates.conftest import APPS, ROOT, Files, Render, resolved, write
 

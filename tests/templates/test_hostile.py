@@ -19,10 +19,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import archive_config, backup_config, wiring
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import PROCESS
-from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
-from ansible_collections.homeport.django.plugins.module_utils.role_inputs import INPUTS, problems_of
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.fields import PROCESS
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
+    INPUTS,
+    problems_of,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring import backup as backup_config
+from ansible_collections.homeport.django.plugins.module_utils.wiring import pgbackrest as archive_config
 from ansible_collections.homeport.django.plugins.modules.service_config import Entry
 
 from tests.hostile import NASTY, ODD, Author, takes, text

@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
-from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.environments import programs
 from tests.templates.conftest import LONGEST_DOMAIN, SECRET, Files, Render, resolved, write

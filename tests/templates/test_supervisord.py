@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 from supervisor import datatypes, options
 
 from tests.templates.conftest import Files, Render, resolved, write

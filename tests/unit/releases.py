@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
     Layout,
     Runner,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import release_secrets, release_specs
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import (
+    release_secrets,
+    release_specs,
+)
 
 from tests.unit.support import resolved
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
-from ansible_collections.homeport.django.plugins.module_utils.backup_state import stamp
-from ansible_collections.homeport.django.plugins.module_utils.status_report import report
-from ansible_collections.homeport.django.plugins.module_utils.wiring import status_apps
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
+from ansible_collections.homeport.django.plugins.module_utils.reports.status import report
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import status_apps
 
 from tests.unit.support import CANARY, SECRET, app
 

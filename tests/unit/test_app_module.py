@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import app_module
+from ansible_collections.homeport.django.plugins.module_utils.host import module as app_module
 
 MODULES = Path(__file__).parents[2] / "plugins/modules"
 # On the operator's own machine.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 # What follows a link on its way, or waits for whoever holds the other end of a pipe.
 FORBIDDEN = {
     "os.chown", "os.chmod", "os.lchown", "os.walk", "os.makedirs", "os.link", "os.truncate", "os.removedirs",
@@ -13,78 +13,87 @@ FORBIDDEN = {
     "glob.glob", "open", "os.open", "tarfile.open", "zipfile.ZipFile",
 }  # fmt: skip
 # Run by the app's user alone (Runner.as_app, forked), who may do there what it wants.
-APPS_OWN = {"app_project", "release_source.unpack", "app_process.answer_as"}
+APPS_OWN = {"release.project", "release.source.unpack", "app_process.answer_as"}
 # Run by root, in folders of root's that no app can write to, by what these are.
 ROOTS_OWN = {
-    "a new folder in one of root's": ["release_layout.own_folder", "release_build.prepare"],
+    "a new folder in one of root's": ["layout.own_folder", "release.build.prepare"],
     "what an app's configuration is made of, and its copy in the release": [
-        "release_build.add_configuration", "release_build.fingerprint", "release_plan.processes_changed",
-        "release_layout.limit_met", "env_file.exports", "removal_look.environment", "audit_inside.app_files",
+        "release.build.add_configuration", "release.build.fingerprint", "release.plan.processes_changed",
+        "layout.limit_met", "common.env_file.exports", "removal.look.environment", "audit.inside.app_files",
     ],
     "bin, config, static and the record of a release, which is root's": [
-        "release_build.write_environment", "release_build.write", "release_layout.record",
-        "release_requirements._lines",
+        "release.build.write_environment", "release.build.write", "layout.record",
+        "release.requirements._lines",
     ],
     "the published static files; the app's are opened one in the other, and never by path": [
-        "release_build.publish_from", "release_build.folder_below", "release_build.opened", "release_build.put",
-        "release_build.withdraw",
+        "release.build.publish_from", "release.build.folder_below", "release.build.opened", "release.build.put",
+        "release.build.withdraw",
     ],
-    "a pattern that the app's user looks for": ["release_requirements._installed"],
+    "a pattern that the app's user looks for": ["release.requirements._installed"],
     "the folder is the app's and cannot be exchanged; a new file, or one that is no link and that user's own": [
-        "release_source.git_access", "release_health.own_socket",
+        "release.source.git_access", "release.source_look.over_ssh", "release.health.own_socket",
     ],
-    "what the app's user removes": ["release_source._git_submodules"],
+    "what the app's user removes": ["release.source._git_submodules"],
     "archives in the folder of a release, or where Ansible has put them": [
-        "release_source.fetch", "release_source._download", "manage.main",
+        "release.source.fetch", "release.source._download", "modules.manage.main",
     ],
     "dumps, the lock and the maintenance page of an app, which are root's": [
-        "release_database.dump", "release_database.restore", "release_database.dumps", "release_lock.__enter__",
-        "release_switch.paused", "backup_restore.closed", "removal_look.refuse_during_deploy",
-        "postgres_upgrade.close_apps",
+        "release.database.dump", "release.database.restore", "release.database.dumps", "release.lock.__enter__",
+        "release.switch.paused", "backup.restore.closed", "removal.look.refuse_during_deploy",
+        "upgrade.postgres.close_apps",
     ],
     "the logs of an app, whose folder is root's": ["log_files.logs_of", "log_files.end_of"],
     "backups on their way, in folders that root alone can enter": [
-        "backup_archive.as_of", "backup_archive.refuse_invalid_pages", "backup_archive.start",
-        "backup_drill.in_file", "backup_fetch.__init__",
-        "backup_fetch.hand_over", "backup_fetch.below", "backup_restore.exchange", "backup_restore.run",
-        "backup_take.load", "backup_take.take", "backup_take.clear", "backup_take.check", "copies.create",
-        "copies.digest", "copies.synced", "removal_dump.make", "removal_dump.begin", "removal_dump.postgres",
+        "backup.archive.as_of", "backup.archive.refuse_invalid_pages", "backup.archive.start",
+        "backup.drill.in_file", "backup.fetch.__init__",
+        "backup.fetch.hand_over", "backup.fetch.below", "backup.restore.exchange", "backup.restore.run",
+        "backup.take.load", "backup.take.take", "backup.take.clear", "backup.take.check", "copies.create",
+        "copies.digest", "copies.synced", "removal.dump.make", "removal.dump.begin", "removal.dump.postgres",
     ],
     "what PostgreSQL's user does, among its own files": [
-        "postgres_upgrade.carry", "postgres_upgrade.confirm", "postgres_upgrade.drop",
-        "postgres_upgrade.replace", "postgres_upgrade.settings_in", "postgres_upgrade.synchronize",
-        "postgres_upgrade.write",
+        "upgrade.postgres.carry", "upgrade.postgres.confirm", "upgrade.postgres.drop",
+        "upgrade.postgres.replace", "upgrade.postgres.settings_in", "upgrade.postgres.synchronize",
+        "upgrade.postgres.write",
     ],
     "folders of Redis, Valkey and RabbitMQ, whose names alone matter": ["undeclared.stores", "undeclared.vhosts"],
     "PostgreSQL's own folders": [
-        "backup_recovery.aimed", "backup_recovery.finish", "backup_recovery.fetch", "backup_recovery.log",
-        "backup_recovery.back", "archive_recovery.configured", "postgres_upgrade.give_to_root",
+        "backup.recovery.aimed", "backup.recovery.finish", "backup.recovery.fetch", "backup.recovery.log",
+        "backup.recovery.back", "modules.archive_recovery.configured", "upgrade.postgres.give_to_root",
     ],
     "names and rights, of which nothing is opened but what is no link": [
-        "audit_inside.host_files", "audit_inside.named", "audit_inside.encrypted", "removal_look.leftovers",
+        "audit.inside.host_files", "audit.inside.named", "audit.inside.encrypted", "removal.look.leftovers",
         "undeclared.present",
     ],
     "Homeport's own records, the system's files, and the kernel's": [
-        "app_process.members", "audit_inside.kernel", "audit_inside.inet_interfaces", "audit_inside.postgres",
-        "audit_inside.read_all", "archive_recovery.alone", "backup_archive.configured", "backup_keys.record",
-        "backup_main.configured", "backup_main.alone", "backup_state.read", "backup_state.write",
-        "backup_store.environment", "backup_store.run", "backup_take.folders", "release_history.append",
-        "release_history.entries", "release_layout.host_settings", "release_layout.pipe", "release_lock.holders",
-        "release_switch.release_of", "release_switch.waits_for_something", "removal_look.files_of_roles",
-        "removal_look.domains", "removal_look.removed", "removal_look.state", "removal_look.recorded",
-        "removal_look.mounted_below",
-        "postgres_upgrade.alone", "postgres_upgrade.dump", "postgres_upgrade.folder", "postgres_upgrade.open_apps",
-        "postgres_upgrade.record", "postgres_upgrade.write_whole",
-        "status_backups.loaded", "status_collect.host", "status_collect.deploys",
-        "status_collect.timers", "status_collect.read", "undeclared.databases",
+        "app_process.members", "audit.inside.kernel", "audit.inside.inet_interfaces", "audit.inside.postgres",
+        "audit.inside.read_all", "modules.archive_recovery.alone", "backup.archive.configured", "backup.keys.record",
+        "backup.main.configured", "backup.main.alone", "backup.state.read", "backup.state.write",
+        "backup.store.environment", "backup.store.run", "backup.take.folders", "release.history.append",
+        "release.history.entries", "layout.host_settings", "layout.pipe", "release.lock.holders",
+        "release.switch.release_of", "release.switch.waits_for_something", "removal.look.files_of_roles",
+        "removal.look.domains", "removal.look.removed", "removal.look.state", "removal.look.recorded",
+        "removal.look.mounted_below",
+        "modules.postgres_upgrade.alone", "upgrade.postgres.dump", "upgrade.postgres.folder",
+        "upgrade.postgres.open_apps", "upgrade.postgres.record", "upgrade.postgres.write_whole",
+        "status.backups.loaded", "status.collect.host", "status.collect.deploys",
+        "status.collect.timers", "status.collect.read", "undeclared.databases",
     ],
 }  # fmt: skip
-# What works on an app on its host; the others write what the roles declare, or run on the controller.
-LOOKED_AT = (
-    "app_process", "archive_", "audit_inside", "backup_", "claims", "copies", "env_file", "log_files", "manage",
-    "move_database", "postgres_upgrade", "psql", "release", "removal_", "status_backups", "status_collect",
-    "undeclared",
-)  # fmt: skip
+
+# What writes what roles declare, and what runs on the controller.
+ROLES_OWN = {
+    "given", "others", "postgres_clusters", "restarts", "upgrade.system", "modules.host_facts", "modules.local_app",
+    "modules.service_config",
+}  # fmt: skip
+
+
+def looked_at() -> list[Path]:
+    """Everything that runs on hosts."""
+    return sorted(
+        path
+        for part in ("modules", "module_utils/host", "module_utils/common")
+        for path in (PLUGINS / part).rglob("*.py")
+    )
 
 
 def calls(tree: ast.AST) -> list[tuple[str, int, str]]:
@@ -110,14 +119,16 @@ def calls(tree: ast.AST) -> list[tuple[str, int, str]]:
 def test_root_works_by_path_in_folders_of_its_own_alone() -> None:
     known = {name for names in ROOTS_OWN.values() for name in names}
     unknown, used = [], set()
-    for path in sorted((ROOT / "plugins").glob("module*/*.py")):
-        if path.stem in APPS_OWN or not path.stem.startswith(LOOKED_AT):
+    for path in looked_at():
+        room = ".".join(path.relative_to(PLUGINS).with_suffix("").parts)
+        room = room.removeprefix("module_utils.").removeprefix("host.")
+        if room in APPS_OWN | ROLES_OWN:
             continue
         for name, line, function in calls(ast.parse(path.read_text())):
-            where = f"{path.stem}.{function}"
+            where = f"{room}.{function}"
             used.add(where)
             if where not in known | APPS_OWN:
-                unknown.append(f"{path.stem}.py:{line}: {name} in {function}")
+                unknown.append(f"{path}:{line}: {name} in {where}")
     assert unknown == []
     assert known - used == set()
 

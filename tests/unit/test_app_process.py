@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import app_process
-from ansible_collections.homeport.django.plugins.module_utils.app_process import Refused, forked, watched
-from ansible_collections.homeport.django.plugins.module_utils.claims import answer, fits
-from ansible_collections.homeport.django.plugins.module_utils.plain import plain
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
+from ansible_collections.homeport.django.plugins.module_utils.host import app_process
+from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Refused, forked, watched
+from ansible_collections.homeport.django.plugins.module_utils.host.claims import answer, fits
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 
 ENV = {"PATH": os.environ["PATH"]}
 NOBODY = 65534

@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
-from ansible_collections.homeport.django.plugins.module_utils.app_services import (
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     engine_of,
     service_place,
     unavailable,
 )
-from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
-from ansible_collections.homeport.django.plugins.module_utils.derive import fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.unit.support import CANARY, SECRET, app, resolved
 

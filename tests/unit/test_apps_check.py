@@ -3,9 +3,9 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import RESERVED_NAMES
-from ansible_collections.homeport.django.plugins.module_utils.apps import check
-from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.common.names import RESERVED_NAMES
 
 from tests.unit.support import CANARY, KEY, SECRET, app, problems
 
@@ -433,7 +433,7 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("setup", SETUPS)
 def test_nothing_that_yaml_can_say_breaks_the_check(setup: str) -> None:
-    from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP, SECRETS
+    from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP, SECRETS
 
     for field in APP.fields:
         for value in ODD:

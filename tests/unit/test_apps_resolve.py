@@ -3,13 +3,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
-from ansible_collections.homeport.django.plugins.module_utils.apps import (
-    AppsError,
-    parse_database_url,
-    resolve,
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import AppsError, resolve
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import (
+    derive,
+    derive_long,
+    fingerprint,
 )
-from ansible_collections.homeport.django.plugins.module_utils.derive import derive, derive_long, fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.unit.support import CANARY, KEY, SECRET, app, resolved
 

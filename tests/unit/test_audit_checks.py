@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import audit_checks as checks
-from ansible_collections.homeport.django.plugins.module_utils import audit_site_checks as site_checks
-from ansible_collections.homeport.django.plugins.module_utils.audit_checks import (
+from ansible_collections.homeport.django.plugins.module_utils.reports import audit_checks as checks
+from ansible_collections.homeport.django.plugins.module_utils.reports import audit_site_checks as site_checks
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
     HOST_CHECKS,
     Check,
     allowed,
     ports_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.audit_site_checks import APP_CHECKS, SITE_CHECKS
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_site_checks import (
+    APP_CHECKS,
+    SITE_CHECKS,
+)
 
 from tests.unit.audits import (
     CONTROLLER,

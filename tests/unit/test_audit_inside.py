@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import audit_inside
-from ansible_collections.homeport.django.plugins.module_utils.audit_inside import (
+from ansible_collections.homeport.django.plugins.module_utils.host.audit import inside as audit_inside
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.inside import (
     accepted,
     accounts,
     app_files,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import audit_outside
-from ansible_collections.homeport.django.plugins.module_utils.audit_outside import (
+from ansible_collections.homeport.django.plugins.module_utils.reports import audit_outside
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_outside import (
     answer,
     ask,
     certificate,
@@ -26,7 +26,7 @@ from ansible_collections.homeport.django.plugins.module_utils.audit_outside impo
     look,
     questions,
 )
-from ansible_collections.homeport.django.plugins.module_utils.audit_tls import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_tls import (
     ANCIENT,
     MODERN,
     WEAK,

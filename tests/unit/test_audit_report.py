@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.filter.apps import audit_sites
-from ansible_collections.homeport.django.plugins.module_utils.audit_report import lines, report, summary
-from ansible_collections.homeport.django.plugins.module_utils.status_text import WIDTH
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit import lines, report, summary
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import WIDTH
 
 from tests.unit.audits import INSIDE, NOW, inside, looked, outside, socket, wanted
 from tests.unit.support import resolved

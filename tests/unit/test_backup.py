@@ -12,39 +12,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import (
-    backup_archive,
-    backup_restore,
-    backup_state,
-    wiring,
-)
-from ansible_collections.homeport.django.plugins.module_utils.archive_config import (
-    archive_files,
-    recovery_of,
-    settings_of,
-)
-from ansible_collections.homeport.django.plugins.module_utils.backup_archive import Archive
-from ansible_collections.homeport.django.plugins.module_utils.backup_archive import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import archive as backup_archive
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import restore as backup_restore
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import (
     WrongKey as WrongArchiveKey,
 )
-from ansible_collections.homeport.django.plugins.module_utils.backup_config import (
-    MODULES,
-    BackupError,
-    backup_files,
-    target,
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import (
+    Fetched,
+    chosen,
+    compared,
 )
-from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import Fetched, chosen, compared
-from ansible_collections.homeport.django.plugins.module_utils.backup_recovery import Recovery, foreign
-from ansible_collections.homeport.django.plugins.module_utils.backup_restore import Restore, moment
-from ansible_collections.homeport.django.plugins.module_utils.backup_store import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.recovery import Recovery, foreign
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Restore, moment
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import (
     NoRepository,
     Store,
     WrongKey,
     escaped,
 )
-from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
-from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
+    MODULES,
+    BackupError,
+    backup_files,
+    target,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.pgbackrest import (
+    archive_files,
+    recovery_of,
+    settings_of,
+)
 from ansible_collections.homeport.django.plugins.modules.archive_recovery import alone
 
 from tests.unit.support import CANARY, resolved
@@ -72,15 +74,16 @@ S3 = {
 BLOG = {"name": "blog", "user": "blog", "home": "/srv/blog", "database": "blog"}
 
 
-def test_the_modules_on_a_host_need_nothing_of_ansible() -> None:
-    """Neither they nor what they import, which is all there with them."""
-    for name in (*MODULES, "backup_archive"):
+def test_the_modules_on_a_host_are_all_that_they_import() -> None:
+    prefix = "ansible_collections.homeport.django.plugins.module_utils."
+    for name in (*MODULES, "host/backup/archive"):
         tree = ast.parse((ROOT / f"plugins/module_utils/{name}.py").read_text())
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible"):
-                prefix = "ansible_collections.homeport.django.plugins.module_utils"
-                found = [alias.name for alias in node.names] if node.module == prefix else [node.module or ""]
-                assert {part.removeprefix(f"{prefix}.") for part in found} <= set(MODULES), (name, found)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix):
+                path = (node.module or "").removeprefix(prefix).replace(".", "/")
+                is_package = (ROOT / "plugins/module_utils" / path).is_dir()
+                found = {f"{path}/{alias.name}" for alias in node.names} if is_package else {path}
+                assert found <= set(MODULES), (name, found)
 
 
 # The inputs

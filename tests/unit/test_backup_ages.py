@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import backup_state, status_backups
-from ansible_collections.homeport.django.plugins.module_utils.backup_ages import brief, judged, limit, span
-from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.status_backups import elapses, timers
+from ansible_collections.homeport.django.plugins.module_utils.common import backup_ages
+from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import (
+    brief,
+    judged,
+    limit,
+    span,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.status import backups as status_backups
+from ansible_collections.homeport.django.plugins.module_utils.host.status.backups import elapses, timers
+from ansible_collections.homeport.django.plugins.module_utils.reports import backups as report_backups
 
 from tests.unit import statuses
 from tests.unit.statuses import NOW, archive, backups, found, ran, specs, status
@@ -104,7 +112,7 @@ def test_what_is_late(state: dict[str, Any], problems: list[str]) -> None:
 def test_what_is_known_of_a_run() -> None:
     made = judged({"backup": ran(31)}, {**LIMITS, "full": None}, NOW - 90 * DAY, NOW)
     assert made["backup"] == {
-        "time": backup_state.stamp(NOW - 31 * HOUR),
+        "time": backup_ages.stamp(NOW - 31 * HOUR),
         "age_seconds": 31 * HOUR,
         "limit_seconds": 30 * HOUR,
         "seconds": 12.3,
@@ -393,7 +401,7 @@ def written(system: str) -> dict[str, Any]:
     ],
 )
 def test_an_archive(changes: dict[str, Any], expected: list[str]) -> None:
-    _shown, told = status_backups.of_host(status(archive=archive(**changes)))
+    _shown, told = report_backups.of_host(status(archive=archive(**changes)))
     assert [entry["text"] for entry in told] == [f"PostgreSQL's archive: {text}" for text in expected]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import backup_drill
-from ansible_collections.homeport.django.plugins.module_utils.backup_drill import drill, in_scratch
-from ansible_collections.homeport.django.plugins.module_utils.backup_take import App
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import drill as backup_drill
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.drill import drill, in_scratch
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 
 from tests.unit.releases import HereLayout
 

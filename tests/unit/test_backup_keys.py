@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import backup_keys, backup_state
-from ansible_collections.homeport.django.plugins.module_utils.backup_store import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import keys as backup_keys
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import (
     NoRepository,
     Store,
     WrongKey,

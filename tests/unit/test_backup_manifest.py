@@ -13,14 +13,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import backup_main, backup_state
-from ansible_collections.homeport.django.plugins.module_utils.backup_fetch import Fetched, manifest_of
-from ansible_collections.homeport.django.plugins.module_utils.backup_take import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import main as backup_main
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import Fetched, manifest_of
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
     is_kept,
     refuse_sparse,
     staging_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 
 GOOD: dict[str, Any] = {
     "format": 1,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import budget as estimates
-from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
-from ansible_collections.homeport.django.plugins.module_utils.budget import (
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.queues.table import QUEUES
+from ansible_collections.homeport.django.plugins.module_utils.wiring import budget as estimates
+from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import (
     CONNECTION,
     INSTANCE,
     MASTER,
@@ -17,7 +18,6 @@ from ansible_collections.homeport.django.plugins.module_utils.budget import (
     WORKER,
     budget,
 )
-from ansible_collections.homeport.django.plugins.module_utils.queues import QUEUES
 
 from tests.unit.support import SECRET, app
 

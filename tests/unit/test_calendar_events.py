@@ -1,7 +1,7 @@
 """What systemd takes for a calendar expression; each was tried with systemd-analyze, of version 252."""
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.calendar_events import is_calendar
+from ansible_collections.homeport.django.plugins.module_utils.common.calendar_events import is_calendar
 
 TAKEN = """daily|Daily|DAILY UTC|weekly Europe/Vienna|Mon|Mon..Fri|Mon-Fri|Mon,Tue|Mon..Wed,Fri|monday|TUE|*-*-* 06:30
 *-*-* 06:30:00|06:30|6:5|*:0/15|*:*:*|*:*|*-*-*|*-*|2-3|2026-02-30|*-02~03|*-02~03 8:00|1/2-1|*-1..3-1|*-1,3,5-*

@@ -15,7 +15,7 @@ from ansible import context
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible_collections.homeport.django.plugins.filter.apps import hosts_of
-from ansible_collections.homeport.django.plugins.module_utils.schema import printable
+from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
     PREFIXES,
     VARIABLES,

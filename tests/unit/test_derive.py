@@ -3,7 +3,7 @@ import hashlib
 import hmac
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.derive import derive
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import derive
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

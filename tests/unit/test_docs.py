@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import APP
-from ansible_collections.homeport.django.plugins.module_utils.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP
 
 from tests.unit.support import SECRET, app, resolved
 

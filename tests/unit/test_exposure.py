@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
-from ansible_collections.homeport.django.plugins.module_utils.exposure import (
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import (
     exposure,
     firewall_problems,
     firewall_rules,

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import postgres_clusters, wiring
-from ansible_collections.homeport.django.plugins.module_utils.apps import check, resolve
-from ansible_collections.homeport.django.plugins.module_utils.extension_packages import (
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.common.extension_packages import (
     BROUGHT,
     CONTRIB,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host import postgres_clusters
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.extension_packages import (
     extension_packages,
     extension_problems,
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.exposure import firewall_rules
-from ansible_collections.homeport.django.plugins.module_utils.firewall_state import (
+from ansible_collections.homeport.django.plugins.module_utils.host.status.firewall import (
     EXPECTED,
     LIST,
     firewall_differences,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import firewall_rules
 
 PORTS = [
     {"port": 22, "sources": ["any"], "service": "ssh"},

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from ansible.plugins.action import ActionBase
-from ansible_collections.homeport.django.plugins.module_utils import given
-from ansible_collections.homeport.django.plugins.module_utils.given import Given, digest, standing, untouched
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import digest
+from ansible_collections.homeport.django.plugins.module_utils.host import given
+from ansible_collections.homeport.django.plugins.module_utils.host.given import Given, standing, untouched
 from ansible_collections.homeport.django.plugins.plugin_utils import component
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 

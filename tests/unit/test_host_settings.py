@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.host_settings import (
+from ansible_collections.homeport.django.plugins.module_utils.wiring.host import (
     CHECKS,
     host_problems,
     swap_size,

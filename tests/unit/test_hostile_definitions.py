@@ -9,24 +9,27 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.action import preflight
-from ansible_collections.homeport.django.plugins.module_utils import wiring
-from ansible_collections.homeport.django.plugins.module_utils.app_schema import (
-    APP,
-    APP_NAME,
-    RESERVED_NAMES,
-    SECRETS,
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import (
+    RELEASE_ENVIRONMENT,
+    check,
+    resolve,
 )
-from ansible_collections.homeport.django.plugins.module_utils.apps import RELEASE_ENVIRONMENT, check, resolve
-from ansible_collections.homeport.django.plugins.module_utils.role_inputs import INPUTS, problems_of
-from ansible_collections.homeport.django.plugins.module_utils.schema import (
+from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP, SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
+from ansible_collections.homeport.django.plugins.module_utils.common.words import closest
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
+    INPUTS,
+    problems_of,
+)
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Field,
     Map,
     Object,
     Problems,
     Str,
-    closest,
 )
-from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.hostile import KEYS, MARK, NASTY, ODD, WRONG, Author, leaves, place, takes, text, texts
 from tests.unit.support import SECRET, app

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter import instances as filters
-from ansible_collections.homeport.django.plugins.module_utils.instances import (
+from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
     InstancesError,
     memcached_instances,
     redis_instances,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.interruption import Interrupted, Interruption
+from ansible_collections.homeport.django.plugins.module_utils.host.interruption import (
+    Interrupted,
+    Interruption,
+)
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.log_files import (
+from ansible_collections.homeport.django.plugins.module_utils.common.log_lines import readable
+from ansible_collections.homeport.django.plugins.module_utils.host.log_files import (
     end_of,
     last_lines,
     logs_of,
     newer,
-    readable,
     since_when,
     time_of,
 )

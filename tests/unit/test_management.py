@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import app_process, management
-from ansible_collections.homeport.django.plugins.module_utils.app_process import Ended, watched
-from ansible_collections.homeport.django.plugins.module_utils.management import Gone, Listener
-from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
+from ansible_collections.homeport.django.plugins.module_utils.host import app_process, management
+from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Ended, watched
+from ansible_collections.homeport.django.plugins.module_utils.host.management import Gone, Listener
+from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import wait_until
 from ansible_collections.homeport.django.plugins.modules.manage import chosen
 
 from tests.unit.releases import HereRunner, layout, write

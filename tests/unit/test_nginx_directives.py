@@ -1,7 +1,7 @@
 """Which directives are complete in themselves; each was tried with nginx before a server block's end."""
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.nginx_directives import misshapen
+from ansible_collections.homeport.django.plugins.module_utils.validation.nginx_directives import misshapen
 
 WHOLE = [
     "",

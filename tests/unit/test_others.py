@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import others
-from ansible_collections.homeport.django.plugins.module_utils.others import folders, listeners, objections
+from ansible_collections.homeport.django.plugins.module_utils.host import others
+from ansible_collections.homeport.django.plugins.module_utils.host.others import folders, listeners
+from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
 
 from tests.unit.support import resolved
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.apt_lists import lists_age
-from ansible_collections.homeport.django.plugins.module_utils.given import installed
+from ansible_collections.homeport.django.plugins.module_utils.host.apt_lists import lists_age
+from ansible_collections.homeport.django.plugins.module_utils.host.given import installed
 from ansible_collections.homeport.django.plugins.modules import packages
 
 

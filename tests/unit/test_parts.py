@@ -14,9 +14,10 @@ from ansible_collections.homeport.django.plugins.filter.parts import (
     undelivered,
     without_new_tls,
 )
-from ansible_collections.homeport.django.plugins.module_utils import parts
-from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
-from ansible_collections.homeport.django.plugins.module_utils.given import Parts
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
+from ansible_collections.homeport.django.plugins.module_utils.wiring import parts
 
 from tests.unit.support import SECRET, app
 
@@ -40,25 +41,29 @@ def facts(given: dict[str, Parts], sets: tuple[str, ...] = ()) -> dict[str, Any]
 
 
 def test_nothing_differs_from_what_was_given() -> None:
-    assert parts.differing(wanted(blog=BLOG), wanted(blog=BLOG), []) == {}
+    assert differences.differing(wanted(blog=BLOG), wanted(blog=BLOG), []) == {}
 
 
 @pytest.mark.parametrize(
     ("fields", "component", "named"),
     [
-        ({"domains": ["other.example"]}, parts.NGINX, ["domains"]),
-        ({"domains": ["blog.example", "www.other.example"]}, parts.NGINX, ["domains"]),
-        ({"proxy": {"upload_limit": "7m"}}, parts.NGINX, ["proxy.upload_limit"]),
-        ({"proxy": {"extra": "etag off;", "timeout": 5}}, parts.NGINX, ["proxy.extra", "proxy.timeout"]),
-        ({"tls": "selfsigned"}, parts.NGINX, ["tls"]),
-        ({"database": {"extensions": ["citext"]}}, parts.POSTGRES, ["database.extensions"]),
+        ({"domains": ["other.example"]}, differences.NGINX, ["domains"]),
+        ({"domains": ["blog.example", "www.other.example"]}, differences.NGINX, ["domains"]),
+        ({"proxy": {"upload_limit": "7m"}}, differences.NGINX, ["proxy.upload_limit"]),
+        (
+            {"proxy": {"extra": "etag off;", "timeout": 5}},
+            differences.NGINX,
+            ["proxy.extra", "proxy.timeout"],
+        ),
+        ({"tls": "selfsigned"}, differences.NGINX, ["tls"]),
+        ({"database": {"extensions": ["citext"]}}, differences.POSTGRES, ["database.extensions"]),
         ({"cache": {"engine": "redis", "memory": 77}}, "service_config.redis", ["cache.memory"]),
         ({"cache": {"engine": "valkey"}}, "service_config.redis", ["cache.engine"]),
         ({"cache": "memcached"}, "service_config.memcached", []),
     ],
 )
 def test_a_changed_field_is_named(fields: dict[str, Any], component: str, named: list[str]) -> None:
-    found = parts.differing(wanted(blog={**BLOG, **fields}), wanted(blog=BLOG), [])
+    found = differences.differing(wanted(blog={**BLOG, **fields}), wanted(blog=BLOG), [])
     assert found["blog"][component] == named
 
 
@@ -168,11 +173,11 @@ def test_a_domain_that_an_app_still_has_is_not_taken() -> None:
 
 def test_certificates_that_differ_from_what_was_given() -> None:
     given = {"blog": {"kind": "acme", "domains": ["a.org"], "challenge": "http-01"}}
-    assert parts.differing_certificates(given, given) == {}
-    assert parts.differing_certificates(given, {}) == {"blog": []}
-    assert parts.differing_certificates({}, given) == {}
+    assert differences.differing_certificates(given, given) == {}
+    assert differences.differing_certificates(given, {}) == {"blog": []}
+    assert differences.differing_certificates({}, given) == {}
     wanted = {"blog": {"kind": "own", "domains": ["a.org", "b.org"], "challenge": "http-01", "chain": "PEM"}}
-    assert parts.differing_certificates(wanted, given) == {"blog": ["tls", "domains", "tls.chain"]}
-    assert parts.sentence("blog", parts.CERTIFICATES, ["tls"], "web1") == (
+    assert differences.differing_certificates(wanted, given) == {"blog": ["tls", "domains", "tls.chain"]}
+    assert differences.sentence("blog", differences.CERTIFICATES, ["tls"], "web1") == (
         "blog.tls differs from what the certificate renewal on web1 was given"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import postgres_clusters
+from ansible_collections.homeport.django.plugins.module_utils.host import postgres_clusters
 
 LOG = "postgres /var/lib/postgresql/{0}/main /var/log/postgresql/postgresql-{0}-main.log"
 

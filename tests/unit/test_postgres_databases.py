@@ -2,13 +2,13 @@ import base64
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import psql
-from ansible_collections.homeport.django.plugins.module_utils.psql import (
+from ansible_collections.homeport.django.plugins.module_utils.host import psql
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     quote_name,
     quote_text,
     scram_verifier,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.modules import postgres_databases
 from ansible_collections.homeport.django.plugins.modules.postgres_databases import password_matches, plan
 

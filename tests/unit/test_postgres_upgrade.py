@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.homeport.django.plugins.action.postgres_upgrade import confirmed, described
-from ansible_collections.homeport.django.plugins.module_utils import (
-    backup_state,
-    postgres_upgrade,
-)
-from ansible_collections.homeport.django.plugins.module_utils.postgres_clusters import PostgresCluster
-from ansible_collections.homeport.django.plugins.module_utils.postgres_upgrade import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import PostgresCluster
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import postgres as postgres_upgrade
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import (
     Upgrade,
     carry,
     differs,
@@ -26,8 +26,6 @@ from ansible_collections.homeport.django.plugins.module_utils.postgres_upgrade i
     synchronize,
     unlinked,
 )
-from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 from ansible_collections.homeport.django.plugins.modules import postgres_upgrade as module
 
 ABOUT = {

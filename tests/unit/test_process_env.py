@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import wiring
-from ansible_collections.homeport.django.plugins.module_utils.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.unit.support import CANARY, SECRET, app, resolved
 from tests.unit.test_apps_resolve import HOSTILE

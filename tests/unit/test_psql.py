@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.psql import LOOKS, Cluster, options
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import LOOKS, Cluster, options
 
 from tests.unit.support import CANARY
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = {"psql", "pg_dump", "pg_dumpall", "pg_restore", "createdb", "dropdb", "vacuumdb"}
 # What else the OS user postgres runs: pgBackRest, and the second cluster (Archive.run).
-OTHERS = {"backup_archive.py"}
+OTHERS = {"module_utils/host/backup/archive.py"}
 
 
 def programs() -> Iterator[tuple[str, str, ast.Module]]:
     for path in sorted((ROOT / "plugins").rglob("*.py")):
         if path.name != "psql.py":
             text = path.read_text()
-            yield path.name, text, ast.parse(text)
+            yield str(path.relative_to(ROOT / "plugins")), text, ast.parse(text)
 
 
 def constants(node: ast.AST) -> set[object]:

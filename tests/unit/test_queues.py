@@ -6,14 +6,14 @@ import shlex
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.queues import (
+from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
     BROKERS,
     QUEUES,
     default_broker,
     needs_broker,
     worker,
 )
-from ansible_collections.homeport.django.plugins.module_utils.setups import SETUPS
 
 from tests.unit.support import app, problems, resolved
 

@@ -11,28 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_build, release_layout
-from ansible_collections.homeport.django.plugins.module_utils.app_project import (
-    folder_size,
-    import_folders,
-    precompress,
-    search,
-    settings_module,
-    unlinked,
+from ansible_collections.homeport.django.plugins.module_utils.host import layout as release_layout
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
+    LIBRARY,
+    DeployError,
+    Runner,
+    interpreter,
+    limit_met,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_build import (
+from ansible_collections.homeport.django.plugins.module_utils.host.release import build as release_build
+from ansible_collections.homeport.django.plugins.module_utils.host.release.build import (
     Build,
     build_remedy,
     fingerprint,
     publish,
     withdraw,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import (
-    LIBRARY,
-    DeployError,
-    Runner,
-    interpreter,
-    limit_met,
+from ansible_collections.homeport.django.plugins.module_utils.host.release.project import (
+    folder_size,
+    import_folders,
+    precompress,
+    search,
+    settings_module,
+    unlinked,
 )
 
 from tests.unit.releases import HereLayout, HereRunner, layout, write

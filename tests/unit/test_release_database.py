@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.release_database import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import (
     LINES,
     LOCK_NOT_AVAILABLE,
     TRIES,
@@ -21,7 +22,6 @@ from ansible_collections.homeport.django.plugins.module_utils.release_database i
     migrations_between,
     prune_dumps,
 )
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
 
 from tests.unit.releases import HereLayout, layout, write
 

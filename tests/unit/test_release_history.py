@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.homeport.django.plugins.module_utils.release_history import (
+from ansible_collections.homeport.django.plugins.module_utils.host.release.history import (
     LONGEST,
     append,
     entries,

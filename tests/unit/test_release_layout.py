@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_layout
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import interpreter, is_gone
+from ansible_collections.homeport.django.plugins.module_utils.host import layout as release_layout
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import interpreter, is_gone
 
 from tests.unit.releases import write
 

@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.homeport.django.plugins.module_utils import release_lock
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import IDLE, Lock, Locked, duration
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.release import lock as release_lock
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import (
+    IDLE,
+    Lock,
+    Locked,
+    duration,
+)
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
     controller,
     has_ended,
@@ -83,8 +88,8 @@ def held(path: Path, ends: bool, stubborn: bool) -> subprocess.Popen[str]:
 import signal, sys, time
 from tests.unit.releases import layout
 from pathlib import Path
-from ansible_collections.homeport.django.plugins.module_utils.interruption import Interrupted, interruption
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock
+from ansible_collections.homeport.django.plugins.module_utils.host.interruption import Interrupted, interruption
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock
 interruption.watch()
 try:
     with Lock(layout(Path({str(path)!r})), "run 1", "anna@laptop", ends={ends}):

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.release_migrations import ASK, DUMP, RESTORE
+from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import (
+    ASK,
+    DUMP,
+    RESTORE,
+)
 
 from tests.unit.releases import write
 

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_history
-from ansible_collections.homeport.django.plugins.module_utils.release_database import Held
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Runner
-from ansible_collections.homeport.django.plugins.module_utils.release_lock import Lock
-from ansible_collections.homeport.django.plugins.module_utils.release_switch import RolledBack
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Held
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack
 from ansible_collections.homeport.django.plugins.modules import release
 from ansible_collections.homeport.django.plugins.modules.release import Run, Step
 

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.homeport.django.plugins.module_utils.app_project import files_changed
-from ansible_collections.homeport.django.plugins.module_utils.derive import digests
-from ansible_collections.homeport.django.plugins.module_utils.env_file import exports
-from ansible_collections.homeport.django.plugins.module_utils.release_plan import (
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import digests
+from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.host.release.plan import (
     MOST_LINES,
     Plan,
     changed,
     shown,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import shell_exports
+from ansible_collections.homeport.django.plugins.module_utils.host.release.project import files_changed
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import shell_exports
 
 from tests.unit.releases import layout, write
 

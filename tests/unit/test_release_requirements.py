@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_requirements
-from ansible_collections.homeport.django.plugins.module_utils.app_project import workspace_member
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_requirements import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.release import (
+    requirements as release_requirements,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.project import workspace_member
+from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import (
     REQUIREMENT_FILES,
     Requirements,
     explained,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_source
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import COMMAND, DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_source import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import COMMAND, DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.release import source as release_source
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import (
     Source,
     without_credentials,
 )

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_switch
-from ansible_collections.homeport.django.plugins.module_utils.app_process import end
-from ansible_collections.homeport.django.plugins.module_utils.release_health import connect, healthy
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, tail
-from ansible_collections.homeport.django.plugins.module_utils.release_switch import (
+from ansible_collections.homeport.django.plugins.module_utils.host.app_process import end
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, tail
+from ansible_collections.homeport.django.plugins.module_utils.host.release import switch as release_switch
+from ansible_collections.homeport.django.plugins.module_utils.host.release.health import connect, healthy
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import (
     Switch,
     release_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
+from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import wait_until
 
 from tests.unit.releases import HereLayout, layout, write
 

@@ -18,31 +18,30 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import (
-    copies,
-    removal_dump,
-    removal_look,
-    removal_steps,
-)
-from ansible_collections.homeport.django.plugins.module_utils.env_file import exported
-from ansible_collections.homeport.django.plugins.module_utils.release_history import append
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError, Runner
-from ansible_collections.homeport.django.plugins.module_utils.removal_dump import Dump
-from ansible_collections.homeport.django.plugins.module_utils.removal_look import (
+from ansible_collections.homeport.django.plugins.module_utils.common import removal
+from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exported
+from ansible_collections.homeport.django.plugins.module_utils.common.removal import is_there
+from ansible_collections.homeport.django.plugins.module_utils.host import copies
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.release.history import append
+from ansible_collections.homeport.django.plugins.module_utils.host.removal import dump as removal_dump
+from ansible_collections.homeport.django.plugins.module_utils.host.removal import look as removal_look
+from ansible_collections.homeport.django.plugins.module_utils.host.removal import steps as removal_steps
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.dump import Dump
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import (
     App,
     database_of,
     databases,
-    is_there,
     mounted_below,
     recorded,
     refuse_during_deploy,
     size,
 )
-from ansible_collections.homeport.django.plugins.module_utils.removal_steps import (
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import (
     owned,
     take_away,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import shell_exports
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import shell_exports
 
 from tests.unit.releases import HereLayout, write
 from tests.unit.support import CANARY, resolved
@@ -86,7 +85,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HereApp:
     write(tmp_path / "outside/precious", "precious")
     (home / "shared/media/link").symlink_to(tmp_path / "outside")
     (home / "shared/data/file").symlink_to(tmp_path / "outside/precious")
-    monkeypatch.setattr(removal_dump, "BACKUPS", str(tmp_path / "backups"))
+    monkeypatch.setattr(removal, "BACKUPS", str(tmp_path / "backups"))
     monkeypatch.setattr(Runner, "identity", lambda _self: {})
     monkeypatch.setattr(Runner, "scope", lambda _self: None)
     monkeypatch.setattr(Runner, "words", lambda _self, argv, cwd="/": ["env", "-C", "/", *argv])
@@ -341,11 +340,11 @@ def test_a_dump_that_fails_leaves_nothing(
     monkeypatch.setattr(removal_dump, "create", create)
     with pytest.raises((DeployError, OSError)):
         make(app)
-    assert os.listdir(removal_dump.BACKUPS) == []
+    assert os.listdir(removal.BACKUPS) == []
 
 
 def test_what_an_earlier_run_left_half_done_goes(app: HereApp) -> None:
-    backups = Path(removal_dump.BACKUPS)
+    backups = Path(removal.BACKUPS)
     for name in ("blog-1.partial", "blog2-1.partial", "blog-two-1.partial", "blog-1"):
         write(backups / name / "x")
     make(app)
@@ -358,7 +357,7 @@ def test_a_dump_of_nothing_is_none(app: HereApp, tmp_path: Path) -> None:
     os.rename(app.home, tmp_path / "elsewhere")
     dump = Dump(app, "now")
     assert dump.make(None, [], {}) == []
-    assert os.listdir(removal_dump.BACKUPS) == []
+    assert os.listdir(removal.BACKUPS) == []
 
 
 def test_a_database_elsewhere_is_not_copied(app: HereApp, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.homeport.django.plugins.filter.host import restarts as told_by_run
-from ansible_collections.homeport.django.plugins.module_utils import given, restarts
+from ansible_collections.homeport.django.plugins.module_utils.host import given, restarts
 from ansible_collections.homeport.django.plugins.modules import service_config
 
 from tests.unit.rendered import TRUSTED

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import release_migrations, removal_dump
+from ansible_collections.homeport.django.plugins.module_utils.host.release import (
+    migrations as release_migrations,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.removal import dump as removal_dump
 
 PREAMBLE = """\
 --

@@ -11,7 +11,10 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.homeport.django.plugins.action import preflight
 from ansible_collections.homeport.django.plugins.filter.apps import accepted, postgres_value
-from ansible_collections.homeport.django.plugins.module_utils.role_inputs import INPUTS, problems_of
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
+    INPUTS,
+    problems_of,
+)
 
 from tests.unit.support import CANARY
 

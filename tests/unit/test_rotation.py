@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.filter import backup as filters
-from ansible_collections.homeport.django.plugins.module_utils.apps import resolve
-from ansible_collections.homeport.django.plugins.module_utils.derive import (
+from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import (
     accepted,
     fingerprint,
     is_login,
     logins,
 )
-from ansible_collections.homeport.django.plugins.module_utils.rotation import (
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
     archive_password,
     cut_off,
     used_logins,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import shell_exports
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import shell_exports
 from ansible_collections.homeport.django.plugins.modules.host_facts import encrypted, live_logins
 
 from tests.unit.releases import write

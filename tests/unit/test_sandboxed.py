@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.sandboxed import problems
+from ansible_collections.homeport.django.plugins.module_utils.validation.sandboxed import problems
 
 
 def fields(apps: Any, **variables: Any) -> list[str]:

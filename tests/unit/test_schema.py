@@ -2,7 +2,8 @@
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.schema import (
+from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Bool,
     Choice,
     Field,
@@ -13,8 +14,6 @@ from ansible_collections.homeport.django.plugins.module_utils.schema import (
     Problems,
     Scalar,
     Str,
-    closest,
-    printable,
 )
 
 from tests.unit.support import CANARY

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import given
+from ansible_collections.homeport.django.plugins.module_utils.host import given
 from ansible_collections.homeport.django.plugins.modules import service_config
 
 from tests.unit.support import CANARY

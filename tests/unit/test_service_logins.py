@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import service_logins
-from ansible_collections.homeport.django.plugins.module_utils.service_logins import refused
+from ansible_collections.homeport.django.plugins.module_utils.host import service_logins
+from ansible_collections.homeport.django.plugins.module_utils.host.service_logins import refused
 
 from tests.unit.releases import write
 from tests.unit.support import CANARY

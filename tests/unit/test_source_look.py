@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import source_look
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.release_source import proxies_for
-from ansible_collections.homeport.django.plugins.module_utils.wiring import release_specs
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.release import source_look
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import proxies_for
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import release_specs
 
 from tests.unit.releases import layout
 from tests.unit.support import CANARY, resolved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.sshd_ports import sshd_ports
+from ansible_collections.homeport.django.plugins.module_utils.host.sshd_ports import sshd_ports
 
 BOTH = "listenaddress [::]:22\nlistenaddress 0.0.0.0:22\n"
 SOCKET = "Listen=[::]:2022 (Stream)\nListen=/run/x (Stream)\nActiveState={state}\n"

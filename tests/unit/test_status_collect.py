@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import status_collect
-from ansible_collections.homeport.django.plugins.module_utils.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.release_layout import DeployError
-from ansible_collections.homeport.django.plugins.module_utils.status_collect import (
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.status import collect as status_collect
+from ansible_collections.homeport.django.plugins.module_utils.host.status.collect import (
     Places,
     Process,
     collect,
@@ -41,8 +41,8 @@ from ansible_collections.homeport.django.plugins.module_utils.status_collect imp
     stores,
     timers,
 )
-from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import wait_until
-from ansible_collections.homeport.django.plugins.module_utils.undeclared import present
+from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import wait_until
+from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import present
 
 from tests.unit import test_release_switch as release_switch_tests
 from tests.unit.releases import layout, write

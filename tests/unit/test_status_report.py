@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.status_report import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
     ago,
     brief,
     certificate_problems,

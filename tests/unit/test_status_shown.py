@@ -12,9 +12,9 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.homeport.django.plugins.action import status_report
 from ansible_collections.homeport.django.plugins.action.status_report import options, write
-from ansible_collections.homeport.django.plugins.module_utils.status_page import page
-from ansible_collections.homeport.django.plugins.module_utils.status_style import DARK, LIGHT
-from ansible_collections.homeport.django.plugins.module_utils.status_text import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_page import page
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_style import DARK, LIGHT
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import (
     WIDTH,
     lines,
     printable,

@@ -4,7 +4,7 @@ import xmlrpc.client
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.supervisor_client import (
+from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import (
     ALREADY_STARTED,
     NOT_RUNNING,
     Supervisor,

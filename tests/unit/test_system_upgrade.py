@@ -16,8 +16,8 @@ from ansible_collections.homeport.django.plugins.action.system_upgrade import (
     confirmed,
     described,
 )
-from ansible_collections.homeport.django.plugins.module_utils import system_upgrade
-from ansible_collections.homeport.django.plugins.module_utils.system_upgrade import (
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import system as system_upgrade
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.system import (
     NEXT,
     System,
     UpgradeError,

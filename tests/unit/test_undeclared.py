@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils import undeclared
-from ansible_collections.homeport.django.plugins.module_utils.undeclared import found_here, told
-from ansible_collections.homeport.django.plugins.module_utils.wiring import (
+from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import told
+from ansible_collections.homeport.django.plugins.module_utils.host import undeclared
+from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import (
     declared,
     memcached_app_instances,
     postgres_databases,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.visit import problem_of
-from ansible_collections.homeport.django.plugins.module_utils.wiring import visits
+from ansible_collections.homeport.django.plugins.module_utils.host.visit import problem_of
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import visits
 
 from tests.unit.support import resolved
 

@@ -289,7 +289,7 @@ def test_the_password_is_changed(operator: Operator, host: Any) -> None:
 
     def keys() -> int:
         script = (
-            "import json; from ansible_collections.homeport.django.plugins.module_utils.backup_main import *; "
+            "import json; from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import *; "
             "print(len(Store(configured()).keys_there()))"
         )
         return int(host.check_output("cd /usr/local/lib/homeport/python && python3 -c %s", script))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.status_page import page
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_page import page
 
 from tests.acceptance import operations
 from tests.acceptance.album import Album

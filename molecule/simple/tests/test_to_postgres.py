@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.database_move import MOVE
+from ansible_collections.homeport.django.plugins.module_utils.host.database_move import MOVE
 
 from tests.acceptance import checks
 from tests.acceptance.album import Album

@@ -1,0 +1,47 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Addresses, as users write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+def address_of(source: Mapping[str, Any]) -> str:
+    """Where a host fetches code from by itself, as it is declared; empty where that is not by an address."""
+    if "git" in source:
+        return f"{source['git']} {source.get('version', 'HEAD')}"
+    return str(source.get("archive", "")) if is_url(source.get("archive", "")) else ""
+
+
+def is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+POSTGRES_PORT = 5432
+
+
+# Schemes of addresses that lead to the same kind of database.
+ENGINES = {
+    **dict.fromkeys(("postgres", "postgresql", "psql", "pgsql", "postgis"), "postgres"),
+    **dict.fromkeys(("sqlite", "sqlite3", "spatialite"), "sqlite"),
+}
+
+
+def parse_database_url(url: str) -> dict[str, Any]:
+    """engine, name, user, password, host, port and sslmode of a database's URL."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.partition("+")[0]
+    engine = ENGINES.get(scheme, scheme)
+    options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+    return {
+        "engine": engine,
+        "name": unquote(parts.path[1:]),
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "host": unquote(parts.hostname or "") or unquote(options.get("host", "")),
+        "port": parts.port or (POSTGRES_PORT if engine == "postgres" else ""),
+        "sslmode": options.get("sslmode", ""),
+    }

@@ -1,0 +1,45 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Restarts of services that all apps of a host share, in words (decision 31)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# How operators call a unit, and how long a restart interrupts the apps.
+SERVICES = {
+    "postgresql": ("PostgreSQL", "1 to 3 s"),
+    "supervisor": ("supervisord", "5 s"),
+    "nginx": ("nginx", "1 s"),
+    "rabbitmq-server": ("RabbitMQ", "10 s"),
+}
+
+
+def name_of(unit: str) -> str:
+    return SERVICES.get(unit.partition("@")[0], (unit, ""))[0]
+
+
+def duration_of(unit: str) -> str:
+    return SERVICES.get(unit.partition("@")[0], ("", "some seconds"))[1]
+
+
+def told(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each restart of a run, by host: those that a plan foresees, that were made, and that wait."""
+    lines: dict[tuple[str, str, str], set[str]] = {}
+    for host, variables in results.items():
+        for name in ("postgres", "pgbackrest", "rabbitmq", "supervisord", "nginx"):
+            found = (variables.get(f"__{name}_configured") or {}).get("restart") or {}
+            if found:
+                lines.setdefault((host, found["unit"], found["when"]), set()).update(found["why"])
+    return [line(*key, ", ".join(sorted(why))) for key, why in lines.items()]
+
+
+def line(host: str, unit: str, when: str, why: str) -> str:
+    name, lasts = name_of(unit), duration_of(unit)
+    return {
+        "now": f"{host}: restarts {name}, about {lasts} for all apps ({why})",
+        "done": f"{host}: {name} was restarted ({why})",
+        "later": f"{host}: {name} needs a restart for {why}, which interrupts all apps for about {lasts}. "
+        "Run the same with -e restart=now when it suits.",
+    }[when]

@@ -1,0 +1,73 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What still uses a secret that is about to be replaced: nothing is taken away from under it.
+
+Hosts tell of passwords by their fingerprints alone (``derive.fingerprint``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
+
+# Where an app's environment says how it logs in.
+ADDRESSES = {"database": "DATABASE_URL", "cache": "CACHE_URL", "broker": "BROKER_URL"}
+
+
+def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """How a release logs in to its services: server, user, and the fingerprint of its password."""
+    found = {}
+    for service, name in ADDRESSES.items():
+        try:
+            parts = urlsplit(environment.get(name, ""))
+            server = [parts.hostname or "", parts.port or 0]
+        except ValueError:
+            continue
+        if parts.password:
+            password = fingerprint(unquote(parts.password))
+            found[service] = {"server": server, "user": unquote(parts.username or ""), "password": password}
+    return found
+
+
+def cut_off(apps: Mapping[str, Mapping[str, Any]], used: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Live releases that would be refused by their services once these know the passwords of ``apps``."""
+    problems = []
+    for name in sorted({*apps, *used}):
+        services = []
+        for service, login in used.get(name, {}).items():
+            wanted = apps.get(name, {}).get(service, {})
+            if not wanted.get("managed") or list(login["server"]) != [wanted["host"].lower(), wanted["port"]]:
+                continue  # somebody else's, or about to be another one
+            good = [(entry["name"], fingerprint(entry["password"])) for entry in wanted["logins"]]
+            if good and (login["user"], login["password"]) not in good:
+                services.append(service)
+        if services:
+            problems.append(f"{name}: the password of its {' and its '.join(services)}")
+    return problems
+
+
+def archive_password(passwords: list[str], found: Mapping[str, str]) -> str:
+    """The password of the archive, which cannot be changed: the one that it has, else that of the oldest secret."""
+    known = [password for password in passwords if fingerprint(password) == found.get("password")]
+    return (known or list(passwords))[-1]
+
+
+ADVICE = {
+    "backup": "It gets the new one where the old one is named, too: homeport_secret in homeport_secret_previous, or "
+    "backup_password in backup_previous_passwords. Or choose another backup_repository",
+    "archive": "pgBackRest cannot change it: set pgbackrest_password to the old one, which is repo1-cipher-pass in "
+    "/etc/pgbackrest/pgbackrest.conf on the host, or choose another pgbackrest_repository",
+}
+
+
+def foreign(what: str, repository: str, found: Mapping[str, str], passwords: Iterable[str]) -> list[str]:
+    """That a host's backups or its archive were made with another password than those that are known now."""
+    known = {fingerprint(str(password)) for password in passwords}
+    if not found.get("password") or found["password"] in known or found.get("repository") != repository:
+        return []
+    return [
+        f"{repository} is encrypted with another password than the one that is wanted now. {ADVICE[what]}."
+    ]

@@ -1,0 +1,3 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What a host says of its safety."""

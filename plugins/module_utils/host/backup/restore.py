@@ -1,0 +1,306 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""A backup in the place of what an app has: fetched and judged first, then all of it, or back to how it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import (
+    Archive,
+    configured,
+    dumped,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import (
+    BEFORE,
+    Fetched,
+    chosen,
+    compared,
+    manifest_of,
+    moment_of,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, clear, take
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App as Services
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop, take_away
+
+FLAG = "Visitors get page.html while this file is here.\n"
+
+
+def look(app: App, store: Store, source: str, wanted: str, database: bool = True) -> dict[str, Any]:
+    """What would be restored, and what it would replace; refuses what could not work."""
+    store.open(create=False)
+    snapshot = chosen(store.snapshots(source), source, wanted)
+    manifest = manifest_of(store, source, snapshot["id"])
+    release = app.release()
+    vendor = "sqlite" if app.sqlite else "postgresql"
+    if not database and app.sqlite:
+        raise DeployError("database=false: an SQLite database is among the files, and cannot be left out")
+    if database and vendor != manifest["vendor"]:
+        raise DeployError(
+            f"the backup is of a {manifest['vendor']} database, and {app.name} has {vendor} now: restore it "
+            "into an app with the same kind of database, and move that one then (move_database)"
+        )
+    if database:
+        known = set(app.layout.record(release).get("migrations", []))
+        refuse_newer(manifest["migrations"], known, manifest["commit"])
+    return {
+        "snapshot": snapshot["id"],
+        "time": moment_of(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
+        "source": source,
+        "release": manifest["release"],
+        "commit": manifest["commit"],
+        "rows": sum(manifest["rows"].values()),
+        "tables": len(manifest["rows"]),
+        "now": present(app),
+        "vendor": manifest["vendor"],
+        "database": database,
+    }
+
+
+def present(app: App) -> str:
+    """What there is to be replaced; a database that cannot even be read is no reason not to."""
+    try:
+        rows = app.look()["rows"]
+    except DeployError:
+        return "a database that cannot be read"
+    return f"{len(rows)} tables with {sum(rows.values())} rows"
+
+
+def refuse_newer(migrations: list[str], known: set[str], commit: str) -> None:
+    newer = [name for name in migrations if known and name not in known and has_app(name, known)]
+    if newer:
+        raise DeployError(
+            f"the backup's database has seen migrations that the live release does not know ({', '.join(newer)}): "
+            f"deploy the code of its time first{' (commit ' + commit + ')' if commit else ''}"
+        )
+
+
+def has_app(migration: str, known: set[str]) -> bool:
+    """Whether the migration's Django app is one that the release has: tables of others are nobody's any more."""
+    label = migration.partition(".")[0]
+    return any(name.partition(".")[0] == label for name in known)
+
+
+def moment(text: str) -> str:
+    """A time in UTC as PostgreSQL reads it."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?", text):
+            raise ValueError("it is written 2026-01-31T14:30:00, in UTC")
+        whole, _dot, rest = text.rstrip("Z").replace(" ", "T").partition(".")
+        found = datetime.fromisoformat(whole).strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError as error:
+        raise DeployError(f"point: {text!r} is no time: {error}") from error
+    return f"{found}{'.' + rest if rest else ''}+00"
+
+
+def look_at_point(app: App, wanted: str) -> dict[str, Any]:
+    """What would be replaced by the database of a moment."""
+    when = moment(wanted)
+    if not app.database:
+        raise DeployError(
+            "point: an app's database can be had as of a moment where PostgreSQL is on the app's own host; elsewhere, "
+            "restore a backup (to=TIME)"
+        )
+    configured()
+    return {"point": when, "source": app.name, "now": present(app), "vendor": "postgresql"}
+
+
+class Restore:
+    """The steps in their order; ``seconds`` says how long each took."""
+
+    def __init__(
+        self, app: App, store: Store, source: str, snapshot: str, keep: bool, database: bool = True
+    ) -> None:
+        self.app = app
+        self.store = store
+        self.source = source
+        self.snapshot = snapshot
+        self.keep = keep  # a last backup of what is replaced
+        self.database = database  # and not the files alone
+        self.folder = f"{app.home}/restoring"
+        self.before = f"{self.folder}/before"
+        self.services = Services(app.name)
+        self.flag = f"{app.home}/maintenance/on"
+        self.seconds: dict[str, float] = {}
+        self.moved: list[tuple[str, str]] = []  # where a folder is kept that was replaced, and where it was
+        self.last: dict[str, Any] = {}
+        self.loaded = False  # one that fails has changed nothing: it is one transaction
+        self.torn = False  # files of before and of the backup: nothing may write to those
+
+    def run(self) -> dict[str, Any]:
+        if os.path.lexists(self.before):
+            raise DeployError(
+                f"{self.before} has the files that an earlier restore has replaced; it was cut off, or could not put "
+                "them back. Put back what is missing, or move that folder away, and run this again. Nothing was changed"
+            )
+        try:
+            fetched = self.timed(
+                "fetch", lambda: Fetched(self.store, self.source, self.snapshot, self.folder)
+            )
+            files = self.timed("verify", fetched.verify)
+            fetched.hand_over(self.app)
+            if self.keep:
+                self.last = self.timed("last backup", self.last_backup)
+            migrated = self.closed(fetched.manifest, fetched.dump, lambda: self.exchange(fetched))
+        finally:
+            if not self.moved:
+                remove(self.folder, strict=False)
+            clear(self.app)
+        rows = fetched.manifest["rows"]
+        return {
+            **files,
+            **({"tables": len(rows), "rows": sum(rows.values())} if self.database else {}),
+            "migrated": migrated,
+            "last": self.last.get("snapshot", ""),
+            "seconds": self.seconds,
+        }
+
+    def last_backup(self) -> dict[str, Any]:
+        try:
+            return take(self.app, self.store, BEFORE)
+        except DeployError as error:
+            raise DeployError(
+                f"what would be replaced cannot be backed up before, so nothing was changed (-e dump=false leaves that "
+                f"out):\n{error}"
+            ) from error
+
+    def timed(self, name: str, step: Any) -> Any:
+        started = time.monotonic()
+        result = step()
+        self.seconds[name] = round(time.monotonic() - started, 2)
+        return result
+
+    def closed(self, manifest: Mapping[str, Any], dump: str, exchange: Callable[[], None]) -> list[str]:
+        """While nothing of the app runs, and visitors are told so."""
+        was_closed = os.path.exists(self.flag)
+        began = time.monotonic()
+        if not was_closed and os.path.isdir(os.path.dirname(self.flag)):
+            with open(self.flag, "w", encoding="utf-8") as stream:
+                os.fchmod(stream.fileno(), 0o644)
+                stream.write(FLAG)
+        try:
+            stop(self.services)
+            try:
+                self.timed("files", exchange)
+                migrated = self.replace_database(manifest, dump) if self.database else []
+                self.moved = []
+            except BaseException as error:
+                self.back(error)
+                raise
+        finally:
+            if not self.torn:
+                start(self.services)
+                if not was_closed and os.path.exists(self.flag):
+                    os.unlink(self.flag)
+            self.seconds["closed"] = round(time.monotonic() - began, 2)
+        return migrated
+
+    def replace_database(self, manifest: Mapping[str, Any], dump: str) -> list[str]:
+        self.timed("database", lambda: self.app.load(dump))
+        self.loaded = True
+        found = self.timed("compare", self.app.look)
+        compared(manifest, found)
+        return self.timed("migrate", self.migrate) if found["check"] else []
+
+    def exchange(self, fetched: Fetched) -> None:
+        """Folders change places by their names: in folders that root alone can write."""
+        pairs = []
+        shared = fetched.part("shared")
+        if os.path.isdir(shared):
+            pairs += [(f"{shared}/{name}", f"shared/{name}") for name in sorted(os.listdir(shared))]
+        if os.path.isdir(fetched.part("home")):
+            pairs.append((fetched.part("home"), "home"))
+        os.makedirs(f"{self.before}/shared", 0o700)
+        for new, name in pairs:
+            kept, place = f"{self.before}/{name}", f"{self.app.home}/{name}"
+            there = os.path.lexists(place)
+            self.moved.append((kept if there else "", place))
+            if there:
+                os.rename(place, kept)
+            os.rename(new, place)
+
+    def migrate(self) -> list[str]:
+        """What the live release has migrated since the backup was made."""
+        spec = {**self.app.layout.spec, "migrate": {"lock_timeout": 10, "statement_timeout": 3600}}
+        self.app.layout.spec = spec
+        database = Database(self.app.layout, self.app.release())
+        found = database.ask(go_if_nothing=False)
+        done = database.ask(go=True)
+        database.check(found, done)
+        applied: list[str] = done["applied"]
+        return applied
+
+    def back(self, error: BaseException) -> None:
+        """Everything as it was; the message says so, or how far it came."""
+        try:
+            while self.moved:
+                kept, place = self.moved[-1]
+                if not kept:
+                    take_away(place)
+                elif os.path.lexists(kept):  # else it had not been moved yet
+                    take_away(place)
+                    os.rename(kept, place)
+                self.moved.pop()
+        except OSError as second:
+            self.torn = True
+            raise DeployError(
+                f"{error}\nand the files could not be put back as they were: {second}\nThey are in {self.before}. The "
+                "app is stopped, and closed to visitors, until they have been put back by hand: run the "
+                f"setup playbook then, and the playbook maintenance with -e app={self.app.name} -e state=off"
+            ) from error
+        if self.app.sqlite or not self.loaded:
+            return
+        if not self.last:
+            raise DeployError(
+                f"{error}\nThe files were put back; the database was replaced, and there is no last backup of it"
+            ) from error
+        names = [name for name in os.listdir(self.app.staging) if name.startswith("database.")]
+        try:
+            self.app.load(f"{self.app.staging}/{names[0]}")
+        except DeployError as second:
+            raise DeployError(
+                f"{error}\nand the database could not be put back as it was: {second}\nIts last backup is "
+                f"{self.last['snapshot'][:8]}"
+            ) from error
+
+
+class RestorePoint(Restore):
+    """The database alone, as it was at a moment. Files stay: those of later rows do no harm, and none is missing."""
+
+    def __init__(self, app: App, store: Store, when: str, keep: bool) -> None:
+        super().__init__(app, store, app.name, "", keep)
+        self.when = when
+        self.folder = f"{STATE}/point"
+
+    def run(self) -> dict[str, Any]:
+        if os.path.lexists(self.folder):
+            shutil.rmtree(self.folder)
+        os.mkdir(self.folder, 0o700)
+        archive = Archive(configured())
+        try:
+            found = self.timed("fetch", lambda: dumped(archive, self.app.database, self.when, self.folder))
+            known = set(self.app.layout.record(self.app.release()).get("migrations", []))
+            refuse_newer(found["migrations"], known, "")
+            if self.keep:
+                self.last = self.timed("last backup", self.last_backup)
+            migrated = self.closed(found, f"{self.folder}/{found['dump']['file']}", lambda: None)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            clear(self.app)
+        return {
+            "tables": len(found["rows"]),
+            "rows": sum(found["rows"].values()),
+            "migrated": migrated,
+            "last": self.last.get("snapshot", ""),
+            "seconds": self.seconds,
+        }

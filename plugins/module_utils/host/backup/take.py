@@ -1,0 +1,204 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""One backup of one app: its database and what exactly is in it, its files, and what is needed to bring it back."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Mapping
+from typing import IO, Any
+
+from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
+from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
+from ansible_collections.homeport.django.plugins.module_utils.host import claims
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE, read
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
+from ansible_collections.homeport.django.plugins.module_utils.host.copies import create, digest
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
+    LIBRARY,
+    DeployError,
+    Layout,
+    Runner,
+    entries,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import (
+    COUNTED,
+    DUMP,
+    LOOK,
+    LOOKED,
+    RESTORE,
+    newest_program,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import MARK
+
+SPARE = 200 << 20  # bytes that a copy must leave free
+MANIFEST = 1  # version of its format
+SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
+KINDS = {"postgresql": "database.pgdump", "sqlite": "database.sqlite3"}
+
+
+class App:
+    """An app as its backups see it. ``spec``: name, user, home, and of its database sqlite (the path), or
+    database (the name) and scratch (where a drill restores it; empty where it makes that place itself)."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self.layout = Layout(dict(spec))
+        self.name = self.layout.name
+        self.home = self.layout.home
+        self.sqlite: str = spec["sqlite"]
+        self.database: str = spec["database"]
+        self.scratch: str = spec["scratch"]
+        self.staging = staging_of(self.name)
+        self.runner = Runner(self.layout)
+
+    def release(self) -> str:
+        """Folder of the live release."""
+        release = self.layout.current
+        if not release:
+            raise DeployError(f"{self.name} has no live release")
+        return release
+
+    def look(self, database: str = "", engine: str = "") -> dict[str, Any]:
+        """What a database of the app holds, its own or another, and what its release would migrate there."""
+        question = json.dumps({"mark": MARK, "database": database, "engine": engine})
+        words = ["python", "-c", LOOK, self.release(), question]
+        out = self.runner.in_release(self.release(), words, "counting the rows of the database")
+        return claims.answer(out, MARK, LOOKED, "counting the rows of the database")
+
+    def load(self, path: str, database: str = "") -> None:
+        """Puts a dump in the place of what the app's database holds, or another one."""
+        with open(path, "rb") as stream:
+            self._restore({"database": database}, "restoring the database", stream)
+
+    def empty(self, database: str) -> None:
+        self._restore({"database": database, "empty": True}, "emptying the scratch database")
+
+    def _restore(self, wanted: Mapping[str, Any], what: str, stdin: IO[bytes] | None = None) -> None:
+        release = self.release()
+        words = [f"{LIBRARY}/run", release, "python", "-c", RESTORE, release, json.dumps(wanted)]
+        self.runner.pipe(words, what, stdin=stdin)
+
+
+def staging_of(name: str) -> str:
+    """Where the parts of a backup are that are no files of the app. It is the same on every host."""
+    return f"{STATE}/staging/{name}"
+
+
+def take(app: App, store: Store, kind: str) -> dict[str, Any]:
+    """Makes a backup; returns what there is to say of it. The staged dump is the caller's to clear."""
+    started = time.monotonic()
+    clear(app)
+    os.makedirs(app.staging, mode=0o700)
+    release = app.release()
+    manifest = dump(app, release, 0 if store.compresses() else 1)
+    manifest["seconds"] = {"dump": round(time.monotonic() - started, 2)}
+    paths = [app.staging, *folders(app, release)]
+    refuse_sparse(app, paths)
+    with create(f"{app.staging}/manifest.json") as stream:
+        stream.write(f"{json.dumps({**manifest, 'paths': paths}, indent=1)}\n".encode())
+    excluded = [f"{app.sqlite}{side}" for side in SQLITE_SIDES] if app.sqlite else []
+    summary = store.save(app.name, paths, excluded, kind)
+    return {
+        "snapshot": summary["snapshot_id"],
+        "files": summary["total_files_processed"],
+        "bytes": summary["total_bytes_processed"],
+        "added": summary["data_added"],
+        "dump": manifest["dump"]["bytes"],
+        "rows": sum(manifest["rows"].values()),
+        "tables": len(manifest["rows"]),
+        "release": manifest["release"],
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def clear(app: App) -> None:
+    if os.path.isdir(app.staging):
+        shutil.rmtree(app.staging)
+
+
+def dump(app: App, release: str, compress: int) -> dict[str, Any]:
+    """Writes the database beside the manifest-to-be, which is returned."""
+    folder = app.staging
+    unnamed = f"{folder}/database"
+    asked = json.dumps({"count": MARK, "compress": compress})
+    words = [f"{LIBRARY}/run", release, "python", "-c", DUMP, release, asked]
+    last = (read(app.name).get("backup") or {}).get("good") or {}
+    room(folder, last.get("dump", 0))
+    with create(unnamed) as stream:
+        told = app.runner.pipe(words, "dumping the database", stdout=stream)
+        os.fsync(stream.fileno())
+    counted = claims.answer(told, MARK, COUNTED, "dumping the database")
+    vendor = counted["vendor"]
+    if vendor not in KINDS:
+        raise DeployError(f"a database of {plain(vendor)} cannot be kept here")
+    path = f"{folder}/{KINDS[vendor]}"
+    os.rename(unnamed, path)
+    arrived = digest(path)
+    check(app, path, counted, arrived)
+    uid, gid = app.layout.ids()
+    # What the app has said of its rows stands beside what root knows, and decides nothing.
+    return {
+        **{key: counted[key] for key in ("rows", "migrations", "extensions")},
+        "format": MANIFEST,
+        "app": app.name,
+        "time": stamp(),
+        "vendor": vendor,
+        "release": os.path.basename(release),
+        "commit": app.layout.record(release).get("revision", ""),
+        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": arrived},
+        "ids": {"uid": uid, "gid": gid, "web_gid": app.layout.web_gid()},
+        "home": app.home,
+    }
+
+
+def check(app: App, path: str, counted: Mapping[str, Any], arrived: str) -> None:
+    """Reads a dump from its beginning to its end; the program that made an SQLite file has done so already."""
+    if counted["vendor"] == "sqlite":
+        if counted.get("sha256") != arrived:
+            raise DeployError("the copy of the SQLite database is not the one that was made")
+        return
+    with open(path, "rb") as stream:
+        words = [f"{LIBRARY}/run", app.release(), newest_program("pg_restore"), "--file=/dev/null"]
+        app.runner.pipe(words, "reading the dump of the database again", stdin=stream)
+
+
+def room(folder: str, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed + SPARE:
+        raise DeployError(
+            f"no space left below {folder}: {free >> 20} MiB are free and {needed + SPARE >> 20} MiB needed"
+        )
+
+
+def folders(app: App, release: str) -> list[str]:
+    """The app's folders that are kept, none of them reached through a link that the app could have put there."""
+    wanted = [f"{app.home}/{name}" for name in ("shared", "home", "config")]
+    wanted += [f"{release}/{name}" for name in ("src", "config", "release.json")]
+    wanted += sorted(glob.glob(f"/etc/systemd/system/{app.name}.*"))
+    wanted += [f"/etc/nginx/sites-enabled/{app.name}.conf", f"/var/lib/homeport/deploys/{app.name}.jsonl"]
+    return [path for path in wanted if os.path.lexists(path) and not os.path.islink(path)]
+
+
+def refuse_sparse(app: App, paths: list[str]) -> None:
+    """Files that are mostly holes are read as if they were full: one can be larger than all disks there are."""
+    claimed = sum(entry.st_size for path in paths for entry in entries(path) if stat.S_ISREG(entry.st_mode))
+    whole = shutil.disk_usage(app.home).total
+    if claimed > whole:
+        raise DeployError(
+            f"the files of {app.name} are {claimed >> 20} MiB long, and its disk has {whole >> 20} MiB: one of them is "
+            "sparse (find -size +100G shows it); it cannot be backed up"
+        )
+
+
+def is_kept(path: str, app: str) -> bool:
+    """Whether a path is one that the backups of an app have."""
+    named = rf"/etc/systemd/system/{re.escape(app)}\.[^/]+|/etc/nginx/sites-enabled/{re.escape(app)}\.conf"
+    named += rf"|/var/lib/homeport/deploys/{re.escape(app)}\.jsonl|/srv/{re.escape(app)}/(shared|home|config)"
+    named += rf"|/srv/{re.escape(app)}/releases/[^/]+/(src|config|release\.json)|{re.escape(staging_of(app))}"
+    return re.fullmatch(named, path) is not None and "/../" not in f"{path}/"

@@ -1,0 +1,484 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Building a release: code, dependencies, configuration, build commands, static files. Nothing live is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
+from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.host import claims
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
+    BUILD,
+    COMMAND,
+    LIBRARY,
+    DeployError,
+    Layout,
+    Runner,
+    interpreter,
+    remove,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
+from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import ANSWER, MARK, PROBE
+from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import (
+    Requirements,
+    node_folder,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source, git_access
+
+SMALLEST_SPACE = 400 * 1024 * 1024
+
+
+def fingerprint(layout: Layout, revision: str) -> str:
+    """What tells one release from another: the code, how it is built, and its configuration."""
+    digest = hashlib.sha256()
+    recipe = {key: layout.spec.get(key) for key in RECIPE}
+    recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
+    recipe["interpreter"] = interpreter(layout.spec.get("python") or "")
+    recipe["hooks"] = [layout.spec["hooks"][moment] for moment in ("before_build", "after_build")]
+    digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
+    for folder, folders, files in os.walk(layout.config):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            digest.update(os.path.relpath(path, layout.config).encode() + b"\0")
+            with open(path, "rb") as stream:
+                digest.update(hashlib.sha256(stream.read()).digest())
+    return digest.hexdigest()
+
+
+# Fields of an app that change what a release contains.
+RECIPE = (
+    "manage",
+    "settings",
+    "overlay",
+    "python",
+    "node",
+    "requirements",
+    "server_packages",
+    "build",
+    "static",
+    "media",
+    "shared",
+    "release_environment",
+    "file_paths",
+    "application",
+    "server",
+)
+
+
+class Build:
+    """One new release of one app."""
+
+    def __init__(self, layout: Layout, revision: str, mark: str, upload: str | None) -> None:
+        self.layout = layout
+        self.runner = Runner(layout, BUILD)
+        self.revision = revision
+        self.mark = mark
+        self.upload = upload
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        self.id = f"{stamp}-{mark[:8]}"
+        self.folder = f"{layout.releases}/{self.id}"
+        self.spec = layout.spec
+        self.started = time.monotonic()
+        self.record: dict[str, Any] = {"id": self.id, "revision": revision, "fingerprint": mark}
+        self.record["source"] = address_of(self.spec["source"])
+
+    def run(self) -> dict[str, Any]:
+        """Builds the release and returns its record. A failed build leaves no folder behind."""
+        self.check_space()
+        self.sweep()
+        try:
+            self.build()
+        except BaseException:
+            remove(self.folder, strict=False)
+            raise
+        self.record["built"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.write("release.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
+        return self.record
+
+    def check_space(self) -> None:
+        free = shutil.disk_usage(self.layout.releases)
+        needed = max(SMALLEST_SPACE, 2 * self.layout.record(self.layout.current).get("bytes", 0))
+        if free.free < needed:
+            raise DeployError(
+                f"no space left to build: {self.layout.releases} has {free.free >> 20} MiB free and "
+                f"{needed >> 20} MiB are needed; free some, or lower keep_releases"
+            )
+
+    def sweep(self) -> None:
+        """Takes away what a build that was cut off left behind."""
+        complete = set(self.layout.known_releases())
+        for name in os.listdir(self.layout.releases):
+            path = f"{self.layout.releases}/{name}"
+            if path not in complete:
+                remove(path, strict=False)
+
+    def step(self, name: str) -> None:
+        """Notes how long the step took that ends here."""
+        now = time.monotonic()
+        self.record.setdefault("seconds", {})[name] = round(now - self.started, 2)
+        self.started = now
+
+    def build(self) -> None:
+        layout, spec = self.layout, self.spec
+        source, project, answer = self.prepare()
+        self.keep_data(answer)
+        self.record.update({key.lower(): value for key, value in answer.items()})
+        self.record["interpreter"] = interpreter(spec.get("python") or "")
+        self.record["application"] = self.find_application(answer, project)
+        self.write("config/application", self.record["application"] + "\n")
+        self.record["static_root"] = self.find_static(answer, source)
+        if self.record["static_root"]:
+            root, inside = self.record["static_root"], f"{os.path.realpath(layout.releases)}/"
+            self.runner.as_app("publishing static files", app_project.unlinked, root, inside)
+            if spec["static"]["precompress"] and spec["static"]["server"] == "nginx":
+                self.runner.as_app("compressing static files", app_project.precompress, root, seconds=COMMAND)
+            real = self.runner.as_app("publishing static files", os.path.realpath, root)
+            publish(f"{real}", layout, time.monotonic() + self.runner.left())
+        run_hooks(layout, self.folder, "after_build", self.revision)
+        self.record["bytes"] = self.runner.as_app("measuring it", app_project.folder_size, self.folder)
+        self.step("publish")
+
+    def prepare(self, trial: bool = False) -> tuple[str, str, dict[str, Any]]:
+        """Code, dependencies and settings: the folders of source and project, and what the project says of itself.
+
+        A trial runs nothing of the app's own but its settings, and leaves no trace outside of the release.
+        """
+        layout, spec = self.layout, self.spec
+        self.started = time.monotonic()
+        # The release itself is root's: what root writes there, code that the build runs cannot have replaced
+        # by a link. Only src, venv and static are the app's.
+        os.mkdir(self.folder, 0o750)
+        os.chown(self.folder, 0, layout.ids()[1])
+        layout.own_folder(f"{self.folder}/venv")
+        fetched = f"{self.folder}/src"
+        code = Source(layout, self.runner)
+        code.fetch(self.revision, fetched, self.upload)
+        self.record["subject"] = code.subject
+        self.step("fetch")
+        source = (
+            f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
+        )
+        if not self.runner.as_app("looking at the source", os.path.isdir, source):
+            raise DeployError(
+                f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}"
+            )
+        if not trial:
+            run_hooks(layout, self.folder, "before_build", self.revision, source)
+        self.add_configuration(source)
+        manage, project, settings = self.find_manage(source)
+        requirements = Requirements(layout, self.runner, self.folder, source, project)
+        self.record["requirements"] = requirements.install()
+        if spec.get("node") and not trial:
+            requirements.install_node()
+        self.step("requirements")
+        self.write_environment(manage, project, source, settings)
+        self.keep_shared(source, trial=trial)
+        for command in [] if trial else spec["build"]:
+            self.command(command, source)
+        if code.history:
+            self.runner.as_app("leaving git behind", shutil.rmtree, code.history, seconds=COMMAND)
+        self.step("commands")
+        answer = self.probe(collect=not trial)
+        self.step("settings and static files")
+        return source, project, answer
+
+    def write(self, name: str, text: str, mode: int = 0o644) -> None:
+        path = f"{self.folder}/{name}"
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(path, mode)
+
+    def add_configuration(self, source: str) -> None:
+        """The release keeps its own copy, so that what runs never sees a later change."""
+        shutil.copytree(self.layout.config, f"{self.folder}/config", symlinks=True)
+        gid = self.layout.ids()[1]
+        for folder, _folders, files in os.walk(f"{self.folder}/config"):
+            os.chown(folder, 0, gid)
+            os.chmod(folder, 0o750)
+            for name in files:
+                os.chown(f"{folder}/{name}", 0, gid)
+        for number, path in enumerate(self.spec["file_paths"]):
+            with open(f"{self.layout.config}/files/{number}", "rb") as kept:
+                self.runner.as_app("writing files", app_project.place, path, source, kept)
+
+    def find_manage(self, source: str) -> tuple[str, str, str]:
+        """The management command, the folder it is run in, and the settings module that it names."""
+        environment = exports(f"{self.folder}/config/env")
+        arguments = source, self.spec.get("manage") or "", "package" in self.spec["source"], environment
+        found = self.runner.as_app("looking for manage.py", app_project.find_manage, *arguments)
+        if not claims.fits(found, [str]) or len(found) != 3:
+            raise DeployError("looking for manage.py: the answer is none")
+        return found[0], found[1], found[2]
+
+    def write_environment(self, manage: str, project: str, source: str, named: str) -> None:
+        """What only the release knows of its environment, and manage.py as a command of its own."""
+        os.makedirs(f"{self.folder}/bin", exist_ok=True)
+        os.makedirs(f"{self.folder}/static", exist_ok=True)
+        os.chown(f"{self.folder}/static", *self.layout.ids())
+        script = f'#!/bin/sh\ncd {shlex.quote(project)} || exit 1\nexec {manage} "$@"\n'
+        self.write("bin/manage.py", script, mode=0o755)
+        values = {
+            key: value.format(release=self.folder, id=self.id)
+            for key, value in self.spec["release_environment"].items()
+        }
+        settings = self.spec.get("settings") or named
+        if not settings:
+            raise DeployError("manage.py names no settings module; name it in settings")
+        values.update(
+            HOMEPORT_APP=self.layout.name,
+            HOMEPORT_PROJECT=project,
+            HOMEPORT_PACKAGE=settings.partition(".")[0],
+            VIRTUAL_ENV=f"{self.folder}/venv",
+            DJANGO_SETTINGS_MODULE="homeport_settings" if self.spec["overlay"] else settings,
+        )
+        if self.spec["overlay"]:
+            values["HOMEPORT_BASE_SETTINGS"] = settings
+        self.record["settings"] = settings
+        lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
+        node = f"{node_folder(self.layout)}/bin:" if self.spec.get("node") else ""
+        lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:{node}"$PATH"\n')
+        # Whoever runs it finds the project's modules, and those beside it where manage.py has a folder of its own.
+        folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
+        words = project, source, values["HOMEPORT_PACKAGE"]
+        found = self.runner.as_app("looking for modules", app_project.import_folders, *words)
+        if not claims.fits(found, [str]):
+            raise DeployError("looking for modules: the answer is none")
+        folders += found
+        path = ":".join(shlex.quote(folder) for folder in folders)
+        lines.append(f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"\n')
+        self.write("config/release.env", "".join(lines), mode=0o640)
+        os.chown(f"{self.folder}/config/release.env", 0, self.layout.ids()[1])
+
+    def command(self, command: str, source: str) -> None:
+        # what it prints stays in its order
+        script = f"exec 2>&1\ncd {shlex.quote(source)}\n{command}"
+        with git_access(self.layout) as env:
+            argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", script]
+            try:
+                self.runner.run(argv, f"the build command '{command}'", env=env)
+            except DeployError as error:
+                raise DeployError(f"{error}{build_remedy(error.output)}") from None
+
+    def probe(self, collect: bool = True) -> dict[str, Any]:
+        live = self.layout.record(self.layout.current)
+        question = {
+            "collect": collect and self.spec["static"]["collect"] and self.spec["static"]["server"] != "none",
+            "mark": MARK,
+            "release": self.folder,
+            "static_digest": live.get("static_digest", "")
+            if os.path.isdir(live.get("static_root") or "")
+            else "",
+        }
+        try:
+            out = self.runner.in_release(
+                self.folder, ["python", "-c", PROBE, json.dumps(question)], "loading the project"
+            )
+        except DeployError as error:
+            if "STATIC_ROOT is not set" in str(error) or "without having set the STATIC_ROOT" in str(error):
+                raise DeployError(
+                    "the settings have no STATIC_ROOT, so static files cannot be collected: set it from the "
+                    "environment variable STATIC_ROOT, or set overlay: true or static: none for this app"
+                ) from error
+            raise
+        answer = claims.answer(out, MARK, ANSWER, "loading the project")
+        if answer.get("static_digest") and answer["static_digest"] == question["static_digest"]:
+            roots = live["static_root"], answer["STATIC_ROOT"]
+            self.runner.as_app("linking static files", app_project.link_tree, *roots)
+        declared = self.spec["static"]["url"]
+        actual = answer["STATIC_URL"]
+        if (
+            self.spec["static"]["server"] == "nginx"
+            and actual
+            and not actual.startswith("http")
+            and "/" + actual.lstrip("/") != declared
+        ):
+            raise DeployError(
+                f"the settings have STATIC_URL {actual}, but static.url is {declared}; make them the same"
+            )
+        return answer
+
+    def keep_shared(self, source: str, trial: bool = False) -> None:
+        """What the app names itself, before build commands look for it."""
+        if self.spec["shared"] and not trial:
+            self.layout.own_folder(f"{self.layout.shared}/files")
+        for path in self.spec["shared"]:
+            name = path.rstrip("/")
+            kept = f"{self.layout.shared}/files/{name}"
+            if trial:
+                self.runner.as_app(f"shared.{name}", app_project.borrow, f"{source}/{name}", kept)
+            else:
+                self.runner.as_app(f"shared.{name}", app_project.keep, source, path, kept, seconds=COMMAND)
+
+    def borrow_databases(self, answer: dict[str, Any]) -> None:
+        """Has a trial look at the app's own SQLite files, where they survive releases."""
+        for name in answer["sqlite"]:
+            self.in_source(name, app_project.borrow, f"data/{os.path.basename(name)}")
+
+    def keep_data(self, answer: dict[str, Any]) -> None:
+        """Data that the project keeps beside its code moves to where it survives the release."""
+        if answer["MEDIA_ROOT"] and self.spec["media"]["kind"] == "local":
+            self.in_source(answer["MEDIA_ROOT"], app_project.link_shared, "media", True)
+        for name in answer["sqlite"]:
+            self.in_source(name, app_project.link_shared, f"data/{os.path.basename(name)}", False)
+
+    def in_source(self, path: str, work: Callable[..., None], kept: str, *arguments: Any) -> None:
+        """Has the app's user do something with a path that leads into the source, and its place in ``shared``."""
+        words = f"{self.folder}/src", path, work, f"{self.layout.shared}/{kept}", *arguments
+        self.runner.as_app(f"keeping {kept}", app_project.within, *words, seconds=COMMAND)
+
+    def find_application(self, answer: dict[str, Any], project: str) -> str:
+        """module:callable for gunicorn."""
+        if self.spec.get("application"):
+            return str(self.spec["application"])
+        server = self.spec["server"]
+        hints = server, answer[f"{server.upper()}_APPLICATION"], answer["ROOT_URLCONF"]
+        what = "looking for the application"
+        found = self.runner.as_app(what, app_project.find_application, project, *hints)
+        if not isinstance(found, str) or not re.fullmatch(r"[\w.]+:[\w.]+", found):
+            raise DeployError(f"{what}: {found} is none; name it in web.application")
+        return found
+
+    def find_static(self, answer: dict[str, Any], source: str) -> str:
+        static = self.spec["static"]
+        if static["server"] == "none":
+            return ""
+        if static.get("path"):
+            path = f"{source}/{static['path']}"
+            if not self.runner.as_app("looking for static files", os.path.isdir, path):
+                raise DeployError(f"static.path: the source has no folder {static['path']}")
+            return path
+        root = os.path.normpath(answer["STATIC_ROOT"]) if answer["STATIC_ROOT"] else ""
+        real = self.runner.as_app("looking for static files", app_project.real_folder, root)
+        if not real:
+            return ""
+        if not f"{real}".startswith(f"{os.path.realpath(self.folder)}/"):
+            raise DeployError(
+                f"the settings have STATIC_ROOT {root}, which all releases would share: take it from the "
+                "environment variable STATIC_ROOT, or name a folder of the project"
+            )
+        return root
+
+
+NODE = "\nnode: name a version, such as '22'"
+
+
+def build_remedy(output: str) -> str:
+    """What would help a build command that has printed this."""
+    if re.search(
+        r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
+    ):
+        return NODE
+    found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
+    if found and found[1] in ("node", "npm", "npx"):
+        return NODE
+    return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
+
+
+def publish(root: str, layout: Layout, end: float = math.inf) -> None:
+    """Adds a release's static files to those that the web server reads, beside the other releases' files.
+
+    Pages of the release that is live and of the one that follows it both find theirs, before and after
+    the switch. The files are hard links: they cost no space. The app may exchange what it has there meanwhile: each
+    folder and file is opened in the one above it, and only a regular file of the app's own is published.
+    """
+    with folder_below(os.path.realpath(layout.releases), root) as top:
+        publish_from(top, layout, end)
+
+
+def publish_from(top: int, layout: Layout, end: float) -> None:
+    uid, gid = layout.ids()[0], layout.web_gid()
+    for folder, _folders, files, descriptor in os.fwalk(".", dir_fd=top):
+        if time.monotonic() > end:
+            raise DeployError(f"publishing static files did not finish within {BUILD} s")
+        target = os.path.normpath(os.path.join(layout.static, folder))
+        if not os.path.isdir(target):
+            os.mkdir(target)
+        os.chown(target, 0, gid)  # root's, so that the app cannot lead root elsewhere by a link
+        os.chmod(target, 0o2751)  # the app passes through to the files, which it owns
+        for name in files:
+            with contextlib.suppress(FileNotFoundError), opened(name, descriptor, uid) as found:
+                if found is not None:
+                    put(found, os.path.join(target, name), uid, gid)
+
+
+@contextlib.contextmanager
+def folder_below(base: str, path: str) -> Iterator[int]:
+    """A folder below one of root's, reached through no link."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    names = os.path.relpath(path, base).split("/")
+    if ".." in names:
+        raise DeployError(f"static files: {path} is no folder of the app's releases")
+    with contextlib.ExitStack() as opened_ones:
+        found = os.open(base, flags)
+        opened_ones.callback(os.close, found)
+        for name in names:
+            try:
+                found = os.open(name, flags, dir_fd=found)
+            except NotADirectoryError:
+                raise DeployError(f"static files: a link leads to {path}") from None
+            opened_ones.callback(os.close, found)
+        yield found
+
+
+@contextlib.contextmanager
+def opened(name: str, folder: int, uid: int) -> Iterator[int | None]:
+    """A regular file of a user's in an open folder; nothing where the name is something else."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise
+        yield None
+        return
+    try:
+        found = os.fstat(descriptor)
+        yield descriptor if stat.S_ISREG(found.st_mode) and found.st_uid == uid else None
+    finally:
+        os.close(descriptor)
+
+
+def put(descriptor: int, public: str, uid: int, gid: int) -> None:
+    """Gives an open file another name, in one step, and to the web server the right to read it."""
+    os.fchown(descriptor, uid, gid)
+    os.fchmod(descriptor, 0o640)
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), os.lstat(public)):
+            return
+    folder, name = os.path.split(public)
+    beside = os.path.join(folder, f".{name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside)
+    # with a folder, though the path needs none, Python has the kernel follow this link to what is open
+    os.link(f"/proc/self/fd/{descriptor}", beside, src_dir_fd=descriptor, follow_symlinks=True)
+    os.rename(beside, public)
+
+
+def withdraw(layout: Layout, releases: list[str]) -> None:
+    """Removes static files that no kept release has any more."""
+    roots = [root for release in releases for root in [layout.record(release).get("static_root")] if root]
+    if not roots:
+        return
+    for folder, _folders, files in os.walk(layout.static, topdown=False):
+        relative = os.path.relpath(folder, layout.static)
+        for name in files:
+            if not any(os.path.lexists(os.path.join(root, relative, name)) for root in roots):
+                os.unlink(os.path.join(folder, name))
+        if folder != layout.static and not os.listdir(folder):
+            os.rmdir(folder)

@@ -1,0 +1,274 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The database of an app on its way from one release to the next: judged, saved, migrated, restored."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.host import claims
+from ansible_collections.homeport.django.plugins.module_utils.host.interruption import interruption
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
+    LIBRARY,
+    DeployError,
+    Layout,
+    Runner,
+    tail,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import (
+    ASK,
+    ASKED,
+    DUMP,
+    RESTORE,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import MARK
+
+LINTER = "6.0.0"
+# Its own dependencies are imported, though not for what is asked of it here.
+LINTER_PACKAGES = f"""\
+django-migration-linter=={LINTER} --hash=sha256:8fbac51a77fbe86d814e2b996b80aa831d21499982085cda1cacc84b7b4971a5
+appdirs==1.4.4 --hash=sha256:a841dacd6b99318a741b166adb07e19ee71a274450e68237b4650ca1055ab128
+toml==0.10.2 --hash=sha256:806143ae5bfb6a3c6e736a764057db0e6a0e05e338b5630894a5f779cabb4f9b
+"""
+DUMPABLE = {"postgresql": "dump", "sqlite": "sqlite3"}
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
+TRIES = 3  # of a migration that does not get its lock
+LINES = 10  # of what migrate has printed: a first release applies hundreds
+SPARE = 200 * 1024 * 1024  # bytes that a dump must leave free
+
+
+def listed(names: list[str]) -> str:
+    """Names of migrations, as many as can be read."""
+    if len(names) <= LINES:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])}, ... ({len(names)} in all, to {names[-1]})"
+
+
+class Held(DeployError):
+    """The operator has to say that a migration is meant."""
+
+
+class Database:
+    """The database of one app, as a release sees it."""
+
+    def __init__(self, layout: Layout, release: str) -> None:
+        self.layout = layout
+        self.release = release
+        self.runner = Runner(layout)
+        self.options: dict[str, Any] = layout.spec["migrate"]
+        self.folder = f"{layout.home}/dumps"
+
+    def ask(self, judge: bool = False, go: bool = False, go_if_nothing: bool = False) -> dict[str, Any]:
+        """What the database lacks, and with ``go`` what came of migrating it."""
+        question = {
+            "mark": MARK,
+            "release": self.release,
+            "judge": judge,
+            "linter": self.linter() if judge else "",
+            "go": go,
+            "go_if_nothing": go_if_nothing,
+            "lock_timeout": self.options["lock_timeout"],
+            "statement_timeout": self.options["statement_timeout"],
+        }
+        words = ["python", "-c", ASK, json.dumps(question)]
+        out = self.runner.in_release(self.release, words, "migrate" if go else "looking at the database")
+        return claims.answer(out, MARK, ASKED, "looking at the database")
+
+    def linter(self) -> str:
+        """Folder with the linter of Django's migrations, which is no business of the app's own environment."""
+        folder = f"{self.layout.cache}/migration-linter-{LINTER}"
+        found = f"{folder}/django_migration_linter"
+        if self.runner.as_app("looking for the linter of migrations", os.path.isdir, found):
+            return folder
+        words = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder]
+        words += ["--python", f"{self.release}/venv/bin/python", "--requirement", "-"]
+        self.runner.run(words, "installing the linter of migrations", stdin=LINTER_PACKAGES)
+        return folder
+
+    def migrate(self, before: str, allowed: bool) -> dict[str, Any]:
+        """Migrates, after a dump; refuses migrations that would break the code that is still running."""
+        judge = self.options["gate"] and not allowed and bool(before)
+        found = self.ask(go_if_nothing=True)
+        if not found["pending"]:
+            self.check(found, found)
+            return {"applied": [], "unsafe": {}}
+        if judge and not found["fresh"]:
+            found = self.ask(judge=True)
+            if found["unsafe"]:
+                raise Held(held(found))
+        saved = ""
+        if self.options["dump"] and not found["fresh"]:
+            saved = self.dump(found, os.path.basename(self.release), before)
+        applied: list[str] = []
+        for attempt in range(1, TRIES + 1):
+            with interruption.held_off():
+                done = self.ask(go=True)
+            done["applied"] = applied = [*applied, *done["applied"]]
+            if done.get("sqlstate") != LOCK_NOT_AVAILABLE or attempt == TRIES or done.get("left"):
+                break
+            time.sleep(2 * attempt)
+        self.check(found, done, attempt)
+        return {"applied": done["applied"], "notes": found["notes"], "dump": saved}
+
+    def check(self, found: dict[str, Any], done: dict[str, Any], tries: int = 1) -> None:
+        """Raises with what went wrong, and how far the database moved."""
+        error = done.get("error")
+        if not error:
+            return
+        applied, left = done["applied"], [name for name in found["pending"] if name not in done["applied"]]
+        if applied:
+            moved = f"The database moved: {listed(applied)} applied, {listed(left)} not"
+        else:
+            moved = "The database did not move" + (f": none of {listed(left)} applied" if left else "")
+        if found["vendor"] == "mysql":
+            moved += " (MySQL cannot undo the part of a migration that was done before it failed)"
+        if done.get("loose"):
+            moved += f"\n{loose(done)}"
+        hint = ""
+        if done["sqlstate"] == LOCK_NOT_AVAILABLE:
+            often = f"{tries} time{'s' * (tries > 1)}"
+            hint = (
+                f"\nit waited {self.options['lock_timeout']} s for a lock, {often}; longer would have stopped "
+                "the site's own queries (migrate.lock_timeout)"
+            )
+        elif done["sqlstate"] == QUERY_CANCELED:
+            hint = (
+                f"\na statement took over {self.options['statement_timeout']} s; migrate.statement_timeout can "
+                "allow more"
+            )
+        elif wanted := re.search(r'permission denied to create extension "([\w-]+)"', error):
+            hint = f"\ndatabase.extensions: name {wanted[1]}, which the setup playbook creates then"
+        raise DeployError(f"migrate failed:\n{tail(done['output'], LINES)}\n{error}{hint}\n{moved}")
+
+    def dump(self, found: dict[str, Any], name: str, before: str) -> str:
+        """Saves the database and returns the file. ``name`` is that of the release that it is saved for."""
+        vendor = found["vendor"]
+        if vendor not in DUMPABLE:
+            raise DeployError(
+                f"a {vendor} database cannot be dumped here before it is migrated; see to a backup of your own and "
+                "set migrate.dump: false"
+            )
+        self.own_folder()
+        free, needed = shutil.disk_usage(self.folder).free, found.get("bytes", 0) + SPARE
+        if free < needed:
+            raise DeployError(
+                f"no space left for a dump of the database: {free >> 20} MiB are free and {needed >> 20} MiB needed"
+            )
+        path = f"{self.folder}/{name}.{DUMPABLE[vendor]}"
+        started = time.monotonic()
+        try:
+            with open(f"{path}.part", "wb") as stream:
+                os.fchmod(stream.fileno(), 0o600)
+                words = [f"{LIBRARY}/run", self.release, "python", "-c", DUMP, self.release]
+                self.runner.pipe(words, "dumping the database", stdout=stream)
+                os.fsync(stream.fileno())
+        except DeployError as error:
+            os.unlink(f"{path}.part")
+            hint = ""
+            if "server version mismatch" in str(error):
+                hint = (
+                    "\nthe database's server is newer than this host's postgresql-client; install a newer one, or set "
+                    "migrate.dump: false and see to a backup of your own"
+                )
+            raise DeployError(f"{error}{hint}") from error
+        os.rename(f"{path}.part", path)
+        told = {
+            "release": name,
+            "before": os.path.basename(before) if before else "",
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "migrations": found["pending"],
+            "bytes": os.path.getsize(path),
+            "seconds": round(time.monotonic() - started, 2),
+        }
+        with open(f"{path}.json", "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.write(json.dumps(told, indent=1, sort_keys=True) + "\n")
+        return path
+
+    def own_folder(self) -> None:
+        if not os.path.isdir(self.folder):
+            os.mkdir(self.folder, 0o700)
+
+    def restore(self, path: str) -> None:
+        """Puts the dump in the place of what the database holds: all of it, or nothing."""
+        with open(path, "rb") as stream:
+            words = [f"{LIBRARY}/run", self.release, "python", "-c", RESTORE, self.release]
+            self.runner.pipe(words, "restoring the database", stdin=stream)
+
+
+def dumps(layout: Layout) -> list[dict[str, Any]]:
+    """What there is to restore, oldest first."""
+    folder = f"{layout.home}/dumps"
+    found = []
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        if name.endswith(".json") and os.path.isfile(f"{folder}/{name[:-5]}"):
+            with open(f"{folder}/{name}", encoding="utf-8") as stream:
+                found.append({**json.load(stream), "path": f"{folder}/{name[:-5]}"})
+    return sorted(found, key=lambda dump: str(dump["time"]))
+
+
+def dump_before(layout: Layout, target: str, name: str = "") -> dict[str, Any]:
+    """The dump called ``name``, or the one that has the database as ``target`` last knew it."""
+    found = dumps(layout)
+    if name:
+        named = [dump for dump in found if dump["release"] == name]
+        if not named:
+            there = ", ".join(dump["release"] for dump in found) or "none"
+            raise DeployError(f"restore: there is no dump {name}; there are {there}")
+        return named[0]
+    # made when it was live; else by the first of the releases that followed it
+    mine = [dump for dump in found if dump["before"] == target]
+    later = [dump for dump in found if dump["before"] and dump["release"] > target]
+    if not mine and not later:
+        raise DeployError(
+            f"restore: there is no dump of the database as {target} knew it; without it the database stays as it is"
+        )
+    return mine[-1] if mine else later[0]
+
+
+def prune_dumps(layout: Layout, keep: int) -> None:
+    """Removes the oldest dumps beyond ``keep``."""
+    for dump in dumps(layout)[:-keep]:
+        os.unlink(f"{dump['path']}.json")
+        os.unlink(dump["path"])
+
+
+def migrations_between(layout: Layout, newer: str, older: str) -> list[str]:
+    """Migrations that one release brings and the other does not know."""
+    known = set(layout.record(older).get("migrations", []))
+    return [name for name in layout.record(newer).get("migrations", []) if name not in known] if known else []
+
+
+def loose(done: dict[str, Any]) -> str:
+    """What has become of a migration that is no transaction and has failed."""
+    app, _dot, migration = done["loose"].partition(".")
+    left, later = done.get("left", []), done.get("later", [])
+    text = f"{done['loose']} is not atomic, so that what it does before it fails stays"
+    if done.get("cleared"):
+        text += (
+            f"; removed again: {', '.join(f'the index {index}' for index in dict.fromkeys(done['cleared']))}"
+        )
+    if later:
+        text += f"; {', '.join(later)} stays until the next deploy, which removes it before it tries again"
+    if not left:
+        return text if later else f"{text}; nothing of it is left, and the next deploy tries it again"
+    return (
+        f"{text}; left: {', '.join(left)}. Undo that by hand, or do by hand what is missing and then tell Django: "
+        f"the playbook manage with -e release=next -e command='migrate --fake {app} {migration}'; then deploy again"
+    )
+
+
+def held(found: dict[str, Any]) -> str:
+    lines = [f"  {name}: {'; '.join(reasons)}" for name, reasons in found["unsafe"].items()]
+    return (
+        "held: the code that is live goes on running while these migrate, and they would break it:\n"
+        + "\n".join(lines)
+        + "\nSplit them over two deploys (first code that needs neither the old nor the new shape), or say that it is "
+        "meant: -e allow_unsafe_migrations=true"
+    )

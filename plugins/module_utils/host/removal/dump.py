@@ -1,0 +1,215 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The last copy of an app's data: written, read back, and only then given its name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.common import removal
+from ansible_collections.homeport.django.plugins.module_utils.host.copies import (
+    call,
+    create,
+    digest,
+    synced,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import newest_program
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import (
+    App,
+    database_of,
+    databases,
+)
+
+LOCK = 60  # seconds
+DUMPING = 12 * 3600
+PARTIAL = ".partial"
+SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
+# SQLite writes beside a database that it reads: this runs as the app's user, and hands the copy over as a stream.
+SQLITE_COPY = """
+import os, shutil, sqlite3, sys, tempfile
+path = sys.argv[1]
+with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
+    source, copy = sqlite3.connect(path, timeout=20), sqlite3.connect(folder + "/copy")
+    source.backup(copy)
+    damage = copy.execute("PRAGMA integrity_check").fetchone()[0]
+    if damage != "ok":
+        sys.exit("the copy of the SQLite database is damaged: " + damage)
+    copy.close()
+    with open(folder + "/copy", "rb") as stream:
+        shutil.copyfileobj(stream, sys.stdout.buffer)
+"""
+README = """The last copy of {name} of {host}, made when the app was removed.
+
+manifest.json says what each file is. Everything here can be read by root alone, and holds secrets.
+
+To bring the app back: put it into django_apps again and run the setup playbook; it comes up empty.
+Stop it on its app servers (supervisorctl stop '{name}.web:*', and its other processes), then in this folder, as root:
+{steps}
+and start it again (supervisorctl start '{name}.web:*').
+"""
+# Into a folder that the app cannot enter: it could lead root elsewhere by a link meanwhile.
+EXTRACT = """\
+  mkdir -m 0700 {home}/restored && tar --extract --gzip --directory={home}/restored <data.tar.gz
+  for part in $(cd {home}/restored && ls -d shared/* home); do
+    rm -rf {home}/$part && mv {home}/restored/$part {home}/$part
+  done
+  rm -r {home}/restored"""
+# As the app, never as PostgreSQL's superuser, and not in a session of its either: what is restored runs the app's code
+# (a CHECK constraint's function). Extensions are there already. A release's DATABASE_URL has its login.
+RESTORE = """\
+  (on an app server; where the database is on another host, copy {dump} there first)
+  app() {{ runuser -u {name} -- env HOME={home}/home /usr/local/lib/homeport/run {home}/current sh -c "$1"; }}
+  theirs='EXTENSION|ACL|SCHEMA - public|DATA public spatial_ref_sys'
+  app 'pg_restore --list | grep -vE " ('"$theirs"') " >"$HOME/list"' <{dump}
+  opts='--clean --if-exists --no-owner --no-privileges'
+  app 'pg_restore '"$opts"' --use-list="$HOME/list" --file="$HOME/sql"' <{dump}
+  (a server older than PostgreSQL 17 does not know this setting)
+  app 'sed -i "1,/^SELECT/{{/^SET transaction_timeout/d}}" "$HOME/sql"'
+  opts='--no-psqlrc --quiet --single-transaction --set=ON_ERROR_STOP=1'
+  app 'url=${{DATABASE_URL:+postgres:${{DATABASE_URL#*:}}}}
+    psql '"$opts"' --file="$HOME/sql" "${{url:-$PGDATABASE}}"'"""
+
+
+class Dump:
+    """A folder under /var/backups/homeport that only root can enter."""
+
+    def __init__(self, app: App, stamp: str) -> None:
+        self.app = app
+        self.name = f"{app.name}-{stamp}"
+        self.folder = f"{removal.BACKUPS}/{self.name}"
+        self.work = f"{self.folder}{PARTIAL}"
+        self.contents: list[dict[str, Any]] = []
+        self.steps: list[str] = []
+
+    def make(self, cluster: Cluster | None, keep: list[str], facts: dict[str, Any]) -> list[dict[str, Any]]:
+        """Everything of the app that is on this host; raises, and leaves nothing, when a part of it fails."""
+        try:
+            self.begin()
+            if os.path.isdir(self.app.home):
+                sqlite = sqlite_path(self.app)
+                self.configuration()
+                self.data([f"{sqlite}{side}" for side in SQLITE_SIDES] if sqlite else [])
+                if sqlite:
+                    self.sqlite(sqlite)
+            if cluster:
+                found = databases(cluster, self.app, keep)
+                for entry in found["databases"]:
+                    self.postgres(cluster, entry["name"], [self.app.name, *found["logins"]])
+            if not self.contents:
+                shutil.rmtree(self.work)
+                return []
+            self.finish(facts)
+        except BaseException:
+            shutil.rmtree(self.work, ignore_errors=True)
+            raise
+        return self.contents
+
+    def begin(self) -> None:
+        os.makedirs(removal.BACKUPS, mode=0o700, exist_ok=True)
+        for name in os.listdir(removal.BACKUPS):  # of a run that was cut off
+            if re.fullmatch(rf"{self.app.name}-[0-9T]+\{PARTIAL}", name):
+                shutil.rmtree(f"{removal.BACKUPS}/{name}")
+        os.mkdir(self.work, 0o700)
+
+    def configuration(self) -> None:
+        """What the roles wrote for the app, and how its live release was made."""
+        current = self.app.layout.current
+        wanted = [f"{self.app.home}/config", *self.app.files_of_roles(), self.app.record]
+        wanted += [f"{current}/config", f"{current}/release.json"] if current else []
+        paths = [path for path in wanted if os.path.lexists(path)]
+        if paths:
+            self.tar(
+                "config.tar.gz", "/", [path.lstrip("/") for path in paths], "configuration, with secrets"
+            )
+
+    def sqlite(self, path: str) -> None:
+        """Copies the app's SQLite database."""
+        target = f"{self.work}/{os.path.basename(path)}"
+        with create(target) as stream:
+            words = ["/usr/bin/python3", "-c", SQLITE_COPY, path]
+            Runner(self.app.layout).pipe(words, f"copying {path}", stdout=stream)
+        self.add(os.path.basename(path), "the SQLite database")
+        sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES)
+        put = f"runuser -u {self.app.name} -- sh -c 'umask 027; rm -f {sides}; cat >{path}'"
+        self.steps.append(f"  {put} <{os.path.basename(path)}")
+
+    def data(self, without: list[str]) -> None:
+        """Media and data, which survive releases, and what the app keeps in its user's home."""
+        paths = [name for name in ("shared", "home") if os.path.isdir(f"{self.app.home}/{name}")]
+        if not paths:
+            return
+        excluded = [f"--exclude={os.path.relpath(path, self.app.home)}" for path in without]
+        self.tar("data.tar.gz", self.app.home, paths, "media and data", excluded)
+        self.steps.append(EXTRACT.format(home=self.app.home))
+
+    def tar(
+        self, name: str, base: str, paths: list[str], what: str, excluded: list[str] | None = None
+    ) -> None:
+        """GNU tar opens each folder relative to the one above and follows no link, also not one made meanwhile."""
+        words = [
+            "tar",
+            "--create",
+            "--gzip",
+            "--sparse",
+            "--anchored",
+            "--no-wildcards",
+            f"--directory={base}",
+        ]
+        with create(f"{self.work}/{name}") as stream:
+            call([*words, *(excluded or []), "--", *paths], f"packing {what}", stdout=stream)
+        listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"reading {name} again")
+        self.add(name, what, entries=len(listed.splitlines()))
+
+    def postgres(self, cluster: Cluster, database: str, roles: list[str]) -> None:
+        """Dumps a database with the app's own rights: a superuser would run the app's code."""
+        name = f"{database}.pgdump"
+        path = f"{self.work}/{name}"
+        with cluster.login(database, roles) as login:
+            with create(path) as stream:
+                words = ["pg_dump", "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK * 1000}"]
+                login.run(words, "pg_dump", stdout=stream, seconds=DUMPING)
+            with open(path, "rb") as stream:
+                reader = newest_program("pg_restore")
+                listed = login.run([reader, "--list"], f"reading {name} again", stream)
+            with open(path, "rb") as stream:
+                # the list is only the beginning of the file; this reads all of it
+                words = [reader, "--file=/dev/null"]
+                login.run(words, f"reading {name} again", stream, seconds=DUMPING)
+        tables = sum(" TABLE DATA " in line for line in listed.splitlines())
+        self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)
+        self.steps.append(RESTORE.format(name=self.app.name, home=self.app.home, dump=name))
+
+    def add(self, name: str, what: str, **more: Any) -> None:
+        path = f"{self.work}/{name}"
+        self.contents.append(
+            {"file": name, "what": what, "bytes": os.path.getsize(path), "sha256": digest(path), **more}
+        )
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Writes down what is in it, and gives the folder its name once everything is on the disk."""
+        manifest = {"app": self.app.name, **facts, "contents": self.contents}
+        host = os.uname().nodename
+        with create(f"{self.work}/manifest.json") as stream:
+            stream.write(f"{json.dumps({**manifest, 'host': host}, indent=1)}\n".encode())
+        with create(f"{self.work}/README.txt") as stream:
+            steps = "\n".join(self.steps)
+            stream.write(README.format(name=self.app.name, host=host, steps=steps).encode())
+        for name in os.listdir(self.work):
+            synced(f"{self.work}/{name}")
+        synced(self.work)
+        os.rename(self.work, self.folder)
+        synced(removal.BACKUPS)
+
+
+def sqlite_path(app: App) -> str:
+    """The app's SQLite database in its own folder, when it has one and a user who can read it."""
+    found = database_of(app.environment())
+    path = os.path.normpath(found.get("name", "")) if found.get("engine") == "sqlite" else ""
+    inside = path.startswith(f"{app.home}/") and os.path.isfile(path) and not os.path.islink(path)
+    return path if inside and app.account() else ""

@@ -1,0 +1,207 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Whether the services of an app are there and let it in, asked as the app would: by address, user and password.
+
+For a new release only a refusal counts: a service that does not answer may be back in a moment. A rollback also looks
+for those that are not there any more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import ENGINES
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import ADDRESSES
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
+
+PATIENCE = 5  # seconds
+
+
+def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
+    """Services that refuse a release with the environment ``wanted``, with what they say. What is as in ``known``, the
+    environment of the live release, is not asked."""
+    found = []
+    for service, name in ADDRESSES.items():
+        address = wanted.get(name, "")
+        if not address or address == known.get(name):
+            continue
+        try:
+            parts = urlsplit(address)
+            ask = ask_postgres if service == "database" else ASK.get(parts.scheme)
+            answer = ask(parts) if ask and parts.password else ""
+        except (OSError, ValueError, struct.error):
+            continue
+        if answer:
+            found.append(f"the {service} says: {answer}")
+    return found
+
+
+def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """Services of the environment ``wanted`` that are not there at all, each with its place. What is as in ``known``,
+    the environment of the live release, is not looked for, and who does not answer in time may be there."""
+    found = {}
+    for service, name in ADDRESSES.items():
+        address = wanted.get(name, "")
+        if not address or address == known.get(name):
+            continue
+        try:
+            place = absent(urlsplit(address))
+        except (TimeoutError, ValueError):
+            continue
+        if place:
+            found[service] = place
+    return found
+
+
+def absent(parts: SplitResult) -> str:
+    """The place where nothing serves an address; empty where something does, or where that cannot be found out."""
+    scheme, host = parts.scheme.partition("+")[0], unquote(parts.hostname or "")
+    engine = ENGINES.get(scheme, scheme)
+    if engine == "postgres" and (not host or host.startswith("/")):
+        name = unquote(parts.path[1:])
+        options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))
+        if (host or options.get("host", "")) not in OWN_CLUSTER or has_database(name):
+            return ""
+        return f"the database {name} of this host's PostgreSQL"
+    if engine == "sqlite":
+        return "" if os.path.exists(unquote(parts.path[1:])) else unquote(parts.path[1:])
+    if not host:
+        path = unquote(parts.path)
+        return "" if os.path.exists(path) else path
+    port = parts.port or PORTS.get(engine)
+    try:
+        if port:
+            socket.create_connection((host, port), PATIENCE).close()
+    except (ConnectionRefusedError, socket.gaierror):
+        return f"{host}:{port}"
+    except OSError:
+        return ""
+    return ""
+
+
+def has_database(name: str) -> bool:
+    try:
+        return (
+            Cluster().ask(f"SELECT 1 FROM pg_database WHERE datname = {quote_text(name)};\n", PATIENCE) != ""
+        )
+    except DeployError:
+        return False
+
+
+OWN_CLUSTER = ("", "/var/run/postgresql", "/run/postgresql")
+PORTS = {"redis": 6379, "rediss": 6379, "postgres": 5432, "amqp": 5672, "amqps": 5671}
+
+
+def ask_redis(parts: SplitResult) -> str:
+    words = [word.encode() for word in ("AUTH", *filter(None, (user(parts),)), password(parts))]
+    with connected(parts, 6379) as stream:
+        stream.write(
+            b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+        )
+        stream.flush()
+        answer = stream.readline().decode(errors="replace").strip()
+    return answer[1:] if answer.startswith(("-WRONGPASS", "-ERR")) else ""
+
+
+def ask_postgres(parts: SplitResult) -> str:
+    """By psql, and only with a login of Homeport's own: others may need what psql does not know of. Its words for a
+    refusal depend on the server's language: a server that is ready and does not let it in refuses."""
+    if not is_login(user(parts), user(parts).rpartition(".")[0]) or not shutil.which("psql", path=PATH):
+        return ""
+    environment = {
+        "PATH": PATH,
+        "HOME": "/nonexistent",
+        "PGHOST": parts.hostname or "",
+        "PGPORT": str(parts.port or 5432),
+        "PGUSER": user(parts),
+        "PGPASSWORD": password(parts),
+        "PGDATABASE": unquote(parts.path[1:]),
+        "PGSSLMODE": "require" if "sslmode=require" in parts.query else "prefer",
+        "PGCONNECT_TIMEOUT": str(PATIENCE),
+    }
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+        )
+
+    tried = run("psql", "--no-psqlrc", "-qAt", "-c", "select 1")
+    if tried.returncode == 0 or run("pg_isready", "-q").returncode:
+        return ""
+    return " ".join(tried.stderr.split()) or "no"
+
+
+def ask_rabbitmq(parts: SplitResult) -> str:
+    """The beginning of AMQP 0-9-1, as far as the answer to the password."""
+    login = f"\0{user(parts)}\0{password(parts)}".encode()
+    # else it keeps silent for a while before it hangs up
+    able = short("authentication_failure_close") + b"t\x01"
+    able = long(short("capabilities") + b"F" + long(able))
+    with connected(parts, 5672) as stream:
+        stream.write(b"AMQP\0\0\x09\x01")
+        stream.flush()
+        if frame(stream)[0] != (10, 10):
+            return ""
+        payload = struct.pack(">HH", 10, 11) + able + short("PLAIN") + long(login) + short("en_US")
+        stream.write(struct.pack(">BHI", 1, 0, len(payload)) + payload + b"\xce")
+        stream.flush()
+        method, arguments = frame(stream)
+    return arguments[3 : 3 + arguments[2]].decode(errors="replace") if method == (10, 50) else ""
+
+
+ASK: dict[str, Callable[[SplitResult], str]] = {
+    "redis": ask_redis,
+    "amqp": ask_rabbitmq,
+}
+
+
+def user(parts: SplitResult) -> str:
+    return unquote(parts.username or "")
+
+
+def password(parts: SplitResult) -> str:
+    return unquote(parts.password or "")
+
+
+def connected(parts: SplitResult, port: int) -> Any:
+    # the stream keeps the connection open until it is closed itself
+    with socket.create_connection((parts.hostname or "", parts.port or port), PATIENCE) as connection:
+        return connection.makefile("rwb")
+
+
+def short(text: str) -> bytes:
+    return bytes([len(text)]) + text.encode()
+
+
+def long(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+def frame(stream: Any) -> tuple[tuple[int, int], bytes]:
+    """Class and method of the next frame, and what follows them."""
+    _kind, _channel, size = struct.unpack(">BHI", read(stream, 7))
+    payload = read(stream, size + 1)
+    first, second = struct.unpack(">HH", payload[:4])
+    return (first, second), payload[4:-1]
+
+
+def read(stream: Any, size: int) -> bytes:
+    found: bytes = stream.read(size)
+    if len(found) < size:
+        raise OSError("closed")
+    return found

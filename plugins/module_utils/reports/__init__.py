@@ -1,0 +1,3 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What status and audit say of what hosts have answered; on the controller."""

@@ -1,0 +1,179 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""One report of an audit: a document of plain data, and the same as a table.
+
+The keys of the document are described in docs/audit.md; they are only ever added to.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
+    HOST_CHECKS,
+    LEVELS,
+    Check,
+    Problem,
+    Seen,
+    listed,
+    wrong,
+)
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_site_checks import (
+    APP_CHECKS,
+    SITE_CHECKS,
+)
+from ansible_collections.homeport.django.plugins.module_utils.reports.status import iso
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import (
+    WIDTH,
+    Line,
+    printable,
+    table,
+    utc,
+)
+
+VERSION = 1
+Document = dict[str, Any]
+Checks = Iterable[tuple[str, Check, tuple[str, ...]]]
+MARKS = {"ok": "ok", "warning": "warning", "wrong": "WRONG"}
+
+
+def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> Document:
+    """The document. ``results`` holds for each host what C(inside) and C(outside) have returned."""
+    now = int(time.time()) if now is None else now
+    hosts: dict[str, Any] = {}
+    apps: dict[str, Any] = {}
+    for name, result in results.items():
+        inside, look = result["inside"].get("audit") or {}, result["outside"]
+        wanted = {**look["wanted"], "now": now}
+        seen = Seen(inside, look["outside"], wanted)
+        checks = {} if inside else {"answer": told("answer", [unanswered(result["inside"])])}
+        checks.update(judged(HOST_CHECKS, seen))
+        hosts[name] = {
+            "level": worst(checks),
+            "reachable": not result["inside"].get("unreachable"),
+            "checks": checks,
+        }
+        specs = {spec["name"]: spec for spec in wanted["apps"] if spec["name"] in inside.get("apps", {})}
+        for app in dict.fromkeys([*specs, *wanted["sites"]]):
+            here = Seen(inside, look["outside"], wanted, app)
+            checks = judged(SITE_CHECKS, here)
+            if app in specs:
+                checks.update(judged(APP_CHECKS, here))
+            if checks:
+                entry = apps.setdefault(app, {"level": "ok", "hosts": {}})
+                entry["hosts"][name] = {"level": worst(checks), "checks": checks}
+                entry["level"] = max(entry["level"], worst(checks), key=LEVELS.index)
+    problems = [
+        {"level": problem["level"], "host": host, "app": app, "check": check, **problem}
+        for host, app, check, found in rows({"hosts": hosts, "apps": apps})
+        for problem in found["problems"]
+    ]
+    problems.sort(key=lambda problem: -LEVELS.index(problem["level"]))
+    return {
+        "version": VERSION,
+        "time": iso(now),
+        "level": max((problem["level"] for problem in problems), key=LEVELS.index, default="ok"),
+        "problems": problems,
+        "hosts": hosts,
+        "apps": apps,
+    }
+
+
+def unanswered(result: Mapping[str, Any]) -> Problem:
+    message = " ".join(str(result.get("msg") or "it gave no answer").split()).removeprefix("Task failed: ")
+    what = "cannot be reached" if result.get("unreachable") else "could not be looked at"
+    return wrong(f"{what}: {message}", "see whether it runs, and whether ansible -m ping reaches it")
+
+
+def judged(checks: Checks, seen: Seen) -> dict[str, Any]:
+    """What each check says, as far as there is something to judge."""
+    found = {}
+    parts = {**seen.inside, **seen.inside.get("apps", {}).get(seen.app, {})}
+    for name, check, needs in checks:
+        if any(part not in parts for part in needs):
+            continue  # the host gave no answer
+        errors = [f"{part}: {parts[part]['error']}" for part in needs if parts[part]["error"]]
+        if errors:
+            text = f"could not be looked at ({'; '.join(errors)})"
+            found[name] = told("", [wrong(text, "see what keeps root on the host from it")])
+            continue
+        verdict = check(seen)
+        if verdict:
+            found[name] = told(*verdict)
+    return found
+
+
+def told(note: str, problems: list[Problem]) -> dict[str, Any]:
+    level = max((problem["level"] for problem in problems), key=LEVELS.index, default="ok")
+    return {"level": level, "note": note, "problems": problems}
+
+
+def worst(checks: Mapping[str, Mapping[str, Any]]) -> str:
+    return max((check["level"] for check in checks.values()), key=LEVELS.index, default="ok")
+
+
+def rows(document: Document) -> Iterable[tuple[str, str, str, Mapping[str, Any]]]:
+    """Every check with its host, its app (empty for what concerns the host alone) and its name."""
+    for host, entry in document["hosts"].items():
+        for name, found in entry["checks"].items():
+            yield host, "", name, found
+    for app, entry in document["apps"].items():
+        for host, here in entry["hosts"].items():
+            for name, found in here["checks"].items():
+                yield host, app, name, found
+
+
+def summary(document: Document) -> str:
+    """The verdict in one sentence."""
+    levels = [problem["level"] for problem in document["problems"]]
+    wrongs, warnings = levels.count("wrong"), levels.count("warning")
+    count = sum(1 for _row in rows(document))
+    if not wrongs and not warnings:
+        return f"{count} checks, all good"
+    parts = [f"{wrongs} wrong"] if wrongs else []
+    parts += [f"{warnings} warning{'' if warnings == 1 else 's'}"] if warnings else []
+    return f"{count} checks, {', '.join(parts)}"
+
+
+def lines(document: Document) -> list[Line]:
+    """The report for a terminal, each line with its level."""
+    found: list[Line] = [
+        (document["level"], f"Homeport audit, {utc(document['time'])}: {summary(document)}"),
+        ("ok", ""),
+    ]
+    body = [
+        (
+            entry["level"],
+            # what is wrong says more than what was seen
+            [
+                host,
+                app or "-",
+                name,
+                MARKS[entry["level"]],
+                entry["problems"][0]["text"] if entry["problems"] else entry["note"],
+            ],
+        )
+        for host, app, name, entry in rows(document)
+    ]
+    found += table(["HOST", "APP", "CHECK", "RESULT", "NOTES"], body)
+    if document["problems"]:
+        found += [("ok", ""), ("ok", "WHAT TO DO")]
+    # the same about several apps or hosts is said once
+    same: dict[tuple[str, ...], list[str]] = {}
+    for problem in document["problems"]:
+        key = tuple(problem[field] for field in ("level", "check", "text", "do"))
+        same.setdefault(key, []).append(" on ".join(filter(None, [problem["app"], problem["host"]])))
+    for (level, check, text, do), places in same.items():
+        first = printable(f"{MARKS[level]:7}  {listed(places)}, {check}: {text}")
+        found += wrapped(level, f"  {first}", " " * 11)
+        found += wrapped(level, f"           -> {printable(do)}", " " * 14)
+    return found
+
+
+def wrapped(level: str, text: str, indent: str) -> list[Line]:
+    """Whole words: what one copies is not cut."""
+    options: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}
+    return [(level, line) for line in textwrap.wrap(text, WIDTH, subsequent_indent=indent, **options)]

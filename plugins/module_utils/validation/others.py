@@ -1,0 +1,89 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What of a host's own an app, or a service for the apps, would take over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+
+def objections(
+    apps: dict[str, Any],
+    databases: Iterable[str],
+    found: dict[str, Any],
+    taken: Iterable[str],
+    host: str,
+    nginx_sandbox: bool = True,
+) -> list[str]:
+    """What of it an app, or a service for the apps, would take: lines for the operator. ``taken`` are the words of
+    ``take_over``, by which the operator has said that it may."""
+    taken, told = set(taken), []
+    known = set(found["domains"])  # apps that are there already
+    for name, app in sorted(apps.items()):
+        if app["user"] in found["others"]["accounts"]:
+            home = found["others"]["accounts"][app["user"]]
+            told.append(
+                f"{host} has a user {app['user']} with the home {home}: give the app {name} another name"
+            )
+        if name in found["others"]["folders"] and name not in known:
+            told.append(
+                f"{host} has a /srv/{name} that is not Homeport's: move it away, or give the app another name"
+            )
+    for port, names in wanted_ports(apps).items():
+        owners = found["others"]["listeners"].get(port)
+        if owners is not None and not {"nginx", "supervisord"} & set(owners):
+            owner = ", ".join(owners) or "another program"
+            remedy = (
+                f"systemctl disable --now {owner}"
+                if len(owners) == 1
+                else f"ss -ltnp 'sport = :{port}' names it"
+            )
+            told.append(
+                f"port {port} of {host} belongs to {owner}, and {', '.join(names)} would be served there: stop it for "
+                f"good ({remedy}), or have it listen elsewhere"
+            )
+    proxied = any(app["proxied"] for app in apps.values())
+    files = found["others"]["nginx"]
+    if files and proxied and "nginx" not in taken:
+        told.append(
+            f"nginx on {host} serves something already ({', '.join(files)}): Homeport replaces nginx.conf and removes "
+            "sites-enabled/default, and leaves other sites as they are. -e take_over=nginx goes on"
+        )
+    for path, hidden in found["others"]["hidden"].items() if proxied and nginx_sandbox else ():
+        told.append(
+            f"nginx on {host} uses {hidden} ({path}), and Homeport's nginx does not see /home, /root and /run/user: "
+            "move it, such as to /srv, or set nginx_sandbox to false"
+        )
+    postgres_found = found["others"]["postgres"]
+    rules = postgres_found.get("rules", [])
+    wanted = list(databases)
+    if rules and wanted and "pg_hba" not in taken:
+        told.append(
+            f"PostgreSQL on {host} lets others in by {len(rules)} rule{'' if len(rules) == 1 else 's'} of pg_hba.conf "
+            f"({rules[0]}{', ...' if len(rules) > 1 else ''}), which Homeport's own file replaces: name who has to "
+            "get in in postgres_clients; -e take_over=pg_hba goes on"
+        )
+    for name in wanted:
+        owner = postgres_found.get("databases", {}).get(name)
+        if owner and f"database:{name}" not in taken:
+            told.append(
+                f"PostgreSQL on {host} has a database {name} already, of {owner}: choose another database.name, or go "
+                f"on with -e take_over=database:{name}, and it becomes the app's"
+            )
+    return told
+
+
+def wanted_ports(apps: dict[str, Any]) -> dict[str, list[str]]:
+    """The ports at which visitors meet each app."""
+    found: dict[str, list[str]] = {}
+    for name, app in sorted(apps.items()):
+        if app["proxied"]:
+            ports = ["80", *(["443"] if app["tls"]["certificate"] != "none" else [])]
+        else:
+            port = re.fullmatch(r"tcp://.*:(\d+)", app["web"]["socket"])
+            ports = [port[1]] if port else []
+        for number in ports:
+            found.setdefault(number, []).append(name)
+    return found

@@ -1,0 +1,263 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""From the inputs of the role backup to what its programs read on the host; refuses what cannot work."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.common.calendar_events import HINT, is_calendar
+from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
+    breaks_line,
+    controls,
+    unwritable,
+)
+
+UNITS = ("hourly", "daily", "weekly", "monthly", "yearly")
+SHORTEST = 16
+# ssh takes a word that begins with a hyphen for an option
+SFTP = (
+    r"sftp:(?P<user>[\w.][\w.-]*)@(?P<host>[\w.:][\w.:-]*?|\[[0-9a-fA-F:]+\])"
+    r"(?::(?P<port>[0-9]{1,6}):|:)(?P<path>\S+)"
+)
+S3 = r"s3:(?:https?://)?(?:[\w.-]+|\[(?P<address>[0-9a-fA-F:]+)\])(?::(?P<port>[0-9]{1,5}))?/\S+"
+# The folder becomes root's alone: none of the system's or the apps' may be one.
+CLOSED = (
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr",
+    "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp", "/var/backups/homeport",
+)  # fmt: skip
+LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
+MODULES = (
+    "common/backup_ages", "common/plain", "host/app_process", "host/backup/drill", "host/backup/fetch",
+    "host/backup/keys", "host/backup/main", "host/backup/state", "host/backup/store", "host/backup/take",
+    "host/claims", "host/copies", "host/layout", "host/psql", "host/release/migrations", "host/release/probe",
+)  # fmt: skip
+FOLDER = "/etc/homeport/backup"
+CERTIFICATES = r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
+
+
+class BackupError(ValueError):
+    """An input of the role that cannot work; the message names it."""
+
+
+def target(repository: str) -> dict[str, Any]:
+    """Kind of a repository (local, sftp or s3), its folder where it is local, and sftp's parts."""
+    if repository.startswith("sftp:"):
+        found = re.fullmatch(SFTP, repository)
+        if not found:
+            raise BackupError(
+                "backup_repository: sftp is written sftp:USER@HOST:PATH, or sftp:USER@HOST:PORT:PATH"
+            )
+        port = int(found["port"] or 22)
+        parts = {"user": found["user"], "host": found["host"].strip("[]"), "port": port}
+        if not 0 < port < 65536 or not is_line(found["path"]):
+            raise BackupError(
+                "backup_repository: sftp has a port from 1 to 65535, and a path without control characters"
+            )
+        return {
+            "kind": "sftp",
+            "sftp": parts,
+            "path": found["path"],
+            "repository": f"sftp:{found['user']}@{found['host']}:{found['path']}",
+        }
+    if repository.startswith("s3:"):
+        found = re.fullmatch(S3, repository)
+        if (
+            not found
+            or not is_line(repository)
+            or not is_address(found["address"])
+            or not 0 < int(found["port"] or 443) < 65536
+        ):
+            raise BackupError(
+                "backup_repository: S3 is written s3:https://HOST/BUCKET/FOLDER, or s3:https://HOST:PORT/BUCKET/FOLDER "
+                "with a port from 1 to 65535"
+            )
+        return {"kind": "s3", "repository": repository}
+    path = repository.rstrip("/")
+    if not re.fullmatch(r"(/[\w.-]+)+", path, re.ASCII) or "/../" in f"{path}/":
+        raise BackupError(
+            "backup_repository: must be a folder (/var/backups/site), sftp:USER@HOST:PATH, or s3:https://HOST/BUCKET"
+        )
+    of_the_system = any(f"{path}/".startswith(f"{closed}/") for closed in CLOSED)
+    if of_the_system or re.fullmatch("/[^/]+|/var/[^/]+", path):
+        raise BackupError(
+            "backup_repository: must be a folder of its own, not one of the system, its users or the apps (/srv); "
+            "choose /var/backups/site, or a folder where another disk is mounted (/mnt/disk/site)"
+        )
+    return {"kind": "local", "folder": path, "repository": path}
+
+
+def is_address(text: str | None) -> bool:
+    """Whether what stands in brackets, where anything does, is an address."""
+    try:
+        return text is None or bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False
+
+
+def is_line(text: str) -> bool:
+    """Whether a text stays what it is as a line of a file, whoever reads it."""
+    return text == text.strip() and not unwritable(text) and not breaks_line(text) and not controls(text)
+
+
+def check_schedules(role: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        if not is_calendar(str(values[name])):
+            raise BackupError(f"{role}_{name}: {HINT}")
+
+
+def check_credentials(role: str, credentials: Mapping[str, Any]) -> None:
+    for name, value in credentials.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+            raise BackupError(f"{role}_credentials: {printable(name)} is not the name of a variable")
+        if not isinstance(value, str) or not value or not is_line(value):
+            raise BackupError(
+                f"{role}_credentials.{name}: must be one line of text, without spaces around it"
+            )
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises for an input that cannot work; returns what ``target`` says."""
+    found = target(str(values["repository"]))
+    for field, passwords in (
+        ("password", values["passwords"][:1] or [""]),
+        ("previous_passwords", values["passwords"]),
+    ):
+        if any(len(str(password)) < SHORTEST or not is_line(str(password)) for password in passwords):
+            raise BackupError(
+                f"backup_{field}: must be one line of {SHORTEST} characters or more, without spaces around them"
+            )
+    check_schedules("backup", values, ("schedule", "drill_schedule"))
+    check_credentials("backup", values["credentials"])
+    if found["kind"] == "sftp" and not (values["ssh_key"] and values["known_hosts"]):
+        raise BackupError(
+            "backup_ssh_key and backup_known_hosts: sftp needs a private key and the host's public keys (ssh-keyscan)"
+        )
+    if found["kind"] == "s3" and not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(
+        values["credentials"]
+    ):
+        raise BackupError("backup_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    check_ca(values["ca"], found["kind"], "backup")
+    # before ansible-core 2.19 a number that came out of a template is a text
+    keep = {name: str(count) for name, count in values["keep"].items()}
+    if not set(UNITS).issuperset(keep) or not all(
+        re.fullmatch("[0-9]{1,9}", count) for count in keep.values()
+    ):
+        raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
+    if not 1 <= int(values["drill_percent"]) <= 100:
+        raise BackupError("backup_drill_percent: must be a number from 1 to 100")
+    if not any(map(int, keep.values())):
+        raise BackupError("backup_keep: at least one number must be above 0")
+    return found
+
+
+def check_ca(text: str, kind: str, role: str) -> None:
+    """Refuses what is no authority's certificate, or is for nothing."""
+    if text and kind != "s3":
+        raise BackupError(f"{role}_ca: is for S3 alone, and {role}_repository is none")
+    if text and not re.fullmatch(CERTIFICATES, text):
+        raise BackupError(
+            f"{role}_ca: must be certificates in PEM (-----BEGIN CERTIFICATE-----), and nothing else; a file is read "
+            "with lookup('file', ...)"
+        )
+
+
+def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
+    """What the role puts on the host; nothing where no backup is wanted."""
+    if not values["repository"]:
+        return []
+    found = checked(values)
+    config = {
+        "repository": found["repository"],
+        "host": host,
+        "keep": {name: int(count) for name, count in values["keep"].items()},
+        "bandwidth": int(values["bandwidth"]),
+        "drill_percent": int(values["drill_percent"]),
+        "sftp": found.get("sftp"),
+        "apps": [
+            {
+                "sqlite": "",
+                "database": "",
+                "extensions": [],
+                **app,
+                "scratch": values["scratch"].get(app["name"], app.get("scratch", "")),
+            }
+            for app in apps
+        ],
+    }
+    closed = {"mode": "0600", "on_change": "none"}
+    files: list[dict[str, Any]] = [
+        {"path": path, "state": "directory", "mode": mode, "on_change": "none"}
+        for path, mode in (
+            ("/etc/homeport", "0755"),
+            (FOLDER, "0700"),
+            ("/var/lib/homeport/backups", "0700"),
+            *([(found["folder"], "0700")] if found["kind"] == "local" else []),
+        )
+    ]
+    files += [
+        {
+            "path": f"{FOLDER}/config.json",
+            "content": f"{json.dumps(config, indent=1, sort_keys=True)}\n",
+            **closed,
+        },
+    ]
+    # the repository changes its password together with the host
+    files += [
+        {
+            "path": f"{FOLDER}/password{f'.{number}' if number else ''}",
+            "content": f"{password}\n",
+            "secret": True,
+            "mode": "0600",
+        }
+        for number, password in enumerate(dict.fromkeys(values["passwords"]))
+    ]
+    secrets = {
+        "credentials.json": json.dumps(dict(values["credentials"])) if values["credentials"] else "",
+        "ssh_key": f"{values['ssh_key'].rstrip()}\n" if found["kind"] == "sftp" else "",
+        "known_hosts": f"{values['known_hosts'].rstrip()}\n" if found["kind"] == "sftp" else "",
+        "ca.pem": f"{values['ca'].strip()}\n" if values["ca"] else "",
+    }
+    files += [
+        {"path": f"{FOLDER}/{name}", "content": content, "secret": True, **closed}
+        for name, content in secrets.items()
+        if content
+    ]
+    # the programs share what the deploys do with databases: on the host it is found as in the collection
+    files += [
+        {
+            "path": f"{LIBRARY}/{name}.py",
+            "src": f"../../../plugins/module_utils/{name}.py",
+            "on_change": "none",
+        }
+        for name in MODULES
+    ]
+    files.append(
+        {
+            "path": "/usr/local/sbin/homeport-backup",
+            "src": "usr/local/sbin/homeport-backup",
+            "mode": "0755",
+            "on_change": "none",
+        }
+    )
+    for name, title, schedule in (
+        ("backup", "Backup of the apps", values["schedule"]),
+        ("drill", "Restore drill of the apps", values["drill_schedule"]),
+    ):
+        shared = {"name": name, "title": title, "schedule": schedule, "folder": found.get("folder", "")}
+        files += [
+            {
+                "path": f"/etc/systemd/system/homeport-{name}.{kind}",
+                "template": f"etc/systemd/system/homeport-backup.{kind}.j2",
+                "vars": {"unit": shared},
+                "on_change": "none",
+            }
+            for kind in ("service", "timer")
+        ]
+        files[-1]["restarts"] = [f"homeport-{name}.timer"]
+    return files

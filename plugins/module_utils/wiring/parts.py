@@ -1,0 +1,68 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What the services of a host are given for each app: what is wanted, compared with what they were given last.
+
+By component (the key of its record, host/given.py), app and the user's own field. Passwords are not among it:
+whether a service lets a release in is found out by asking it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts, digest
+from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.common.parts import COMPONENTS, NGINX, POSTGRES
+from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import (
+    Apps,
+    nginx_sites,
+    postgres_databases,
+)
+
+# The user's fields behind what a site of nginx has.
+SITE = {
+    **dict.fromkeys(("server_names", "redirects", "canonical"), "domains"),
+    "upstream": "web",
+    **{name: name for name in ("tls", "static", "media", "maintenance")},
+    **dict.fromkeys(("tls_in_front", "hsts"), "tls"),
+}
+
+
+def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, Parts]:
+    """What the components of a host that serves the ``apps``, ``database``, ``cache`` or ``broker`` are to be given."""
+    served = set(served)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def give(component: str, app: str, fields: Mapping[str, Any]) -> None:
+        found.setdefault(component, {}).setdefault(app, {}).update(fields)
+
+    if "apps" in served:
+        for name, site in nginx_sites({name: app for name, app in apps.items() if app["proxied"]}).items():
+            fields: dict[str, list[Any]] = {}
+            for key, value in site.items():
+                fields.setdefault(SITE.get(key, f"proxy.{key}"), []).append(value)
+            give(NGINX, name, fields)
+    if "database" in served:
+        for name, app in database_apps.items():
+            for database in postgres_databases({name: app}):
+                give(
+                    POSTGRES,
+                    name,
+                    {f"database.{key}": database[key] for key in ("name", "owner", "extensions")},
+                )
+    for service in SERVICES:
+        for name, app in apps.items():
+            engine = app[service]["engine"]
+            if service in served and app[service]["managed"] and engine in COMPONENTS:
+                sizes = {
+                    f"{service}.{key}": app[service][key] for key in ("memory", "port") if key in app[service]
+                }
+                give(COMPONENTS[engine], name, {f"{service}.engine": engine, **sizes})
+    return {
+        component: {
+            app: {field: digest(value)[:16] for field, value in fields.items()}
+            for app, fields in parts.items()
+        }
+        for component, parts in found.items()
+    }

@@ -1,0 +1,206 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""From the inputs of the role pgbackrest to files; refuses what cannot work."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
+    LIBRARY,
+    MODULES,
+    SHORTEST,
+    BackupError,
+    check_ca,
+    check_credentials,
+    check_schedules,
+    is_line,
+    target,
+)
+
+# Of its own: a role takes away what it put on the host, and the role backup may go while this one stays.
+OWN_LIBRARY = LIBRARY.replace("/python/", "/archive/")
+TITLES = {
+    "prepare": "Archive of PostgreSQL",
+    "full": "Full backup of PostgreSQL",
+    "incremental": "Incremental backup of PostgreSQL",
+    "drill": "Restore drill of PostgreSQL's archive",
+}
+
+
+def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What pgBackRest is told of the place and its keys."""
+    try:
+        found = target(str(values["repository"]))
+    except BackupError as error:
+        raise BackupError(str(error).replace("backup_repository", "pgbackrest_repository")) from None
+    check_ca(values["ca"], found["kind"], "pgbackrest")
+    password = str(values["password"])
+    if not re.fullmatch(rf"\S{{{SHORTEST},}}", password) or not is_line(password):
+        raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
+    check_schedules("pgbackrest", values, ("full_schedule", "incremental_schedule", "drill_schedule"))
+    check_credentials("pgbackrest", values["credentials"])
+    # before ansible-core 2.19 a number that came out of a template is a text
+    timeout, keep, queue_gb = (int(values[name]) for name in ("timeout", "keep", "queue_gb"))
+    if not 1 <= timeout <= 3600:
+        raise BackupError("pgbackrest_archive_timeout: must be a number of seconds from 1 to 3600")
+    if keep < 1 or queue_gb < 1:
+        raise BackupError("pgbackrest_keep and pgbackrest_queue_gb: must be numbers above 0")
+    result: dict[str, Any] = {
+        "archive-push-queue-max": f"{queue_gb}GiB",
+        "compress-type": "lz4",
+        "lock-path": "/run/postgresql/pgbackrest",
+        "log-level-console": "warn",
+        "log-level-file": "off",
+        "process-max": 2,
+        "repo1-bundle": "y",
+        "repo1-cipher-pass": password,
+        "repo1-cipher-type": "aes-256-cbc",
+        "repo1-retention-full": keep,
+        "start-fast": "y",
+    }
+    if found["kind"] == "local":
+        result["repo1-path"] = found["folder"]
+    elif found["kind"] == "sftp":
+        if not (values["ssh_key"] and values["known_hosts"]):
+            raise BackupError(
+                "pgbackrest_ssh_key and pgbackrest_known_hosts: sftp needs a private key and known hosts"
+            )
+        parts = found["sftp"]
+        if not found["path"].startswith("/"):
+            raise BackupError(
+                "pgbackrest_repository: pgBackRest wants the path on the other host to begin with /"
+            )
+        result.update(
+            {
+                "repo1-type": "sftp",
+                "repo1-path": found["path"],
+                "repo1-sftp-host": parts["host"],
+                "repo1-sftp-host-user": parts["user"],
+                "repo1-sftp-host-port": parts["port"],
+                "repo1-sftp-host-key-hash-type": "sha256",
+                "repo1-sftp-host-key-check-type": "strict",
+                "repo1-sftp-known-host": "/etc/pgbackrest/known_hosts",
+                "repo1-sftp-private-key-file": "/etc/pgbackrest/ssh_key",
+            }
+        )
+    else:
+        keys = values["credentials"]
+        if not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(keys):
+            raise BackupError("pgbackrest_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        address = found["repository"][len("s3:") :]
+        parts = urlsplit(address if "://" in address else f"https://{address}")
+        host = str(parts.hostname)
+        bucket, _slash, folder = parts.path.strip("/").partition("/")
+        result.update(
+            {
+                "repo1-type": "s3",
+                "repo1-path": f"/{folder}",
+                "repo1-s3-bucket": bucket,
+                "repo1-s3-endpoint": f"[{host}]" if ":" in host else host,
+                "repo1-s3-key": keys["AWS_ACCESS_KEY_ID"],
+                "repo1-s3-key-secret": keys["AWS_SECRET_ACCESS_KEY"],
+                "repo1-s3-region": keys.get("AWS_DEFAULT_REGION", "us-east-1"),
+                "repo1-s3-uri-style": "path",
+                **({"repo1-storage-port": parts.port} if parts.port else {}),
+                **({"repo1-storage-ca-file": "/etc/pgbackrest/ca.pem"} if values["ca"] else {}),
+            }
+        )
+    return {"folder": found.get("folder", ""), "settings": result}
+
+
+SECRET = ("repo1-cipher-pass", "repo1-s3-key-secret")
+OWN = "/etc/pgbackrest"  # where pgBackRest finds its keys
+
+
+def recovery_of(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same for a host that is not set up yet: the settings, the secret ones, and the files that they name."""
+    if not values["repository"]:
+        raise BackupError("pgbackrest_repository: must name the archive that is to be brought back")
+    found = settings_of(values)["settings"]
+    secret = {name: found[name] for name in SECRET if name in found}
+    settings = {name: value for name, value in found.items() if name not in SECRET}
+    return {"settings": settings, "secrets": secret, "files": key_files(values, found)}
+
+
+def key_files(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
+    names = ["ssh_key", "known_hosts"] if "repo1-sftp-host" in settings else []
+    names += ["ca"] if values["ca"] else []
+    return {"ca.pem" if name == "ca" else name: f"{values[name].strip()}\n" for name in names}
+
+
+def archive_files(values: Mapping[str, Any], version: str, cluster: str) -> list[dict[str, Any]]:
+    """What the role puts on the host; nothing where no archive is wanted."""
+    if not values["repository"]:
+        return []
+    found = settings_of(values)
+    units = ["homeport-archive.service"]
+    own = {"group": "postgres", "on_change": "none"}
+    config = {"version": version, "cluster": cluster, "repository": values["repository"]}
+    files: list[dict[str, Any]] = [
+        {"path": "/etc/homeport", "state": "directory", "mode": "0755", "on_change": "none"},
+        {"path": "/var/lib/homeport/backups", "state": "directory", "mode": "0700", "on_change": "none"},
+        {"path": "/etc/pgbackrest", "state": "directory", "mode": "0750", **own},
+        {
+            "path": "/etc/homeport/archive.json",
+            "content": f"{json.dumps(config)}\n",
+            "mode": "0600",
+            "on_change": "none",
+        },
+        {
+            "path": "/etc/pgbackrest/pgbackrest.conf",
+            "template": "etc/pgbackrest/pgbackrest.conf.j2",
+            "vars": {"settings": found["settings"], "data": f"/var/lib/postgresql/{version}/{cluster}"},
+            "mode": "0640",
+            "secret": True,
+            "group": "postgres",
+            "restarts": units,
+        },
+        {
+            "path": f"/etc/postgresql/{version}/{cluster}/conf.d/homeport-archive.conf",
+            "template": "etc/postgresql/conf.d/homeport-archive.conf.j2",
+        },
+    ]
+    if found["folder"]:
+        folder = {"path": found["folder"], "state": "directory", "owner": "postgres", "mode": "0700", **own}
+        files.append(folder)
+    for name, text in key_files(values, found["settings"]).items():
+        closed = {"secret": True, "mode": "0600", "owner": "postgres"}
+        files.append({"path": f"{OWN}/{name}", "content": text, **closed, **own})
+    files += [
+        {
+            "path": f"{OWN_LIBRARY}/{name}.py",
+            "src": f"../../../plugins/module_utils/{name}.py",
+            "on_change": "none",
+        }
+        for name in (*MODULES, "host/backup/archive")
+    ]
+    program = "usr/local/sbin/homeport-archive"
+    files.append({"path": f"/{program}", "src": program, "mode": "0755", "on_change": "none"})
+    for verb, title in TITLES.items():
+        name = "homeport-archive" if verb == "prepare" else f"homeport-archive-{verb}"
+        unit = {"verb": verb, "title": title, "folder": found["folder"]}
+        source = "etc/systemd/system/homeport-archive"
+        files.append(
+            {
+                "path": f"/etc/systemd/system/{name}.service",
+                "template": f"{source}.service.j2",
+                "vars": {"unit": unit},
+                "on_change": "none",
+            }
+        )
+        if verb != "prepare":
+            unit["schedule"] = values[f"{verb}_schedule"]
+            files.append(
+                {
+                    "path": f"/etc/systemd/system/{name}.timer",
+                    "template": f"{source}.timer.j2",
+                    "vars": {"unit": unit},
+                    "restarts": [f"{name}.timer"],
+                }
+            )
+    return files
