@@ -19,8 +19,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".collections"))
 
-from ansible_collections.homeport.django.plugins.module_utils.app import fields as app_schema  # noqa: E402
 from ansible_collections.homeport.django.plugins.module_utils.app import setups  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS  # noqa: E402
 from ansible_collections.homeport.django.plugins.module_utils.queues import table as queues  # noqa: E402
 from ansible_collections.homeport.django.plugins.module_utils.validation import schema  # noqa: E402
 
@@ -155,8 +156,8 @@ def rendered(path: Path) -> str:
     """The text of a page with its generated parts written anew."""
     parts = {
         "variables": lambda: variables(path.parent),
-        "app": lambda: fields(app_schema.APP),
-        "vault": lambda: fields(app_schema.SECRETS),
+        "app": lambda: fields(APP),
+        "vault": lambda: fields(SECRETS),
         "setups": table_of_setups,
         "queues": table_of_queues,
     }

@@ -9,7 +9,9 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP, SECRETS, EnvValue
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.env import EnvValue
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Bool,
     Choice,

@@ -21,7 +21,7 @@ from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import SERVED, plain
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
 from ansible_collections.homeport.django.plugins.module_utils.app.services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable

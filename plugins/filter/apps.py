@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.module_utils.app import connections
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import AppsError
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve as resolve_apps
+from ansible_collections.homeport.django.plugins.module_utils.app.check import AppsError
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve as resolve_apps
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     unavailable as unavailable_services,
 )

@@ -19,8 +19,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check, resolve
-from ansible_collections.homeport.django.plugins.module_utils.app.fields import PROCESS
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.processes import PROCESS
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
     INPUTS,
     problems_of,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import report
 from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import status_apps

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 
 # A value that no message may ever show.
 CANARY = "c4n4ry-Zq7!"

@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     engine_of,
     service_place,

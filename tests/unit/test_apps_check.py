@@ -3,7 +3,9 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import RESERVED_NAMES
 
@@ -433,8 +435,6 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("setup", SETUPS)
 def test_nothing_that_yaml_can_say_breaks_the_check(setup: str) -> None:
-    from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP, SECRETS
-
     for field in APP.fields:
         for value in ODD:
             found = problems(app(**{field: value}), setup=setup)

@@ -3,7 +3,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import AppsError, resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.check import AppsError
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import (
     derive,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
 from ansible_collections.homeport.django.plugins.module_utils.app.connections import connection_problems
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 
 from tests.unit.support import SECRET, app
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
-from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP
 
 from tests.unit.support import SECRET, app, resolved
 

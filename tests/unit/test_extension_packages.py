@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check, resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common.extension_packages import (
     BROUGHT,
     CONTRIB,

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.action import preflight
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import (
-    RELEASE_ENVIRONMENT,
-    check,
-    resolve,
-)
-from ansible_collections.homeport.django.plugins.module_utils.app.fields import APP, SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.environment import RELEASE_ENVIRONMENT
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest

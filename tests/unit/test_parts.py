@@ -14,7 +14,7 @@ from ansible_collections.homeport.django.plugins.filter.parts import (
     undelivered,
     without_new_tls,
 )
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
 from ansible_collections.homeport.django.plugins.module_utils.wiring import parts

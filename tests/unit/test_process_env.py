@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import check
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check
 from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.unit.support import CANARY, SECRET, app, resolved

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.filter import backup as filters
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import (
     accepted,
     fingerprint,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 
 from tests.acceptance.secrecy import LEAST, Secret, found_in_file, secrets_of, shapes
 from tests.unit.releases import write

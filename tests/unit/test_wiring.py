@@ -15,7 +15,7 @@ from ansible_collections.homeport.django.plugins.filter import backup as backup_
 from ansible_collections.homeport.django.plugins.filter import host as host_filters
 from ansible_collections.homeport.django.plugins.filter import instances as instances_filters
 from ansible_collections.homeport.django.plugins.filter import parts as parts_filters
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import resolve
+from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout
 from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 

@@ -13,10 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.app.apps import (
-    RELEASE_ENVIRONMENT,
-    is_geographic,
-)
+from ansible_collections.homeport.django.plugins.module_utils.app.database import is_geographic
+from ansible_collections.homeport.django.plugins.module_utils.app.environment import RELEASE_ENVIRONMENT
 from ansible_collections.homeport.django.plugins.module_utils.app.services import in_url
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS, SERVICES

@@ -1,0 +1,114 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Database, cache and broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
+    Choice,
+    Int,
+    List,
+    Object,
+    Problems,
+    Str,
+)
+
+# Databases that restore drills fill and empty.
+SCRATCH_PREFIX = "homeport_drill_"
+
+
+def _engine_or_url(service: dict[str, Any], path: str, problems: Problems) -> None:
+    if "url" in service and len(service) > 1 and "engine" in service:
+        problems.add(path, "takes either an engine or the url of a service that exists already, not both")
+
+
+def _database_rule(service: dict[str, Any], path: str, problems: Problems) -> None:
+    _engine_or_url(service, path, problems)
+    if service.get("extensions") and ("url" in service or service.get("engine", "postgres") != "postgres"):
+        problems.add(f"{path}.extensions", "are created by Homeport in its own PostgreSQL only")
+    if "scheme" in service and ("url" in service or service.get("engine") == "none"):
+        problems.add(
+            f"{path}.scheme", "is that of the address of a database of Homeport's; write it into the url"
+        )
+
+
+DATABASE = Object(
+    {
+        "engine": Choice(
+            ["postgres", "sqlite", "none"], doc="what keeps the data (default: what the setup has)"
+        ),
+        "name": Str(
+            "name of the database (default: the app's)",
+            pattern=r"[a-z_][a-z0-9_-]{0,62}",
+            hint="must be lower-case letters, digits, '_' or '-'",
+        ),
+        "url": Str(
+            "address of a database that exists already; with a password it goes to the vault's database_url"
+        ),
+        "conn_max_age": Int(
+            "seconds a connection is kept (default: 600, or 0 with web.server: asgi, where Django does not close them)",
+            high=86400,
+        ),
+        "scheme": Str(
+            "scheme of DATABASE_URL, from which projects take their backend (default: postgres, postgis with that "
+            "extension, sqlite)",
+            pattern=r"[a-z][a-z0-9+]{0,30}",
+            hint="must be the scheme of a URL, such as postgresql, postgis or spatialite",
+        ),
+        "extensions": List(
+            Str(
+                "name of an extension",
+                pattern=r"[a-z][a-z0-9_-]{0,62}",
+                hint="must be an extension of PostgreSQL, in lower case",
+            ),
+            doc="extensions of PostgreSQL that are installed and created before the app's first release",
+            default=[],
+        ),
+    },
+    short="engine",
+    doc="the app's database",
+    rule=_database_rule,
+    default={},
+)
+
+
+def _service(name: str, engine: Choice, memory: Int, doc: str) -> Object:
+    return Object(
+        {
+            "engine": engine,
+            "url": Str(
+                f"address of a {name} that exists already; with a password it goes to the vault's {name}_url"
+            ),
+            "memory": memory,
+            "port": Int(
+                "TCP port of a Redis or Valkey at 127.0.0.1; other users can bind one from 1024 on while it restarts "
+                "(default: an address and a port below 1024, made from the app's name)",
+                low=1,
+                high=65535,
+            ),
+        },
+        short="engine",
+        doc=doc,
+        rule=_engine_or_url,
+        default={},
+    )
+
+
+CACHE = _service(
+    "cache",
+    Choice(["redis", "valkey", "memcached", "none"], doc="what keeps it (default: what the setup has)"),
+    Int("MiB after which it drops what was used least recently", low=8, high=1 << 20, default=64),
+    "the app's cache, which no other app can reach",
+)
+
+BROKER = _service(
+    "broker",
+    Choice(
+        ["redis", "valkey", "rabbitmq", "database", "none"],
+        doc="what hands out the tasks (default: what the app's processes and the setup have)",
+    ),
+    Int("MiB after which Redis or Valkey takes no more tasks", low=8, high=1 << 20, default=128),
+    "the broker of the app's task queues, which no other app can reach",
+)
