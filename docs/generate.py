@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Writes the generated parts of the documentation: what stands between two markers.
+"""Writes the generated parts of the documentation, between two markers, and the JSON Schema of what users write.
 
-Tables of variables come from the roles' argument specs, the reference of the apps' fields from the
-schema that checks them, so that neither can say something else than the code does.
+Tables of variables come from the roles' argument specs, the reference of the apps' fields and the JSON Schema from the
+fields that check them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,17 @@ sys.path.insert(0, str(ROOT / ".collections"))
 from ansible_collections.homeport.django.plugins.module_utils.app import setups  # noqa: E402
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP  # noqa: E402
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, APP_NAME_HINT  # noqa: E402
 from ansible_collections.homeport.django.plugins.module_utils.queues import table as queues  # noqa: E402
 from ansible_collections.homeport.django.plugins.module_utils.validation import schema  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.validation.json_schema import (  # noqa: E402
+    DRAFT,
+    json_schema,
+)
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS  # noqa: E402
 
 Row = tuple[str, str, str, str]
+SCHEMA = ROOT / "docs/schema/apps.json"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -152,6 +159,25 @@ def table_of_queues() -> str:
     return "\n".join(lines) + "\n"
 
 
+def apps_schema() -> str:
+    """The JSON Schema of a file such as group_vars/all/apps.yml, which may have any other variables."""
+    apps = {
+        "django_apps": schema.Map(APP, APP_NAME, APP_NAME_HINT, doc="the apps by name"),
+        "vault_django_apps": schema.Map(SECRETS, APP_NAME, APP_NAME_HINT, doc="the apps' secrets by name"),
+        "homeport_setup": schema.Choice(
+            list(setups.SETUPS), doc="the setup whose playbook the servers are set up with"
+        ),
+        **INPUTS,
+    }
+    found = {
+        "$schema": DRAFT,
+        "title": "Variables of Homeport",
+        "type": "object",
+        "properties": {name: json_schema(field) for name, field in apps.items()},
+    }
+    return f"{json.dumps(found, indent=1)}\n"
+
+
 def rendered(path: Path) -> str:
     """The text of a page with its generated parts written anew."""
     parts = {
@@ -169,9 +195,9 @@ def pages() -> list[Path]:
 
 
 def main() -> None:
-    for path in pages():
-        text = rendered(path)
-        if text != path.read_text():
+    texts = {path: rendered(path) for path in pages()}
+    for path, text in [*texts.items(), (SCHEMA, apps_schema())]:
+        if not path.is_file() or text != path.read_text():
             path.write_text(text)
             print(path.relative_to(ROOT))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -53,6 +54,10 @@ def test_a_new_site_can_be_committed_as_it_is(tmp_path: Path) -> None:
     assert {"typical.yml", "prod/group_vars/all/vault.yml", "staging/group_vars/all/vault.yml"} <= set(
         committed
     )
+    for name in ("prod", "staging"):
+        apps = site / name / "group_vars/all/apps.yml"
+        [schema] = re.findall(r"^# yaml-language-server: \$schema=(\S+)$", apps.read_text(), re.MULTILINE)
+        assert str((apps.parent / schema).resolve().relative_to(site.resolve())) in committed
     assert ".vault-password" not in committed
     assert (site / ".vault-password").stat().st_mode & 0o777 == 0o600
     secrets = [

