@@ -25,11 +25,8 @@ from ansible_collections.homeport.django.plugins.module_utils.app.check import c
 from ansible_collections.homeport.django.plugins.module_utils.app.services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
-    InstancesError,
-    memcached_instances,
-    redis_instances,
-)
+from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
     DNS_NEEDS,
@@ -151,10 +148,6 @@ class ActionModule(ActionBase):
         return [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
 
 
-# What runs on a host that the inventory names for it.
-ENGINES = ("postgres", "redis", "valkey", "memcached", "rabbitmq")
-
-
 def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> list[str]:
     """What the apps need that the inventory has no host for."""
     problems = []
@@ -176,24 +169,35 @@ def topology(apps: Any, vault: Any, groups: Mapping[str, Any], setup: str) -> li
         database = plain_app["database"].get("engine", shape.databases[0])
         elsewhere = "url" in plain_app["database"] or "database_url" in known
         wanted = {
-            "database": ("database_servers", "" if elsewhere or database != "postgres" else database),
-            "cache": ("cache_servers", cache_engine(plain_app, known, shape)),
-            "broker": ("broker_servers", broker_engine(plain_app, known, shape)),
+            "database": database,
+            "cache": cache_engine(plain_app, known, shape),
+            "broker": broker_engine(plain_app, known, shape),
         }
         sqlite = database == "sqlite" and not elsewhere
         problems += divided(name, len(groups.get("app_servers") or []), plain_app["media"], sqlite)
-        for service, (group, engine) in wanted.items():
-            if "url" in plain_app[service] or f"{service}_url" in known or engine not in ENGINES:
+        for service, name_of_engine in wanted.items():
+            engine, group = find(name_of_engine, service), f"{service}_servers"
+            if (
+                "url" in plain_app[service]
+                or f"{service}_url" in known
+                or not engine
+                or not engine.facts.unit
+            ):
                 continue
             if not groups.get(group):
                 problems.append(
-                    f"django_apps.{name}.{service}: is {engine}, but the inventory's group {group} has no host; "
+                    f"django_apps.{name}.{service}: is {engine.name}, but the inventory's group {group} has no host; "
                     f"name one there (it may be the app's own), or set the app's {service}.url"
                 )
-            elif engine == "memcached" and groups.get("app_servers") != groups[group][:1]:
+            elif engine.facts.local and groups.get("app_servers") != groups[group][:1]:
+                others = [
+                    other.name
+                    for other in ENGINES.values()
+                    if service in other.uses and not other.facts.local
+                ]
                 problems.append(
-                    f"django_apps.{name}.cache: memcached is reached through a socket on the host that the app runs "
-                    "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
+                    f"django_apps.{name}.{service}: {engine.name} is reached through a socket on the host that the app "
+                    f"runs on, so that app_servers and {group} must be one and the same host; use {' or '.join(others)}"
                 )
     return problems
 
@@ -303,12 +307,10 @@ def known_value(variables: Mapping[str, Any], name: str) -> Any:
 
 
 def instances(known: Mapping[str, Any]) -> list[str]:
-    """What is wrong with instances of Redis, Valkey and Memcached beside those of the apps."""
+    """What is wrong with instances of caches and brokers that users declare next to those of the apps."""
     problems = []
-    for name, check_instances in (
-        ("redis_instances", lambda declared: redis_instances(declared, {})),
-        ("memcached_instances", memcached_instances),
-    ):
+    checks = {name: check for engine in ENGINES.values() for name, check in engine.inputs.items()}
+    for name, check_instances in checks.items():
         declared = known.get(name)
         if not isinstance(declared, list) or not all(isinstance(one, dict) for one in declared):
             problems += [f"{name}: must be a list of dictionaries"] if declared is not None else []

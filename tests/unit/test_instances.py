@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter import instances as filters
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
-    InstancesError,
-    memcached_instances,
-    redis_instances,
-)
+from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
+from ansible_collections.homeport.django.plugins.module_utils.engines.memcached import memcached_instances
+from ansible_collections.homeport.django.plugins.module_utils.engines.redis import redis_instances
 
 from tests.unit.support import CANARY
 

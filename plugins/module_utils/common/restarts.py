@@ -7,13 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
+
 # How operators call a unit, and how long a restart interrupts the apps.
+SHARED = [facts for facts in FACTS.values() if facts.restart]
 SERVICES = {
-    "postgresql": ("PostgreSQL", "1 to 3 s"),
+    **{facts.unit.partition("@")[0]: (facts.title, facts.restart) for facts in SHARED},
     "supervisor": ("supervisord", "5 s"),
     "nginx": ("nginx", "1 s"),
-    "rabbitmq-server": ("RabbitMQ", "10 s"),
 }
+ROLES = (*(facts.role for facts in SHARED), "pgbackrest", "supervisord", "nginx")
 
 
 def name_of(unit: str) -> str:
@@ -28,7 +31,7 @@ def told(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A line for each restart of a run, by host: those that a plan foresees, that were made, and that wait."""
     lines: dict[tuple[str, str, str], set[str]] = {}
     for host, variables in results.items():
-        for name in ("postgres", "pgbackrest", "rabbitmq", "supervisord", "nginx"):
+        for name in ROLES:
             found = (variables.get(f"__{name}_configured") or {}).get("restart") or {}
             if found:
                 lines.setdefault((host, found["unit"], found["when"]), set()).update(found["why"])

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.common.addresses import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import ADDRESSES
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
@@ -65,7 +65,7 @@ def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
 def absent(parts: SplitResult) -> str:
     """The place where nothing serves an address; empty where something does, or where that cannot be found out."""
     scheme, host = parts.scheme.partition("+")[0], unquote(parts.hostname or "")
-    engine = ENGINES.get(scheme, scheme)
+    engine = engine_of(parts.geturl())
     if engine == "postgres" and (not host or host.startswith("/")):
         name = unquote(parts.path[1:])
         options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))
@@ -77,7 +77,7 @@ def absent(parts: SplitResult) -> str:
     if not host:
         path = unquote(parts.path)
         return "" if os.path.exists(path) else path
-    port = parts.port or PORTS.get(engine)
+    port = parts.port or (FACTS[engine].schemes[scheme] if engine else 0)
     try:
         if port:
             socket.create_connection((host, port), PATIENCE).close()
@@ -98,7 +98,6 @@ def has_database(name: str) -> bool:
 
 
 OWN_CLUSTER = ("", "/var/run/postgresql", "/run/postgresql")
-PORTS = {"redis": 6379, "rediss": 6379, "postgres": 5432, "amqp": 5672, "amqps": 5671}
 
 
 def ask_redis(parts: SplitResult) -> str:
