@@ -20,7 +20,7 @@ def redis_instances(declared: Any, facts: Any) -> list[Instance]:
     try:
         return redis.redis_instances(plain(declared), {name: facts.get(name, "") for name in redis.SERVERS})
     except InstancesError as error:
-        raise AnsibleFilterError(f"redis_instances is not good:\n{error}") from error
+        raise AnsibleFilterError(f"redis_instances is invalid:\n{error}") from error
 
 
 def ports_taken(declared: Any) -> list[str]:
@@ -31,7 +31,7 @@ def memcached_instances(declared: Any) -> list[Instance]:
     try:
         return memcached.memcached_instances(plain(declared))
     except InstancesError as error:
-        raise AnsibleFilterError(f"memcached_instances is not good:\n{error}") from error
+        raise AnsibleFilterError(f"memcached_instances is invalid:\n{error}") from error
 
 
 class FilterModule:

@@ -41,6 +41,31 @@ def test_commands(process: dict[str, Any], scheduler: bool, command: str) -> Non
     assert resolve_process("queue", {"count": 1, **process}, "/srv/blog", scheduler)["command"] == command
 
 
+@pytest.mark.parametrize("kind", [*QUEUES, ""])
+def test_the_process_list_is_plain_data_and_names_no_supervisor(kind: str) -> None:
+    process: dict[str, Any] = {"kind": kind, "application": "blog.tasks"} if kind else {"command": "bin/x"}
+    process = {
+        key: value
+        for key, value in process.items()
+        if key != "application" or "application" in QUEUES[kind].fields
+    }
+    broker = QUEUES[kind].brokers[0] if kind else "none"
+    found = resolved(setup="worker", broker=broker, processes={"queue": process})["processes"]["queue"]
+    assert {
+        "name",
+        "kind",
+        "command",
+        "count",
+        "env",
+        "start_seconds",
+        "stop_signal",
+        "stop_timeout",
+        "memory",
+    } <= found.keys()
+    assert found == json.loads(json.dumps(found))
+    assert "SUPERVISOR" not in found["command"] and "%(" not in found["command"]
+
+
 def test_an_option_reaches_the_command_as_one_word() -> None:
     process = {"kind": "rq", "count": 1, "options": "--name 'a $(b) c'"}
     words = shlex.split(resolve_process("queue", process, "/srv/blog", True)["command"])

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The cache and the broker of an app: which they are, whether they fit its queues, and where they are."""
+"""The cache and the broker of an app: their engines and addresses, and whether they fit its queues."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def broker_engine(app: Values, secrets: Values, setup: Setup) -> str:
 
 
 def check_address(url: str, path: str, example: str, problems: Problems) -> None:
-    """The URL of a service that exists already."""
+    """Checks the URL of a service that exists already."""
     try:
         parts = urlsplit(url)
         parts.port, parts.hostname  # noqa: B018  (raise where they are none)
@@ -84,7 +84,7 @@ def check_address(url: str, path: str, example: str, problems: Problems) -> None
 def check_services(
     path: str, name: str, app: Values, secrets: Values, setup_name: str, problems: Problems
 ) -> None:
-    """Services that the setup does not have, and queues that cannot use the app's broker."""
+    """Refuses services that the setup does not have, and queues that cannot use the app's broker."""
     setup = SETUPS[setup_name]
     for service, part, choices in (("cache", "caches", setup.caches), ("broker", "brokers", setup.brokers)):
         given = app.get(service, {})
@@ -149,7 +149,7 @@ def _check_queues(path: str, app: Values, secrets: Values, setup_name: str, prob
 def check_ports(
     name: str, app: Values, secrets: Values, setup: Setup, taken: dict[int, str], problems: Problems
 ) -> None:
-    """Instances of two apps on one declared port; ``taken`` is what is taken already."""
+    """Refuses two instances on one declared port; ``taken`` are the owners of ports so far."""
     engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
     for service, engine in engines.items():
         given = app.get(service, {})
@@ -169,7 +169,7 @@ def check_ports(
 def accepted_of(
     name: str, purpose: str, app: Values, secrets: Values, homeport_secrets: list[str]
 ) -> list[str]:
-    """Every secret that is good for some purpose of an app, the one that is used first."""
+    """Every valid secret of an app for a purpose; the first one is used."""
     given, generations = secrets.get(purpose, ()), app["rotation"].get(purpose, ())
     return accepted(homeport_secrets, name, purpose, given, generations)
 
@@ -178,7 +178,7 @@ def resolve_services(
     name: str, app: Values, secrets: Values, homeport_secrets: list[str], setup: Setup, host: Values
 ) -> dict[str, dict[str, Any]]:
     """Cache and broker as the app sees them: engine, url, host, port, user, password, vhost, socket, memory (MiB),
-    all logins that are good, and whether they are Homeport's (managed)."""
+    all valid logins, and whether Homeport runs it (managed)."""
     engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
     found = {}
     for service, engine in engines.items():
@@ -214,7 +214,7 @@ def _by_address(engine: str, url: str) -> dict[str, Any]:
 
 
 def services_environment(name: str, services: Mapping[str, Values]) -> dict[str, str]:
-    """Where cache and broker are. What is just called Redis is the broker: it forgets nothing."""
+    """The variables of cache and broker. REDIS_URL is the broker where both are Redis: it evicts nothing."""
     cache, broker = services["cache"], services["broker"]
     result: dict[str, str] = {}
     if cache["url"]:
@@ -230,7 +230,7 @@ def services_environment(name: str, services: Mapping[str, Values]) -> dict[str,
 
 
 def unavailable(apps: Mapping[str, Values], services: Iterable[str], facts: Values) -> list[str]:
-    """What a host is to serve that its distribution does not have."""
+    """Engines that a host is to run and its distribution does not have."""
     system = f"{facts.get('distribution', '')} {facts.get('version', '')}".strip()
     problems = []
     for name, app in apps.items():

@@ -16,7 +16,7 @@ LEAST_MEMORY = 8
 
 
 class InstancesError(ValueError):
-    """What is wrong with the instances, as ``path: message`` strings that quote no secret."""
+    """Invalid instances: ``path: message`` strings that quote no secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(f"- {line}" for line in problems))

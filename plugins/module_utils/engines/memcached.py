@@ -26,7 +26,7 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
 
 
 def memcached_instances(declared: list[Any]) -> list[Instance]:
-    """The instances with every default filled in."""
+    """The instances with every default."""
     problems = names_taken(declared)
     result = []
     for number, given in enumerate(declared):

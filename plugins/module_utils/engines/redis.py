@@ -38,7 +38,7 @@ PORTS = tuple(sorted({*range(200, 600)} - {
 }))  # fmt: skip
 SERVERS = ("redis", "valkey")
 LOOPBACK = ["127.0.0.1", "::1"]
-# Who can reach the port can try a million passwords a second.
+# Whoever reaches the port can try a million passwords a second.
 SHORTEST_PASSWORD = 16
 POLICIES = (
     "noeviction",
@@ -92,8 +92,8 @@ def version(text: str) -> tuple[int, ...]:
 
 
 def access(passwords: list[str], installed: str) -> str:
-    """The rules of the only user that clients have, who is the default one: they know no other name."""
-    # before the package is there, check mode looks at a version that is new enough
+    """The rules of the default user, the only one that clients know."""
+    # no package yet (check mode): the versions that are installed now are new enough
     channels = ["&*"] if not installed or version(installed) >= SINCE_6_2 else []
     words = ["on", *hashes(passwords), "~*", *channels, "+@all", "-@admin", "-@dangerous"]
     return " ".join([*words, *(f"+{name}" for name in ALLOWED)])
@@ -104,19 +104,19 @@ def hashes(passwords: list[str]) -> list[str]:
 
 
 def reload_passwords(passwords: list[str]) -> list[str]:
-    """By these root has an instance read its users again, and nothing else: what they allow harms nobody."""
+    """The passwords by which root reloads an instance's users. They allow nothing else."""
     return [hmac.new(word.encode(), b"homeport/reload", hashlib.sha256).hexdigest() for word in passwords]
 
 
 def bind(addresses: list[str], installed: str) -> list[str]:
-    """What follows ``bind``: a host without IPv6 has no ::1, and does without."""
-    # before 6.2 every address may be missing, and there is no way of saying so
+    """The addresses of ``bind``. ::1 is optional, for hosts without IPv6."""
+    # before 6.2 every address is optional, and the prefix is unknown
     optional = "-" if not installed or version(installed) >= SINCE_6_2 else ""
     return [f"{optional}::1" if address == "::1" else address for address in addresses]
 
 
 def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[Instance]:
-    """The instances with every default filled in, and hashes of the passwords in their place."""
+    """The instances with every default, and hashes in place of the passwords."""
     problems = [*names_taken(declared), *ports_taken(declared)]
     result = []
     for number, given in enumerate(declared):
@@ -137,8 +137,8 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
             problems.append(f"{path}.policy: must be one of {', '.join(POLICIES)}")
         if persistent and policy.startswith("allkeys-"):
             problems.append(
-                f"{path}.policy: a persistent instance must not throw away what it holds; say noeviction, "
-                "or volatile-lru to throw away what has a time to live"
+                f"{path}.policy: a persistent instance must not evict keys; set noeviction, "
+                "or volatile-lru to evict keys that have a time to live"
             )
         if len(str(given.get("password") or "")) < SHORTEST_PASSWORD:
             problems.append(f"{path}.password: must have {SHORTEST_PASSWORD} characters or more")
@@ -170,14 +170,14 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
 
 
 def ports_taken(declared: list[Any]) -> list[str]:
-    """Instances on one port of one address."""
+    """Instances that use the same port of the same address."""
     by_place: dict[Any, list[str]] = {}
     for number, given in enumerate(declared):
         listen = given.get("listen")
         for address in listen if listen and isinstance(listen, list) else LOOPBACK:
             by_place.setdefault((whole(given.get("port")), str(address)), []).append(where(given, number))
     problems = [
-        f"{', '.join(names)}: want the same port {port}; give one of them another (cache.port or broker.port of an app)"
+        f"{', '.join(names)}: use the same port {port}; give one of them another (cache.port or broker.port of an app)"
         for (port, _address), names in by_place.items()
         if len(names) > 1 and port is not None
     ]

@@ -49,7 +49,7 @@ CELERY = Queue(
     "Celery",
     brokers=BROKERS,
     command=worker,
-    # now and then a stop takes 30 s longer than its tasks
+    # a stop sometimes takes 30 s longer than its tasks
     stop_timeout=120,
     fields=("queues", "concurrency", "application"),
     memory=70,

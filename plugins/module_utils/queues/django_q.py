@@ -18,7 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
 
 def command(process: Process, context: Context) -> str:
     name = f"--name {quoted(process['queues'][:1])}" if process.get("queues") else ""
-    # it has no option for it: settings read the number of workers from here
+    # there is no option for it: settings read the number of workers from this variable
     return words(
         f"env TASK_WORKERS={process.get('concurrency', 1)}", "manage.py qcluster", name, options(process)
     )

@@ -16,7 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.queue impor
 
 def command(process: Process, context: Context) -> str:
     queues = f"--queue-name {quoted(process['queues'])}" if process.get("queues") else ""
-    # by itself it looks once a second
+    # its default is one second
     return words("manage.py db_worker --interval 0.2", queues, options(process))
 
 

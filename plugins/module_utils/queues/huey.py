@@ -27,7 +27,7 @@ HUEY = Queue(
     "Huey",
     brokers=(*SERVERS, "database"),
     command=command,
-    # TERM drops what runs
+    # TERM aborts running tasks
     stop_signal="INT",
     fields=("concurrency",),
     memory=60,

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What there is to say of a task queue, and how its commands are written."""
+"""A kind of process of a task queue, and helpers to write its command."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class Queue:
     """One kind of process of a task queue."""
 
     title: str
-    # what can hand its tasks to it, the best first
+    # where it can take its tasks from, the best first
     brokers: tuple[str, ...]
     # as sh reads it
     command: Callable[[Process, Context], str]
     stop_signal: str = "TERM"
     stop_timeout: int = 60
-    # what `processes` may say of it, beyond what every process may
+    # fields of `processes` that it has beyond those of every process
     fields: tuple[str, ...] = ()
-    # what is wrong with a process of this kind, beyond its fields
+    # adds what is wrong with the fields of a process
     check: Callable[[Process, str, Problems], None] = lambda _process, _path, _problems: None
-    # the most processes that there may be of it, on all hosts together; 0 is no limit
+    # the most processes of it on all hosts together; 0 is no limit
     most: int = 0
-    # MiB of an idle one, and for each further task that it does at the same time
+    # MiB of an idle one, and for each further task that it runs at the same time
     memory: int = 80
     memory_each: int = 0
-    # packages that an app needs whose settings Homeport supplies, by broker
+    # Python packages of an app whose settings Homeport supplies, by broker
     packages: Mapping[str, str] = field(default_factory=dict)
-    # what it needs of a broker that not every distribution has, by broker
+    # versions that it needs and not every distribution has, by broker
     needs: Mapping[str, Since] = field(default_factory=dict)
-    # a task that runs when its worker is killed
+    # what becomes of a task whose worker is killed
     killed: str = ""
 
 
@@ -59,5 +59,5 @@ def quoted(values: list[str], separator: str = ",") -> str:
 
 
 def options(process: Process) -> str:
-    """Further arguments, each of which reaches the command as one word."""
+    """The process's own arguments, each as one word."""
     return words(*(shlex.quote(word) for word in shlex.split(process.get("options", ""))))

@@ -20,7 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
 
 def worker(process: Process, context: Context) -> str:
     queues = quoted(process.get("queues") or ["default"], " ")
-    # which of several workers hands out what is due they settle among themselves, by a lock
+    # of several workers, the one that holds a lock hands out what is due
     return words("manage.py rqworker", queues, "--with-scheduler", options(process))
 
 

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The kinds of processes of task queues, and what follows from those that an app has.
+"""The kinds of processes of task queues.
 
 A new one is a file beside this one, a line in the table, and a role where Homeport supplies its settings.
 """
@@ -31,23 +31,23 @@ BROKERS = tuple(dict.fromkeys(broker for queue in QUEUES.values() for broker in 
 
 
 def needs_broker(kind: str) -> bool:
-    """Whether a kind takes its tasks from the app's broker; the others only know the database."""
+    """Whether a kind takes its tasks from the app's broker; the others use the database alone."""
     return QUEUES[kind].brokers != ("database",)
 
 
 def kinds_of(processes: Mapping[str, Any]) -> list[str]:
-    """The kinds of queue that an app's processes are, each once."""
+    """The kinds of an app's processes, each once."""
     found = [process.get("kind") for process in processes.values() if isinstance(process, Mapping)]
     return [kind for kind in dict.fromkeys(kind for kind in found if isinstance(kind, str)) if kind in QUEUES]
 
 
 def default_broker(kinds: list[str], available: tuple[str, ...]) -> str:
-    """The first broker of a setup that all kinds can use; `none` where no kind needs one, or none will do."""
-    choosy = [kind for kind in kinds if needs_broker(kind)]
-    if not choosy:
+    """The first broker of a setup that all kinds can use; `none` where none is needed or fits."""
+    needing = [kind for kind in kinds if needs_broker(kind)]
+    if not needing:
         return "database" if kinds else "none"
     for broker in available:
-        if all(broker in QUEUES[kind].brokers for kind in choosy):
+        if all(broker in QUEUES[kind].brokers for kind in needing):
             return broker
     return "none"
 

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What the apps of a host will need of its memory, before it is found out the hard way.
+"""The memory that the apps of a host need, estimated before they are installed.
 
 Estimates from measured proportional set sizes (Debian 13, Python 3.13, Django 5.2, PostgreSQL 17); an app that
 loads much more than the demo app does needs more, and says so in ``web.memory`` or a process's ``memory``.

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Which ports of a host are to be reached from elsewhere, and by whom: from the apps and the inventory alone."""
+"""The exposure of a host: which ports are open, and to whom. It follows from the apps and the inventory alone."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def public_port(socket: str) -> int:
 
 
 def firewall_rules(ports: Iterable[Mapping[str, Any]], own: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Rules in nftables' language, from what exposure() says and from what the user adds (C(host_firewall_rules))."""
+    """Rules of nftables for the ports of exposure() and those of the user (C(host_firewall_rules))."""
     lines: list[str] = []
     for entry in [*ports, *own]:
         service = entry.get("service") or entry.get("comment") or "host_firewall_rules"
@@ -109,7 +109,7 @@ def firewall_problems(rules: Any) -> list[str]:
             found.append(f"{where}.sources: must be a list of addresses or networks")
         elif not sources:
             found.append(
-                f"{where}.sources: is empty, so nobody would get in; leave it out for everybody, or leave the rule out"
+                f"{where}.sources: is empty, so nobody has access; leave it out for everybody, or leave the rule out"
             )
         elif list(sources) != ANY:
             found += [
