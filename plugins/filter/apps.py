@@ -50,7 +50,7 @@ def resolve(
         )
     except AppsError as error:
         raise AnsibleFilterError(
-            "django_apps is not good:\n" + "\n".join(f"- {line}" for line in error.problems)
+            "django_apps is invalid:\n" + "\n".join(f"- {line}" for line in error.problems)
         ) from error
 
 

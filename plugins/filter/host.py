@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.filter.apps import SERVED
-from ansible_collections.homeport.django.plugins.module_utils.common.restarts import told
+from ansible_collections.homeport.django.plugins.module_utils.common.restarts import messages
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import exposure, firewall_rules
 from ansible_collections.homeport.django.plugins.module_utils.wiring.host import swap_size
 
@@ -16,7 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.host import
 def restarts(groups: Any, hostvars: Any) -> list[str]:
     """What a run has to tell of the restarts that it makes, has made or leaves."""
     hosts = dict.fromkeys(host for group in SERVED for host in groups.get(group, []))
-    return told({host: hostvars[host] for host in hosts})
+    return messages({host: hostvars[host] for host in hosts})
 
 
 class FilterModule:

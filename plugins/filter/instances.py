@@ -9,27 +9,29 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.engines import instances
+from ansible_collections.homeport.django.plugins.module_utils.engines import memcached, redis
+from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
+    Instance,
+    InstancesError,
+)
 
 
-def redis_instances(declared: Any, facts: Any) -> list[instances.Instance]:
+def redis_instances(declared: Any, facts: Any) -> list[Instance]:
     try:
-        return instances.redis_instances(
-            plain(declared), {name: facts.get(name, "") for name in ("redis", "valkey")}
-        )
-    except instances.InstancesError as error:
-        raise AnsibleFilterError(f"redis_instances is not good:\n{error}") from error
+        return redis.redis_instances(plain(declared), {name: facts.get(name, "") for name in redis.SERVERS})
+    except InstancesError as error:
+        raise AnsibleFilterError(f"redis_instances is invalid:\n{error}") from error
 
 
 def ports_taken(declared: Any) -> list[str]:
-    return instances.ports_taken(plain(declared))
+    return redis.ports_taken(plain(declared))
 
 
-def memcached_instances(declared: Any) -> list[instances.Instance]:
+def memcached_instances(declared: Any) -> list[Instance]:
     try:
-        return instances.memcached_instances(plain(declared))
-    except instances.InstancesError as error:
-        raise AnsibleFilterError(f"memcached_instances is not good:\n{error}") from error
+        return memcached.memcached_instances(plain(declared))
+    except InstancesError as error:
+        raise AnsibleFilterError(f"memcached_instances is invalid:\n{error}") from error
 
 
 class FilterModule:

@@ -8,11 +8,11 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app.check import check
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
-    engine_of,
-    service_place,
+    engine_at,
     unavailable,
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.engines.redis import service_place
 from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 
 from tests.unit.support import CANARY, SECRET, app, resolved
@@ -156,7 +156,7 @@ def test_two_on_one_port_are_refused() -> None:
      ("pymemcache://h", "memcached"), ("sqs://", "other"), ("", "other")],
 )  # fmt: skip
 def test_what_an_address_leads_to(url: str, engine: str) -> None:
-    assert engine_of(url) == engine
+    assert engine_at(url) == engine
 
 
 def test_secrets_are_not_shown() -> None:

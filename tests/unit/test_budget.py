@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
+from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import CONNECTION
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import QUEUES
 from ansible_collections.homeport.django.plugins.module_utils.wiring import budget as estimates
 from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import (
-    CONNECTION,
-    INSTANCE,
     MASTER,
-    POSTGRES,
     PROCESS,
-    RABBITMQ,
     WORKER,
     budget,
 )
 
 from tests.unit.support import SECRET, app
 
+INSTANCE, RABBITMQ = ENGINES["redis"].idle, ENGINES["rabbitmq"].idle
+POSTGRES = ENGINES["postgres"].idle
 SERVER = ("apps", "postgres", "nginx", "cache", "broker")
 
 

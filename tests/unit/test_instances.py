@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter import instances as filters
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
-    InstancesError,
-    memcached_instances,
-    redis_instances,
-)
+from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
+from ansible_collections.homeport.django.plugins.module_utils.engines.memcached import memcached_instances
+from ansible_collections.homeport.django.plugins.module_utils.engines.redis import redis_instances
 
 from tests.unit.support import CANARY
 
@@ -166,7 +164,7 @@ def test_names_and_ports_are_taken_once() -> None:
     assert len(redis_instances([redis(), beside], NEW)) == 2
     assert problems(redis(listen=["127.0.0.1", "10.0.0.7"]), {**beside, "listen": ["127.9.8.7", "10.0.0.7"]})
     assert problems(redis(), redis(name="b", server="valkey", port="6380")) == [
-        "blog-cache, b: want the same port 6380; give one of them another (cache.port or broker.port of an app)"
+        "blog-cache, b: use the same port 6380; give one of them another (cache.port or broker.port of an app)"
     ]
 
 
@@ -193,8 +191,8 @@ def test_memcached_refused(fields: dict[str, Any], message: str) -> None:
 
 
 def test_filters_say_what_is_wrong() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"redis_instances is not good:\n- b\.port: must be"):
+    with pytest.raises(AnsibleFilterError, match=r"redis_instances is invalid:\n- b\.port: must be"):
         filters.redis_instances([{"name": "b", "port": 0, "password": PASSWORD}], {})
-    with pytest.raises(AnsibleFilterError, match=r"memcached_instances is not good:\n- b\.group: must be"):
+    with pytest.raises(AnsibleFilterError, match=r"memcached_instances is invalid:\n- b\.group: must be"):
         filters.memcached_instances([{"name": "b"}])
     assert filters.memcached_instances([]) == filters.redis_instances([], {}) == []

@@ -12,7 +12,7 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.table impor
     QUEUES,
     default_broker,
     needs_broker,
-    worker,
+    resolve_process,
 )
 
 from tests.unit.support import app, problems, resolved
@@ -20,14 +20,14 @@ from tests.unit.support import app, problems, resolved
 COMMANDS: list[tuple[dict[str, Any], bool, str]] = [
     ({"kind": "django_q"}, True, "env TASK_WORKERS=1 manage.py qcluster"),
     ({"kind": "django_q", "queues": ["mails"], "concurrency": 3}, True, "env TASK_WORKERS=3 manage.py qcluster --name mails"),
-    ({"kind": "celery"}, True, 'celery --app "$HOMEPORT_PACKAGE" worker --loglevel INFO --concurrency 1 --hostname queue."${SUPERVISOR_PROCESS_NAME:-0}"@%h'),
+    ({"kind": "celery"}, True, 'celery --app "$HOMEPORT_PACKAGE" worker --loglevel INFO --concurrency 1 --hostname queue."${HOMEPORT_INSTANCE:-0}"@%h'),
     (
         {"kind": "celery", "application": "blog.celery:app", "queues": ["a", "b"], "concurrency": 4, "options": "--pool threads"},
         True,
-        'celery --app blog.celery:app worker --loglevel INFO --concurrency 4 --hostname queue."${SUPERVISOR_PROCESS_NAME:-0}"@%h --queues a,b --pool threads',
+        'celery --app blog.celery:app worker --loglevel INFO --concurrency 4 --hostname queue."${HOMEPORT_INSTANCE:-0}"@%h --queues a,b --pool threads',
     ),
     ({"kind": "celery_beat"}, True, 'celery --app "$HOMEPORT_PACKAGE" beat --loglevel INFO --pidfile= --schedule /srv/blog/shared/data/celerybeat-schedule'),
-    ({"kind": "huey", "concurrency": 2}, True, 'manage.py run_huey --workers 2 $([ "${SUPERVISOR_PROCESS_NAME:-0}" = 0 ] || echo --no-periodic)'),
+    ({"kind": "huey", "concurrency": 2}, True, 'manage.py run_huey --workers 2 $([ "${HOMEPORT_INSTANCE:-0}" = 0 ] || echo --no-periodic)'),
     ({"kind": "huey"}, False, "manage.py run_huey --workers 1 --no-periodic"),
     ({"kind": "rq", "queues": ["high", "low"]}, True, "manage.py rqworker high low --with-scheduler"),
     ({"kind": "rq"}, False, "manage.py rqworker default --with-scheduler"),
@@ -38,18 +38,43 @@ COMMANDS: list[tuple[dict[str, Any], bool, str]] = [
 
 @pytest.mark.parametrize(("process", "scheduler", "command"), COMMANDS, ids=[case[2] for case in COMMANDS])
 def test_commands(process: dict[str, Any], scheduler: bool, command: str) -> None:
-    assert worker("queue", {"count": 1, **process}, "/srv/blog", scheduler)["command"] == command
+    assert resolve_process("queue", {"count": 1, **process}, "/srv/blog", scheduler)["command"] == command
+
+
+@pytest.mark.parametrize("kind", [*QUEUES, ""])
+def test_the_process_list_is_plain_data_and_names_no_supervisor(kind: str) -> None:
+    process: dict[str, Any] = {"kind": kind, "application": "blog.tasks"} if kind else {"command": "bin/x"}
+    process = {
+        key: value
+        for key, value in process.items()
+        if key != "application" or "application" in QUEUES[kind].fields
+    }
+    broker = QUEUES[kind].brokers[0] if kind else "none"
+    found = resolved(setup="worker", broker=broker, processes={"queue": process})["processes"]["queue"]
+    assert {
+        "name",
+        "kind",
+        "command",
+        "count",
+        "env",
+        "start_seconds",
+        "stop_signal",
+        "stop_timeout",
+        "memory",
+    } <= found.keys()
+    assert found == json.loads(json.dumps(found))
+    assert "SUPERVISOR" not in found["command"] and "%(" not in found["command"]
 
 
 def test_an_option_reaches_the_command_as_one_word() -> None:
     process = {"kind": "rq", "count": 1, "options": "--name 'a $(b) c'"}
-    words = shlex.split(worker("queue", process, "/srv/blog", True)["command"])
+    words = shlex.split(resolve_process("queue", process, "/srv/blog", True)["command"])
     assert words[-1] == "a $(b) c"
 
 
 def test_stops() -> None:
     def stop(process: dict[str, Any]) -> tuple[str, int]:
-        found = worker("queue", {"count": 1, **process}, "/srv/blog", True)
+        found = resolve_process("queue", {"count": 1, **process}, "/srv/blog", True)
         return found["stop_signal"], found["stop_timeout"]
 
     assert stop({"command": "x"}) == ("TERM", 60)

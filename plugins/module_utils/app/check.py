@@ -25,14 +25,16 @@ from ansible_collections.homeport.django.plugins.module_utils.app.services impor
     check_services,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup, not_part
-from ansible_collections.homeport.django.plugins.module_utils.common.addresses import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import SHORTEST_SECRET
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.names import (
     APP_NAME,
     APP_NAME_HINT,
     RESERVED_NAMES,
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import SYSTEM_DATABASES
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import find, used_for
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     LONGEST_VALUE,
     Problems,
@@ -41,7 +43,6 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
 )
 
 PREVIOUS = "homeport_secret_previous"
-SYSTEM_DATABASES = ("postgres", "template0", "template1")
 # Bytes of all variables together; Linux takes about two million for these and a command's words.
 LARGEST_ENVIRONMENT = 1_000_000
 # What the overlay cannot do without.
@@ -148,11 +149,11 @@ def _check_database(
 ) -> None:
     given = app.get("database", {})
     engine = given.get("engine", setup.databases[0])
-    if engine in ("postgres", "sqlite", "none") and engine not in setup.databases:
+    if engine in (*used_for("database"), "none") and engine not in setup.databases:
         problems.add(f"{path}.database", not_part(engine, "databases", setup_name))
     scheme = given.get("scheme", "")
-    wanted = ENGINES.get(scheme.partition("+")[0]) if _is_text(scheme) else None
-    if wanted and engine in ENGINES.values() and wanted != engine:
+    wanted = engine_of(scheme) if _is_text(scheme) else ""
+    if find(wanted, "database") and find(engine, "database") and wanted != engine:
         problems.add(f"{path}.database.scheme", f"goes with {wanted}, and the app's database is {engine}")
     database = given.get("name")
     if _is_text(database) and (database in SYSTEM_DATABASES or database.startswith(SCRATCH_PREFIX)):

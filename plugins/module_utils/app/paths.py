@@ -7,4 +7,3 @@ from __future__ import annotations
 APPS_HOME = "/srv"
 SOCKETS = "/run/homeport"
 LOGS = "/var/log/homeport"
-POSTGRES_SOCKET = "/var/run/postgresql"

@@ -20,12 +20,12 @@ from ansible_collections.homeport.django.plugins.module_utils.app.services impor
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup
 from ansible_collections.homeport.django.plugins.module_utils.app.site import certificate_kind, site_url_of
 from ansible_collections.homeport.django.plugins.module_utils.app.trusted_proxies import networks
-from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
     QUEUES,
     kinds_of,
     needs_broker,
-    worker,
+    resolve_process,
 )
 
 # Web workers of an app that does not say how many.
@@ -78,7 +78,7 @@ def _resolve_one(
     database = database_of(name, app, secrets, homeport_secrets, shape, host)
     services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
     processes = {
-        process: worker(process, options, home, host["scheduler"])
+        process: resolve_process(process, options, home, host["scheduler"])
         for process, options in app["processes"].items()
     }
     # whatever this host has cores for: the database server, which is told the limit, does not know
@@ -136,14 +136,15 @@ def _server_packages(
 ) -> list[str]:
     """What Homeport needs in the virtual environment; a version that the project brings is kept."""
     packages = ["gunicorn"]
-    if app["overlay"] and database["engine"] == "postgres":
-        packages.append("psycopg[binary]")
+    engine = find(database["engine"], "database")
+    if app["overlay"] and engine and engine.client:
+        packages.append(engine.client)
     if static["server"] == "whitenoise":
         # also where the project brings other means: for the files of its other releases
         packages.append("whitenoise[brotli]" if app["overlay"] else "whitenoise")
     if app["overlay"]:
-        engine = services["cache"]["engine"]
-        packages += ["pymemcache"] if engine == "memcached" else ["redis"] if engine in REDIS else []
+        cache = find(services["cache"]["engine"], "cache")
+        packages += [cache.client] if cache else []
         for kind in kinds_of(app["processes"]):
             broker = services["broker"]["engine"] if needs_broker(kind) else "database"
             packages += [QUEUES[kind].packages[broker]] if broker in QUEUES[kind].packages else []

@@ -1,18 +1,21 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The cache and the broker of an app: which they are, whether they fit its queues, and where they are."""
+"""The cache and the broker of an app: their engines and addresses, and whether they fit its queues."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.app.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup, not_part
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import accepted, logins
-from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS, SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
+from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Wanted
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
     BROKERS,
     QUEUES,
@@ -24,14 +27,6 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
 
 Values = Mapping[str, Any]
 
-# Ports below 1024: an app cannot bind them while a service restarts (docs/decisions/0024).
-RABBITMQ_PORT = 567
-# Of the apps' own Redis or Valkey instances: without RabbitMQ's, those of other services that Debian hosts run, and
-# those from 600 on, which NFS and RPC take at random.
-PORTS = tuple(sorted({*range(200, 600)} - {
-    209, 264, 311, 319, 320, 371, 389, 427, 443, 444, 445, 464, 465, 500, 502, 512, 513, 514, 515, 520, 521, 524, 540,
-    543, 544, 546, 547, 548, 554, 563, RABBITMQ_PORT, 568, 569, 587, 593,
-}))  # fmt: skip
 # Every cache and broker has these keys.
 NOTHING: dict[str, Any] = {
     "engine": "none",
@@ -48,31 +43,16 @@ NOTHING: dict[str, Any] = {
 }
 
 
-def in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def service_place(name: str, service: str) -> tuple[str, int]:
-    """Loopback address and port of an app's own instance: the same whatever other apps there are."""
-    digest = hashlib.sha256(f"{name}/{service}".encode()).digest()
-    address = f"127.{1 + digest[4] % 254}.{digest[5]}.{1 + digest[6] % 254}"
-    return address, PORTS[int.from_bytes(digest[:4], "big") % len(PORTS)]
-
-
-def engine_of(url: str) -> str:
-    """The kind of service that an address leads to; `other` where it is not known."""
-    scheme = url.partition("://")[0].partition("+")[0]
-    return {
-        "redis": "redis", "rediss": "redis", "unix": "redis", "valkey": "valkey", "valkeys": "valkey",
-        "amqp": "rabbitmq", "amqps": "rabbitmq", "pyamqp": "rabbitmq",
-        "memcache": "memcached", "pymemcache": "memcached", "memcached": "memcached",
-    }.get(scheme, "other")  # fmt: skip
+def engine_at(url: str) -> str:
+    """The engine that a service's address leads to; `other` where it is not known."""
+    engine = engine_of(url)
+    return engine if any(find(engine, use) for use in SERVICES) else "other"
 
 
 def cache_engine(app: Values, secrets: Values, setup: Setup) -> str:
     """The kind of cache that an app has."""
     url = app.get("cache", {}).get("url") or secrets.get("cache_url")
-    return engine_of(url) if isinstance(url, str) else app.get("cache", {}).get("engine", setup.caches[0])
+    return engine_at(url) if isinstance(url, str) else app.get("cache", {}).get("engine", setup.caches[0])
 
 
 def broker_engine(app: Values, secrets: Values, setup: Setup) -> str:
@@ -80,7 +60,7 @@ def broker_engine(app: Values, secrets: Values, setup: Setup) -> str:
     given = app.get("broker", {})
     url = given.get("url") or secrets.get("broker_url")
     if isinstance(url, str):
-        return engine_of(url)
+        return engine_at(url)
     if isinstance(given.get("engine"), str):
         return str(given["engine"])
     return default_broker(kinds_of(app.get("processes", {})), setup.brokers)
@@ -90,7 +70,7 @@ def broker_engine(app: Values, secrets: Values, setup: Setup) -> str:
 
 
 def check_address(url: str, path: str, example: str, problems: Problems) -> None:
-    """The URL of a service that exists already."""
+    """Checks the URL of a service that exists already."""
     try:
         parts = urlsplit(url)
         parts.port, parts.hostname  # noqa: B018  (raise where they are none)
@@ -104,7 +84,7 @@ def check_address(url: str, path: str, example: str, problems: Problems) -> None
 def check_services(
     path: str, name: str, app: Values, secrets: Values, setup_name: str, problems: Problems
 ) -> None:
-    """Services that the setup does not have, and queues that cannot use the app's broker."""
+    """Refuses services that the setup does not have, and queues that cannot use the app's broker."""
     setup = SETUPS[setup_name]
     for service, part, choices in (("cache", "caches", setup.caches), ("broker", "brokers", setup.brokers)):
         given = app.get(service, {})
@@ -114,8 +94,9 @@ def check_services(
                 f"{path}.{service}",
                 not_part(given["engine"], part, setup_name),
             )
-        if "port" in given and given.get("engine") not in (None, *REDIS):
-            problems.add(f"{path}.{service}.port", "goes with redis and valkey only")
+        choosing = [name for name, engine in ENGINES.items() if engine.own_port]
+        if "port" in given and given.get("engine") not in (None, *choosing):
+            problems.add(f"{path}.{service}.port", f"goes with {' and '.join(choosing)} only")
         vault = f"vault_django_apps.{name}.{service}_url"
         for place, url in (
             (f"{path}.{service}.url", given.get("url")),
@@ -126,11 +107,16 @@ def check_services(
         if "url" in given and f"{service}_url" in secrets:
             problems.add(f"{path}.{service}.url", f"is also in {vault}; keep one")
         elif isinstance(secrets.get(f"{service}_url"), str) and "engine" in given:
-            found = engine_of(secrets[f"{service}_url"])
-            same = found == "other" or found == given["engine"] or {found, given["engine"]} <= set(REDIS)
-            if not same:
+            found = engine_at(secrets[f"{service}_url"])
+            if found != "other" and not same_protocol(found, given["engine"]):
                 problems.add(f"{path}.{service}.engine", f"is not what {vault} leads to ({found})")
     _check_queues(path, app, secrets, setup_name, problems)
+
+
+def same_protocol(one: str, other: str) -> bool:
+    """Whether engines speak the same language: the same role runs them."""
+    roles = [ENGINES[engine].facts.role for engine in (one, other) if engine in ENGINES]
+    return one == other or (len(roles) == 2 and roles[0] == roles[1])
 
 
 def _check_queues(path: str, app: Values, secrets: Values, setup_name: str, problems: Problems) -> None:
@@ -163,11 +149,12 @@ def _check_queues(path: str, app: Values, secrets: Values, setup_name: str, prob
 def check_ports(
     name: str, app: Values, secrets: Values, setup: Setup, taken: dict[int, str], problems: Problems
 ) -> None:
-    """Instances of two apps on one declared port; ``taken`` is what is taken already."""
+    """Refuses two instances on one declared port; ``taken`` are the owners of ports so far."""
     engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
     for service, engine in engines.items():
         given = app.get(service, {})
-        if engine not in REDIS or "url" in given or f"{service}_url" in secrets:
+        kind = find(engine, service)
+        if not kind or not kind.own_port or "url" in given or f"{service}_url" in secrets:
             continue
         port, owner = given.get("port"), f"the {service} of {name}"
         if isinstance(port, int) and taken.setdefault(port, owner) != owner:
@@ -182,7 +169,7 @@ def check_ports(
 def accepted_of(
     name: str, purpose: str, app: Values, secrets: Values, homeport_secrets: list[str]
 ) -> list[str]:
-    """Every secret that is good for some purpose of an app, the one that is used first."""
+    """Every valid secret of an app for a purpose; the first one is used."""
     given, generations = secrets.get(purpose, ()), app["rotation"].get(purpose, ())
     return accepted(homeport_secrets, name, purpose, given, generations)
 
@@ -191,7 +178,7 @@ def resolve_services(
     name: str, app: Values, secrets: Values, homeport_secrets: list[str], setup: Setup, host: Values
 ) -> dict[str, dict[str, Any]]:
     """Cache and broker as the app sees them: engine, url, host, port, user, password, vhost, socket, memory (MiB),
-    all logins that are good, and whether they are Homeport's (managed)."""
+    all valid logins, and whether Homeport runs it (managed)."""
     engines = {"cache": cache_engine(app, secrets, setup), "broker": broker_engine(app, secrets, setup)}
     found = {}
     for service, engine in engines.items():
@@ -200,37 +187,24 @@ def resolve_services(
             found[service] = _by_address(engine, url)
             continue
         found[service] = {**NOTHING, "engine": engine, "memory": app[service]["memory"]}
-        users = logins(name, accepted_of(name, f"{service}_password", app, secrets, homeport_secrets))
-        user, password = users[0].values()
-        address, port = "127.0.0.1", app[service].get("port")
-        if engine in REDIS and not port:
-            address, port = service_place(name, service)
-        server = str(host.get(f"{service}_host") or address)
-        place = f":{quote(password, safe='')}@{in_url(server)}"
-        if engine in REDIS:
+        if kind := find(engine, service):
             found[service].update(
-                managed=True,
-                host=server,
-                port=port,
-                password=password,
-                logins=[{**login, "name": ""} for login in users],  # the default user, who may have several
-                url=f"redis://{place}:{port}/0",
-            )
-        elif engine == "memcached":
-            socket = f"/run/memcached-{name}/memcached.sock"
-            found[service].update(managed=True, socket=socket, url=f"pymemcache://{socket}")
-        elif engine == "rabbitmq":
-            found[service].update(
-                managed=True,
-                host=server,
-                port=RABBITMQ_PORT,
-                user=user,
-                password=password,
-                logins=users,
-                vhost=name,
-                url=f"amqp://{user}{place}:{RABBITMQ_PORT}/{name}",
+                kind.resolve(wanted_of(name, service, app, secrets, homeport_secrets, host))
             )
     return found
+
+
+def wanted_of(
+    name: str, use: str, app: Values, secrets: Values, homeport_secrets: list[str], host: Values
+) -> Wanted:
+    return Wanted(
+        app=name,
+        use=use,
+        home=f"{APPS_HOME}/{name}",
+        given=app[use],
+        host=str(host.get(f"{use}_host") or ""),
+        logins=logins(name, accepted_of(name, f"{use}_password", app, secrets, homeport_secrets)),
+    )
 
 
 def _by_address(engine: str, url: str) -> dict[str, Any]:
@@ -240,48 +214,36 @@ def _by_address(engine: str, url: str) -> dict[str, Any]:
 
 
 def services_environment(name: str, services: Mapping[str, Values]) -> dict[str, str]:
-    """Where cache and broker are. What is just called Redis is the broker: it forgets nothing."""
+    """The variables of cache and broker. REDIS_URL is the broker where both are Redis: it evicts nothing."""
     cache, broker = services["cache"], services["broker"]
     result: dict[str, str] = {}
     if cache["url"]:
         result.update(CACHE_URL=cache["url"], CACHE_PREFIX=name)
     if broker["url"]:
         result.update(BROKER_URL=broker["url"], CELERY_BROKER_URL=broker["url"])
-    if broker["engine"] == "rabbitmq":
-        result.update(AMQP_URL=broker["url"], RABBITMQ_URL=broker["url"])
-    for service in (broker, cache):
-        if service["engine"] in REDIS and "REDIS_URL" not in result:
-            names = {"REDIS_HOST": "host", "REDIS_PORT": "port", "REDIS_PASSWORD": "password"}
-            result["REDIS_URL"] = service["url"]
-            result.update({key: str(service[field]) for key, field in names.items() if service[field]})
+    for use, service in (("broker", broker), ("cache", cache)):
+        engine = find(service["engine"], use)
+        found = engine.environment(service) if engine and service["url"] else {}
+        if not found.keys() & result.keys():
+            result.update(found)
     return result
 
 
-# First versions of the distributions that have a server, and a Redis that Celery can use (6.2).
-FIRST = {
-    "valkey": {"debian": (13,), "ubuntu": (24, 4)},
-    "celery": {"debian": (12,), "ubuntu": (24, 4)},
-}
-
-
 def unavailable(apps: Mapping[str, Values], services: Iterable[str], facts: Values) -> list[str]:
-    """What a host is to serve that its distribution does not have."""
-    version = tuple(int(part) for part in re.findall(r"\d+", str(facts.get("version", ""))))
+    """Engines that a host is to run and its distribution does not have."""
     system = f"{facts.get('distribution', '')} {facts.get('version', '')}".strip()
-
-    def missing(what: str) -> bool:
-        return version < FIRST[what].get(str(facts.get("distribution", "")), (0,))
-
     problems = []
     for name, app in apps.items():
         for service in [found for found in SERVICES if found in services and app[found]["managed"]]:
-            engine = app[service]["engine"]
-            celery = service == "broker" and engine == "redis" and "celery" in kinds_of(app["processes"])
-            if engine == "valkey" and missing("valkey"):
-                problems.append(f"django_apps.{name}.{service}: {system} has no Valkey; use redis")
-            elif celery and missing("celery"):
-                problems.append(
-                    f"django_apps.{name}.broker: Celery needs Redis 6.2 or newer, which {system} does not have; "
-                    "use rabbitmq"
-                )
+            path, engine = f"django_apps.{name}.{service}", app[service]["engine"]
+            since = ENGINES[engine].since
+            if since and since.missing(facts):
+                problems.append(f"{path}: {system} has no {since.what}; use {since.instead}")
+            for kind in kinds_of(app["processes"]) if service == "broker" else ():
+                needs = QUEUES[kind].needs.get(engine)
+                if needs and needs.missing(facts):
+                    problems.append(
+                        f"{path}: {QUEUES[kind].title} needs {needs.what}, which {system} does not have; "
+                        f"use {needs.instead}"
+                    )
     return problems

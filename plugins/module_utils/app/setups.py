@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import used_for
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -19,18 +21,20 @@ class Setup:
     brokers: tuple[str, ...] = ("database", "none")
 
 
-_TYPICAL = Setup(proxy=True, databases=("postgres", "sqlite", "none"), static=("nginx", "whitenoise", "none"))
+_TYPICAL = Setup(
+    proxy=True, databases=(*used_for("database"), "none"), static=("nginx", "whitenoise", "none")
+)
 _ALL = replace(
     _TYPICAL,
-    caches=("none", "redis", "valkey", "memcached"),
-    brokers=("redis", "valkey", "rabbitmq", "database", "none"),
+    caches=("none", *used_for("cache")),
+    brokers=(*used_for("broker"), "database", "none"),
 )
 SETUPS = {
     "simple": Setup(proxy=False, databases=("sqlite", "none"), static=("whitenoise", "none")),
     "typical": _TYPICAL,
     "multi_app": _ALL,
     "worker": _ALL,
-    "cache": replace(_ALL, caches=("redis", "valkey", "memcached", "none")),
+    "cache": replace(_ALL, caches=(*used_for("cache"), "none")),
     "site": _ALL,
 }
 

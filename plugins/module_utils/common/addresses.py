@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
+
 
 def address_of(source: Mapping[str, Any]) -> str:
     """Where a host fetches code from by itself, as it is declared; empty where that is not by an address."""
@@ -23,18 +25,14 @@ def is_url(text: str) -> bool:
 POSTGRES_PORT = 5432
 
 
-# Schemes of addresses that lead to the same kind of database.
-ENGINES = {
-    **dict.fromkeys(("postgres", "postgresql", "psql", "pgsql", "postgis"), "postgres"),
-    **dict.fromkeys(("sqlite", "sqlite3", "spatialite"), "sqlite"),
-}
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def parse_database_url(url: str) -> dict[str, Any]:
     """engine, name, user, password, host, port and sslmode of a database's URL."""
     parts = urlsplit(url)
-    scheme = parts.scheme.partition("+")[0]
-    engine = ENGINES.get(scheme, scheme)
+    engine = engine_of(url) or parts.scheme.partition("+")[0]
     options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
     return {
         "engine": engine,

@@ -28,6 +28,3 @@ ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 SERVICES = ("cache", "broker")
-
-
-REDIS = ("redis", "valkey")

@@ -8,20 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
-from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 
 NGINX = "service_config.nginx"
 
 
-POSTGRES = "postgres_databases.postgres"
-
-
-# The component that runs each kind of cache and broker, and what it is called.
-COMPONENTS = {
-    **dict.fromkeys(REDIS, "service_config.redis"),
-    "memcached": "service_config.memcached",
-    "rabbitmq": "service_config.rabbitmq",
-}
+POSTGRES = FACTS["postgres"].component
 
 
 CERTIFICATES = "service_config.certificates"
@@ -30,10 +22,10 @@ CERTIFICATES = "service_config.certificates"
 NAMES = {
     NGINX: "nginx",
     CERTIFICATES: "the certificate renewal",
-    POSTGRES: "PostgreSQL",
-    "service_config.redis": "Redis or Valkey",
-    "service_config.memcached": "Memcached",
-    "service_config.rabbitmq": "RabbitMQ",
+    **{
+        component: " or ".join(facts.title for facts in FACTS.values() if facts.component == component)
+        for component in {facts.component for facts in FACTS.values()} - {""}
+    },
 }
 
 

@@ -1,19 +1,22 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Restarts of services that all apps of a host share, in words (decision 31)."""
+"""Messages on restarts of services that all apps of a host share (decision 31)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# How operators call a unit, and how long a restart interrupts the apps.
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
+
+# By unit: the name of the service, and how long a restart interrupts the apps.
+SHARED = [facts for facts in FACTS.values() if facts.restart]
 SERVICES = {
-    "postgresql": ("PostgreSQL", "1 to 3 s"),
+    **{facts.unit.partition("@")[0]: (facts.title, facts.restart) for facts in SHARED},
     "supervisor": ("supervisord", "5 s"),
     "nginx": ("nginx", "1 s"),
-    "rabbitmq-server": ("RabbitMQ", "10 s"),
 }
+ROLES = (*(facts.role for facts in SHARED), "pgbackrest", "supervisord", "nginx")
 
 
 def name_of(unit: str) -> str:
@@ -24,18 +27,18 @@ def duration_of(unit: str) -> str:
     return SERVICES.get(unit.partition("@")[0], ("", "some seconds"))[1]
 
 
-def told(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each restart of a run, by host: those that a plan foresees, that were made, and that wait."""
+def messages(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each restart of a run, by host: planned, made, or pending."""
     lines: dict[tuple[str, str, str], set[str]] = {}
     for host, variables in results.items():
-        for name in ("postgres", "pgbackrest", "rabbitmq", "supervisord", "nginx"):
+        for name in ROLES:
             found = (variables.get(f"__{name}_configured") or {}).get("restart") or {}
             if found:
                 lines.setdefault((host, found["unit"], found["when"]), set()).update(found["why"])
-    return [line(*key, ", ".join(sorted(why))) for key, why in lines.items()]
+    return [message(*key, ", ".join(sorted(why))) for key, why in lines.items()]
 
 
-def line(host: str, unit: str, when: str, why: str) -> str:
+def message(host: str, unit: str, when: str, why: str) -> str:
     name, lasts = name_of(unit), duration_of(unit)
     return {
         "now": f"{host}: restarts {name}, about {lasts} for all apps ({why})",

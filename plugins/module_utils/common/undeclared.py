@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS, SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import app_of
 
 Line = dict[str, str]  # app, kind and text
 
@@ -119,14 +118,6 @@ def left_data(found: Mapping[str, Any], declared: Mapping[str, Any]) -> list[tup
         if name not in declared["vhosts"]
     ]
     return sorted(data)
-
-
-def app_of(unit: str) -> str:
-    """The app that an instance of Redis, Valkey or Memcached is for; empty where it is no app's."""
-    found = re.fullmatch(
-        rf"(?:(?:{'|'.join(REDIS)})-server@(.+)-(?:{'|'.join(SERVICES)})|memcached@(.+))\.service", unit
-    )
-    return (found[1] or found[2]) if found else ""
 
 
 PROGRAMS = "/etc/supervisor/conf.d/"

@@ -1,155 +1,26 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Instances of Redis, Valkey and Memcached: what is wrong with them, and what the roles make of them."""
+"""What users declare of instances of a cache or broker, whatever the engine: defaults and checks."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
 Instance = dict[str, Any]
-
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-LOOPBACK = ["127.0.0.1", "::1"]
-# Who can reach the port can try a million passwords a second.
-SHORTEST_PASSWORD = 16
 # MiB; an empty Redis counts one to itself
 DEFAULT_MEMORY = 64
 LEAST_MEMORY = 8
-POLICIES = (
-    "noeviction",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-)
-# Dangerous where many share a server; an instance has one app. Caches (FLUSHDB, KEYS), Celery (INFO), RQ
-# (CLIENT LIST, INFO, SORT), django-q2 and Huey (INFO) use them, and clients announce themselves by CLIENT.
-ALLOWED = ("client", "flushall", "flushdb", "info", "keys", "role", "sort")
-# Knows rules for channels, which let in nobody by default, and addresses that may be missing.
-SINCE_6_2 = (6, 2)
 
 
 class InstancesError(ValueError):
-    """What is wrong with the instances, as ``path: message`` strings that quote no secret."""
+    """Invalid instances: ``path: message`` strings that quote no secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(f"- {line}" for line in problems))
         self.problems = problems
-
-
-def version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
-def access(passwords: list[str], installed: str) -> str:
-    """The rules of the only user that clients have, who is the default one: they know no other name."""
-    # before the package is there, check mode looks at a version that is new enough
-    channels = ["&*"] if not installed or version(installed) >= SINCE_6_2 else []
-    words = ["on", *hashes(passwords), "~*", *channels, "+@all", "-@admin", "-@dangerous"]
-    return " ".join([*words, *(f"+{name}" for name in ALLOWED)])
-
-
-def hashes(passwords: list[str]) -> list[str]:
-    return [f"#{hashlib.sha256(password.encode()).hexdigest()}" for password in passwords]
-
-
-def reload_passwords(passwords: list[str]) -> list[str]:
-    """By these root has an instance read its users again, and nothing else: what they allow harms nobody."""
-    return [hmac.new(word.encode(), b"homeport/reload", hashlib.sha256).hexdigest() for word in passwords]
-
-
-def bind(addresses: list[str], installed: str) -> list[str]:
-    """What follows ``bind``: a host without IPv6 has no ::1, and does without."""
-    # before 6.2 every address may be missing, and there is no way of saying so
-    optional = "-" if not installed or version(installed) >= SINCE_6_2 else ""
-    return [f"{optional}::1" if address == "::1" else address for address in addresses]
-
-
-def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[Instance]:
-    """The instances with every default filled in, and hashes of the passwords in their place."""
-    problems = [*names_taken(declared), *ports_taken(declared)]
-    result = []
-    for number, given in enumerate(declared):
-        path = where(given, number)
-        server = given.get("server", "redis")
-        listen = given.get("listen") or LOOPBACK
-        policy = str(given.get("policy", "noeviction"))
-        persistent = boolean(given.get("persistent", False), strict=False)
-        problems += [
-            *check_name(path, given),
-            *check_memory(path, given),
-            *check_listen(path, listen),
-            *check_port(path, given.get("port")),
-        ]
-        if server not in ("redis", "valkey"):
-            problems.append(f"{path}.server: must be redis or valkey")
-        if policy not in POLICIES:
-            problems.append(f"{path}.policy: must be one of {', '.join(POLICIES)}")
-        if persistent and policy.startswith("allkeys-"):
-            problems.append(
-                f"{path}.policy: a persistent instance must not throw away what it holds; say noeviction, "
-                "or volatile-lru to throw away what has a time to live"
-            )
-        if len(str(given.get("password") or "")) < SHORTEST_PASSWORD:
-            problems.append(f"{path}.password: must have {SHORTEST_PASSWORD} characters or more")
-        earlier = given.get("previous_passwords") or []
-        if any(len(str(word)) < SHORTEST_PASSWORD for word in earlier):
-            problems.append(
-                f"{path}.previous_passwords: must have {SHORTEST_PASSWORD} characters or more each"
-            )
-        passwords = [str(word) for word in (given.get("password") or "", *earlier)]
-        installed = versions.get(str(server), "")
-        result.append(
-            {
-                "name": given.get("name"),
-                "server": server,
-                "unit": f"{server}-server@{given.get('name')}.service",
-                "port": whole(given.get("port")),
-                "bind": bind([str(address) for address in listen], installed),
-                "access": access(passwords, installed),
-                "reload_access": " ".join(["on", *hashes(reload_passwords(passwords)), "-@all", "+acl|load"]),
-                "reload_passwords": reload_passwords(passwords),
-                "memory": whole(given.get("memory", DEFAULT_MEMORY)),
-                "policy": policy,
-                "persistent": persistent,
-            }
-        )
-    if problems:
-        raise InstancesError(problems)
-    return result
-
-
-def memcached_instances(declared: list[Any]) -> list[Instance]:
-    """The instances with every default filled in."""
-    problems = names_taken(declared)
-    result = []
-    for number, given in enumerate(declared):
-        path = where(given, number)
-        problems += [*check_name(path, given), *check_memory(path, given)]
-        group = str(given.get("group", ""))
-        if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", group) or group == "root":
-            problems.append(f"{path}.group: must be the name of a group of the host, and not root")
-        result.append(
-            {
-                "name": given.get("name"),
-                "unit": f"memcached@{given.get('name')}.service",
-                "group": group,
-                "memory": whole(given.get("memory", DEFAULT_MEMORY)),
-            }
-        )
-    if problems:
-        raise InstancesError(problems)
-    return result
 
 
 def where(given: Mapping[str, Any], number: int) -> str:
@@ -163,21 +34,6 @@ def names_taken(declared: list[Any]) -> list[str]:
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
-
-
-def ports_taken(declared: list[Any]) -> list[str]:
-    """Instances on one port of one address."""
-    by_place: dict[Any, list[str]] = {}
-    for number, given in enumerate(declared):
-        listen = given.get("listen")
-        for address in listen if listen and isinstance(listen, list) else LOOPBACK:
-            by_place.setdefault((whole(given.get("port")), str(address)), []).append(where(given, number))
-    problems = [
-        f"{', '.join(names)}: want the same port {port}; give one of them another (cache.port or broker.port of an app)"
-        for (port, _address), names in by_place.items()
-        if len(names) > 1 and port is not None
-    ]
-    return list(dict.fromkeys(problems))
 
 
 def check_name(path: str, given: Mapping[str, Any]) -> list[str]:
@@ -196,26 +52,3 @@ def check_memory(path: str, given: Mapping[str, Any]) -> list[str]:
     if memory is not None and memory >= LEAST_MEMORY:
         return []
     return [f"{path}.memory: must be a number of MiB, {LEAST_MEMORY} or more"]
-
-
-def check_port(path: str, given: Any) -> list[str]:
-    port = whole(given)
-    return [] if port and port <= 65535 else [f"{path}.port: must be a number from 1 to 65535"]
-
-
-def check_listen(path: str, listen: Any) -> list[str]:
-    if not isinstance(listen, list):
-        return [f"{path}.listen: must be a list of IP addresses"]
-    problems = []
-    for address in listen:
-        try:
-            found = ipaddress.ip_address(str(address))
-        except ValueError:
-            problems.append(f"{path}.listen: {address} is not an IP address")
-            continue
-        if found.is_unspecified or found.is_multicast or found.is_global:
-            problems.append(
-                f"{path}.listen: {address} is not a loopback or private address; what goes over the network "
-                "is not encrypted"
-            )
-    return problems

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Restarts of services that all apps of a host share: what needs one, and what waits for one (decision 31)."""
+"""Restarts of services that all apps of a host share: what needs one, and which are pending (decision 31)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.restarts im
 from ansible_collections.homeport.django.plugins.module_utils.host.given import answer, read
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
 
-# Settings of PostgreSQL that apps or backups wait for.
+# Settings of PostgreSQL that apps or backups of the same run need.
 URGENT = {
     "archive_mode", "listen_addresses", "max_connections", "max_prepared_transactions", "port",
     "shared_preload_libraries", "wal_level",
@@ -32,7 +32,7 @@ def settings(text: str) -> dict[str, str]:
 
 
 def at_start(changes: Iterable[tuple[str, str]]) -> list[str]:
-    """The settings that differ between some files and what they were, and that PostgreSQL reads at its start only."""
+    """The settings that differ between the old and the new text of files, and that PostgreSQL reads at its start."""
     names = set()
     for old, new in changes:
         before, after = settings(old), settings(new)
@@ -44,18 +44,18 @@ def at_start(changes: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def pending() -> set[str]:
-    """The settings that PostgreSQL has read and will have only after a restart."""
+    """The settings that PostgreSQL has read and applies only after a restart."""
     return set(json.loads(Cluster().ask(PENDING)))
 
 
 def cluster_folder(unit: str) -> str:
-    """Where the configuration of a PostgreSQL cluster is, by its unit; another one's says nothing of its restarts."""
+    """The folder with the configuration of a PostgreSQL cluster, by its unit."""
     version, _dash, name = unit.partition("@")[2].removesuffix(".service").partition("-")
     return f"/etc/postgresql/{version}/{name}/"
 
 
 def waiting_elsewhere(unit: str, but: str, folder: str) -> list[str]:
-    """Other sets that have something waiting for a restart of a unit, and have kept what it has started with."""
+    """Other sets with changes that wait for a restart of a unit, and with the files that it has started with."""
     found = {os.path.basename(path)[: -len(".json")]: read(path) for path in glob.glob(f"{folder}/*.json")}
     return sorted(
         name
@@ -65,7 +65,7 @@ def waiting_elsewhere(unit: str, but: str, folder: str) -> list[str]:
 
 
 def waiting(folder: str = "/var/lib/homeport") -> list[dict[str, Any]]:
-    """What still waits for a restart on this host; a service that was restarted since waits for none."""
+    """The pending restarts of this host; a service that was restarted since has none."""
     found: dict[str, set[str]] = {}
     for path in sorted(glob.glob(f"{folder}/*.json")):
         held = read(path).get("held") or {}
@@ -75,12 +75,12 @@ def waiting(folder: str = "/var/lib/homeport") -> list[dict[str, Any]]:
 
 
 def started(unit: str) -> str:
-    """What systemd calls the present run of a unit."""
+    """systemd's InvocationID of the current run of a unit."""
     return answer(["systemctl", "show", "--property=InvocationID", "--value", unit]).strip()
 
 
 def text_of(path: str) -> str:
-    """The text of a file, or nothing."""
+    """The text of a file; empty where there is none."""
     if not os.path.isfile(path):
         return ""
     with open(path, encoding="utf-8", errors="replace") as stream:

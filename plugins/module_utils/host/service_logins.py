@@ -1,9 +1,9 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Whether the services of an app are there and let it in, asked as the app would: by address, user and password.
+"""Whether the services of an app answer and accept its logins, asked as the app asks: by address, user and password.
 
-For a new release only a refusal counts: a service that does not answer may be back in a moment. A rollback also looks
-for those that are not there any more.
+For a new release only a refused login counts: a service that does not answer may answer again soon. A rollback also
+looks for services that no longer exist (docs/decisions/0034).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.common.addresses import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import ADDRESSES
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
 
-PATIENCE = 5  # seconds
+TIMEOUT = 5  # seconds
 
 
 def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
-    """Services that refuse a release with the environment ``wanted``, with what they say. What is as in ``known``, the
-    environment of the live release, is not asked."""
+    """Services that refuse the logins of a release with the environment ``wanted``, with their answers. An address
+    that is also in ``known``, the environment of the live release, is not asked."""
     found = []
     for service, name in ADDRESSES.items():
         address = wanted.get(name, "")
@@ -46,8 +46,8 @@ def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
 
 
 def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
-    """Services of the environment ``wanted`` that are not there at all, each with its place. What is as in ``known``,
-    the environment of the live release, is not looked for, and who does not answer in time may be there."""
+    """Services of the environment ``wanted`` that do not exist, each with its place. An address that is also in
+    ``known``, the environment of the live release, is not looked for. A timeout proves nothing."""
     found = {}
     for service, name in ADDRESSES.items():
         address = wanted.get(name, "")
@@ -63,9 +63,9 @@ def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
 
 
 def absent(parts: SplitResult) -> str:
-    """The place where nothing serves an address; empty where something does, or where that cannot be found out."""
+    """The place where nothing serves an address; empty where something does, or where that remains unknown."""
     scheme, host = parts.scheme.partition("+")[0], unquote(parts.hostname or "")
-    engine = ENGINES.get(scheme, scheme)
+    engine = engine_of(parts.geturl())
     if engine == "postgres" and (not host or host.startswith("/")):
         name = unquote(parts.path[1:])
         options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))
@@ -77,10 +77,10 @@ def absent(parts: SplitResult) -> str:
     if not host:
         path = unquote(parts.path)
         return "" if os.path.exists(path) else path
-    port = parts.port or PORTS.get(engine)
+    port = parts.port or (FACTS[engine].schemes[scheme] if engine else 0)
     try:
         if port:
-            socket.create_connection((host, port), PATIENCE).close()
+            socket.create_connection((host, port), TIMEOUT).close()
     except (ConnectionRefusedError, socket.gaierror):
         return f"{host}:{port}"
     except OSError:
@@ -91,14 +91,13 @@ def absent(parts: SplitResult) -> str:
 def has_database(name: str) -> bool:
     try:
         return (
-            Cluster().ask(f"SELECT 1 FROM pg_database WHERE datname = {quote_text(name)};\n", PATIENCE) != ""
+            Cluster().ask(f"SELECT 1 FROM pg_database WHERE datname = {quote_text(name)};\n", TIMEOUT) != ""
         )
     except DeployError:
         return False
 
 
 OWN_CLUSTER = ("", "/var/run/postgresql", "/run/postgresql")
-PORTS = {"redis": 6379, "rediss": 6379, "postgres": 5432, "amqp": 5672, "amqps": 5671}
 
 
 def ask_redis(parts: SplitResult) -> str:
@@ -113,8 +112,8 @@ def ask_redis(parts: SplitResult) -> str:
 
 
 def ask_postgres(parts: SplitResult) -> str:
-    """By psql, and only with a login of Homeport's own: others may need what psql does not know of. Its words for a
-    refusal depend on the server's language: a server that is ready and does not let it in refuses."""
+    """By psql, and only with a login of Homeport's own: other logins may need more than psql is given. Its message
+    depends on the server's language, so that any failure at a server that is ready is a refusal."""
     if not is_login(user(parts), user(parts).rpartition(".")[0]) or not shutil.which("psql", path=PATH):
         return ""
     environment = {
@@ -126,7 +125,7 @@ def ask_postgres(parts: SplitResult) -> str:
         "PGPASSWORD": password(parts),
         "PGDATABASE": unquote(parts.path[1:]),
         "PGSSLMODE": "require" if "sslmode=require" in parts.query else "prefer",
-        "PGCONNECT_TIMEOUT": str(PATIENCE),
+        "PGCONNECT_TIMEOUT": str(TIMEOUT),
     }
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -147,9 +146,9 @@ def ask_postgres(parts: SplitResult) -> str:
 
 
 def ask_rabbitmq(parts: SplitResult) -> str:
-    """The beginning of AMQP 0-9-1, as far as the answer to the password."""
+    """The handshake of AMQP 0-9-1, up to the answer to the password."""
     login = f"\0{user(parts)}\0{password(parts)}".encode()
-    # else it keeps silent for a while before it hangs up
+    # without it RabbitMQ waits a while, then closes without an answer
     able = short("authentication_failure_close") + b"t\x01"
     able = long(short("capabilities") + b"F" + long(able))
     with connected(parts, 5672) as stream:
@@ -180,7 +179,7 @@ def password(parts: SplitResult) -> str:
 
 def connected(parts: SplitResult, port: int) -> Any:
     # the stream keeps the connection open until it is closed itself
-    with socket.create_connection((parts.hostname or "", parts.port or port), PATIENCE) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or port), TIMEOUT) as connection:
         return connection.makefile("rwb")
 
 

@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, REDIS, SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, roles_of_instances
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import PROGRAMS
 from ansible_collections.homeport.django.plugins.module_utils.host.given import read, units
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
@@ -47,7 +48,7 @@ def found_here(
         "process": [path[len(PROGRAMS) : -len(".conf")] for path in programs],
         "schedule": [unit[: -len(".timer")] for unit in timers if unit.endswith(".timer")],
         "units": [
-            unit for name in ("redis", "memcached") for unit in started(recorded(records, name, "units"))
+            unit for name in roles_of_instances() for unit in started(recorded(records, name, "units"))
         ],
         "stores": stores(state),
         "vhosts": vhosts(f"{state}/rabbitmq/mnesia"),
@@ -80,14 +81,16 @@ def present(homes: str) -> list[str]:
 
 
 def stores(state: str) -> dict[str, str]:
-    """Folders with data of the apps' own Redis and Valkey instances, by the unit that would serve them."""
+    """Folders with data of the apps' own caches and brokers, by the unit that would serve them."""
     found = {}
-    for server in REDIS:
-        for service in SERVICES:
-            for path in glob.glob(f"{state}/{server}/*-{service}"):
+    for facts in FACTS.values():
+        for use in SERVICES if facts.data else ():
+            before, _app, after = facts.data.format(app="*", use=use).partition("*")
+            for path in glob.glob(f"{state}/{before}*{after}"):
+                app = path[len(f"{state}/{before}") : len(path) - len(after)]
                 with contextlib.suppress(OSError):
                     if os.listdir(path):
-                        found[f"{server}-server@{os.path.basename(path)}.service"] = path
+                        found[f"{facts.unit.format(app=app, use=use)}.service"] = path
     return found
 
 

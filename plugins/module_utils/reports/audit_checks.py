@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 from ansible_collections.homeport.django.plugins.module_utils.reports.backups import of_host
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import ago, host_problems, size
 
@@ -27,17 +28,14 @@ OURS = (
     "homeport",
     "nginx.",
     "supervisor.",
-    "postgresql@",
-    "redis-server@",
-    "valkey-server@",
-    "memcached@",
-    "rabbitmq",
+    *(facts.unit.partition("{")[0] for facts in FACTS.values() if facts.unit),
 )
 DAY = 86400
 EPHEMERAL = 32768  # from here on, sockets of UDP are those of clients
 DHCP = (68, 546)
 PRIVILEGED = 1024  # ports below are root's, and of units that may bind them
-KEPT = ("redis", "valkey", "rabbitmq")  # accounts of services that apps give their passwords to
+# accounts of services that apps give their passwords to
+KEPT = tuple(facts.account for facts in FACTS.values() if facts.account and not facts.local)
 LAST_PORT = 65535
 FORWARDER = "docker-proxy"
 # of RFC 1918, carriers, and RFC 4193

@@ -13,11 +13,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.app.database import is_geographic
 from ansible_collections.homeport.django.plugins.module_utils.app.environment import RELEASE_ENVIRONMENT
-from ansible_collections.homeport.django.plugins.module_utils.app.services import in_url
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import in_url
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import digests
-from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS, SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
+from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import is_geographic
+from ansible_collections.homeport.django.plugins.module_utils.engines.redis import SERVERS
+from ansible_collections.homeport.django.plugins.module_utils.queues.queue import INSTANCE
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import kinds_of, needs_broker
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import public_port
 
@@ -25,6 +28,8 @@ Apps = Mapping[str, Mapping[str, Any]]
 
 LIBRARY = "/usr/local/lib/homeport"
 CERTIFICATES = "/etc/homeport/certificates"
+# What supervisord calls the number of an instance: the name of a process of a program.
+SUPERVISORD_INSTANCE = "${SUPERVISOR_PROCESS_NAME:-0}"
 # Longer than gunicorn's own graceful_timeout may be, and the same for every app: a changed setting must
 # not change supervisord's configuration, which would restart the app.
 STOP_WEB = 95
@@ -72,7 +77,7 @@ def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[st
         }
         for name, app in apps.items()
         for service in SERVICES
-        if service in services and app[service]["managed"] and app[service]["engine"] in REDIS
+        if service in services and app[service]["managed"] and app[service]["engine"] in SERVERS
     ]
 
 
@@ -211,7 +216,7 @@ def supervisord_programs(apps: Apps) -> dict[str, dict[str, Any]]:
                 "command": f"{LIBRARY}/process {name} {process_name}",
                 "process_name": "%(process_num)d",
                 "numprocs": process["count"],
-                "startsecs": 1,
+                "startsecs": process["start_seconds"],
                 "startretries": 1000,
                 "autorestart": True,
                 "stopsignal": process["stop_signal"],
@@ -448,16 +453,11 @@ def audit_sites(apps: Apps, own: Any = None, certificates: Any = None) -> dict[s
 
 def status_service(name: str, service: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """An app's cache or broker for status: which it is, and by which unit it runs where it is Homeport's."""
-    units = {
-        **{engine: f"{engine}-server@{name}-{service}" for engine in REDIS},
-        "memcached": f"memcached@{name}",
-        "rabbitmq": "rabbitmq-server",
-    }
     return {
         "engine": found["engine"],
         "managed": found["managed"],
         "host": "" if found["managed"] else found["host"],
-        "unit": units[found["engine"]] if found["managed"] else "",
+        "unit": FACTS[found["engine"]].unit.format(app=name, use=service) if found["managed"] else "",
     }
 
 
@@ -646,7 +646,7 @@ def _folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
         folders[app["media"]["root"]] = web
     if app["overlay"]:
         folders[f"{home}/config/overlay.d"] = {**root, "mode": "0750"}
-    if any("memory" in process for process in app["processes"].values()):
+    if any(process["memory"] for process in app["processes"].values()):
         folders[f"{home}/config/memory"] = {**root, "mode": "0750"}
     if app["files"]:
         folders[f"{home}/config/files"] = {**root, "mode": "0750"}
@@ -667,7 +667,7 @@ def _configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
         secret = {"secret": True} if script.startswith(("export ", "unset ", "homeport_")) else {}
         entries.append({"path": f"{config}/processes/{name}", "content": script, **secret, **common})
     for name, process in app["processes"].items():
-        if "memory" in process:
+        if process["memory"]:
             # the launcher itself asks for the stop, so it needs to know how
             watch = f"{process['memory']} {process['stop_signal']} {process['stop_timeout']}\n"
             entries.append({"path": f"{config}/memory/{name}", "content": watch, **common})
@@ -701,7 +701,8 @@ def process_scripts(app: Mapping[str, Any]) -> dict[str, str]:
     """What sh reads to become each process; of the web process, only what it has in its environment alone."""
     scripts = {"web": own_variables(app["web"]["env"])} if app["web"]["env"] else {}
     for name, process in app["processes"].items():
-        scripts[name] = f"{own_variables(process['env'])}exec {process['command']}\n"
+        command = process["command"].replace(INSTANCE, SUPERVISORD_INSTANCE)
+        scripts[name] = f"{own_variables(process['env'])}exec {command}\n"
     for name, schedule in app["schedules"].items():
         scripts[name] = f"{own_variables(schedule['env'])}{schedule['command']}\n"
     return scripts

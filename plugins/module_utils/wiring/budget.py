@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What the apps of a host will need of its memory, before it is found out the hard way.
+"""The memory that the apps of a host need, estimated before they are installed.
 
 Estimates from measured proportional set sizes (Debian 13, Python 3.13, Django 5.2, PostgreSQL 17); an app that
 loads much more than the demo app does needs more, and says so in ``web.memory`` or a process's ``memory``.
@@ -12,18 +12,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import CONNECTION, POSTGRES
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import QUEUES
 
 # MiB
 MASTER = 20  # gunicorn's arbiter and the shell and sleep of the slot that waits
 WORKER = 38  # one gunicorn worker with Django loaded, idle or after some load
 PROCESS = 40  # a command that loads Django
-CONNECTION = 3  # a backend of PostgreSQL that has answered queries; each web thread keeps one
 SUPERVISORD = 19
-POSTGRES = 24
 NGINX = 3
-INSTANCE = 6  # Redis, Valkey or memcached without data
-RABBITMQ = 130
 SYSTEM = 90  # kernel, systemd, journald, sshd, and a login with a run of Ansible in it
 BUILD = 150  # a release that is built or tried beside those that serve
 
@@ -83,7 +81,7 @@ def budget(apps: Mapping[str, Mapping[str, Any]], memory_mb: int, services: Coll
     items = [Item("system", SYSTEM, SYSTEM)]
     if "postgres" in services:
         connections = sum(_connections(app) for app in apps.values() if app["database"]["managed"])
-        items.append(Item("PostgreSQL", POSTGRES, POSTGRES + CONNECTION * connections))
+        items.append(Item("PostgreSQL", POSTGRES.idle, POSTGRES.idle + CONNECTION * connections))
     if "nginx" in services:
         items.append(Item("nginx", NGINX, NGINX))
     for kind in ("cache", "broker"):
@@ -128,16 +126,13 @@ def _connections(app: Mapping[str, Any]) -> int:
     return int(app["web"]["workers"]) * int(app["web"]["threads"]) + processes
 
 
-def _stores(apps: Mapping[str, Mapping[str, Any]], kind: str) -> list[Item]:
+def _stores(apps: Mapping[str, Mapping[str, Any]], use: str) -> list[Item]:
     """Caches and brokers that run here, each with the memory that it may fill."""
-    items = []
-    rabbitmq = False
+    items = {}
     for name, app in apps.items():
-        store = app.get(kind, {})
-        if not store.get("managed"):
-            continue
-        if store["engine"] == "rabbitmq":
-            rabbitmq = True  # one for all apps
-        elif store["engine"] in ("redis", "valkey", "memcached"):
-            items.append(Item(f"{name}, {kind}", INSTANCE, INSTANCE + int(store["memory"])))
-    return [*items, Item("RabbitMQ", RABBITMQ, RABBITMQ)] if rabbitmq else items
+        engine = find(app.get(use, {}).get("engine"), use)
+        if engine and app[use]["managed"]:
+            what = f"{name}, {use}" if engine.facts.instances else engine.facts.title
+            holds = int(app[use]["memory"]) if engine.facts.instances else 0
+            items[what] = Item(what, engine.idle, engine.idle + holds)
+    return list(items.values())

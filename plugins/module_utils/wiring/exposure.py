@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Which ports of a host are to be reached from elsewhere, and by whom: from the apps and the inventory alone."""
+"""The exposure of a host: which ports are open, and to whom. It follows from the apps and the inventory alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app.services import RABBITMQ_PORT
-from ansible_collections.homeport.django.plugins.module_utils.common.addresses import POSTGRES_PORT
+from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 
 ANY = ["any"]
 
@@ -32,17 +32,20 @@ def exposure(apps: Mapping[str, Mapping[str, Any]], host: Mapping[str, Any]) -> 
             if not app["proxied"] and (port := public_port(app["web"]["socket"]))
         ]
     if peers:
-        if "database" in serves and any(_managed(app, "database", "postgres") for app in apps.values()):
-            found.append(_port(POSTGRES_PORT, peers, "postgresql"))
-        for use in sorted({"cache", "broker"} & serves):
-            found += [
-                _port(app[use]["port"], peers, f"{app[use]['engine']} ({name}-{use})")
-                for name, app in apps.items()
-                if any(_managed(app, use, engine) for engine in ("redis", "valkey"))
-            ]
-        if "broker" in serves and any(_managed(app, "broker", "rabbitmq") for app in apps.values()):
-            found.append(_port(RABBITMQ_PORT, peers, "rabbitmq"))
+        found += [_port(port, peers, label) for port, label in service_ports(apps, serves)]
     return found
+
+
+def service_ports(apps: Mapping[str, Mapping[str, Any]], serves: set[str]) -> list[tuple[int, str]]:
+    """The TCP ports of the databases, caches and brokers that a host serves, each with what is behind it: by role."""
+    found = []
+    for role in dict.fromkeys(engine.facts.role for engine in ENGINES.values()):
+        for use in sorted(serves & {"database", *SERVICES}):
+            for name, app in apps.items():
+                engine = find(app[use]["engine"], use)
+                if app[use]["managed"] and app[use]["port"] and engine and engine.facts.role == role:
+                    found.append((app[use]["port"], engine.label(name, use)))
+    return list(dict.fromkeys(found))
 
 
 def public_port(socket: str) -> int:
@@ -54,7 +57,7 @@ def public_port(socket: str) -> int:
 
 
 def firewall_rules(ports: Iterable[Mapping[str, Any]], own: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Rules in nftables' language, from what exposure() says and from what the user adds (C(host_firewall_rules))."""
+    """Rules of nftables for the ports of exposure() and those of the user (C(host_firewall_rules))."""
     lines: list[str] = []
     for entry in [*ports, *own]:
         service = entry.get("service") or entry.get("comment") or "host_firewall_rules"
@@ -106,7 +109,7 @@ def firewall_problems(rules: Any) -> list[str]:
             found.append(f"{where}.sources: must be a list of addresses or networks")
         elif not sources:
             found.append(
-                f"{where}.sources: is empty, so nobody would get in; leave it out for everybody, or leave the rule out"
+                f"{where}.sources: is empty, so nobody has access; leave it out for everybody, or leave the rule out"
             )
         elif list(sources) != ANY:
             found += [
@@ -133,10 +136,6 @@ def is_network(text: str) -> bool:
 def _is_port(text: str) -> bool:
     found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text)
     return found is not None and 1 <= int(found[1]) <= int(found[2] or found[1]) <= 65535
-
-
-def _managed(app: Mapping[str, Any], use: str, engine: str) -> bool:
-    return bool(app[use]["managed"] and app[use]["engine"] == engine)
 
 
 def _port(port: int, sources: list[str], service: str) -> dict[str, Any]:

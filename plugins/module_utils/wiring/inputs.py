@@ -12,11 +12,8 @@ from typing import Any
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
-    InstancesError,
-    memcached_instances,
-    redis_instances,
-)
+from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import problems_of
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
@@ -80,12 +77,10 @@ def argument_spec(role: str) -> dict[str, Any]:
 
 
 def instances(known: Mapping[str, Any]) -> list[str]:
-    """What is wrong with instances of Redis, Valkey and Memcached beside those of the apps."""
+    """What is wrong with instances of caches and brokers that users declare next to those of the apps."""
     problems = []
-    for name, check_instances in (
-        ("redis_instances", lambda declared: redis_instances(declared, {})),
-        ("memcached_instances", memcached_instances),
-    ):
+    checks = {name: check for engine in ENGINES.values() for name, check in engine.inputs.items()}
+    for name, check_instances in checks.items():
         declared = known.get(name)
         if not isinstance(declared, list) or not all(isinstance(one, dict) for one in declared):
             problems += [f"{name}: must be a list of dictionaries"] if declared is not None else []

@@ -13,11 +13,10 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets
 from ansible_collections.homeport.django.plugins.module_utils.app.services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.app.site import certificate_kind
+from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import DNS_NEEDS
 from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import host_address
-
-# What runs on a host that the inventory names for it.
-ENGINES = ("postgres", "redis", "valkey", "memcached", "rabbitmq")
 
 Groups = Mapping[str, Any]
 
@@ -36,26 +35,29 @@ def topology(parsed: Parsed, groups: Groups, setup: str) -> list[str]:
         elsewhere = "url" in app["database"] or "database_url" in secrets
         problems += _divided(name, app, groups, database == "sqlite" and not elsewhere)
         wanted = {
-            "database": ("database_servers", database),
-            "cache": ("cache_servers", cache_engine(app, secrets, shape)),
-            "broker": ("broker_servers", broker_engine(app, secrets, shape)),
+            "database": database,
+            "cache": cache_engine(app, secrets, shape),
+            "broker": broker_engine(app, secrets, shape),
         }
-        for service, (group, engine) in wanted.items():
-            if "url" not in app[service] and f"{service}_url" not in secrets and engine in ENGINES:
-                problems += _without_host(name, service, group, engine, groups)
+        for service, wanted_engine in wanted.items():
+            engine = find(wanted_engine, service)
+            if engine and engine.facts.unit and "url" not in app[service] and f"{service}_url" not in secrets:
+                problems += _without_host(name, service, engine, groups)
     return problems
 
 
-def _without_host(name: str, service: str, group: str, engine: str, groups: Groups) -> list[str]:
+def _without_host(name: str, service: str, engine: Engine, groups: Groups) -> list[str]:
+    group = f"{service}_servers"
     if not groups.get(group):
         return [
-            f"django_apps.{name}.{service}: is {engine}, but the inventory's group {group} has no host; "
+            f"django_apps.{name}.{service}: is {engine.name}, but the inventory's group {group} has no host; "
             f"name one there (it may be the app's own), or set the app's {service}.url"
         ]
-    if engine == "memcached" and groups.get("app_servers") != groups[group][:1]:
+    if engine.facts.local and groups.get("app_servers") != groups[group][:1]:
+        others = [other.name for other in ENGINES.values() if service in other.uses and not other.facts.local]
         return [
-            f"django_apps.{name}.cache: memcached is reached through a socket on the host that the app runs "
-            "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
+            f"django_apps.{name}.{service}: {engine.name} is reached through a socket on the host that the app runs "
+            f"on, so that app_servers and {group} must be one and the same host; use {' or '.join(others)}"
         ]
     return []
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts, digest
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
-from ansible_collections.homeport.django.plugins.module_utils.common.parts import COMPONENTS, NGINX, POSTGRES
+from ansible_collections.homeport.django.plugins.module_utils.common.parts import NGINX, POSTGRES
 from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import (
     Apps,
     nginx_sites,
@@ -54,11 +55,11 @@ def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, 
     for service in SERVICES:
         for name, app in apps.items():
             engine = app[service]["engine"]
-            if service in served and app[service]["managed"] and engine in COMPONENTS:
+            if service in served and app[service]["managed"]:
                 sizes = {
                     f"{service}.{key}": app[service][key] for key in ("memory", "port") if key in app[service]
                 }
-                give(COMPONENTS[engine], name, {f"{service}.engine": engine, **sizes})
+                give(FACTS[engine].component, name, {f"{service}.engine": engine, **sizes})
     return {
         component: {
             app: {field: digest(value)[:16] for field, value in fields.items()}

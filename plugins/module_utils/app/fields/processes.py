@@ -44,12 +44,8 @@ def _process_rule(process: dict[str, Any], path: str, problems: Problems) -> Non
         if field in process and field not in known and (queue or "command" in process):
             does = ", ".join(name for name, other in QUEUES.items() if field in (*other.fields, "options"))
             problems.add(f"{path}.{field}", f"goes with the kinds {does} only")
-    if kind == "rq_cron" and "application" not in process:
-        problems.add(f"{path}.application", "is required: the module that registers RQ's schedule")
-    if kind == "django_q" and len(process.get("queues", [])) > 1:
-        problems.add(
-            f"{path}.queues", "must be one: a cluster of Django-Q2 works on one queue; add a process"
-        )
+    if queue:
+        queue.check(process, path, problems)
     if queue and queue.most and isinstance(process.get("count"), int) and process["count"] > queue.most:
         problems.add(f"{path}.count", f"must be at most {queue.most}: there is one on all hosts together")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.engines.table import used_for
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Choice,
     Int,
@@ -37,7 +38,7 @@ def _database_rule(service: dict[str, Any], path: str, problems: Problems) -> No
 DATABASE = Object(
     {
         "engine": Choice(
-            ["postgres", "sqlite", "none"], doc="what keeps the data (default: what the setup has)"
+            [*used_for("database"), "none"], doc="what keeps the data (default: what the setup has)"
         ),
         "name": Str(
             "name of the database (default: the app's)",
@@ -98,7 +99,7 @@ def _service(name: str, engine: Choice, memory: Int, doc: str) -> Object:
 
 CACHE = _service(
     "cache",
-    Choice(["redis", "valkey", "memcached", "none"], doc="what keeps it (default: what the setup has)"),
+    Choice([*used_for("cache"), "none"], doc="what keeps it (default: what the setup has)"),
     Int("MiB after which it drops what was used least recently", low=8, high=1 << 20, default=64),
     "the app's cache, which no other app can reach",
 )
@@ -106,7 +107,7 @@ CACHE = _service(
 BROKER = _service(
     "broker",
     Choice(
-        ["redis", "valkey", "rabbitmq", "database", "none"],
+        [*used_for("broker"), "database", "none"],
         doc="what hands out the tasks (default: what the app's processes and the setup have)",
     ),
     Int("MiB after which Redis or Valkey takes no more tasks", low=8, high=1 << 20, default=128),

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 from ansible_collections.homeport.django.plugins.module_utils.host.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
@@ -46,8 +47,8 @@ UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 CHECK_SECONDS = 90  # that an app's own checks may take
 ALL_PORTS = (0, 65535)
 LISTEN, UNCONNECTED = "0A", "07"  # states in /proc/net
-# By the accounts that packages make for them.
-STORES = {"redis": b"PING\r\n", "valkey": b"PING\r\n", "memcache": b"version\r\n"}
+# What caches and brokers are asked, by the accounts that packages make for them.
+STORES = {facts.account: facts.probe for facts in FACTS.values() if facts.probe}
 Entry = dict[str, str]
 
 
@@ -395,13 +396,8 @@ HOST_FILES = (
     ("/etc/shadow", 0o007),
     ("/etc/ssh/ssh_host_*_key", 0o077),
     ("/etc/ssl/private/*.key", 0o007),
-    *(
-        (f"/etc/{server}/{name}", mask)
-        for server in ("redis", "valkey")
-        for name, mask in (("*.conf", 0o007), ("*/users.acl", 0o007), ("*/reload", 0o077))
-    ),
+    *(secret for facts in FACTS.values() for secret in facts.secrets),
     ("/etc/pgbackrest*/*", 0o007),
-    ("/var/lib/rabbitmq/.erlang.cookie", 0o077),
     ("/var/lib/homeport/backups", 0o077),
     ("/var/backups/homeport/*", 0o077),
 )

@@ -14,8 +14,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import (
+    FACTS,
+    app_of,
+    of_app,
+    roles_of_instances,
+)
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exported
-from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS, SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     RUNTIME,
     DeployError,
@@ -72,8 +77,9 @@ class App:
 
     def leftovers(self) -> list[str]:
         """Folders and files that no role removes, since others than the role have written into them."""
+        found = [f"{RUNTIME}/{self.name}", f"{RUNTIME}/{self.name}.sock"]
         # systemd itself leaves Memcached's folder when the unit's file goes together with the last instance
-        found = [f"{RUNTIME}/{self.name}", f"{RUNTIME}/{self.name}.sock", f"/run/memcached-{self.name}"]
+        found += [f"/run/{name}" for facts in FACTS.values() for name in of_app(facts.runtime, self.name)]
         if self.is_ours():
             for pattern in (
                 f"/var/log/nginx/{self.name}.access.log*",
@@ -82,7 +88,7 @@ class App:
             ):
                 found += sorted(glob.glob(pattern))
             found.append(self.home)
-        found += [f"{STORES}/{server}/{self.name}-{service}" for server in REDIS for service in SERVICES]
+        found += [f"{STORES}/{name}" for facts in FACTS.values() for name in of_app(facts.data, self.name)]
         return [path for path in [*found, self.logs] if os.path.lexists(path)]
 
     def files_of_roles(self) -> list[str]:
@@ -98,23 +104,17 @@ class App:
         """Whether a file is this app's by its name."""
         folder, name = os.path.split(path)
         folder = os.path.basename(folder)
-        instances = [f"{server}-{self.name}-{service}" for server in REDIS for service in SERVICES]
-        return (
-            name.startswith(f"{self.name}.")
-            or name.removesuffix(".conf") in instances
-            or folder in [*instances, f"memcached@{self.name}.service.d"]
-        )
+        mine = [name for facts in FACTS.values() for name in of_app(facts.configuration, self.name)]
+        return name.startswith(f"{self.name}.") or name.removesuffix(".conf") in mine or folder in mine
 
     def stores(self) -> list[str]:
         """The units of the app's own cache and broker."""
-        mine = {f"{server}-server@{self.name}-{service}.service" for server in REDIS for service in SERVICES}
-        mine.add(f"memcached@{self.name}.service")
-        units = [
+        return [
             unit
-            for name in ("redis", "memcached")
-            for unit in recorded(f"{STATE_FOLDER}/{name}.json", "units")
+            for role in roles_of_instances()
+            for unit in recorded(f"{STATE_FOLDER}/{role}.json", "units")
+            if app_of(unit) == self.name
         ]
-        return [unit for unit in units if unit in mine]
 
     def timers(self) -> list[str]:
         units = recorded(f"{STATE_FOLDER}/django_app.json", "units")

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, roles_of_instances
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
     Layout,
@@ -54,9 +55,13 @@ from ansible_collections.homeport.django.plugins.module_utils.host.visit import 
 Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output of a command
 
 # What a package of a cache starts by itself is masked where Homeport runs instances of its own.
-SERVICES = ("nginx", "supervisor", "redis-server", "valkey-server", "memcached", "rabbitmq-server")
-INSTANCES = ("redis", "memcached")  # the records of the roles that run instances
-STORES = r"(redis-server|valkey-server|memcached)(@.+)?|rabbitmq-server"
+SERVICES = ("nginx", "supervisor", *(facts.packaged for facts in FACTS.values() if facts.packaged))
+# Units of caches and brokers.
+STORES = "|".join(
+    re.escape(facts.packaged) + ("(@.+)?" if facts.instances else "")
+    for facts in FACTS.values()
+    if facts.packaged
+)
 CLUSTERS = "postgresql@*.service"  # the unit "postgresql" itself is active whatever its clusters do
 UNIT = (
     "Id LoadState ActiveState Result MainPID LastTriggerUSec NextElapseUSecRealtime ExecMainStartTimestamp "
@@ -220,7 +225,7 @@ def parse_units(text: str) -> dict[str, dict[str, str]]:
 def instances(places: Places) -> list[str]:
     """The units of caches and brokers that the roles run here, also such as do not run now."""
     found: list[str] = []
-    for name in INSTANCES:
+    for name in roles_of_instances():
         with contextlib.suppress(ValueError):
             found += json.loads(read(f"{places.records}/{name}.json")).get("units", [])
     return found
