@@ -159,6 +159,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "setup": "typical",
             "uptime": 3456789,
             "booted": NOW - 3456789,
+            "upgrade": None,
             "load": [0.42, 0.3, 0.2],
             "cores": 4,
             "python": "/usr/bin/python3.13",

@@ -363,6 +363,15 @@ def test_disk_and_memory() -> None:
     assert summary(made) == "1 app healthy, but not all hosts, 2 warnings"
 
 
+def test_an_upgrade_that_was_interrupted() -> None:
+    here = status({"blog": found()})
+    here["host"]["upgrade"] = {"closed": ["blog"], "undo": True}
+    assert texts(document({"web1": here}, specs(blog={}))) == [
+        "an upgrade of PostgreSQL has not ended and has closed blog to visitors; unless it is still at work, run "
+        "upgrade_postgresql with -e undo=true again"
+    ]
+
+
 def test_a_host_that_was_set_up_with_another_playbook() -> None:
     here = status({"blog": found()})
     here["host"]["setup"] = "simple"

@@ -166,6 +166,7 @@ def one_host(
     entry["archive"], problems = backups.of_host(status)
     problems = [
         *host_problems(entry, status["supervisor"]["error"], needed, setup),
+        *upgrade_problems(host["upgrade"]),
         *differences(name, status, setup),
         *problems,
     ]
@@ -198,6 +199,18 @@ def host_problems(
     if memory["total"] and memory["available"] / memory["total"] < LITTLE_MEMORY:
         problems.append(warning(f"{size(memory['available'])} of {size(memory['total'])} memory are left"))
     return problems
+
+
+def upgrade_problems(upgrade: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    if not upgrade:
+        return []
+    closed = f" and has closed {', '.join(upgrade['closed'])} to visitors" if upgrade["closed"] else ""
+    again = "upgrade_postgresql with -e undo=true" if upgrade["undo"] else "upgrade_postgresql"
+    return [
+        failure(
+            f"an upgrade of PostgreSQL has not ended{closed}; unless it is still at work, run {again} again"
+        )
+    ]
 
 
 def differences(name: str, status: Mapping[str, Any], setup: str) -> list[dict[str, str]]:
