@@ -160,6 +160,8 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "uptime": 3456789,
             "booted": NOW - 3456789,
             "upgrade": None,
+            "memory_mb": 7950,
+            "size": {"cores": 4, "memory_mb": 7936},
             "load": [0.42, 0.3, 0.2],
             "cores": 4,
             "python": "/usr/bin/python3.13",

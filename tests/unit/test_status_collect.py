@@ -529,6 +529,13 @@ def test_a_supervisord_that_hangs_up(places: Places) -> None:
     assert found["apps"]["blog"]["processes"] is None
 
 
+def test_how_large_the_host_was(tmp_path: Path) -> None:
+    places = Places(records=str(tmp_path))
+    assert status_collect.size(places) == {}
+    (tmp_path / "size").write_text("cores=2\nmemory_mb=2048\n")
+    assert status_collect.size(places) == {"cores": 2, "memory_mb": 2048}
+
+
 def test_an_upgrade_of_postgresql_that_has_not_ended(tmp_path: Path) -> None:
     places = Places(records=str(tmp_path))
     (tmp_path / "upgrades").mkdir()

@@ -44,6 +44,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.healt
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import booted
 from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import release_of
+from ansible_collections.homeport.django.plugins.module_utils.host.size import memory_mb
 from ansible_collections.homeport.django.plugins.module_utils.host.status import backups as status_backups
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import (
     SOCKET,
@@ -186,12 +187,20 @@ def host(places: Places) -> dict[str, Any]:
         "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
         "booted": booted(places.proc),
         "upgrade": upgrade(places),
+        "memory_mb": memory_mb(),
+        "size": size(places),
         "load": [round(value, 2) for value in os.getloadavg()],
         "cores": len(os.sched_getaffinity(0)),
         "python": interpreter(""),
         "memory": {"total": memory.get("MemTotal", 0), "available": memory.get("MemAvailable", 0)},
         "disks": list(disks.values()),
     }
+
+
+def size(places: Places) -> dict[str, int]:
+    """How large the host was when it was set up last; empty where that is not known."""
+    found = re.findall(r"^(cores|memory_mb)=(\d+)$", read(f"{places.records}/size"), re.MULTILINE)
+    return {name: int(number) for name, number in found}
 
 
 def upgrade(places: Places) -> dict[str, Any] | None:
