@@ -66,6 +66,8 @@ def described(host: str, found: Mapping[str, Any]) -> list[str]:
         return [
             f"{host}: an interrupted run would be undone first: {old} serves again then. Without --check this does so."
         ]
+    if goes == "undone":
+        return [f"{host}: {old} serves again already; what follows that is made sure of."]
     if goes == "undo":
         return [
             f"{host} goes back to {old} as it was when it was stopped.",
@@ -96,7 +98,7 @@ def told(host: str, phase: str, result: Mapping[str, Any]) -> list[str]:
         "undo": f"{host}: the cluster from before the upgrade serves again, after {seconds}.",
         "open": f"{host}: the apps were closed for {seconds}.",
         "finish": f"{host}: statistics made in {seconds}.",
-        "archive": f"{host}: first base backup of the upgraded cluster in {seconds}.",
+        "archive": f"{host}: first base backup of this cluster in {seconds}.",
         "confirm": f"{host}: what the upgrade has kept is removed.",
     }
     dumps = [f"{host}: what the databases held is in {result['dumps']}."] if result.get("dumps") else []

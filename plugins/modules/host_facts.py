@@ -88,6 +88,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clus
     unserved,
     used_cluster,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.size import memory_mb
 from ansible_collections.homeport.django.plugins.module_utils.host.sshd_ports import SOCKET, sshd_ports
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
 
@@ -103,20 +104,6 @@ def os_release() -> dict[str, str]:
             key, _sign, value = line.strip().partition("=")
             found[key] = value.strip("\"'")
     return found
-
-
-def memory_mb() -> int:
-    """Memory of the machine, or of its control group where that is less."""
-    with open("/proc/meminfo", encoding="utf-8") as stream:
-        found = re.search(r"MemTotal:\s+(\d+)", stream.read())
-    total = int(found[1]) >> 10 if found else 0
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path, encoding="utf-8") as stream:
-                total = min(total, int(stream.read()) >> 20)
-        except (OSError, ValueError):
-            continue
-    return total
 
 
 def recorded_setup() -> str:

@@ -68,7 +68,8 @@ RETURN = r"""
 found:
   description:
     - What would be done, by C(goes) (upgrade, resume, undo, finish, or an empty string), and why nothing. In check
-      mode also back, where an interrupted run would be undone first.
+      mode also back, where an interrupted run would be undone first. With undone, the old cluster serves, and what
+      follows that is done once more.
     - C(upgraded) says whether it was upgraded and the way back is still kept.
   returned: for V(look)
   type: dict
@@ -142,6 +143,16 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             )
         Upgrade.recorded().replaced()  # refuses where somebody else uses that cluster
         return {"goes": "finish", "old": known["new"], "new": known["old"], "mode": known["mode"]}
+    if known.get("phase") == "undoing":
+        with alone():
+            pass
+        if verb != "undo":
+            raise DeployError(
+                f"going back to PostgreSQL {known['old']} was interrupted: -e undo=true goes on with that"
+            )
+        return {"goes": "undo", "old": known["old"], "new": known["new"], "mode": known["mode"]}
+    if verb == "undo" and known.get("phase") in ("prepared", "undone") and version == known["old"]:
+        return {"goes": "undone", "old": known["old"], "new": known["new"], "mode": known["mode"]}
     if verb != "upgrade":
         if not switched:
             raise DeployError(

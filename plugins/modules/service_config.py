@@ -176,6 +176,7 @@ units:
 """
 
 import contextlib
+import fcntl
 import grp
 import json
 import os
@@ -183,7 +184,8 @@ import pwd
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -201,6 +203,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import C
 from ansible_collections.homeport.django.plugins.module_utils.host.restarts import waiting_elsewhere
 
 STATE_FOLDER = "/var/lib/homeport"
+LOCK_TIMEOUT = 600  # seconds
 DEFAULT_MODES = {"file": 0o644, "directory": 0o755}
 URGENCY = {"": 0, "none": 0, "reload": 1, "restart": 2}
 
@@ -599,7 +602,36 @@ def main() -> None:
     run(module)
 
 
+@contextlib.contextmanager
+def locked(module: AnsibleModule) -> Iterator[None]:
+    """One transaction on a host at a time, whichever controller it comes from."""
+    os.makedirs(STATE_FOLDER, mode=0o700, exist_ok=True)
+    descriptor = os.open(STATE_FOLDER, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        until = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    module.fail_json(
+                        msg="Another run has been changing the configuration of this host for "
+                        f"{LOCK_TIMEOUT} s. Wait until it has ended, and run this again. Nothing of "
+                        f"{module.params['name']} was changed."
+                    )
+                time.sleep(0.2)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def run(module: AnsibleModule) -> None:
+    with contextlib.nullcontext() if module.check_mode else locked(module):
+        bring(module)
+
+
+def bring(module: AnsibleModule) -> None:
     params = module.params
     record = Record(params["name"])
     services = Services(module)

@@ -18,6 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.lock 
     IDLE,
     Lock,
     Locked,
+    booted,
     duration,
 )
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
@@ -60,8 +61,8 @@ def test_a_step_that_fails_ends_the_run(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("way", ["dead", "forced", "old", "torn"])
-def test_ways_out_of_a_lock_that_was_left(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["dead", "forced", "old", "torn", "booted"])
+def test_ways_out_of_a_lock_that_was_left(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = layout(tmp_path)
     with Lock(found, "run 1", "anna@laptop"):
         pass
@@ -69,6 +70,8 @@ def test_ways_out_of_a_lock_that_was_left(way: str, tmp_path: Path) -> None:
     if way == "old":
         before = path.stat().st_mtime - IDLE - 1
         os.utime(path, (before, before))
+    elif way == "booted":
+        monkeypatch.setattr(release_lock, "booted", lambda: path.stat().st_mtime + 1)
     elif way == "torn":
         path.write_text(path.read_text()[:20])
     with Lock(found, "run 2", "bob@laptop", ("run 1",) if way == "dead" else (), force=way == "forced"):
@@ -183,3 +186,11 @@ def test_a_run_of_this_machine_that_has_ended(monkeypatch: pytest.MonkeyPatch) -
     assert has_ended(f"{machine()} 4194304 Mon Jan  1 00:00:00 2001")
     assert not has_ended(f"elsewhere/1 4194304 {start_of(os.getpid())}")
     assert not has_ended("")
+
+
+def test_when_the_host_was_started(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "stat").write_text("cpu 1 2 3\nbtime 1795400000\n")
+    (tmp_path / "1/stat").write_text(f"1 (a) b) S {' '.join(['0'] * 18)} {50 * os.sysconf('SC_CLK_TCK')} 0\n")
+    assert booted(str(tmp_path)) == 1795400050
+    assert booted(str(tmp_path / "1")) == 0

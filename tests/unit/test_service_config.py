@@ -172,6 +172,21 @@ def test_check_mode_changes_nothing(files: Set) -> None:
     assert not (files.folder.parent / "state").exists()
 
 
+def test_a_run_from_another_controller_waits(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_config, "LOCK_TIMEOUT", 0)
+    other, seen = Set(files.folder, Host()), []
+
+    def meanwhile(_command: str) -> None:
+        seen.append(other.end({"path": "b.conf", "content": "b\n"}))
+
+    files.host.on_command = meanwhile
+    files.run(A)
+    assert seen[0].failed
+    assert "Another run has been changing the configuration" in str(seen[0])
+    assert not files.path("b.conf").exists()
+    assert files.run(A)["changed"] is False
+
+
 def test_the_mode_is_the_declared_one(files: Set) -> None:
     files.run({**A, "mode": "0600"}, {"path": "folder", "state": "directory", "mode": "2750"})
     assert files.path("a.conf").stat().st_mode & 0o7777 == 0o600

@@ -529,12 +529,31 @@ def test_a_supervisord_that_hangs_up(places: Places) -> None:
     assert found["apps"]["blog"]["processes"] is None
 
 
-def test_when_the_host_was_started(tmp_path: Path) -> None:
-    (tmp_path / "1").mkdir()
-    (tmp_path / "stat").write_text("cpu 1 2 3\nbtime 1795400000\n")
-    (tmp_path / "1/stat").write_text(f"1 (a) b) S {' '.join(['0'] * 18)} {50 * os.sysconf('SC_CLK_TCK')} 0\n")
-    assert status_collect.booted(str(tmp_path)) == 1795400050
-    assert status_collect.booted(str(tmp_path / "1")) == 0
+def test_how_large_the_host_was(tmp_path: Path) -> None:
+    places = Places(records=str(tmp_path))
+    assert status_collect.size(places) == {}
+    (tmp_path / "size").write_text("cores=2\nmemory_mb=2048\n")
+    assert status_collect.size(places) == {"cores": 2, "memory_mb": 2048}
+
+
+def test_an_upgrade_of_postgresql_that_has_not_ended(tmp_path: Path) -> None:
+    places = Places(records=str(tmp_path))
+    (tmp_path / "upgrades").mkdir()
+    record, closed = (tmp_path / f"upgrades/{name}.json" for name in ("postgresql", "closed"))
+    for phase, more, found in (
+        ("prepared", {}, None),
+        ("stopped", {}, {"closed": [], "undo": False}),
+        ("switched", {}, {"closed": [], "undo": False}),
+        ("switched", {"finished": True}, None),
+        ("undoing", {}, {"closed": [], "undo": True}),
+        ("undone", {}, None),
+    ):
+        record.write_text(json.dumps({"phase": phase, **more}))
+        assert status_collect.upgrade(places) == found
+    closed.write_text(json.dumps({"apps": ["blog"], "ours": []}))
+    assert status_collect.upgrade(places) == {"closed": ["blog"], "undo": True}
+    closed.write_text("torn")
+    assert status_collect.upgrade(places) is None
 
 
 def test_the_certificate_that_nginx_serves(tmp_path: Path) -> None:

@@ -363,6 +363,34 @@ def test_disk_and_memory() -> None:
     assert summary(made) == "1 app healthy, but not all hosts, 2 warnings"
 
 
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ({"cores": 4, "memory_mb": 7680}, ""),
+        ({"cores": 2, "memory_mb": 7936}, "7.8 GiB of memory and 2 cores"),
+        ({"cores": 1, "memory_mb": 1024}, "1.0 GiB of memory and 1 core"),
+        ({}, ""),
+    ],
+)
+def test_a_host_that_was_resized(before: dict[str, int], told: str) -> None:
+    here = status({"blog": found()})
+    here["host"]["size"] = before
+    text = (
+        f"had {told} when it was set up, and has 7.8 GiB of memory and 4 cores: run the playbook typical, which sizes "
+        "services and workers by that"
+    )
+    assert texts(document({"web1": here}, specs(blog={})), "warning") == ([text] if told else [])
+
+
+def test_an_upgrade_that_was_interrupted() -> None:
+    here = status({"blog": found()})
+    here["host"]["upgrade"] = {"closed": ["blog"], "undo": True}
+    assert texts(document({"web1": here}, specs(blog={}))) == [
+        "an upgrade of PostgreSQL has not ended and has closed blog to visitors; unless it is still at work, run "
+        "upgrade_postgresql with -e undo=true again"
+    ]
+
+
 def test_a_host_that_was_set_up_with_another_playbook() -> None:
     here = status({"blog": found()})
     here["host"]["setup"] = "simple"

@@ -166,6 +166,8 @@ def one_host(
     entry["archive"], problems = backups.of_host(status)
     problems = [
         *host_problems(entry, status["supervisor"]["error"], needed, setup),
+        *upgrade_problems(host["upgrade"]),
+        *size_problems(host, setup),
         *differences(name, status, setup),
         *problems,
     ]
@@ -198,6 +200,39 @@ def host_problems(
     if memory["total"] and memory["available"] / memory["total"] < LITTLE_MEMORY:
         problems.append(warning(f"{size(memory['available'])} of {size(memory['total'])} memory are left"))
     return problems
+
+
+def size_problems(host: Mapping[str, Any], setup: str) -> list[dict[str, str]]:
+    """Services and workers are sized by what the host had when it was set up."""
+    before, now = host["size"], {"cores": host["cores"], "memory_mb": host["memory_mb"]}
+    if not before:
+        return []
+    more_or_less = abs(now["memory_mb"] - before["memory_mb"]) > max(256, before["memory_mb"] / 10)
+    if not more_or_less and now["cores"] == before["cores"]:
+        return []
+
+    def told(found: Mapping[str, int]) -> str:
+        cores = "1 core" if found["cores"] == 1 else f"{found['cores']} cores"
+        return f"{size(found['memory_mb'] << 20)} of memory and {cores}"
+
+    return [
+        warning(
+            f"had {told(before)} when it was set up, and has {told(now)}: run the playbook {setup}, which sizes "
+            "services and workers by that"
+        )
+    ]
+
+
+def upgrade_problems(upgrade: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    if not upgrade:
+        return []
+    closed = f" and has closed {', '.join(upgrade['closed'])} to visitors" if upgrade["closed"] else ""
+    again = "upgrade_postgresql with -e undo=true" if upgrade["undo"] else "upgrade_postgresql"
+    return [
+        failure(
+            f"an upgrade of PostgreSQL has not ended{closed}; unless it is still at work, run {again} again"
+        )
+    ]
 
 
 def differences(name: str, status: Mapping[str, Any], setup: str) -> list[dict[str, str]]:

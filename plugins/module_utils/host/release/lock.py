@@ -9,6 +9,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import signal
 import time
 from typing import Any
@@ -38,8 +39,8 @@ class Lock:
 
     While a step works, the kernel keeps the lock, and frees it should the step die. Between the steps of a
     run, the file says whose the app is: nobody builds between another's build and switch. ``take`` names runs
-    that are known to be dead; ``force`` takes the app from any run. What such a run still does on the host is ended,
-    where it is a step that can be (``ends``).
+    that are known to be dead, as is one that was last seen before the host was started; ``force`` takes the app from
+    any run. What such a run still does on the host is ended, where it is a step that can be (``ends``).
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class Lock:
                 remedy = ", or end it with -e unlock=true" if pid and not self.force else ""
                 raise Locked(f"{told(self.name, found)}; wait for it to end{remedy}", found.get("run", ""))
         found = found_in(self.stream)
-        idle = time.time() - os.fstat(self.stream.fileno()).st_mtime
+        seen = os.fstat(self.stream.fileno()).st_mtime
+        idle = time.time() - seen
         if found.get("run") == self.run:
             self.started, self.memo = found["started"], found.get("memo", {})
-        elif found and not (self.force or found.get("run") in self.take or idle > IDLE):
+        elif found and not (self.force or found.get("run") in self.take or idle > IDLE or seen < booted()):
             self.stream.close()
             raise Locked(
                 f"{told(self.name, found)}, and that run has not ended; it was last seen {duration(idle)} ago. If it "
@@ -141,6 +143,18 @@ class Lock:
         if value:
             self.stream.write(json.dumps(value) + "\n")
         self.stream.flush()
+
+
+def booted(proc: str = "/proc") -> int:
+    """When the host's first process was started; of a container, when that was."""
+    try:
+        with open(f"{proc}/stat", encoding="utf-8") as stream:
+            boot = re.search(r"^btime (\d+)", stream.read(), re.MULTILINE)
+        with open(f"{proc}/1/stat", encoding="utf-8") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(boot[1]) + int(fields[19]) // os.sysconf("SC_CLK_TCK") if boot and len(fields) > 19 else 0
 
 
 def holders(path: str) -> list[int]:

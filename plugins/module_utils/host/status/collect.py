@@ -43,7 +43,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.healt
     healthy,
     refuses_on_purpose,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import booted
 from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import release_of
+from ansible_collections.homeport.django.plugins.module_utils.host.size import memory_mb
 from ansible_collections.homeport.django.plugins.module_utils.host.status import backups as status_backups
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import (
     SOCKET,
@@ -189,6 +191,9 @@ def host(places: Places) -> dict[str, Any]:
         "setup": read(places.setup).strip(),
         "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
         "booted": booted(places.proc),
+        "upgrade": upgrade(places),
+        "memory_mb": memory_mb(),
+        "size": size(places),
         "load": [round(value, 2) for value in os.getloadavg()],
         "cores": len(os.sched_getaffinity(0)),
         "python": interpreter(""),
@@ -197,11 +202,21 @@ def host(places: Places) -> dict[str, Any]:
     }
 
 
-def booted(proc: str) -> int:
-    """When the host's first process was started; of a container, when that was."""
-    boot = re.search(r"^btime (\d+)", read(f"{proc}/stat"), re.MULTILINE)
-    fields = read(f"{proc}/1/stat").rpartition(")")[2].split()
-    return int(boot[1]) + int(fields[19]) // os.sysconf("SC_CLK_TCK") if boot and len(fields) > 19 else 0
+def size(places: Places) -> dict[str, int]:
+    """How large the host was when it was set up last; empty where that is not known."""
+    found = re.findall(r"^(cores|memory_mb)=(\d+)$", read(f"{places.records}/size"), re.MULTILINE)
+    return {name: int(number) for name, number in found}
+
+
+def upgrade(places: Places) -> dict[str, Any] | None:
+    """An upgrade of PostgreSQL that has not ended, or has apps closed; None where there is none."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        known = json.loads(read(f"{places.records}/upgrades/postgresql.json") or "{}")
+        closed = json.loads(read(f"{places.records}/upgrades/closed.json") or "{}").get("apps", [])
+        phase = known.get("phase", "")
+        if closed or phase in ("stopped", "undoing") or (phase == "switched" and not known.get("finished")):
+            return {"closed": closed, "undo": phase in ("undoing", "undone")}
+    return None
 
 
 def show_units(run: Run, names: Iterable[str]) -> dict[str, dict[str, str]]:

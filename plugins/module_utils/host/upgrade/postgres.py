@@ -69,7 +69,7 @@ RECENT = 2.0  # seconds before a copy in which a file may have changed once more
 
 
 def record() -> dict[str, Any]:
-    """How far an upgrade came: its ``phase`` is prepared, stopped, switched or undone."""
+    """How far an upgrade came: its ``phase`` is prepared, stopped, switched, undoing or undone."""
     try:
         with open(RECORD, encoding="utf-8") as stream:
             return dict(json.load(stream))
@@ -88,18 +88,20 @@ def write_whole(path: str, found: Mapping[str, Any]) -> None:
 
 def close_apps(names: list[str]) -> dict[str, Any]:
     """Nothing of the apps runs, and visitors are told so; those that were closed already stay so afterwards."""
-    if os.path.exists(CLOSED):
-        return {"changed": False}  # by a run that was interrupted
-    apps = [app for app in map(App, names) if os.path.isdir(f"{app.home}/maintenance")]
-    flags = {app.name: f"{app.home}/maintenance/on" for app in apps}
-    ours = [name for name, flag in flags.items() if not os.path.exists(flag)]
-    write_whole(CLOSED, {"apps": [app.name for app in apps], "ours": ours, "since": time.time()})
-    for name in ours:
-        with open(flags[name], "w", encoding="utf-8") as stream:
+    try:
+        with open(CLOSED, encoding="utf-8") as stream:
+            known = json.load(stream)  # of a run that was interrupted, since which the host may have rebooted
+    except FileNotFoundError:
+        there = [name for name in names if os.path.isdir(f"{App(name).home}/maintenance")]
+        ours = [name for name in there if not os.path.exists(f"{App(name).home}/maintenance/on")]
+        known = {"apps": there, "ours": ours, "since": time.time()}
+        write_whole(CLOSED, known)
+    for name in known["ours"]:
+        with open(f"{App(name).home}/maintenance/on", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o644)
             stream.write(FLAG)
-    for app in apps:
-        stop(app)
+    for name in known["apps"]:
+        stop(App(name))
     return {"changed": True}
 
 
@@ -435,6 +437,7 @@ class Upgrade:
                 "by link there is no other way back than the dumps that were made before: restore those, or the apps' "
                 f"backups, into a cluster of PostgreSQL {self.old.version}"
             )
+        self.note("undoing")
         self.systemctl("stop", self.new)
         self.as_postgres("putting the copy in its place", replace, self.copy, self.old.data)
         self.as_postgres("putting the settings back", synchronize, self.settings, self.folder_of(self.old))
