@@ -26,7 +26,7 @@ class Group(Site):
     """The photo album on some app servers, with its database on one more."""
 
     def __init__(self, servers: list[Server], folder: Path) -> None:
-        super().__init__(servers[0], folder)
+        super().__init__(servers[0], folder, media="none")  # uploads would be on one of them alone
         *apps, database = servers
         groups = {"app_servers": apps, "database_servers": [database]}
         hosts = {
@@ -56,7 +56,7 @@ def measure(image: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder:
         servers = [Server(f"hosts-{number}", image) for number in range(1, APP_SERVERS + 3)]
         try:
-            one = runs(Site(servers[-1], Path(folder, "one")))
+            one = runs(Site(servers[-1], Path(folder, "one"), media="none"))
             six = runs(Group(servers[:-1], Path(folder, "six")))
         finally:
             for server in servers:

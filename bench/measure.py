@@ -75,7 +75,7 @@ class Server:
 class Site:
     """The photo album on one server, described as users describe theirs."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: Server, folder: Path, **fields: object) -> None:
         self.server = server
         self.folder = folder
         self.source = folder / "app"
@@ -88,7 +88,7 @@ class Site:
         host = "\n".join(f"      {line}" for line in variables.splitlines())
         groups = f"app_servers:\n  hosts:\n    bench1:\n{host}\ndatabase_servers:\n  hosts:\n    bench1:\n"
         (inventory / "hosts.yml").write_text(groups)
-        app = {"domains": [DOMAIN], "source": {"path": str(self.source)}, "health": "/health/"}
+        app = {"domains": [DOMAIN], "source": {"path": str(self.source)}, "health": "/health/", **fields}
         values = {"homeport_secret": "b" * 64, "homeport_setup": "typical", "django_apps": {"memories": app}}
         (inventory / "group_vars" / "all" / "apps.yml").write_text(json.dumps(values))
         self.inventory = inventory
@@ -207,6 +207,9 @@ def measure(image: str, soak: int) -> dict[str, object]:
                 site.edit()
                 quiet.append(site.play("deploy")[0])
             result["deploy"] = round(median(quiet), 1)
+            # from the last release to the one before it, and back
+            back = [site.play("rollback", "-e", "app=memories")[0] for _ in range(3)]
+            result["rollback"] = round(median(back), 1)
             deploys: list[float] = []
             loads = []
             for _ in range(soak):
@@ -258,6 +261,7 @@ def table(result: dict[str, object]) -> str:
         ),
         row("deploy of changed code", seconds("deploy"), ratio("deploy")),
         row("the same at 200 requests a second", seconds("deploy under load"), ratio("deploy under load")),
+        row("rollback", seconds("rollback"), ratio("rollback")),
         row(
             "requests lost while deploying, at 200 a second",
             f"{result['requests lost']} of {result['requests while deploying']}",

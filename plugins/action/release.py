@@ -97,7 +97,8 @@ class ActionModule(ActionBase):
             }
             again[part] = {**kept, **again.get(part, {})}
         for part in ("pending", "wanting", "unasked"):
-            again[part] = sorted({*answer.get(part, []), *again.get(part, [])})
+            others = set(answer.get(part, [])) - set(arguments["only"])
+            again[part] = sorted({*others, *again.get(part, [])})
         warnings = [*answer.get("warnings", []), *again.get("warnings", [])]
         if warnings:
             again["warnings"] = warnings

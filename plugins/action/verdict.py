@@ -31,8 +31,11 @@ class ActionModule(ActionBase):
             for name, told in (step.get("outcomes") or {}).items()
             if told["outcome"] == "live"
         }
-        problems = {name: told for step in steps for name, told in (step.get("visits") or {}).items() if told}
-        asked = set(visits) if boolean(arguments.get("touched", True)) else {*live, *problems}
+        answers = {name: told for step in steps for name, told in (step.get("visits") or {}).items()}
+        problems = {name: told for name, told in answers.items() if told}
+        # the step that put it live has asked already, and nothing of the web server has changed since
+        unasked = {*live} - {*answers}
+        asked = set(visits) if boolean(arguments.get("touched", True)) else {*unasked, *problems}
         asked -= {name for step in steps for name in step.get("unasked") or []}
         # A project that its first visitor would set up is not asked before it is; and those that have failed and serve
         # nothing yet are told of once.

@@ -41,6 +41,12 @@ options:
     type: list
     elements: str
     default: []
+  through:
+    description:
+      - For V(build), go on with V(migrate) and V(activate) for what was built, as where no other host has to be waited
+        for. Each start of this module takes half a second of the host.
+    type: bool
+    default: false
   secrets:
     description:
       - What only an app's own code may see, by app. Keys of each - C(deploy_key), C(git), and in check mode
@@ -128,7 +134,9 @@ wanting:
   type: list
   elements: str
 visits:
-  description: What is wrong with the answers that visitors get of apps with nothing to do, empty where nothing is.
+  description:
+    - What is wrong with the answers that visitors get of apps that have gone live and of those with nothing to do,
+      empty where nothing is.
   returned: always
   type: dict
 outcomes:
@@ -375,11 +383,12 @@ OUTCOMES = ((Held, "held"), (RolledBack, "rolled back"))
 
 
 class Run:
-    """One phase for all apps of the host."""
+    """One phase for all apps of the host, or all three after each other."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
         self.phase: str = module.params["phase"]
+        self.goes_through: bool = module.params["through"] and self.phase == "build" and not module.check_mode
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, str] = {}
         self.outcomes: dict[str, dict[str, Any]] = {}
@@ -388,18 +397,47 @@ class Run:
 
     def run(self) -> None:
         params = self.module.params
+        if self.module.check_mode and self.phase not in ("build", "rollback"):
+            return
+        self.each(params["only"] or [spec["name"] for spec in params["apps"]])
+        for phase in ("migrate", "activate") if self.goes_through else ():
+            self.phase = phase
+            self.each(
+                [
+                    name
+                    for name, found in self.results.items()
+                    if found.get("pending") and not found.get("wanting") and name not in self.failed
+                ]
+            )
+
+        self.visit()
+
+    def visit(self) -> None:
+        """Asks the apps that went live for their pages; a first release's web server comes after it."""
+        for spec in self.module.params["apps"]:
+            line, visit = self.outcomes.get(spec["name"], {}), spec.get("visit")
+            if line.get("outcome") == "live" and line["before"] and visit:
+                self.results[spec["name"]]["visit"] = problem_of(visit, spec["home"])
+
+    def each(self, names: list[str]) -> None:
+        params = self.module.params
         for spec in params["apps"]:
-            if params["only"] and spec["name"] not in params["only"]:
-                continue
-            if self.module.check_mode and self.phase not in ("build", "rollback"):
-                continue
-            self.handle(Layout(spec, params["secrets"].get(spec["name"])))
+            if spec["name"] in names:
+                self.handle(Layout(spec, params["secrets"].get(spec["name"])))
+
+    def keep(self, name: str, found: dict[str, Any]) -> None:
+        """Adds what a phase has done to what those before it have."""
+        before = self.results.get(name, {})
+        whole = {**before, **found, "changed": found["changed"] or before.get("changed", False)}
+        if "seconds" in before and "seconds" in found:
+            whole["seconds"] = {**before["seconds"], **found["seconds"]}
+        self.results[name] = whole
 
     def handle(self, layout: Layout) -> None:
         try:
             if self.dry or not os.path.isdir(layout.home):
                 step = Step(self.module, layout, None)
-                self.results[layout.name] = getattr(step, self.phase)()
+                self.keep(layout.name, getattr(step, self.phase)())
                 return
             params = self.module.params
             words = layout, params["run"], params["holder"], tuple(params["dead_runs"]), params["unlock"]
@@ -423,7 +461,7 @@ class Run:
             return
         step = Step(self.module, layout, lock)
         try:
-            self.results[layout.name] = getattr(step, self.phase)()
+            self.keep(layout.name, getattr(step, self.phase)())
         except Exception as error:
             outcome = next((name for kind, name in OUTCOMES if isinstance(error, kind)), "failed")
             self.write_down(step, lock, before, outcome, str(error))
@@ -431,6 +469,7 @@ class Run:
         if self.phase in ("activate", "rollback"):
             lock.finish()
             self.write_down(step, lock, before, "live", "")
+            self.results[layout.name]["pending"] = False
 
     def write_down(self, step: Step, lock: Lock, before: str, outcome: str, message: str) -> None:
         record, earlier = step.layout.record(step.release), step.layout.record(before)
@@ -462,6 +501,7 @@ def main() -> None:
         argument_spec={
             "phase": {"type": "str", "choices": list(PHASES), "required": True},
             "apps": {"type": "list", "elements": "dict", "required": True},
+            "through": {"type": "bool", "default": False},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "only": {"type": "list", "elements": "str", "default": []},
             "failed": {"type": "dict", "default": {}},
@@ -489,6 +529,9 @@ def main() -> None:
             )
         sys.exit(1)
     interruption.unwatch()
+    if run.goes_through:
+        for name in run.failed:
+            run.results.get(name, {}).pop("pending", None)  # nobody goes on with it
     pending = sorted(name for name, found in run.results.items() if found.get("pending"))
     wanting = sorted(name for name, found in run.results.items() if found.pop("wanting", False))
     result: dict[str, Any] = {

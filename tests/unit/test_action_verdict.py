@@ -58,6 +58,13 @@ def test_what_went_live_is_asked_and_told() -> None:
     assert action.asked == ["blog"]
 
 
+@pytest.mark.parametrize(("touched", "asked"), [(False, []), (True, ["blog", "wiki"])])
+def test_what_the_step_itself_has_asked_is_asked_once(touched: bool, asked: list[str]) -> None:
+    action = Action({}, steps=[{"outcomes": {"blog": LIVE}, "visits": {"blog": ""}}], touched=touched)
+    assert told(action)[0] is False
+    assert action.asked == asked
+
+
 @pytest.mark.parametrize(
     ("tls", "command"),
     [(True, "curl --insecure --connect-to ::192.0.2.7:443 https://blog.example.org/"), (False, "")],

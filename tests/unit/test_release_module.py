@@ -21,8 +21,8 @@ from ansible_collections.homeport.django.plugins.modules.release import Run, Ste
 from tests.unit.releases import HereLayout, layout, write
 
 PARAMS: dict[str, Any] = {
-    "only": [], "secrets": {}, "failed": {}, "uploads": {}, "run": "run 1", "holder": "anna@laptop", "dead_runs": [],
-    "unlock": False, "again": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
+    "only": [], "secrets": {}, "through": False, "failed": {}, "uploads": {}, "run": "run 1", "holder": "anna@laptop",
+    "dead_runs": [], "unlock": False, "again": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
 }  # fmt: skip
 
 
@@ -128,6 +128,54 @@ def test_what_another_host_could_not_do_is_done_nowhere(
     assert lines("blog", tmp_path) == []
     with Lock(site["blog"], "run 2", "bob@laptop"):
         pass  # it is free again
+
+
+def test_all_phases_in_one_call(
+    site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each ends for all apps before the next; what has nothing to do, waits for its code or has failed stays behind."""
+    done: list[str] = []
+
+    def phase(name: str) -> Any:
+        def step(self: Step) -> dict[str, Any]:
+            done.append(f"{name} {self.layout.name}")
+            if name == broken and self.layout.name == "blog":
+                raise DeployError("no wheel")
+            waits = {"wanting": True} if self.layout.name == wanting else {}
+            return {"changed": True, "pending": self.layout.name != idle, "seconds": {name: 1}, **waits}
+
+        return step
+
+    for name in ("build", "migrate", "activate"):
+        monkeypatch.setattr(Step, name, phase(name))
+    broken, wanting, idle = "migrate", "", ""
+    run = handled("build", monkeypatch, through=True)
+    assert done == ["build blog", "build shop", "migrate blog", "migrate shop", "activate shop"]
+    assert run.failed == {"blog": "no wheel"}
+    assert run.results["shop"]["seconds"] == {"build": 1, "migrate": 1, "activate": 1}
+    assert [run.outcomes[name]["outcome"] for name in ("blog", "shop")] == ["failed", "live"]
+    for app in site.values():
+        with Lock(app, "run 2", "bob@laptop") as lock:  # it is free again
+            lock.finish()
+    done.clear()
+    broken, wanting, idle = "", "shop", "blog"
+    assert handled("build", monkeypatch, through=True).outcomes == {}
+    assert done == ["build blog", "build shop"]
+
+
+def test_what_has_gone_live_is_asked_for_its_pages(
+    site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.unlink(f"{site['shop'].home}/current")
+    monkeypatch.setattr(Step, "activate", lambda _self: {"changed": True})
+    monkeypatch.setattr(release, "problem_of", lambda visit, _home: f"{visit['url']} answers with status 502")
+    apps = [
+        {"name": name, "home": "", "visit": {"url": f"http://{name}.example"}} for name in ("blog", "shop")
+    ]
+    run = Run(Module(phase="activate", apps=apps))  # type: ignore[arg-type]
+    run.run()
+    assert run.results["blog"]["visit"] == "http://blog.example answers with status 502"
+    assert "visit" not in run.results["shop"]  # its first release
 
 
 def test_only_some_apps(site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,9 +307,9 @@ def test_what_is_killed_serves_again(victim: str, which: str, album: Album, host
         ("Prepare the hosts", 1),
         ("Configure the apps and their processes", 1),
         ("Build the releases and migrate", 1),
-        ("Build the releases and migrate", 3),
-        ("Put the apps live", 0.7),
-        ("Put the apps live", 2),
+        ("Build the releases and migrate", 2.5),
+        ("Build the releases and migrate", 4),
+        ("Build the releases and migrate", 6),
     ],
 )
 def test_a_cancelled_run_is_finished_by_the_next(

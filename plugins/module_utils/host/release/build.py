@@ -186,6 +186,9 @@ class Build:
         self.record["requirements"] = requirements.install()
         if spec.get("node") and not trial:
             requirements.install_node()
+        if layout.current:
+            venvs = f"{layout.current}/venv", f"{self.folder}/venv"
+            self.runner.as_app("linking compiled files", app_project.link_bytecode, *venvs)
         self.step("requirements")
         self.write_environment(manage, project, source, settings)
         self.keep_shared(source, trial=trial)

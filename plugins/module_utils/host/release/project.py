@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import filecmp
 import gzip
@@ -303,6 +304,22 @@ def link_tree(source: str, target: str) -> None:
         for name in files:
             if not os.path.lexists(os.path.join(beside, name)):
                 os.link(os.path.join(folder, name), os.path.join(beside, name))
+
+
+def link_bytecode(before: str, venv: str) -> None:
+    """Gives an environment what Python has compiled for another one of the files that both share, as uv links them."""
+    for folder, _folders, files in os.walk(f"{before}/lib"):
+        if os.path.basename(folder) != "__pycache__":
+            continue
+        beside = os.path.join(venv, os.path.relpath(folder, before))
+        for name in files:
+            source = f"{name.partition('.')[0]}.py"
+            with contextlib.suppress(OSError):  # only one of them has it
+                if os.path.samefile(
+                    *(os.path.join(os.path.dirname(path), source) for path in (folder, beside))
+                ):
+                    os.makedirs(beside, exist_ok=True)
+                    os.link(os.path.join(folder, name), os.path.join(beside, name))
 
 
 def folder_size(folder: str) -> int:

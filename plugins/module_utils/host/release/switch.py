@@ -77,6 +77,7 @@ class Switch:
         # a project that its first visitor sets up is not asked for pages before
         elsewhere = layout.current or layout.spec.get("live_elsewhere")
         self.asked = bool(layout.spec["health"]["first"] or elsewhere)
+        self.trial: threading.Thread | None = None  # ends the process that tried the release
         self.broken = False  # whether the release that was tried answered with an error of its own
 
     def slot_release(self, slot: str) -> str | None:
@@ -153,6 +154,8 @@ class Switch:
         if before and before != release:
             self.layout.point(f"{self.layout.home}/previous", before)
         self.layout.point(f"{self.layout.home}/current", release)
+        if self.trial:
+            self.trial.join()
         self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
 
     @contextlib.contextmanager
@@ -272,15 +275,23 @@ class Switch:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        with Printed(process) as printed:
-            try:
-                self.wait_for_health(process, path)
-            except DeployError as error:
-                reason = self.reason(release) if self.broken else ""
-                raise DeployError(f"{error}\n{tail(printed.text())}{reason}") from error
-            finally:
-                end(process)
-                scope.kill()
+
+        def ended() -> None:
+            end(process)
+            scope.kill()
+
+        printed = Printed(process)
+        try:
+            self.wait_for_health(process, path)
+        except DeployError as error:
+            reason = self.reason(release) if self.broken else ""
+            raise DeployError(f"{error}\n{tail(printed.text())}{reason}") from error
+        else:
+            self.trial = threading.Thread(target=ended)  # while the slot starts
+            self.trial.start()
+        finally:
+            if not self.trial:
+                ended()
 
     def wait_for_health(self, process: subprocess.Popen[bytes], path: str) -> None:
         health = self.layout.spec["health"]
@@ -413,13 +424,7 @@ class Printed:
         self.stream: Any = process.stdout
         self.kept = bytearray()
         self.thread = threading.Thread(target=self.read, daemon=True)
-
-    def __enter__(self) -> Printed:
         self.thread.start()
-        return self
-
-    def __exit__(self, *_reason: object) -> None:
-        self.thread.join(1)
 
     def read(self) -> None:
         while block := self.stream.read1(1 << 16):
