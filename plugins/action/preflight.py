@@ -36,7 +36,6 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.role_in
     problems_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import unwritable
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import host_address
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
     SHORTEST,
     BackupError,
@@ -44,6 +43,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.backup impo
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring.host import host_problems
 from ansible_collections.homeport.django.plugins.module_utils.wiring.pgbackrest import settings_of
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
     left_out,
     no_inventory,
