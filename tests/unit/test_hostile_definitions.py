@@ -107,7 +107,6 @@ def arrives(fields: dict[str, Any], secrets: dict[str, Any], found: dict[str, An
         assert files[f"/srv/blog/config/processes/{name}"] == f"exec {process['command']}\n"
     for name, schedule in found["schedules"].items():
         assert files[f"/srv/blog/config/processes/{name}"] == f"{schedule['command']}\n"
-        assert f"\nOnCalendar={schedule['calendar']}\n" in files[f"/etc/systemd/system/blog.{name}.timer"]
 
 
 def test_no_definition_stops_the_preflight() -> None:

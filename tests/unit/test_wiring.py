@@ -408,8 +408,9 @@ def test_processes_and_schedules(apps: dict[str, Any]) -> None:
     found = entries(apps)
     assert found["/srv/blog/config/processes/queue"]["content"] == "exec manage.py qcluster\n"
     assert found["/srv/blog/config/processes/digest"]["content"] == "manage.py digest\n"
-    assert "OnCalendar=daily\n" in found["/etc/systemd/system/blog.digest.timer"]["content"]
-    assert "TimeoutStartSec=60\n" in found["/etc/systemd/system/blog.digest.service"]["content"]
+    for kind in ("service", "timer"):
+        schedule = found[f"/etc/systemd/system/blog.digest.{kind}"]["vars"]["schedule"]
+        assert (schedule["calendar"], schedule["timeout"]) == ("daily", 60)
 
 
 def limited(**fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:

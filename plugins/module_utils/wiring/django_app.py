@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.database import is_geographic
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import (
-    LIBRARY,
     Apps,
     allowed_networks,
     health_pages,
@@ -22,32 +21,6 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.shared impo
 
 # What GeoDjango loads (GDAL, and with it GEOS and PROJ), by the scheme of DATABASE_URL.
 GEOGRAPHIC = {"postgis": ("gdal-bin",), "spatialite": ("gdal-bin", "libsqlite3-mod-spatialite")}
-
-
-# What no scheduled command needs: the same as the programs of supervisord (role supervisord), which says what is left
-# out and why. It begins as the app's user, and so has no use for any capability.
-SANDBOX = """\
-NoNewPrivileges=true
-ProtectSystem=full
-ProtectHome=true
-ProtectProc=invisible
-PrivateDevices=true
-ProtectKernelTunables=true
-ProtectKernelModules=true
-ProtectKernelLogs=true
-ProtectControlGroups=true
-ProtectClock=true
-ProtectHostname=true
-LockPersonality=true
-RestrictRealtime=true
-RestrictNamespaces=true
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallErrorNumber=EPERM
-UMask=0077
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-CapabilityBoundingSet=
-"""
 
 
 def shell_exports(environment: Mapping[str, str]) -> str:
@@ -84,17 +57,17 @@ def app_accounts(apps: Apps) -> list[dict[str, Any]]:
     return [{"name": app["user"], "home": f"{app['home']}/home"} for app in apps.values()]
 
 
-def app_files(apps: Apps, base: str = "", sandbox: bool = True) -> list[dict[str, Any]]:
+def app_files(apps: Apps, base: str = "") -> list[dict[str, Any]]:
     """Folders and configuration of each app. A change of these makes a new release; it reloads nothing.
 
-    ``base`` is the controller's folder that templates are relative to; ``sandbox`` is for what is scheduled.
+    ``base`` is the controller's folder that templates are relative to.
     """
     entries = []
     for app in apps.values():
         entries += folders(app)
         entries += configuration(app, base)
         entries += maintenance_page(app, base)
-        entries += schedules(app, sandbox)
+        entries += schedules(app)
     return entries
 
 
@@ -215,24 +188,23 @@ def limits(given: Mapping[str, Any]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def schedules(app: Mapping[str, Any], sandbox: bool) -> list[dict[str, Any]]:
+def schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A service and a timer of systemd for each schedule."""
     entries = []
     for name, schedule in app["schedules"].items():
-        unit = f"/etc/systemd/system/{app['name']}.{name}"
-        service = (
-            f"# Written by Homeport (role django_app).\n[Unit]\nDescription={name} of {app['name']}\n\n"
-            f"[Service]\nType=oneshot\nUser={app['user']}\nGroup={app['group']}\n"
-            f"ExecStart={LIBRARY}/process {app['name']} {name}\nTimeoutStartSec={schedule['timeout']}\n"
-            f"StandardOutput=append:{app['logs']}/{name}.log\nStandardError=inherit\n"
-            f"{SANDBOX if sandbox else ''}"
-        )
-        timer = (
-            f"# Written by Homeport (role django_app).\n[Unit]\nDescription={name} of {app['name']}\n\n"
-            f"[Timer]\nOnCalendar={schedule['calendar']}\nPersistent=true\n\n[Install]\nWantedBy=timers.target\n"
-        )
+        values = {
+            **{key: app[key] for key in ("user", "group", "logs")},
+            **{key: schedule[key] for key in ("timeout", "calendar")},
+            "app": app["name"],
+            "name": name,
+        }
         entries += [
-            {"path": f"{unit}.service", "content": service},
-            {"path": f"{unit}.timer", "content": timer},
+            {
+                "path": f"/etc/systemd/system/{app['name']}.{name}.{kind}",
+                "template": f"etc/systemd/system/schedule.{kind}.j2",
+                "vars": {"schedule": values},
+            }
+            for kind in ("service", "timer")
         ]
     return entries
 
