@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible_collections.homeport.django.plugins.plugin_utils.command_line import COLLECTION
 from ansible_collections.homeport.django.plugins.plugin_utils.component import ComponentAction
 
 try:
@@ -20,6 +21,10 @@ except ImportError:  # before ansible-core 2.19, which also made data of text th
         return value
 
     PLAIN_TEXT = {"convert_data": False}
+
+
+# What templates of several roles include.
+SHARED = str(COLLECTION / "plugins" / "plugin_utils" / "templates")
 
 
 class ActionModule(ComponentAction):
@@ -48,7 +53,7 @@ class ActionModule(ComponentAction):
                 # Each entry has its own variables: a copy keeps one from seeing another's.
                 templar = self._templar.copy_with_new_env(
                     available_variables={**task_vars, **own_vars},
-                    searchpath=[os.path.dirname(self._find_needle("templates", name))],
+                    searchpath=[os.path.dirname(self._find_needle("templates", name)), SHARED],
                 )
                 options = {"trim_blocks": True, "lstrip_blocks": True}
                 text = templar.template(

@@ -9,7 +9,8 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import host_address, trial
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
+from ansible_collections.homeport.django.plugins.module_utils.wiring.visits import curl_command
 
 STAYS = "The release that was live before goes on serving unless the message says otherwise."
 
@@ -85,7 +86,7 @@ def line(name: str, told: Mapping[str, Any], visit: Mapping[str, Any], address: 
     subject = f' "{told["subject"]}"' if told.get("subject") else ""
     before = f" (was {was})" if was else ""
     where = f" at {visit['url']}" if visit else ""
-    command = trial(visit, address)
+    command = curl_command(visit, address)
     tip = (
         f"\n  Before its name leads here, try: {command}\n  Its IP address alone serves no site."
         if command and not told.get("before")

@@ -17,12 +17,49 @@ from ansible_collections.homeport.django.plugins.module_utils.app.services impor
 from ansible_collections.homeport.django.plugins.module_utils.common import rotation
 from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import told
 from ansible_collections.homeport.django.plugins.module_utils.validation import role_inputs
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring import audit as audit_wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring import declared as declarations
 from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import budget
+from ansible_collections.homeport.django.plugins.module_utils.wiring.certificates import (
+    certificate_keys,
+    certificate_sites,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import (
+    app_accounts,
+    app_files,
+    maintenance_files,
+    schedule_units,
+    system_packages,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.extension_packages import (
     extension_packages,
     extension_problems,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn import (
+    gunicorn_apps,
+    python_literal,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.local import local_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.memcached import memcached_app_instances
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_name, nginx_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
+    postgres_clients,
+    postgres_databases,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.python import python_versions
+from ansible_collections.homeport.django.plugins.module_utils.wiring.queues import queue_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.rabbitmq import rabbitmq_app_vhosts
+from ansible_collections.homeport.django.plugins.module_utils.wiring.redis import redis_app_instances
+from ansible_collections.homeport.django.plugins.module_utils.wiring.release import (
+    notifications,
+    release_secrets,
+    release_specs,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import chosen_apps, host_address
+from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
+from ansible_collections.homeport.django.plugins.module_utils.wiring.visits import visits
+from ansible_collections.homeport.django.plugins.module_utils.wiring.whitenoise import whitenoise_apps
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import left_by_limit, no_inventory
 
 
@@ -77,12 +114,12 @@ def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
 
 def audit_sites(apps: Any, own: Any = None, certificates: Any = None) -> dict[str, dict[str, Any]]:
     """What an audit asks from outside: the sites of the apps, and those of the roles' own variables."""
-    return wiring.audit_sites(apps, plain(own or {}), plain(certificates or {}))
+    return audit_wiring.audit_sites(apps, plain(own or {}), plain(certificates or {}))
 
 
 def declared(apps: Any, host: Any) -> dict[str, Any]:
     """What is declared of all that a host may have."""
-    return wiring.declared(plain(apps), plain(host))
+    return declarations.declared(plain(apps), plain(host))
 
 
 def undeclared(facts: Any, wanted: Any, setup: Any) -> list[str]:
@@ -145,20 +182,20 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "resolve": resolve,
-            "postgres_databases": wiring.postgres_databases,
-            "postgres_clients": wiring.postgres_clients,
-            "redis_app_instances": wiring.redis_app_instances,
-            "memcached_app_instances": wiring.memcached_app_instances,
-            "rabbitmq_app_vhosts": wiring.rabbitmq_app_vhosts,
-            "queue_apps": wiring.queue_apps,
-            "python_literal": wiring.python_literal,
-            "gunicorn_apps": wiring.gunicorn_apps,
-            "whitenoise_apps": wiring.whitenoise_apps,
-            "supervisord_programs": wiring.supervisord_programs,
-            "nginx_sites": wiring.nginx_sites,
-            "nginx_name": wiring.nginx_name,
-            "certificate_sites": wiring.certificate_sites,
-            "certificate_keys": wiring.certificate_keys,
+            "postgres_databases": postgres_databases,
+            "postgres_clients": postgres_clients,
+            "redis_app_instances": redis_app_instances,
+            "memcached_app_instances": memcached_app_instances,
+            "rabbitmq_app_vhosts": rabbitmq_app_vhosts,
+            "queue_apps": queue_apps,
+            "python_literal": python_literal,
+            "gunicorn_apps": gunicorn_apps,
+            "whitenoise_apps": whitenoise_apps,
+            "supervisord_programs": supervisord_programs,
+            "nginx_sites": nginx_sites,
+            "nginx_name": nginx_name,
+            "certificate_sites": certificate_sites,
+            "certificate_keys": certificate_keys,
             "without": without,
             "accepted": accepted,
             "postgres_value": postgres_value,
@@ -171,20 +208,20 @@ class FilterModule:
             "extension_problems": extension_problems,
             "memory_budget": memory_budget,
             "connection_problems": connection_problems,
-            "notifications": wiring.notifications,
-            "local_apps": wiring.local_apps,
-            "release_specs": wiring.release_specs,
-            "release_secrets": wiring.release_secrets,
-            "schedule_units": wiring.schedule_units,
-            "status_apps": wiring.status_apps,
-            "visits": wiring.visits,
+            "notifications": notifications,
+            "local_apps": local_apps,
+            "release_specs": release_specs,
+            "release_secrets": release_secrets,
+            "schedule_units": schedule_units,
+            "status_apps": status_apps,
+            "visits": visits,
             "audit_sites": audit_sites,
-            "system_packages": wiring.system_packages,
-            "python_versions": wiring.python_versions,
-            "app_accounts": wiring.app_accounts,
-            "app_files": wiring.app_files,
-            "maintenance_files": wiring.maintenance_files,
-            "chosen_apps": wiring.chosen_apps,
-            "host_address": wiring.host_address,
+            "system_packages": system_packages,
+            "python_versions": python_versions,
+            "app_accounts": app_accounts,
+            "app_files": app_files,
+            "maintenance_files": maintenance_files,
+            "chosen_apps": chosen_apps,
+            "host_address": host_address,
             "hosts_of": hosts_of,
         }

@@ -11,9 +11,13 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.common import rotation
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import SITE, accepted
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 from ansible_collections.homeport.django.plugins.module_utils.wiring import backup as backup_config
 from ansible_collections.homeport.django.plugins.module_utils.wiring import pgbackrest as archive_config
+from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
+    backup_apps,
+    backup_scratch_databases,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import database_clients
 
 
 def backup_files(values: Any, apps: Any, host: Any) -> list[dict[str, Any]]:
@@ -61,7 +65,7 @@ class FilterModule:
             "archive_password": rotation.archive_password,
             "foreign_backups": foreign_backups,
             "foreign_archive": foreign_archive,
-            "backup_scratch_clients": wiring.database_clients,
-            "backup_apps": wiring.backup_apps,
-            "backup_scratch_databases": wiring.backup_scratch_databases,
+            "backup_scratch_clients": database_clients,
+            "backup_apps": backup_apps,
+            "backup_scratch_databases": backup_scratch_databases,
         }

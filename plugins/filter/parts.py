@@ -15,7 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.addresses i
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
 from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
 from ansible_collections.homeport.django.plugins.module_utils.wiring import parts
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import system_packages
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
 
 # What a deploy brings itself.
 DEPLOYED = (differences.NGINX,)

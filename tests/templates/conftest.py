@@ -12,7 +12,14 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.homeport.django.plugins.action.service_config import ActionModule
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn import gunicorn_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
+    postgres_clients,
+    postgres_databases,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
+from ansible_collections.homeport.django.plugins.module_utils.wiring.whitenoise import whitenoise_apps
 
 ROOT = Path(__file__).parents[2]
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -126,14 +133,14 @@ def typical(render: Render) -> Files:
     apps, remote = resolved(), resolved(database_host="db.example.org")
     return {
         **render("django_app", django_app_apps=apps, django_app_base="/inventory"),
-        **render("gunicorn", gunicorn_apps=wiring.gunicorn_apps(apps)),
-        **render("whitenoise", whitenoise_apps=wiring.whitenoise_apps(apps)),
-        **render("supervisord", supervisord_app_programs=wiring.supervisord_programs(apps)),
-        **render("nginx", nginx_app_sites=wiring.nginx_sites(apps)),
+        **render("gunicorn", gunicorn_apps=gunicorn_apps(apps)),
+        **render("whitenoise", whitenoise_apps=whitenoise_apps(apps)),
+        **render("supervisord", supervisord_app_programs=supervisord_programs(apps)),
+        **render("nginx", nginx_app_sites=nginx_sites(apps)),
         **render(
             "postgres",
-            postgres_app_databases=wiring.postgres_databases(remote),
-            postgres_app_clients=wiring.postgres_clients(remote, ["10.0.0.5", "fd00::5"]),
+            postgres_app_databases=postgres_databases(remote),
+            postgres_app_clients=postgres_clients(remote, ["10.0.0.5", "fd00::5"]),
             postgres_clients=[{"database": "x", "user": "y", "address": "10.1.0.0/16"}],
             postgres_settings={"log_line_prefix": "it's %m ", "jit": False, "max_wal_size": "2GB"},
         ),

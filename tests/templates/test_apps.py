@@ -15,7 +15,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn import gunicorn_apps
 
 from tests.templates.conftest import APPS, ROOT, Files, Render, resolved, write
 
@@ -33,7 +33,7 @@ def load(path: Path) -> ModuleType:
 def test_gunicorn_gets_its_settings(name: str, typical: Files, tmp_path: Path) -> None:
     write(tmp_path, {"/gunicorn.conf.py": typical[f"/srv/{name}/config/gunicorn.conf.py"]})
     module = load(tmp_path / "gunicorn.conf.py")
-    for key, value in wiring.gunicorn_apps(resolved())[name]["settings"].items():
+    for key, value in gunicorn_apps(resolved())[name]["settings"].items():
         assert getattr(module, key) == value
     assert module.control_socket_disable is True
     assert module.bind == []
@@ -63,7 +63,7 @@ def test_a_worker_that_has_grown_too_large_is_replaced(
     memory: int, replaced: bool, render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apps = {"blog": {**resolved()["blog"], "web": {**resolved()["blog"]["web"], "memory": memory}}}
-    files = render("gunicorn", gunicorn_apps=wiring.gunicorn_apps(apps))
+    files = render("gunicorn", gunicorn_apps=gunicorn_apps(apps))
     module = configuration(files, tmp_path)
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)

@@ -26,9 +26,19 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.role_in
     INPUTS,
     problems_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 from ansible_collections.homeport.django.plugins.module_utils.wiring import backup as backup_config
 from ansible_collections.homeport.django.plugins.module_utils.wiring import pgbackrest as archive_config
+from ansible_collections.homeport.django.plugins.module_utils.wiring.certificates import certificate_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import app_files
+from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn import gunicorn_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
+    postgres_clients,
+    postgres_databases,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.redis import redis_app_instances
+from ansible_collections.homeport.django.plugins.module_utils.wiring.release import release_specs
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
 from ansible_collections.homeport.django.plugins.modules.service_config import Entry
 
 from tests.hostile import NASTY, ODD, Author, takes, text
@@ -112,15 +122,15 @@ def remote(definitions: Definitions) -> dict[str, Any]:
 def files(apps: dict[str, Any], remote: dict[str, Any], render: Render) -> Files:
     return {
         **render("django_app", django_app_apps=apps, django_app_base="/inventory"),
-        **render("gunicorn", gunicorn_apps=wiring.gunicorn_apps(apps)),
-        **render("supervisord", supervisord_app_programs=wiring.supervisord_programs(apps)),
-        **render("nginx", nginx_app_sites=wiring.nginx_sites(apps)),
-        **render("certificates", certificates_app_sites=wiring.certificate_sites(apps)),
-        **render("redis", {"redis": "8.0"}, redis_app_instances=wiring.redis_app_instances(apps, ["cache", "broker"], ["127.0.0.1"])),
+        **render("gunicorn", gunicorn_apps=gunicorn_apps(apps)),
+        **render("supervisord", supervisord_app_programs=supervisord_programs(apps)),
+        **render("nginx", nginx_app_sites=nginx_sites(apps)),
+        **render("certificates", certificates_app_sites=certificate_sites(apps)),
+        **render("redis", {"redis": "8.0"}, redis_app_instances=redis_app_instances(apps, ["cache", "broker"], ["127.0.0.1"])),
         **render(
             "postgres",
-            postgres_app_databases=wiring.postgres_databases(apps),
-            postgres_app_clients=wiring.postgres_clients(remote, ["10.0.0.5"]),
+            postgres_app_databases=postgres_databases(apps),
+            postgres_app_clients=postgres_clients(remote, ["10.0.0.5"]),
         ),
     }  # fmt: skip
 
@@ -177,12 +187,12 @@ def test_files_arrive(definitions: Definitions, apps: dict[str, Any]) -> None:
         "on_change": "none",
     }
     for name, app in apps.items():
-        entries = {entry["path"]: entry for entry in wiring.app_files({name: app})}
+        entries = {entry["path"]: entry for entry in app_files({name: app})}
         for number, (path, file) in enumerate((definitions[0][name].get("files") or {}).items()):
             wanted = file if isinstance(file, str) else file.get("content", "")
             entry = Entry({**plain, **entries[f"/srv/{name}/config/files/{number}"]})
             assert entry.data == wanted.encode(), (name, path)
-            assert wiring.release_specs({name: app})[0]["file_paths"][number] == path
+            assert release_specs({name: app})[0]["file_paths"][number] == path
 
 
 def test_overlay_settings_arrive(
@@ -203,7 +213,7 @@ def test_overlay_settings_arrive(
 
 
 def test_gunicorn_is_told(apps: dict[str, Any], files: Files, tmp_path: Path) -> None:
-    for name, told in wiring.gunicorn_apps(apps).items():
+    for name, told in gunicorn_apps(apps).items():
         write(tmp_path, {f"/{name}/gunicorn.conf.py": files[f"/srv/{name}/config/gunicorn.conf.py"]})
         module = load(tmp_path / name / "gunicorn.conf.py")
         for key, value in told["settings"].items():
@@ -216,7 +226,7 @@ def test_supervisord_reads_it(apps: dict[str, Any], files: Files, parse: Any, tm
     for name in apps:
         (tmp_path / "log" / name).mkdir(parents=True)
     groups = parse(files)
-    programs = wiring.supervisord_programs(apps)
+    programs = supervisord_programs(apps)
     assert set(groups) == set(programs)
     for name, program in programs.items():
         found = groups[name].process_configs
@@ -242,9 +252,7 @@ def test_clients_of_the_databases(remote: dict[str, Any], files: Files) -> None:
         for line in files["/etc/postgresql/15/main/homeport_hba.conf"].splitlines()
         if line.startswith("hostssl")
     ]
-    wanted = {
-        (one["name"], login["name"]) for one in wiring.postgres_databases(remote) for login in one["logins"]
-    }
+    wanted = {(one["name"], login["name"]) for one in postgres_databases(remote) for login in one["logins"]}
     assert {tuple(shlex.split(line)[1:3]) for line in lines} == wanted
     assert all(shlex.split(line)[3:] == ["10.0.0.5/32", "scram-sha-256"] for line in lines)
 
@@ -253,7 +261,7 @@ def test_certificates_are_asked_for_what_is_written(apps: dict[str, Any], files:
     found = json.loads(files["/etc/homeport/certificates.json"])["sites"]
     assert found == {
         name: {"kind": site["kind"], "domains": site["domains"], "challenge": site["challenge"]}
-        for name, site in wiring.certificate_sites(apps).items()
+        for name, site in certificate_sites(apps).items()
     }
 
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
 
 from tests.environments import programs
 from tests.templates.conftest import LONGEST_DOMAIN, SECRET, Files, Render, resolved, write
@@ -71,7 +71,7 @@ if IPV6:
 
 @pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
 def test_nginx_reads_it(facts: dict[str, Any], render: Render, tmp_path: Path) -> None:
-    files = render("nginx", facts, nginx_app_sites=wiring.nginx_sites(resolved()))
+    files = render("nginx", facts, nginx_app_sites=nginx_sites(resolved()))
     said = accepts(put(tmp_path, files))
     unexpected = [line for line in said.splitlines() if "[warn]" in line and '"user" directive' not in line]
     assert unexpected == []
@@ -91,7 +91,7 @@ def secured(folder: Path, render: Render, hsts: int = 31536000, **facts: Any) ->
     ]
     command += ["-subj", "/CN=x", "-keyout", f"{folder}/privkey.pem", "-out", f"{folder}/fullchain.pem"]
     subprocess.run(command, check=True, capture_output=True)
-    sites = wiring.nginx_sites(resolved())
+    sites = nginx_sites(resolved())
     for name in ("blog", "longest-name-that-an-app-can-ha", "shop"):
         sites[name]["tls"] = {"folder": str(folder), "hsts": 31536000}
     tls = {"folder": str(folder), "hsts": hsts}
@@ -118,7 +118,7 @@ def test_nginx_reads_sites_behind_proxies(render: Render, tmp_path: Path) -> Non
         "my-shop": {**app, "domains": ["shop.example.org", "b.example.org"]},
         "my_shop": {**app, "domains": ["other.example.org"]},
     }
-    sites = wiring.nginx_sites(resolve(given, {}, SECRET, "typical"))
+    sites = nginx_sites(resolve(given, {}, SECRET, "typical"))
     sites["my-shop"]["tls"] = {"folder": str(tmp_path), "hsts": 31536000}
     main = put(tmp_path, render("nginx", nginx_app_sites=sites))
     said = accepts(main)
@@ -167,7 +167,7 @@ def test_sites_of_the_user_with_the_least_that_they_may_say(render: Render, tmp_
     files = render(
         "nginx",
         nginx_sites={"mine": {"server_names": ["mine.example.org"], "upstream": "127.0.0.1:8000"}},
-        nginx_app_sites=wiring.nginx_sites(resolved()),
+        nginx_app_sites=nginx_sites(resolved()),
         nginx_http_extra="map $host $mine {\n    default 1;\n}",
     )
     assert "/etc/nginx/sites-enabled/mine.conf" in files
@@ -189,7 +189,7 @@ def findings(main: str) -> list[str]:
 
 @pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
 def test_gixy_finds_nothing(facts: dict[str, Any], render: Render, tmp_path: Path) -> None:
-    found = findings(put(tmp_path, render("nginx", facts, nginx_app_sites=wiring.nginx_sites(resolved()))))
+    found = findings(put(tmp_path, render("nginx", facts, nginx_app_sites=nginx_sites(resolved()))))
     assert found == [], "\n\n".join(found)
 
 
@@ -197,7 +197,7 @@ def test_gixy_reads_the_sites(render: Render, tmp_path: Path) -> None:
     """Lest it finds nothing because it reads nothing."""
     apps = resolved()
     apps["blog"]["proxy"]["extra"] = "location /x/ {\n    return 302 https://example.org$uri;\n}"
-    found = findings(put(tmp_path, render("nginx", nginx_app_sites=wiring.nginx_sites(apps))))
+    found = findings(put(tmp_path, render("nginx", nginx_app_sites=nginx_sites(apps))))
     for gixy in ("gixy", "gixy-next"):
         assert any(re.match(rf"{gixy}: \w+ http_splitting", one) for one in found), found
 
@@ -253,7 +253,7 @@ def running(render: Render, tmp_path: Path) -> Iterator[tuple[Path, int]]:
     # further directives of the test's app would answer in place of it
     apps["blog"]["proxy"]["extra"] = ""
     apps["blog"]["maintenance"]["allow"] = ["127.0.0.2", "10.0.0.0/8"]
-    files = render("nginx", nginx_app_sites=wiring.nginx_sites(apps))
+    files = render("nginx", nginx_app_sites=nginx_sites(apps))
     with serving(tmp_path, files) as port:
         folder = tmp_path / "srv/blog/maintenance"
         folder.mkdir(parents=True)
@@ -378,7 +378,7 @@ def before_echo(
     def begin(**fields: Any) -> contextlib.AbstractContextManager[int]:
         app = {"domains": ["blog.example.org", "old.example.org"], "source": {"git": "https://x.example/x"}}
         apps = resolve({"blog": {**app, **fields}}, {}, SECRET, "typical")
-        sites = wiring.nginx_sites(apps)
+        sites = nginx_sites(apps)
         sites["blog"]["upstream"] = f"127.0.0.1:{server.server_port}"
         return serving(tmp_path, render("nginx", nginx_app_sites=sites))
 

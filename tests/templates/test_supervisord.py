@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
 from supervisor import datatypes, options
 
 from tests.templates.conftest import Files, Render, resolved, write
@@ -82,14 +82,14 @@ def test_a_shutdown_of_the_server_waits_for_the_slowest_program(
 ) -> None:
     apps = resolved()
     apps["blog"]["processes"]["queue"]["stop_timeout"] = stop_timeout
-    files = render("supervisord", supervisord_app_programs=wiring.supervisord_programs(apps))
+    files = render("supervisord", supervisord_app_programs=supervisord_programs(apps))
     unit = files["/etc/systemd/system/supervisor.service.d/homeport.conf"]
     assert f"TimeoutStopSec={seconds}\n" in unit
 
 
 def test_no_program_is_in_the_simple_setup_what_needs_a_proxy(render: Render, parse: Any) -> None:
     apps = resolved("simple")
-    groups = parse(render("supervisord", supervisord_app_programs=wiring.supervisord_programs(apps)))
+    groups = parse(render("supervisord", supervisord_app_programs=supervisord_programs(apps)))
     urls = {name: group.socket_config.url for name, group in groups.items() if name.endswith(".web")}
     assert urls == {f"{name}.web": f"tcp://0.0.0.0:{app['web']['port']}" for name, app in apps.items()}
 
@@ -99,7 +99,7 @@ def test_programs_of_the_user_stand_beside_those_of_the_apps(render: Render, par
     files = render(
         "supervisord",
         supervisord_programs=own,
-        supervisord_app_programs=wiring.supervisord_programs(resolved()),
+        supervisord_app_programs=supervisord_programs(resolved()),
     )
     ticker = parse(files)["ticker"].process_configs[0]
     assert (ticker.command, ticker.autostart, ticker.environment) == (

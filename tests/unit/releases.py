@@ -14,7 +14,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     Layout,
     Runner,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import (
+from ansible_collections.homeport.django.plugins.module_utils.wiring.release import (
     release_secrets,
     release_specs,
 )

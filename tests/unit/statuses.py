@@ -8,7 +8,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import report
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import status_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
 
 from tests.unit.support import CANARY, SECRET, app
 

@@ -13,7 +13,10 @@ from ansible_collections.homeport.django.plugins.module_utils.app.services impor
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.engines.redis import service_place
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.memcached import memcached_app_instances
+from ansible_collections.homeport.django.plugins.module_utils.wiring.queues import queue_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.rabbitmq import rabbitmq_app_vhosts
+from ansible_collections.homeport.django.plugins.module_utils.wiring.redis import redis_app_instances
 
 from tests.unit.support import CANARY, SECRET, app, resolved
 
@@ -53,13 +56,13 @@ def test_an_instance_of_its_own_for_each_use(engine: str) -> None:
         == broker["url"]
     )
     assert environment["REDIS_PORT"] == str(broker["port"])
-    instances = wiring.redis_app_instances({"blog": found}, ["cache", "broker"], ["127.0.0.1"])
+    instances = redis_app_instances({"blog": found}, ["cache", "broker"], ["127.0.0.1"])
     assert [(one["name"], one["server"], one["policy"], one["persistent"]) for one in instances] == [
         ("blog-cache", engine, "allkeys-lru", False),
         ("blog-broker", engine, "noeviction", True),
     ]
     assert [one["listen"] for one in instances] == [[cache["host"]], [broker["host"]]]
-    (shared,) = wiring.redis_app_instances({"blog": found}, ["cache"], ["127.0.0.1", "10.0.0.7"])
+    (shared,) = redis_app_instances({"blog": found}, ["cache"], ["127.0.0.1", "10.0.0.7"])
     assert (shared["name"], shared["listen"]) == ("blog-cache", [cache["host"], "10.0.0.7"])
     assert instances[0]["previous_passwords"] == []
 
@@ -67,7 +70,7 @@ def test_an_instance_of_its_own_for_each_use(engine: str) -> None:
 def test_earlier_passwords_are_let_in() -> None:
     earlier, later = ["an-earlier-password", "one-before-that-one"], "the-password-of-now"
     found = resolved({"cache_password": [later, *earlier]}, setup="cache")
-    (instance,) = wiring.redis_app_instances({"blog": found}, ["cache"], [])
+    (instance,) = redis_app_instances({"blog": found}, ["cache"], [])
     assert (instance["password"], instance["previous_passwords"]) == (later, earlier)
     assert earlier[0] not in str(found["environment"])
 
@@ -87,7 +90,7 @@ def test_rabbitmq() -> None:
     for name in ("BROKER_URL", "CELERY_BROKER_URL", "AMQP_URL", "RABBITMQ_URL"):
         assert environment[name] == broker["url"]
     assert "REDIS_URL" not in environment
-    assert wiring.rabbitmq_app_vhosts({"blog": found}) == [
+    assert rabbitmq_app_vhosts({"blog": found}) == [
         {"name": "blog", "users": [{"name": broker["user"], "password": broker["password"]}]}
     ]
 
@@ -95,9 +98,7 @@ def test_rabbitmq() -> None:
 def test_memcached_is_reached_by_a_socket() -> None:
     found = resolved(setup="cache", cache={"engine": "memcached", "memory": 128})
     assert found["cache"]["url"] == "pymemcache:///run/memcached-blog/memcached.sock"
-    assert wiring.memcached_app_instances({"blog": found}) == [
-        {"name": "blog", "group": "blog", "memory": 128}
-    ]
+    assert memcached_app_instances({"blog": found}) == [{"name": "blog", "group": "blog", "memory": 128}]
 
 
 def test_one_that_exists_already_is_not_made() -> None:
@@ -105,7 +106,7 @@ def test_one_that_exists_already_is_not_made() -> None:
     found = resolved({"cache_url": url}, setup="typical")
     assert found["environment"]["CACHE_URL"] == found["environment"]["REDIS_URL"] == url
     assert not found["cache"]["managed"]
-    assert not wiring.redis_app_instances({"blog": found}, ["cache", "broker"], [])
+    assert not redis_app_instances({"blog": found}, ["cache", "broker"], [])
 
 
 def test_passwords_can_be_chosen() -> None:
@@ -175,9 +176,9 @@ def test_packages_of_an_overlay() -> None:
     }
     found = resolved(setup="site", overlay=True, cache="redis", broker="rabbitmq", processes=processes)
     assert found["server_packages"] == ["gunicorn", "psycopg[binary]", "redis", "celery", "django-tasks-db"]
-    assert wiring.queue_apps({"blog": found}, "celery")["blog"]["broker"] == "rabbitmq"
-    assert wiring.queue_apps({"blog": found}, "django_tasks")["blog"]["broker"] == "database"
-    assert not wiring.queue_apps({"blog": resolved(setup="site", processes=processes)}, "celery")
+    assert queue_apps({"blog": found}, "celery")["blog"]["broker"] == "rabbitmq"
+    assert queue_apps({"blog": found}, "django_tasks")["blog"]["broker"] == "database"
+    assert not queue_apps({"blog": resolved(setup="site", processes=processes)}, "celery")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from ansible_collections.homeport.django.plugins.module_utils.common.derive impo
     derive_long,
     fingerprint,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.certificates import certificate_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn import gunicorn_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
 
 from tests.unit.support import CANARY, KEY, SECRET, app, resolved
 
@@ -109,9 +111,9 @@ def test_where_tls_ends_in_front(setup: str, port: int | None, address: str) -> 
     assert found["site_url"] == found["environment"]["CSRF_TRUSTED_ORIGINS"] == address
     trusted = found["trusted_networks"]
     assert {"10.0.0.7/32", "151.101.0.0/16", "2a04:4e40::/32"} <= set(trusted)
-    assert wiring.certificate_sites({"blog": found}) == {}
-    assert wiring.status_apps({"blog": found})[0]["certificate"] == "none"
-    gunicorn = wiring.gunicorn_apps({"blog": found})["blog"]
+    assert certificate_sites({"blog": found}) == {}
+    assert status_apps({"blog": found})[0]["certificate"] == "none"
+    gunicorn = gunicorn_apps({"blog": found})["blog"]
     assert gunicorn["trusted_proxies"] == ([] if setup == "typical" else trusted)
     # which older versions of gunicorn want to be addresses
     assert gunicorn["settings"]["forwarded_allow_ips"] == ("*" if setup == "typical" else "127.0.0.1")

@@ -35,10 +35,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.store 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
     MODULES,
     BackupError,
+    backup_apps,
     backup_files,
     target,
 )
@@ -208,7 +208,7 @@ def test_the_files_of_a_host() -> None:
 )
 def test_the_apps(setup: str, host: dict[str, str], expected: dict[str, str]) -> None:
     app = resolved(setup=setup, host=host)
-    (found,) = wiring.backup_apps({"blog": app})
+    (found,) = backup_apps({"blog": app})
     assert found == {"name": "blog", "user": "blog", "home": "/srv/blog", "extensions": [], **expected}
 
 

@@ -71,5 +71,5 @@ def test_what_has_no_limit_that_homeport_sets(fields: dict[str, Any]) -> None:
 
 def test_the_number_of_the_role_is_the_one_that_the_playbooks_take_it_for() -> None:
     defaults = yaml.safe_load((ROOT / "roles/postgres/defaults/main.yml").read_text())
-    wiring = (ROOT / "playbooks/vars/wiring.yml").read_text()
+    wiring = (ROOT / "playbooks/vars/checks.yml").read_text()
     assert f"postgres_max_connections | default({defaults['postgres_max_connections']}))" in wiring

@@ -14,11 +14,12 @@ from ansible_collections.homeport.django.plugins.module_utils.common.extension_p
     CONTRIB,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host import postgres_clusters
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
 from ansible_collections.homeport.django.plugins.module_utils.wiring.extension_packages import (
     extension_packages,
     extension_problems,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring.local import local_apps
 from ansible_collections.homeport.django.plugins.modules import packages
 
 from tests.unit.releases import write
@@ -124,10 +125,8 @@ def test_the_scheme_of_the_address(database: dict[str, Any], scheme: str, needed
     found = resolved(database=database)
     assert found["environment"]["DATABASE_URL"].startswith(f"{scheme}://")
     assert found["database"]["engine"] == ("sqlite" if scheme == "spatialite" else "postgres")
-    assert {name for name in wiring.system_packages({"blog": found}) if "client" not in name} - {
-        "git"
-    } == needed
-    (here,) = wiring.local_apps({"blog": found}, "/home/me")
+    assert {name for name in system_packages({"blog": found}) if "client" not in name} - {"git"} == needed
+    (here,) = local_apps({"blog": found}, "/home/me")
     local = "spatialite" if needed else "sqlite"
     assert here["environment"]["DATABASE_URL"] == f"{local}:////home/me/blog/db.sqlite3"
     there = resolved(database=database, host={"database_host": "db"})

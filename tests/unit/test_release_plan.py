@@ -11,7 +11,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.plan 
     shown,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.project import files_changed
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import shell_exports
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import shell_exports
 
 from tests.unit.releases import layout, write
 

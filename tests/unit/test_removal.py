@@ -41,7 +41,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps
     owned,
     take_away,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import shell_exports
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import shell_exports
 
 from tests.unit.releases import HereLayout, write
 from tests.unit.support import CANARY, resolved

@@ -345,7 +345,7 @@ def test_what_a_run_tells() -> None:
 
 
 def test_each_playbook_that_may_restart_a_service_tells_of_it() -> None:
-    configures = {f"components/{name}.yml" for name in ("database", "services", "app", "proxy")}
+    configures = {f"components/{name}.yml" for name in ("postgres", "cache_and_broker", "django", "nginx")}
     tells = {"components/restarts.yml", "components/verdict.yml"}
     for path in (ROOT / "playbooks").glob("*.yml"):
         imported = {play.get("ansible.builtin.import_playbook") for play in yaml.safe_load(path.read_text())}

@@ -19,7 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.rotation im
     cut_off,
     used_logins,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import shell_exports
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import shell_exports
 from ansible_collections.homeport.django.plugins.modules.host_facts import encrypted, live_logins
 
 from tests.unit.releases import write

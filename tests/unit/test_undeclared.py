@@ -10,13 +10,11 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import told
 from ansible_collections.homeport.django.plugins.module_utils.host import undeclared
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import (
-    declared,
-    memcached_app_instances,
-    postgres_databases,
-    rabbitmq_app_vhosts,
-    redis_app_instances,
-)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.declared import declared
+from ansible_collections.homeport.django.plugins.module_utils.wiring.memcached import memcached_app_instances
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
+from ansible_collections.homeport.django.plugins.module_utils.wiring.rabbitmq import rabbitmq_app_vhosts
+from ansible_collections.homeport.django.plugins.module_utils.wiring.redis import redis_app_instances
 
 from tests.unit.support import resolved
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.visit import problem_of
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import visits
+from ansible_collections.homeport.django.plugins.module_utils.wiring.visits import visits
 
 from tests.unit.support import resolved
 

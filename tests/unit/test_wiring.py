@@ -17,7 +17,38 @@ from ansible_collections.homeport.django.plugins.filter import instances as inst
 from ansible_collections.homeport.django.plugins.filter import parts as parts_filters
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout
-from ansible_collections.homeport.django.plugins.module_utils.wiring import apps as wiring
+from ansible_collections.homeport.django.plugins.module_utils.wiring.certificates import (
+    certificate_keys,
+    certificate_sites,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import (
+    app_accounts,
+    app_files,
+    limits,
+    maintenance_files,
+    schedule_units,
+    shell_exports,
+    system_packages,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn import (
+    gunicorn_apps,
+    python_literal,
+    scalar,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_name, nginx_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
+    postgres_clients,
+    postgres_databases,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.python import python_versions
+from ansible_collections.homeport.django.plugins.module_utils.wiring.release import (
+    release_secrets,
+    release_specs,
+)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import chosen_apps, host_address
+from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
+from ansible_collections.homeport.django.plugins.module_utils.wiring.whitenoise import whitenoise_apps
 
 from tests.unit.support import CANARY, KEY, SECRET, app
 
@@ -73,24 +104,24 @@ def test_roles_and_playbooks_use_the_filters_that_there_are() -> None:
 
 def test_postgres_databases(apps: dict[str, Any]) -> None:
     blog = {"name": "blog", "owner": "blog", "connection_limit": 100}
-    assert wiring.postgres_databases(apps) == [{**blog, "logins": [], "extensions": []}]
+    assert postgres_databases(apps) == [{**blog, "logins": [], "extensions": []}]
     remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"})
     login = {"name": remote["blog"]["database"]["user"], "password": CANARY * 2}
-    assert wiring.postgres_databases(remote) == [{**blog, "logins": [login], "extensions": []}]
+    assert postgres_databases(remote) == [{**blog, "logins": [login], "extensions": []}]
 
 
 def test_a_database_that_exists_already_is_not_created() -> None:
     found = resolve({"blog": app(database={"url": "postgres://h/n"})}, {}, SECRET, "typical")
-    assert wiring.postgres_databases(found) == []
+    assert postgres_databases(found) == []
 
 
 def test_postgres_clients(apps: dict[str, Any]) -> None:
     addresses = ["10.0.0.1", "10.0.0.2"]
-    assert wiring.postgres_clients(apps, addresses) == []  # it comes from the same host
+    assert postgres_clients(apps, addresses) == []  # it comes from the same host
     remote = resolve(APPS, VAULT, SECRET, "typical", {"database_host": "remote"}, ["y" * 32])
-    assert wiring.postgres_clients(remote, []) == []
+    assert postgres_clients(remote, []) == []
     users = [login["name"] for login in remote["blog"]["database"]["logins"]]
-    assert wiring.postgres_clients(remote, addresses) == [
+    assert postgres_clients(remote, addresses) == [
         {"database": "blog", "user": user, "address": address} for user in users for address in addresses
     ]
 
@@ -133,19 +164,19 @@ def differences(told: Any, fields: dict[str, Any], setup: str = "typical") -> di
     ],
 )  # fmt: skip
 def test_gunicorn_is_told_what_the_app_says_of_it(fields: dict[str, Any], found: dict[str, Any]) -> None:
-    assert differences(wiring.gunicorn_apps, fields) == found
+    assert differences(gunicorn_apps, fields) == found
 
 
 def test_what_gunicorn_does_where_no_nginx_does(apps: dict[str, Any], simple: dict[str, Any]) -> None:
-    blog, shop = wiring.gunicorn_apps(simple)["blog"], wiring.gunicorn_apps(apps)["shop"]
+    blog, shop = gunicorn_apps(simple)["blog"], gunicorn_apps(apps)["shop"]
     assert (blog["published"], blog["maintenance"]) == ("/srv/blog/static", "/srv/blog/maintenance")
     assert (shop["published"], shop["maintenance"], shop["server"]) == ("/srv/shop/static", "", "asgi")
     none = resolve({"blog": app(static="none")}, {}, SECRET, "simple")
-    assert wiring.gunicorn_apps(none)["blog"]["published"] == ""
+    assert gunicorn_apps(none)["blog"]["published"] == ""
 
 
 def test_without_a_proxy_gunicorn_believes_nobody_and_logs(simple: dict[str, Any]) -> None:
-    settings = wiring.gunicorn_apps(simple)["blog"]["settings"]
+    settings = gunicorn_apps(simple)["blog"]["settings"]
     assert settings["forwarded_allow_ips"] == "127.0.0.1"
     assert settings["accesslog"] == "-"
 
@@ -155,7 +186,7 @@ def test_without_a_proxy_gunicorn_believes_nobody_and_logs(simple: dict[str, Any
     [("True", True), ("None", None), ("12", 12), ("0.5", 0.5), ("a b", "a b"), ("", ""), ("nan", "nan"), ("inf", "inf"), ("1_000", "1_000")],
 )  # fmt: skip
 def test_scalar(text: str, value: Any) -> None:
-    found = wiring.scalar(text)
+    found = scalar(text)
     assert (found, type(found)) == (value, type(value))
 
 
@@ -163,17 +194,15 @@ def test_scalar(text: str, value: Any) -> None:
     "value", [1, 0.5, True, None, 'it\'s "quoted"\n\\', [], ["a", 1, [None]], "{{ x }}", "日本"]
 )
 def test_python_literal(value: Any) -> None:
-    assert ast.literal_eval(wiring.python_literal(value)) == value
+    assert ast.literal_eval(python_literal(value)) == value
 
 
 def test_whitenoise_apps(apps: dict[str, Any]) -> None:
-    assert wiring.whitenoise_apps(apps) == {
-        "shop": {"directory": "/srv/shop/config/overlay.d", "group": "shop"}
-    }
+    assert whitenoise_apps(apps) == {"shop": {"directory": "/srv/shop/config/overlay.d", "group": "shop"}}
 
 
 def test_supervisord_programs(apps: dict[str, Any]) -> None:
-    programs = wiring.supervisord_programs(apps)
+    programs = supervisord_programs(apps)
     assert set(programs) == {"blog.web", "blog.queue", "shop.web"}
     web = programs["blog.web"]
     assert web["section"] == "fcgi-program"
@@ -187,7 +216,7 @@ def test_supervisord_programs(apps: dict[str, Any]) -> None:
 
 
 def test_a_tcp_socket_has_no_owner(simple: dict[str, Any]) -> None:
-    web = wiring.supervisord_programs(simple)["blog.web"]
+    web = supervisord_programs(simple)["blog.web"]
     assert web["socket"] == "tcp://0.0.0.0:80"
     assert "socket_owner" not in web
 
@@ -205,16 +234,13 @@ def test_settings_do_not_restart_the_app() -> None:
         SECRET[::-1],
         "typical",
     )
-    assert wiring.supervisord_programs(one) == wiring.supervisord_programs(other)
+    assert supervisord_programs(one) == supervisord_programs(other)
 
 
 def test_supervisord_waits_longer_than_gunicorn() -> None:
     highest = app(web={"graceful_timeout": 80})
     found = resolve({"blog": highest}, {}, SECRET, "typical")
-    assert (
-        wiring.supervisord_programs(found)["blog.web"]["stopwaitsecs"]
-        > found["blog"]["web"]["graceful_timeout"]
-    )
+    assert supervisord_programs(found)["blog.web"]["stopwaitsecs"] > found["blog"]["web"]["graceful_timeout"]
 
 
 @pytest.mark.parametrize(
@@ -233,17 +259,17 @@ def test_supervisord_waits_longer_than_gunicorn() -> None:
     ],
 )  # fmt: skip
 def test_nginx_is_told_what_the_app_says_of_its_site(fields: dict[str, Any], found: dict[str, Any]) -> None:
-    assert differences(wiring.nginx_sites, fields) == found
+    assert differences(nginx_sites, fields) == found
 
 
 def test_nginx_asks_the_socket_that_supervisord_holds(apps: dict[str, Any]) -> None:
-    programs = wiring.supervisord_programs(apps)
-    for name, site in wiring.nginx_sites(apps).items():
+    programs = supervisord_programs(apps)
+    for name, site in nginx_sites(apps).items():
         assert f"{site['upstream']}".replace("unix:", "unix://") == programs[f"{name}.web"]["socket"]
 
 
 def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
-    specs = wiring.release_specs(apps)
+    specs = release_specs(apps)
     assert [spec["name"] for spec in specs] == ["blog", "shop"]
     assert CANARY not in str(specs)
     blog = specs[0]
@@ -254,19 +280,19 @@ def test_release_specs_hold_no_secret(apps: dict[str, Any]) -> None:
 
 
 def test_release_secrets(apps: dict[str, Any]) -> None:
-    assert wiring.release_secrets(apps) == {"blog": {"deploy_key": KEY}}
+    assert release_secrets(apps) == {"blog": {"deploy_key": KEY}}
 
 
 def test_what_a_release_adds_to_its_environment_may_be_secret(tmp_path: Path) -> None:
     env = {"BOTH": {"format": "{KEY} {RELEASE}"}, "STATIC_ROOT": {"format": "{KEY}{RELEASE}"}}
     found = resolve({"blog": app(env=env)}, VAULT, SECRET, "typical")
-    (spec,) = wiring.release_specs(found)
+    (spec,) = release_specs(found)
     assert spec["release_environment"] == {
         "DJANGO_STATIC_ROOT": "{release}/static",
         "RELEASE": "{id}",
         "RELEASE_DIR": "{release}",
     }
-    secrets = wiring.release_secrets(found)["blog"]
+    secrets = release_secrets(found)["blog"]
     assert secrets["release_environment"]["BOTH"] == f"{CANARY} {{id}}"
     whole = Layout({**spec, "home": str(tmp_path)}, secrets)
     assert whole.spec["release_environment"] == found["blog"]["release_environment"]
@@ -274,10 +300,10 @@ def test_what_a_release_adds_to_its_environment_may_be_secret(tmp_path: Path) ->
 
 
 def test_what_hosts_need(apps: dict[str, Any]) -> None:
-    assert wiring.schedule_units(apps) == ["blog.digest.timer"]
-    assert wiring.system_packages(apps) == ["git", "libjpeg62-turbo", "openssh-client", "postgresql-client"]
-    assert wiring.python_versions(apps) == ["3.12"]
-    assert wiring.app_accounts(apps) == [
+    assert schedule_units(apps) == ["blog.digest.timer"]
+    assert system_packages(apps) == ["git", "libjpeg62-turbo", "openssh-client", "postgresql-client"]
+    assert python_versions(apps) == ["3.12"]
+    assert app_accounts(apps) == [
         {"name": "blog", "home": "/srv/blog/home"},
         {"name": "shop", "home": "/srv/shop/home"},
     ]
@@ -292,17 +318,17 @@ def test_who_reaches_a_closed_app() -> None:
             "retry_after": 9,
         },
     )
-    found = wiring.nginx_sites(resolve({"blog": fields}, {}, SECRET, "typical"))["blog"]["maintenance"]
+    found = nginx_sites(resolve({"blog": fields}, {}, SECRET, "typical"))["blog"]["maintenance"]
     assert found["allow"] == ["10.0.0.0/24", "10.0.0.9/32", "2001:db8::/32"]
     assert (found["open"], found["below"], found["retry_after"]) == (["/héalth/"], [], 9)
-    rules = wiring.maintenance_files(resolve({"blog": fields}, {}, SECRET, "simple"), "on")[1]
+    rules = maintenance_files(resolve({"blog": fields}, {}, SECRET, "simple"), "on")[1]
     assert json.loads(rules["content"]) == {"allow": found["allow"], "open": ["/héalth/"], "retry_after": 9}
 
 
 def test_files_that_close_an_app(apps: dict[str, Any], simple: dict[str, Any]) -> None:
-    closing = {entry["path"]: entry for entry in wiring.maintenance_files(simple, "on", "/inventory")}
+    closing = {entry["path"]: entry for entry in maintenance_files(simple, "on", "/inventory")}
     assert set(closing) == {f"/srv/blog/maintenance/{name}" for name in ("page.html", "rules.json", "on")}
-    opening = {entry["path"]: entry for entry in wiring.maintenance_files(simple, "off", "/inventory")}
+    opening = {entry["path"]: entry for entry in maintenance_files(simple, "off", "/inventory")}
     assert opening.pop("/srv/blog/maintenance/on")["state"] == "absent"
     del closing["/srv/blog/maintenance/on"]
     assert opening == closing
@@ -327,7 +353,7 @@ def test_files_that_close_an_app(apps: dict[str, Any], simple: dict[str, Any]) -
 )
 def test_the_page_of_a_closed_app(page: str | None, source: dict[str, str]) -> None:
     fields = app(maintenance=page) if page else app()
-    found = wiring.maintenance_files(resolve({"blog": fields}, {}, SECRET, "typical"), "on", "/inventory")[0]
+    found = maintenance_files(resolve({"blog": fields}, {}, SECRET, "typical"), "on", "/inventory")[0]
     assert {key: found[key] for key in ("src", "template") if key in found} == source
     assert found["mode"] == "0644"
 
@@ -337,18 +363,18 @@ def test_the_page_of_a_closed_app(page: str | None, source: dict[str, str]) -> N
     [("blog", ["blog"]), ("blog, shop", ["blog", "shop"]), (["shop"], ["shop"]), ("all", ["blog", "shop"]), ("x", []), ([], [])],
 )  # fmt: skip
 def test_chosen_apps(named: Any, found: list[str], apps: dict[str, Any]) -> None:
-    assert list(wiring.chosen_apps(apps, named)) == found
+    assert list(chosen_apps(apps, named)) == found
 
 
 def test_no_two_sites_have_the_same_variables() -> None:
     names = ["a", "a-b", "a_b", "a__b", "a_2d_b", "a-2d-b", "a.b", "a_-b", "a-_b"]
-    found = [wiring.nginx_name(name) for name in names]
+    found = [nginx_name(name) for name in names]
     assert len(set(found)) == len(names)
     assert all(re.fullmatch("[a-z0-9_]+", name) for name in found)
 
 
 def entries(apps: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    found = wiring.app_files(apps, "/inventory")
+    found = app_files(apps, "/inventory")
     assert len({entry["path"] for entry in found}) == len(found)
     return {entry["path"]: entry for entry in found}
 
@@ -382,8 +408,9 @@ def test_processes_and_schedules(apps: dict[str, Any]) -> None:
     found = entries(apps)
     assert found["/srv/blog/config/processes/queue"]["content"] == "exec manage.py qcluster\n"
     assert found["/srv/blog/config/processes/digest"]["content"] == "manage.py digest\n"
-    assert "OnCalendar=daily\n" in found["/etc/systemd/system/blog.digest.timer"]["content"]
-    assert "TimeoutStartSec=60\n" in found["/etc/systemd/system/blog.digest.service"]["content"]
+    for kind in ("service", "timer"):
+        schedule = found[f"/etc/systemd/system/blog.digest.{kind}"]["vars"]["schedule"]
+        assert (schedule["calendar"], schedule["timeout"]) == ("daily", 60)
 
 
 def limited(**fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -400,7 +427,7 @@ def test_limits_are_for_a_shell_to_read() -> None:
 
 
 def test_where_the_host_allows_less_that_is_the_limit() -> None:
-    script = "ulimit -d 100000\n" + wiring.limits({"processes": 512, "memory": 200}) + "ulimit -d"
+    script = "ulimit -d 100000\n" + limits({"processes": 512, "memory": 200}) + "ulimit -d"
     # root may raise a limit, an app's user may not
     words = ["setpriv", "--bounding-set=-all", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     done = subprocess.run([*words, "dash", "-eu", "-c", script], capture_output=True, text=True, check=True)
@@ -414,12 +441,12 @@ def test_the_memory_of_a_process_changes_its_release_and_not_supervisord() -> No
     watched, files = limited(processes={"queue": {**queue, "memory": 300}})
     assert files["/srv/blog/config/memory"]["state"] == "directory"
     assert files["/srv/blog/config/memory/queue"]["content"] == "300 INT 90\n"
-    assert wiring.supervisord_programs(watched) == wiring.supervisord_programs(plain)
+    assert supervisord_programs(watched) == supervisord_programs(plain)
 
 
 def test_connections_make_no_release() -> None:
     given, plain = limited(limits={"database_connections": 7}), limited()
-    assert wiring.postgres_databases(given[0])[0]["connection_limit"] == 7
+    assert postgres_databases(given[0])[0]["connection_limit"] == 7
     assert {path: entry.get("content") for path, entry in given[1].items()} == {
         path: entry.get("content") for path, entry in plain[1].items()
     }
@@ -473,7 +500,7 @@ def test_overlay_settings_of_several_lines(expression: str) -> None:
     ],
 )
 def test_host_address(variables: dict[str, str], address: str) -> None:
-    assert wiring.host_address(variables) == address
+    assert host_address(variables) == address
 
 
 def hostile_values(count: int) -> list[str]:
@@ -485,7 +512,7 @@ def hostile_values(count: int) -> list[str]:
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_real_shell_reads_back_what_was_written(shell: str, tmp_path: Path) -> None:
     expected = {f"HOSTILE_{number}": value for number, value in enumerate(hostile_values(500))}
-    (tmp_path / "env").write_text(wiring.shell_exports(expected), encoding="utf-8", newline="")
+    (tmp_path / "env").write_text(shell_exports(expected), encoding="utf-8", newline="")
     script = f'set -eu; . "{tmp_path}/env"; exec env -0'
     out = subprocess.run(
         [shell, "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True
@@ -501,10 +528,10 @@ def test_certificates() -> None:
         "signed": app(domains=["signed.example.org"], tls={"certificate": "selfsigned", "hsts": 0}),
     }
     without = resolve(definitions, {}, SECRET, "typical")
-    assert list(wiring.certificate_sites(without)) == ["signed"]
+    assert list(certificate_sites(without)) == ["signed"]
     assert without["blog"]["site_url"] == "http://blog.example.org"
     apps = resolve(definitions, {}, SECRET, "typical", {"acme": True})
-    assert wiring.certificate_sites(apps) == {
+    assert certificate_sites(apps) == {
         "blog": {
             "kind": "acme",
             "domains": ["blog.example.org", "www.blog.example.org", "*.blog.example.org"],
@@ -512,7 +539,7 @@ def test_certificates() -> None:
         },
         "signed": {"kind": "selfsigned", "domains": ["signed.example.org"], "challenge": "http-01"},
     }
-    sites = wiring.nginx_sites(apps)
+    sites = nginx_sites(apps)
     assert sites["blog"]["tls"] == {"folder": "/etc/homeport/certificates/blog/live", "hsts": 86400}
     assert sites["plain"]["tls"] == {}
     assert apps["blog"]["environment"]["SITE_URL"] == "https://blog.example.org"
@@ -520,7 +547,7 @@ def test_certificates() -> None:
         "https://blog.example.org,https://www.blog.example.org,https://*.blog.example.org"
     )
     assert apps["plain"]["environment"]["SITE_URL"] == "http://plain.example.org"
-    assert wiring.status_apps(apps)[0]["certificate"] == "acme"
+    assert status_apps(apps)[0]["certificate"] == "acme"
     # nothing speaks HTTPS in front of a simple server
     simple = resolve({"blog": definitions["blog"]}, {}, SECRET, "simple", {"acme": True})
     assert simple["blog"]["site_url"] == "http://blog.example.org"
@@ -531,10 +558,10 @@ def test_own_certificates(tmp_path: Path) -> None:
     key = f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"
     definitions = {"blog": app(tls={"certificate": "own", "chain": "blog.pem"})}
     apps = resolve(definitions, {"blog": {"tls_key": key}}, SECRET, "typical")
-    found = wiring.certificate_sites(apps, str(tmp_path))
+    found = certificate_sites(apps, str(tmp_path))
     assert (found["blog"]["kind"], found["blog"]["chain"]) == ("own", "chain")
-    assert wiring.certificate_keys(apps) == {"blog": key}
-    for told in (found, wiring.nginx_sites(apps), wiring.release_specs(apps), wiring.status_apps(apps)):
+    assert certificate_keys(apps) == {"blog": key}
+    for told in (found, nginx_sites(apps), release_specs(apps), status_apps(apps)):
         assert CANARY not in str(told)
 
 
@@ -557,7 +584,7 @@ def test_own_certificates(tmp_path: Path) -> None:
 )
 def test_how_to_ask_a_host_before_the_dns_knows_it(setup: str, fields: dict[str, Any], command: str) -> None:
     apps = resolve({"blog": app(**fields)}, {}, SECRET, setup)
-    assert wiring.status_apps(apps, "192.0.2.7")[0]["try"] == command
-    assert wiring.status_apps(apps)[0]["try"] == ""
+    assert status_apps(apps, "192.0.2.7")[0]["try"] == command
+    assert status_apps(apps)[0]["try"] == ""
     if command:
-        assert "::[2001:db8::7]:" in wiring.status_apps(apps, "2001:db8::7")[0]["try"]
+        assert "::[2001:db8::7]:" in status_apps(apps, "2001:db8::7")[0]["try"]

@@ -17,6 +17,8 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     controls,
     unwritable,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
 UNITS = ("hourly", "daily", "weekly", "monthly", "yearly")
 SHORTEST = 16
@@ -261,3 +263,36 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         ]
         files[-1]["restarts"] = [f"homeport-{name}.timer"]
     return files
+
+
+def backup_apps(apps: Apps) -> list[dict[str, Any]]:
+    """What the backups need to know of each app: nothing that is secret."""
+    result = []
+    for name, app in apps.items():
+        database = app["database"]
+        local = database["engine"] == "postgres" and database["managed"] and database["host"].startswith("/")
+        inside = database["engine"] == "sqlite" and database["name"].startswith(f"{app['home']}/")
+        remote = database["engine"] == "postgres" and database["managed"] and not local
+        result.append(
+            {
+                **{key: app[key] for key in ("name", "user", "home")},
+                "sqlite": database["name"] if inside else "",
+                # that of a server on the same host, whose superuser can make another one for a drill
+                "database": database["name"] if local else "",
+                "extensions": database["extensions"],
+                "scratch": scratch_database(name) if remote else "",
+            }
+        )
+    return result
+
+
+def scratch_database(name: str) -> str:
+    """Where a drill restores to on a database server that is another host."""
+    return f"homeport_drill_{name}"
+
+
+def backup_scratch_databases(apps: Apps) -> list[dict[str, Any]]:
+    """Empty databases beside those of the apps, for the drills of hosts that cannot make one there."""
+    return [
+        {**database, "name": scratch_database(database["owner"])} for database in postgres_databases(apps)
+    ]

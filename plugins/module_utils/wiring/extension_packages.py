@@ -15,7 +15,8 @@ from ansible_collections.homeport.django.plugins.module_utils.common.extension_p
     VERSION,
     package_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import Apps, postgres_databases
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
 
 def extension_packages(databases: Iterable[Mapping[str, Any]], named: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.site import ce
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import DNS_NEEDS
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import host_address
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
 
 Groups = Mapping[str, Any]
 

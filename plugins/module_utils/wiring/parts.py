@@ -15,11 +15,9 @@ from ansible_collections.homeport.django.plugins.module_utils.common.digests imp
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.common.parts import NGINX, POSTGRES
-from ansible_collections.homeport.django.plugins.module_utils.wiring.apps import (
-    Apps,
-    nginx_sites,
-    postgres_databases,
-)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
 # The user's fields behind what a site of nginx has.
 SITE = {

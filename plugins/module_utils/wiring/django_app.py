@@ -1,0 +1,256 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Resolved apps as the role django_app has them: accounts, packages, folders, configuration, schedules."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import is_geographic
+from ansible_collections.homeport.django.plugins.module_utils.queues.queue import INSTANCE
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import (
+    Apps,
+    allowed_networks,
+    health_pages,
+    maintenance_folder,
+)
+
+# What supervisord calls the number of an instance: the name of a process of a program.
+SUPERVISORD_INSTANCE = "${SUPERVISOR_PROCESS_NAME:-0}"
+# What GeoDjango loads (GDAL, and with it GEOS and PROJ), by the scheme of DATABASE_URL.
+GEOGRAPHIC = {"postgis": ("gdal-bin",), "spatialite": ("gdal-bin", "libsqlite3-mod-spatialite")}
+
+
+def shell_exports(environment: Mapping[str, str]) -> str:
+    """Environment variables as a file that sh reads; every value arrives exactly as written."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items()))
+
+
+def schedule_units(apps: Apps) -> list[str]:
+    """The systemd timers of all schedules."""
+    return [f"{name}.{schedule}.timer" for name, app in apps.items() for schedule in app["schedules"]]
+
+
+def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an app needs beside its database's server, where its extensions or its scheme say that it is geographic."""
+    scheme = app["database"]["url"].partition("://")[0].partition("+")[0]
+    brought = GEOGRAPHIC["postgis"] if is_geographic(app["database"]["extensions"]) else ()
+    return GEOGRAPHIC.get(scheme, brought)
+
+
+def system_packages(apps: Apps) -> list[str]:
+    """Debian packages that the apps ask for, or that fetching their code needs."""
+    packages = {package for app in apps.values() for package in app["system_packages"]}
+    if any("git" in app["source"] for app in apps.values()):
+        packages |= {"git", "openssh-client"}
+    if any(app["database"]["engine"] == "postgres" for app in apps.values()):
+        packages.add("postgresql-client")  # a database is dumped before it is migrated
+    for app in apps.values():
+        packages.update(geographic(app))
+    return sorted(packages)
+
+
+def app_accounts(apps: Apps) -> list[dict[str, Any]]:
+    """The OS user of each app."""
+    return [{"name": app["user"], "home": f"{app['home']}/home"} for app in apps.values()]
+
+
+def app_files(apps: Apps, base: str = "") -> list[dict[str, Any]]:
+    """Folders and configuration of each app. A change of these makes a new release; it reloads nothing.
+
+    ``base`` is the controller's folder that templates are relative to.
+    """
+    entries = []
+    for app in apps.values():
+        entries += folders(app)
+        entries += configuration(app, base)
+        entries += maintenance_page(app, base)
+        entries += schedules(app)
+    return entries
+
+
+def folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
+    home, user, group = app["home"], app["user"], app["group"]
+    own = {"owner": user, "group": group, "mode": "0750"}
+    web = {"owner": user, "group": "www-data", "mode": "2750"}
+    root = {"owner": "root", "group": group}
+    folders = {
+        home: {**root, "mode": "0751"},
+        f"{home}/home": {**own, "mode": "0700"},
+        f"{home}/cache": {**own, "mode": "0700"},
+        f"{home}/releases": {**root, "mode": "0750"},
+        f"{home}/shared": {**root, "mode": "0751"},
+        f"{home}/shared/data": {**own, "mode": "0700"},
+        f"{home}/slots": {**root, "mode": "0750"},
+        f"{home}/config": {**root, "mode": "0750"},
+        f"{home}/config/processes": {**root, "mode": "0750"},
+        # the app itself looks there, too, for files of its other releases: it may pass, not list
+        f"{home}/static": {**web, "owner": "root", "mode": "2751"},
+        # nginx and the app see in it whether visitors are let in
+        maintenance_folder(app): {**root, "mode": "0751"},
+        app["logs"]: {**root, "mode": "0750"},
+    }
+    if app["media"]["kind"] == "local":
+        folders[app["media"]["root"]] = web
+    if app["overlay"]:
+        folders[f"{home}/config/overlay.d"] = {**root, "mode": "0750"}
+    if any(process["memory"] for process in app["processes"].values()):
+        folders[f"{home}/config/memory"] = {**root, "mode": "0750"}
+    if app["files"]:
+        folders[f"{home}/config/files"] = {**root, "mode": "0750"}
+    return [
+        {"path": path, "state": "directory", "on_change": "none", **options}
+        for path, options in folders.items()
+    ]
+
+
+def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
+    config = f"{app['home']}/config"
+    common = {"group": app["group"], "mode": "0640", "on_change": "none"}
+    entries: list[dict[str, Any]] = [
+        {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common},
+        {"path": f"{config}/limits", "content": limits(app["limits"]), **common},
+    ]
+    for name, script in process_scripts(app).items():
+        secret = {"secret": True} if script.startswith(("export ", "unset ", "homeport_")) else {}
+        entries.append({"path": f"{config}/processes/{name}", "content": script, **secret, **common})
+    for name, process in app["processes"].items():
+        if process["memory"]:
+            # the launcher itself asks for the stop, so it needs to know how
+            watch = f"{process['memory']} {process['stop_signal']} {process['stop_timeout']}\n"
+            entries.append({"path": f"{config}/memory/{name}", "content": watch, **common})
+    for number, (_path, file) in enumerate(app["files"].items()):
+        entry: dict[str, Any] = {"path": f"{config}/files/{number}", "secret": True, **common}
+        if "template" in file:
+            template = file["template"]
+            entry.update(
+                template=template if template.startswith("/") else f"{base}/{template}", vars={"app": app}
+            )
+        else:
+            entry["content"] = file.get("content", "")
+        entries.append(entry)
+    if app["overlay"]:
+        for name in ("homeport_settings.py", "homeport_static.py", "homeport_cache.py"):
+            entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
+        if app["tls"]["certificate"] != "none" and not (app["tls"]["hsts"] and app["proxied"]):
+            # no nginx sets the header
+            hsts = f"SECURE_HSTS_SECONDS = {app['tls']['hsts']}\n" if app["tls"]["hsts"] else ""
+            text = f'SILENCED_SYSTEM_CHECKS.remove("security.W004")\n{hsts}'
+            entries.append({"path": f"{config}/overlay.d/10_hsts.py", "content": text, **common})
+    if app["overlay_settings"]:
+        lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())
+        entries.append(
+            {"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common}
+        )
+    return entries
+
+
+def process_scripts(app: Mapping[str, Any]) -> dict[str, str]:
+    """What sh reads to become each process; of the web process, only what it has in its environment alone."""
+    scripts = {"web": own_variables(app["web"]["env"])} if app["web"]["env"] else {}
+    for name, process in app["processes"].items():
+        command = process["command"].replace(INSTANCE, SUPERVISORD_INSTANCE)
+        scripts[name] = f"{own_variables(process['env'])}exec {command}\n"
+    for name, schedule in app["schedules"].items():
+        scripts[name] = f"{own_variables(schedule['env'])}{schedule['command']}\n"
+    return scripts
+
+
+def own_variables(env: Mapping[str, Any]) -> str:
+    """Variables of one process for sh, which has those of the app and of the release: references are to these."""
+    lines, values = [], []
+    for number, (name, value) in enumerate(env.items()):
+        if value is None:
+            lines.append(f"unset {name}\n")
+        elif isinstance(value, str):
+            lines.append(f"export {name}={shlex.quote(value)}\n")
+        else:
+            lines.append(f'export {name}="$homeport_{number}"\n')
+            values.append(f"homeport_{number}={expanded(value)}\n")
+    return "".join([*values, *lines])
+
+
+def expanded(value: Mapping[str, str]) -> str:
+    """A value that is built from others, as a word of sh."""
+    text = value["format"] if "format" in value else f"{{{value['from']}}}"
+    parts = re.split(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", text)
+    return "".join(
+        f'"${{{part}-}}"' if number % 2 else shlex.quote(part) for number, part in enumerate(parts) if part
+    )
+
+
+def limits(given: Mapping[str, Any]) -> str:
+    """What a process of the app may take, for dash to read. Where the host allows less, that is the limit."""
+    lines = ["# Written by Homeport (role django_app).", f"ulimit -p {given['processes']} 2>/dev/null || :"]
+    if "memory" in given:
+        lines.append(f"ulimit -d {given['memory'] << 10} 2>/dev/null || :")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A service and a timer of systemd for each schedule."""
+    entries = []
+    for name, schedule in app["schedules"].items():
+        values = {
+            **{key: app[key] for key in ("user", "group", "logs")},
+            **{key: schedule[key] for key in ("timeout", "calendar")},
+            "app": app["name"],
+            "name": name,
+        }
+        entries += [
+            {
+                "path": f"/etc/systemd/system/{app['name']}.{name}.{kind}",
+                "template": f"etc/systemd/system/schedule.{kind}.j2",
+                "vars": {"schedule": values},
+            }
+            for kind in ("service", "timer")
+        ]
+    return entries
+
+
+def maintenance_page(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
+    folder = maintenance_folder(app)
+    page: dict[str, Any] = {"path": f"{folder}/page.html", "mode": "0644", "on_change": "none"}
+    given = app["maintenance"].get("page")
+    if not given:
+        page.update(template="maintenance/page.html.j2", vars={"app": app})
+    elif given.endswith(".j2"):
+        page.update(template=os.path.join(base, os.path.expanduser(given)), vars={"app": app})
+    else:
+        page.update(src=os.path.join(base, os.path.expanduser(given)))
+    if app["proxied"]:
+        return [page]
+    rules = {
+        "allow": allowed_networks(app),
+        "open": health_pages(app),
+        "retry_after": app["maintenance"]["retry_after"],
+    }
+    return [
+        page,
+        {
+            "path": f"{folder}/rules.json",
+            "content": json.dumps(rules, indent=1) + "\n",
+            "group": app["group"],
+            "mode": "0640",
+            "on_change": "none",
+        },
+    ]
+
+
+def maintenance_files(apps: Apps, state: str, base: str = "") -> list[dict[str, Any]]:
+    """What closes the apps to their visitors, or opens them again: a file that is there or not."""
+    entries = []
+    for app in apps.values():
+        flag = {"path": f"{maintenance_folder(app)}/on", "mode": "0644", "on_change": "none"}
+        entries += [
+            *maintenance_page(app, base),
+            {**flag, "content": "Visitors get page.html while this file is here.\n"}
+            if state == "on"
+            else {**flag, "state": "absent"},
+        ]
+    return entries
