@@ -16,7 +16,7 @@ FORBIDDEN = {
 APPS_OWN = {"release.project", "release.source.unpack", "app_process.answer_as"}
 # Run by root, in folders of root's that no app can write to, by what these are.
 ROOTS_OWN = {
-    "a new folder in one of root's": ["layout.own_folder", "release.build.prepare"],
+    "a new folder in one of root's": ["layout.own_folder", "release.build.fetch_code"],
     "what an app's configuration is made of, and its copy in the release": [
         "release.build.add_configuration", "release.build.fingerprint", "release.plan.processes_changed",
         "layout.limit_met", "common.env_file.exports", "removal.look.environment", "audit.inside.app_files",
@@ -26,14 +26,14 @@ ROOTS_OWN = {
         "release.requirements._lines",
     ],
     "the published static files; the app's are opened one in the other, and never by path": [
-        "release.build.publish_from", "release.build.folder_below", "release.build.opened", "release.build.put",
-        "release.build.withdraw",
+        "release.static_files.publish_from", "release.static_files.folder_below", "release.static_files.opened",
+        "release.static_files.put", "release.static_files.withdraw",
     ],
     "a pattern that the app's user looks for": ["release.requirements._installed"],
     "the folder is the app's and cannot be exchanged; a new file, or one that is no link and that user's own": [
         "release.source.git_access", "release.source_look.over_ssh", "release.health.own_socket",
     ],
-    "what the app's user removes": ["release.source._git_submodules"],
+    "what the app's user removes": ["release.source._git_submodules", "release.build.prepare"],
     "archives in the folder of a release, or where Ansible has put them": [
         "release.source.fetch", "release.source._download", "modules.manage.main",
     ],

@@ -91,20 +91,28 @@ class Database:
         self.runner.run(words, "installing the linter of migrations", stdin=LINTER_PACKAGES)
         return folder
 
-    def migrate(self, before: str, allowed: bool) -> dict[str, Any]:
-        """Migrates, after a dump; refuses migrations that would break the code that is still running."""
-        judge = self.options["gate"] and not allowed and bool(before)
+    def gate(self, before: str, allowed: bool) -> dict[str, Any]:
+        """What is to be migrated; raises Held for migrations that would break the code that is still running.
+
+        Where nothing is pending, migrate has run in the same process.
+        """
         found = self.ask(go_if_nothing=True)
         if not found["pending"]:
             self.check(found, found)
-            return {"applied": [], "unsafe": {}}
-        if judge and not found["fresh"]:
+        elif self.options["gate"] and not allowed and before and not found["fresh"]:
             found = self.ask(judge=True)
             if found["unsafe"]:
                 raise Held(held(found))
-        saved = ""
-        if self.options["dump"] and not found["fresh"]:
-            saved = self.dump(found, os.path.basename(self.release), before)
+        return found
+
+    def save(self, found: dict[str, Any], before: str) -> str:
+        """The dump that is made before a migration; empty where there is nothing to lose, or none is wanted."""
+        if not self.options["dump"] or found["fresh"]:
+            return ""
+        return self.dump(found, os.path.basename(self.release), before)
+
+    def migrate(self, found: dict[str, Any]) -> list[str]:
+        """Applies what is pending; returns the names of the migrations that were applied."""
         applied: list[str] = []
         for attempt in range(1, TRIES + 1):
             with interruption.held_off():
@@ -114,7 +122,7 @@ class Database:
                 break
             time.sleep(2 * attempt)
         self.check(found, done, attempt)
-        return {"applied": done["applied"], "notes": found["notes"], "dump": saved}
+        return applied
 
     def check(self, found: dict[str, Any], done: dict[str, Any], tries: int = 1) -> None:
         """Raises with what went wrong, and how far the database moved."""

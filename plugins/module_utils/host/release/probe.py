@@ -161,7 +161,7 @@ Client().get(path, HTTP_HOST=host, HTTP_X_FORWARDED_PROTO=scheme, secure=scheme 
 WITHOUT_HTTPS = ("security.W004", "security.W008", "security.W012", "security.W016")
 
 
-def told_warnings(warnings: list[str], site_url: str) -> list[str]:
+def actionable(warnings: list[str], site_url: str) -> list[str]:
     """What `check --deploy` says that an app can do something about, in one sentence each."""
     expected = () if site_url.startswith("https:") else WITHOUT_HTTPS
     return [text.partition(". ")[0] for text in warnings if not text.startswith(expected)]
