@@ -14,6 +14,12 @@ FORBIDDEN = {
 }  # fmt: skip
 # Run by the app's user alone (Runner.as_app, forked), who may do there what it wants.
 APPS_OWN = {"release.project", "release.source.unpack", "app_process.answer_as"}
+# Run by a release's own Python, as the app's user.
+PROGRAMS = {
+    f"programs.{path.stem}"
+    for path in (PLUGINS / "module_utils/host/programs").glob("*.py")
+    if path.stem not in ("command", "counts", "postgres_client")
+}
 # Run by root, in folders of root's that no app can write to, by what these are.
 ROOTS_OWN = {
     "a new folder in one of root's": ["layout.own_folder", "release.build.fetch_code"],
@@ -75,7 +81,7 @@ ROOTS_OWN = {
         "removal.look.mounted_below",
         "modules.postgres_upgrade.alone", "upgrade.postgres.dump", "upgrade.postgres.folder",
         "upgrade.postgres.open_apps", "upgrade.postgres.record", "upgrade.postgres.write_whole",
-        "status.backups.loaded", "status.collect.host", "status.collect.deploys",
+        "programs.postgres_client.newest", "status.backups.loaded", "status.collect.host", "status.collect.deploys",
         "status.collect.timers", "status.collect.read", "undeclared.databases",
     ],
 }  # fmt: skip
@@ -122,7 +128,7 @@ def test_root_works_by_path_in_folders_of_its_own_alone() -> None:
     for path in looked_at():
         room = ".".join(path.relative_to(PLUGINS).with_suffix("").parts)
         room = room.removeprefix("module_utils.").removeprefix("host.")
-        if room in APPS_OWN | ROLES_OWN:
+        if room in APPS_OWN | PROGRAMS | ROLES_OWN:
             continue
         for name, line, function in calls(ast.parse(path.read_text())):
             where = f"{room}.{function}"

@@ -84,6 +84,11 @@ def test_the_modules_on_a_host_are_all_that_they_import() -> None:
                 is_package = (ROOT / "plugins/module_utils" / path).is_dir()
                 found = {f"{path}/{alias.name}" for alias in node.names} if is_package else {path}
                 assert found <= set(MODULES), (name, found)
+            elif isinstance(node, ast.ImportFrom) and node.level:
+                room = name.rpartition("/")[0]
+                found = {f"{room}/{module}" for module in [node.module] if module}
+                found |= {f"{room}/{alias.name}" for alias in node.names if not node.module}
+                assert found <= set(MODULES), (name, found)
 
 
 # The inputs

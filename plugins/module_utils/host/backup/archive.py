@@ -26,6 +26,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup import
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import attempted
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import create, digest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError, tail
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.counts import counted
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     GROUP,
     QUIET,
@@ -33,7 +34,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     Login,
     quote_text,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import COUNT
 
 CONFIG = "/etc/homeport/archive.json"
 STANZA = "homeport"
@@ -345,8 +345,6 @@ class Point:
             yield login
 
     def counted(self, database: str) -> dict[str, Any]:
-        space: dict[str, Any] = {}
-        exec(COUNT, space)  # the text that releases run, too
         until = time.monotonic() + COUNTING
         with self.login(database) as login:
 
@@ -358,8 +356,7 @@ class Point:
                 told = login.run(["psql", *QUIET], "counting", ROWS.format(query), seconds=COUNTING)
                 return [tuple(row.values()) for row in json.loads(told)]
 
-            found: dict[str, Any] = space["counted"]("postgresql", ask)
-        return found
+            return counted("postgresql", ask)
 
     def dump(self, database: str, path: str) -> None:
         with create(path) as stream, self.login(database) as login:

@@ -30,7 +30,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import ANSWER, MARK, PROBE
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import probe
 from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import (
     Requirements,
     node_folder,
@@ -203,7 +203,7 @@ class Build:
         if self.code.history:
             self.runner.as_app("leaving git behind", shutil.rmtree, self.code.history, seconds=COMMAND)
         self.step("commands")
-        answer = self.probe(collect=not plan)
+        answer = probe(layout, self.runner, self.folder, collect=not plan)
         self.step("settings and static files")
         return project, answer
 
@@ -283,44 +283,6 @@ class Build:
                 self.runner.run(argv, f"the build command '{command}'", env=env)
             except DeployError as error:
                 raise DeployError(f"{error}{build_remedy(error.output)}") from None
-
-    def probe(self, collect: bool = True) -> dict[str, Any]:
-        live = self.layout.record(self.layout.current)
-        question = {
-            "collect": collect and self.spec["static"]["collect"] and self.spec["static"]["server"] != "none",
-            "mark": MARK,
-            "release": self.folder,
-            "static_digest": live.get("static_digest", "")
-            if os.path.isdir(live.get("static_root") or "")
-            else "",
-        }
-        try:
-            out = self.runner.in_release(
-                self.folder, ["python", "-c", PROBE, json.dumps(question)], "loading the project"
-            )
-        except DeployError as error:
-            if "STATIC_ROOT is not set" in str(error) or "without having set the STATIC_ROOT" in str(error):
-                raise DeployError(
-                    "the settings have no STATIC_ROOT, so static files cannot be collected: set it from the "
-                    "environment variable STATIC_ROOT, or set overlay: true or static: none for this app"
-                ) from error
-            raise
-        answer = claims.answer(out, MARK, ANSWER, "loading the project")
-        if answer.get("static_digest") and answer["static_digest"] == question["static_digest"]:
-            roots = live["static_root"], answer["STATIC_ROOT"]
-            self.runner.as_app("linking static files", app_project.link_tree, *roots)
-        declared = self.spec["static"]["url"]
-        actual = answer["STATIC_URL"]
-        if (
-            self.spec["static"]["server"] == "nginx"
-            and actual
-            and not actual.startswith("http")
-            and "/" + actual.lstrip("/") != declared
-        ):
-            raise DeployError(
-                f"the settings have STATIC_URL {actual}, but static.url is {declared}; make them the same"
-            )
-        return answer
 
     def keep_shared(self, source: str, plan: bool = False) -> None:
         """What the app names itself, before build commands look for it."""

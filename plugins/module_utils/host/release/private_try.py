@@ -20,12 +20,12 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     Runner,
     tail,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import argv_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import (
     health_page,
     healthy,
     own_socket,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import WHY
 
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
 MOST_PRINTED = 1 << 18  # bytes of what a process has printed
@@ -108,9 +108,10 @@ class PrivateTry:
     def reason(self) -> str:
         """The exception behind a status 500, which many projects do not log."""
         scheme, _, host = self.layout.spec["site_url"].partition("://")
-        words = ["python", "-c", WHY, self.release, self.layout.spec["health"]["path"], host, scheme]
+        question = {"path": self.layout.spec["health"]["path"], "host": host, "scheme": scheme}
+        argv = argv_of("page_error", release=self.release, **question)
         try:
-            self.runner.in_release(self.release, words, "asking once more", timeout=60)
+            self.runner.in_release(self.release, argv, "asking once more", timeout=60)
         except DeployError as error:
             return "\n" + str(error).partition("\n")[2]
         return ""
