@@ -13,7 +13,7 @@ FORBIDDEN = {
     "glob.glob", "open", "os.open", "tarfile.open", "zipfile.ZipFile",
 }  # fmt: skip
 # Run by the app's user alone (Runner.as_app, forked), who may do there what it wants.
-APPS_OWN = {"release.project", "release.source.unpack", "app_process.answer_as"}
+APPS_OWN = {"release.project", "release.archives.unpack", "app_process.answer_as"}
 # Run by a release's own Python, as the app's user.
 PROGRAMS = {
     f"programs.{path.stem}"
@@ -37,7 +37,7 @@ ROOTS_OWN = {
     ],
     "a pattern that the app's user looks for": ["release.requirements._installed"],
     "the folder is the app's and cannot be exchanged; a new file, or one that is no link and that user's own": [
-        "release.source.git_access", "release.source_look.over_ssh", "release.health.own_socket",
+        "release.git_access.git_access", "release.source_look.over_ssh", "release.health.own_socket",
     ],
     "what the app's user removes": ["release.source._git_submodules", "release.build.prepare"],
     "archives in the folder of a release, or where Ansible has put them": [

@@ -29,13 +29,14 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     remove,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
+from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import git_access
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import probe
 from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import (
     Requirements,
     node_folder,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source, git_access
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
 from ansible_collections.homeport.django.plugins.module_utils.host.release.static_files import publish
 
 SMALLEST_SPACE = 400 * 1024 * 1024
