@@ -76,7 +76,6 @@ moved:
   type: dict
 """
 
-import json
 import os
 import re
 import sqlite3
@@ -88,17 +87,19 @@ from ansible_collections.homeport.django.plugins.module_utils.common.env_file im
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.host import claims
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
-from ansible_collections.homeport.django.plugins.module_utils.host.database_move import MOVE, MOVED
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock, Locked
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import MARK
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App as Services
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import database_of
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop
 
+# The form of the answer of the program move: the rows of each table; whether they were copied, or had been before; and
+# by table, how many rows of PostgreSQL the file does not have. Where there are such rows nothing was done.
+MOVED = {"rows": {str: int}, "copied": bool, "extra": {str: int}}
 LONGEST = 6 * 3600  # seconds
 UNCHANGED = "The SQLite file and PostgreSQL are as they were."
 
@@ -187,9 +188,9 @@ def move(app: App, path: str, replace: bool, holder: str) -> dict[str, Any]:
 def copied(app: App, path: str, replace: bool) -> tuple[dict[str, Any], str]:
     """The answer of the copy, and the dump of what it has replaced."""
     answer = ask(app, path, False)
-    if not answer["strangers"]:
+    if not answer["extra"]:
         return answer, ""
-    told = ", ".join(f"{name} ({count})" for name, count in sorted(answer["strangers"].items()))
+    told = ", ".join(f"{name} ({count})" for name, count in sorted(answer["extra"].items()))
     if not replace:
         raise DeployError(
             f"PostgreSQL has rows that {path} does not have: {told}. Migrations have inserted them, or the app has run "
@@ -205,9 +206,8 @@ def copied(app: App, path: str, replace: bool) -> tuple[dict[str, Any], str]:
 
 def ask(app: App, path: str, replace: bool) -> dict[str, Any]:
     release = app.release()
-    question = json.dumps({"mark": MARK, "file": path, "replace": replace})
-    words = ["python", "-c", MOVE, release, question]
-    out = app.runner.in_release(release, words, "moving the rows", timeout=LONGEST)
+    argv = argv_of("move", release=release, file=path, replace=replace)
+    out = app.runner.in_release(release, argv, "moving the rows", timeout=LONGEST)
     return claims.answer(out, MARK, MOVED, "moving the rows")
 
 

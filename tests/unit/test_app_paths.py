@@ -13,10 +13,16 @@ FORBIDDEN = {
     "glob.glob", "open", "os.open", "tarfile.open", "zipfile.ZipFile",
 }  # fmt: skip
 # Run by the app's user alone (Runner.as_app, forked), who may do there what it wants.
-APPS_OWN = {"release.project", "release.source.unpack", "app_process.answer_as"}
+APPS_OWN = {"release.project", "release.archives.unpack", "app_process.answer_as"}
+# Run by a release's own Python, as the app's user.
+PROGRAMS = {
+    f"programs.{path.stem}"
+    for path in (PLUGINS / "module_utils/host/programs").glob("*.py")
+    if path.stem not in ("command", "counts", "postgres_client")
+}
 # Run by root, in folders of root's that no app can write to, by what these are.
 ROOTS_OWN = {
-    "a new folder in one of root's": ["layout.own_folder", "release.build.prepare"],
+    "a new folder in one of root's": ["layout.own_folder", "release.build.fetch_code"],
     "what an app's configuration is made of, and its copy in the release": [
         "release.build.add_configuration", "release.build.fingerprint", "release.plan.processes_changed",
         "layout.limit_met", "common.env_file.exports", "removal.look.environment", "audit.inside.app_files",
@@ -26,14 +32,14 @@ ROOTS_OWN = {
         "release.requirements._lines",
     ],
     "the published static files; the app's are opened one in the other, and never by path": [
-        "release.build.publish_from", "release.build.folder_below", "release.build.opened", "release.build.put",
-        "release.build.withdraw",
+        "release.static_files.publish_from", "release.static_files.folder_below", "release.static_files.opened",
+        "release.static_files.put", "release.static_files.withdraw",
     ],
     "a pattern that the app's user looks for": ["release.requirements._installed"],
     "the folder is the app's and cannot be exchanged; a new file, or one that is no link and that user's own": [
-        "release.source.git_access", "release.source_look.over_ssh", "release.health.own_socket",
+        "release.git_access.git_access", "release.source_look.over_ssh", "release.health.own_socket",
     ],
-    "what the app's user removes": ["release.source._git_submodules"],
+    "what the app's user removes": ["release.source._git_submodules", "release.build.prepare"],
     "archives in the folder of a release, or where Ansible has put them": [
         "release.source.fetch", "release.source._download", "modules.manage.main",
     ],
@@ -76,7 +82,7 @@ ROOTS_OWN = {
         "removal.look.mounted_below",
         "modules.postgres_upgrade.alone", "upgrade.postgres.dump", "upgrade.postgres.folder",
         "upgrade.postgres.open_apps", "upgrade.postgres.record", "upgrade.postgres.write_whole",
-        "status.backups.loaded", "status.collect.host", "status.collect.deploys",
+        "programs.postgres_client.newest", "status.backups.loaded", "status.collect.host", "status.collect.deploys",
         "status.collect.timers", "status.collect.read", "undeclared.databases",
     ],
 }  # fmt: skip
@@ -123,7 +129,7 @@ def test_root_works_by_path_in_folders_of_its_own_alone() -> None:
     for path in looked_at():
         room = ".".join(path.relative_to(PLUGINS).with_suffix("").parts)
         room = room.removeprefix("module_utils.").removeprefix("host.")
-        if room in APPS_OWN | ROLES_OWN:
+        if room in APPS_OWN | PROGRAMS | ROLES_OWN:
             continue
         for name, line, function in calls(ast.parse(path.read_text())):
             where = f"{room}.{function}"

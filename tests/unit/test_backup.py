@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import archive as backup_archive
+from ansible_collections.homeport.django.plugins.module_utils.host.backup import archive_main
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import restore as backup_restore
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
@@ -43,6 +44,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.backup impo
     target,
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring.pgbackrest import (
+    ARCHIVE_MODULES,
     archive_files,
     recovery_of,
     settings_of,
@@ -76,14 +78,19 @@ BLOG = {"name": "blog", "user": "blog", "home": "/srv/blog", "database": "blog"}
 
 def test_the_modules_on_a_host_are_all_that_they_import() -> None:
     prefix = "ansible_collections.homeport.django.plugins.module_utils."
-    for name in (*MODULES, "host/backup/archive"):
+    for name in (*MODULES, *ARCHIVE_MODULES):
         tree = ast.parse((ROOT / f"plugins/module_utils/{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix):
                 path = (node.module or "").removeprefix(prefix).replace(".", "/")
                 is_package = (ROOT / "plugins/module_utils" / path).is_dir()
                 found = {f"{path}/{alias.name}" for alias in node.names} if is_package else {path}
-                assert found <= set(MODULES), (name, found)
+                assert found <= {*MODULES, *ARCHIVE_MODULES}, (name, found)
+            elif isinstance(node, ast.ImportFrom) and node.level:
+                room = name.rpartition("/")[0]
+                found = {f"{room}/{module}" for module in [node.module] if module}
+                found |= {f"{room}/{alias.name}" for alias in node.names if not node.module}
+                assert found <= {*MODULES, *ARCHIVE_MODULES}, (name, found)
 
 
 # The inputs
@@ -699,7 +706,7 @@ def test_a_database_that_cannot_be_read_keeps_no_other_from_its_drill(
     monkeypatch.setattr(archive, "now", lambda: "0/1")
     monkeypatch.setattr(archive, "as_of", lambda _moment: contextlib.nullcontext(Somewhen()))
     with pytest.raises(DeployError, match=r"1 of 2 databases .* 1 tables with 1 rows\nevil: RecursionError"):
-        backup_archive.drill(archive)
+        archive_main.drill(archive)
 
 
 def test_an_archive_that_is_this_clusters() -> None:

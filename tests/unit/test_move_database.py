@@ -17,8 +17,8 @@ from ansible_collections.homeport.django.plugins.modules.move_database import Ne
 from tests.unit.releases import HereLayout, HereRunner, write
 
 ROWS = {"post": 2, "tag": 0}
-COPIED = {"rows": ROWS, "copied": True, "strangers": {}}
-STRANGE = {"rows": ROWS, "copied": False, "strangers": {"tag": 1, "post": 7}}
+COPIED = {"rows": ROWS, "copied": True, "extra": {}}
+STRANGE = {"rows": ROWS, "copied": False, "extra": {"tag": 1, "post": 7}}
 
 
 class Here(Next):

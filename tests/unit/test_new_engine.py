@@ -64,7 +64,9 @@ app = apps["blog"]
 ports = exposure(apps, {"serves": ["broker"], "ssh_ports": [], "peers": ["10.0.0.8"]})
 print(json.dumps({
     "problems": check({"blog": {**blog, "broker": "redis"}}, {}, SECRET, "site"),
-    "needs_a_host": topology(parse({"blog": blog}, {}, SECRET, "site"), {"app_servers": ["a"], "database_servers": ["a"]}, "site"),
+    "needs_a_host": topology(
+        parse({"blog": blog}, {}, SECRET, "site"), {"app_servers": ["a"], "database_servers": ["a"]}, "site"
+    ),
     "broker": [app["broker"][key] for key in ("engine", "managed", "host", "port")],
     "environment": sorted(name for name in app["environment"] if name.endswith("_URL")),
     "packages": app["server_packages"],

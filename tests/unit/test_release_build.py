@@ -24,8 +24,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.build
     Build,
     build_remedy,
     fingerprint,
-    publish,
-    withdraw,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.project import (
     folder_size,
@@ -34,6 +32,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.proje
     search,
     settings_module,
     unlinked,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.static_files import (
+    publish,
+    withdraw,
 )
 
 from tests.unit.releases import HereLayout, HereRunner, layout, write
@@ -342,9 +344,9 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         write(Path(found.folder) / "half")
         raise DeployError("no")
 
-    monkeypatch.setattr(found, "build", fail)
+    monkeypatch.setattr(found, "fetch_code", fail)
     with pytest.raises(DeployError):
-        found.run()
+        found.fetch()
     assert os.listdir(found.layout.releases) == []
 
 
@@ -359,7 +361,7 @@ def test_what_a_build_that_was_cut_off_left_goes(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release_build, "SMALLEST_SPACE", 1 << 60)
     with pytest.raises(DeployError, match="no space left to build"):
-        build(tmp_path).run()
+        build(tmp_path).fetch()
 
 
 def test_the_fingerprint_follows_what_a_release_is_made_of(tmp_path: Path) -> None:

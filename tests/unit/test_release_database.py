@@ -53,6 +53,15 @@ class Here(Database):
         return "/a/dump"
 
 
+def migrate(database: Here, before: str = "", allowed: bool = False) -> list[str]:
+    """The steps of a deploy that concern the database; returns what was applied."""
+    found = database.gate(before, allowed)
+    if not found["pending"]:
+        return []
+    database.save(found, before)
+    return database.migrate(found)
+
+
 @pytest.fixture(autouse=True)
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
@@ -78,9 +87,9 @@ def test_the_order_of_a_migration(
     fields: dict[str, Any], before: str, allowed: bool, answers: list[Any], asked: list[str], tmp_path: Path
 ) -> None:
     database = Here(layout(tmp_path, **fields), *answers)
-    found = database.migrate(before, allowed)
+    applied = migrate(database, before, allowed)
     assert database.asked == asked
-    assert found["applied"] == (["a.2", "a.3"] if "go" in asked else [])
+    assert applied == (["a.2", "a.3"] if "go" in asked else [])
 
 
 def test_an_unsafe_migration_is_held_before_anything_is_done(tmp_path: Path) -> None:
@@ -88,46 +97,46 @@ def test_an_unsafe_migration_is_held_before_anything_is_done(tmp_path: Path) -> 
         layout(tmp_path), FOUND, {**FOUND, "unsafe": {"a.3": ["drops post.note", "renames post"]}}
     )
     with pytest.raises(Held, match=r"a\.3: drops post\.note; renames post\n.*allow_unsafe_migrations=true"):
-        database.migrate("/r/1", False)
+        migrate(database, "/r/1")
     assert database.asked == ["look", "judge"]
 
 
 def test_a_lock_is_tried_for_again_and_no_other_error_is(tmp_path: Path, naps: list[float]) -> None:
     busy = {**DONE, "applied": [], "error": "OperationalError: lock", "sqlstate": LOCK_NOT_AVAILABLE}
     database = Here(layout(tmp_path), FOUND, busy, DONE)
-    assert database.migrate("", False)["applied"] == ["a.2", "a.3"]
+    assert migrate(database) == ["a.2", "a.3"]
     assert len(naps) == 1
     database = Here(layout(tmp_path), FOUND, *[busy] * TRIES)
     with pytest.raises(DeployError, match=r"waited \d+ s for a lock, 3 times") as error:
-        database.migrate("", False)
+        migrate(database)
     assert "none of a.2, a.3 applied" in str(error.value)
     assert database.answers == []
     database = Here(layout(tmp_path), FOUND, {**busy, "sqlstate": "57014"}, DONE)
     with pytest.raises(DeployError, match=r"migrate\.statement_timeout"):
-        database.migrate("", False)
+        migrate(database)
     assert database.answers == [DONE]
     # what the first of two tries has applied counts, and what cannot be tried again is not
     one, other = {**busy, "applied": ["a.2"]}, {**DONE, "applied": ["a.3"]}
-    assert Here(layout(tmp_path), FOUND, one, other).migrate("", False)["applied"] == ["a.2", "a.3"]
+    assert migrate(Here(layout(tmp_path), FOUND, one, other)) == ["a.2", "a.3"]
     database = Here(layout(tmp_path), FOUND, {**busy, "loose": "a.2", "left": ["x"]}, DONE)
     with pytest.raises(DeployError, match=r"waited \d+ s for a lock, 1 time;"):
-        database.migrate("", False)
+        migrate(database)
 
 
 def test_how_far_a_failed_migration_came(tmp_path: Path) -> None:
     half = {**DONE, "applied": ["a.2"], "error": "RuntimeError: out of ink", "sqlstate": ""}
     with pytest.raises(DeployError, match=r"out of ink\nThe database moved: a\.2 applied, a\.3 not$"):
-        Here(layout(tmp_path), FOUND, half).migrate("", False)
+        migrate(Here(layout(tmp_path), FOUND, half))
     loose = {**half, "loose": "a.3", "cleared": ["by_name"], "left": []}
     with pytest.raises(DeployError, match=r"removed again: the index by_name; nothing of it is left"):
-        Here(layout(tmp_path), FOUND, loose).migrate("", False)
+        migrate(Here(layout(tmp_path), FOUND, loose))
     with pytest.raises(DeployError, match=r"the invalid index by_name stays until the next deploy"):
-        Here(layout(tmp_path), FOUND, {**loose, "later": ["the invalid index by_name"]}).migrate("", False)
+        migrate(Here(layout(tmp_path), FOUND, {**loose, "later": ["the invalid index by_name"]}))
     with pytest.raises(DeployError, match=r"left: Add field x\. Undo that .*'migrate --fake a 3'"):
-        Here(layout(tmp_path), FOUND, {**loose, "left": ["Add field x"]}).migrate("", False)
+        migrate(Here(layout(tmp_path), FOUND, {**loose, "left": ["Add field x"]}))
     mysql = {**FOUND, "vendor": "mysql"}
     with pytest.raises(DeployError, match="MySQL cannot undo"):
-        Here(layout(tmp_path), mysql, half).migrate("", False)
+        migrate(Here(layout(tmp_path), mysql, half))
 
 
 def test_a_failure_after_many_migrations_shows_why(tmp_path: Path) -> None:
@@ -136,7 +145,7 @@ def test_a_failure_after_many_migrations_shows_why(tmp_path: Path) -> None:
     output = "".join(f"  Applying {name}... OK\n" for name in names)
     many = {**DONE, "applied": names[:-1], "error": error, "sqlstate": "42501", "output": output}
     with pytest.raises(DeployError, match=r"database\.extensions: name bloom") as told:
-        Here(layout(tmp_path), {**FOUND, "pending": names}, many).migrate("", False)
+        migrate(Here(layout(tmp_path), {**FOUND, "pending": names}, many))
     assert "moved: a.2, a.3, ... (199 in all, to a.200) applied, a.201 not" in str(told.value)
     assert str(told.value).count("Applying") == LINES
 

@@ -102,6 +102,6 @@ def test_a_plan_that_would_put_a_kept_release_live() -> None:
     left = {"time": "2026-11-30T02:00:00Z", "by": "anna@laptop"}
     assert shown("blog", {"live": "1", "kept": "2", "left": left}) == (
         "blog: 2, which is kept, after 1\n"
-        "  gone back from  2026-11-30T02:00:00Z by anna@laptop: -e again=true puts it live again\n"
+        "  rolled back     2026-11-30T02:00:00Z by anna@laptop: -e again=true makes it live again\n"
     )
     assert shown("blog", {"live": "1", "kept": "2", "left": {}}) == "blog: 2, which is kept, after 1\n"

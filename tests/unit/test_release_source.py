@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import COMMAND, DeployError
-from ansible_collections.homeport.django.plugins.module_utils.host.release import source as release_source
-from ansible_collections.homeport.django.plugins.module_utils.host.release.source import (
-    Source,
+from ansible_collections.homeport.django.plugins.module_utils.host.release import archives, git_access
+from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import (
     without_credentials,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
 
 from tests.unit.releases import HereRunner, layout
 from tests.unit.support import CANARY
@@ -29,7 +29,7 @@ from tests.unit.support import CANARY
 
 def unpack(archive: str, folder: str) -> None:
     with open(archive, "rb") as stream:
-        release_source.unpack(stream, folder)
+        archives.unpack(stream, folder)
 
 
 Member = tuple[str, str, str]  # name, kind, content or target
@@ -192,7 +192,7 @@ def test_a_download_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = source(tmp_path / "blog", archive="https://example.org/a.tar")
 
     def as_app(_what: str, work: Any, *_arguments: Any, seconds: float = 0) -> None:
-        assert (work, seconds) == (release_source.download, COMMAND)
+        assert (work, seconds) == (archives.download, COMMAND)
         raise DeployError("it did not end")
 
     monkeypatch.setattr(found.runner, "as_app", as_app)
@@ -202,10 +202,10 @@ def test_a_download_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_download_stops_before_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(release_source, "SMALLEST_FREE", 1 << 62)
+    monkeypatch.setattr(archives, "SMALLEST_FREE", 1 << 62)
     (tmp_path / "a.tar").write_text("x")
     with (tmp_path / "b").open("wb") as stream, pytest.raises(DeployError, match="hardly any space"):
-        release_source.download((tmp_path / "a.tar").as_uri(), stream, str(tmp_path), {})
+        archives.download((tmp_path / "a.tar").as_uri(), stream, str(tmp_path), {})
 
 
 def git(folder: Path, *words: str) -> str:
@@ -367,7 +367,7 @@ def test_what_the_app_puts_in_the_place_of_keys_stops_nothing(tmp_path: Path) ->
     found = source(tmp_path / "blog", {"deploy_key": CANARY}, git="x")
     key = Path(found.layout.runtime) / f"deploy_key-{os.getpid()}"
     (key.parent / "deploy_key-x").mkdir(parents=True)
-    with release_source.git_access(found.layout):
+    with git_access.git_access(found.layout):
         key.unlink()
         key.mkdir()
 

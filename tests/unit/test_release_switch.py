@@ -18,6 +18,8 @@ from ansible_collections.homeport.django.plugins.module_utils.host.app_process i
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.release import switch as release_switch
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import connect, healthy
+from ansible_collections.homeport.django.plugins.module_utils.host.release.private_try import PrivateTry
+from ansible_collections.homeport.django.plugins.module_utils.host.release.prune import prune
 from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import (
     Switch,
     release_of,
@@ -139,7 +141,7 @@ def switch(folder: Path, supervisor: Any = None, **fields: Any) -> Switch:
 
 def test_the_new_release_is_asked_as_a_visitor_asks(server: str, tmp_path: Path) -> None:
     Handler.status = 200
-    switch(tmp_path, health="/health/?x=1").wait_for_health(Running(), server)  # type: ignore[arg-type]
+    PrivateTry(layout(tmp_path, health="/health/?x=1"), "").wait_for_health(Running(), server)  # type: ignore[arg-type]
     assert Handler.seen == [("/health/?x=1", "blog.example.org", "http")]
 
 
@@ -147,31 +149,31 @@ def test_the_new_release_is_asked_as_a_visitor_asks(server: str, tmp_path: Path)
     ("status", "message"),
     [
         (500, "answers / with status 500\nthe page says why"),
-        (400, "is the host name among the settings' ALLOWED_HOSTS"),
+        (400, "is the host name in the settings' ALLOWED_HOSTS"),
     ],
 )
 def test_an_unhealthy_answer_is_shown(status: int, message: str, server: str, tmp_path: Path) -> None:
     Handler.status = status
     with pytest.raises(DeployError) as error:
-        switch(tmp_path).wait_for_health(Running(), server)  # type: ignore[arg-type]
+        PrivateTry(layout(tmp_path), "").wait_for_health(Running(), server)  # type: ignore[arg-type]
     assert message in str(error.value)
 
 
 def test_a_release_that_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match=r"does not start \(gunicorn ended with status 3\)"):
-        switch(tmp_path).wait_for_health(Running(3), str(tmp_path / "none"))  # type: ignore[arg-type]
+    with pytest.raises(DeployError, match=r"does not start \(gunicorn exited with status 3\)"):
+        PrivateTry(layout(tmp_path), "").wait_for_health(Running(3), str(tmp_path / "none"))  # type: ignore[arg-type]
 
 
 def test_a_release_that_never_listens_or_never_answers(tmp_path: Path) -> None:
     patient = {"health": {"timeout": 1}}
     with pytest.raises(DeployError, match="not healthy after 1 s: it does not listen"):
-        switch(tmp_path / "a", **patient).wait_for_health(Running(), str(tmp_path / "none"))  # type: ignore[arg-type]
+        PrivateTry(layout(tmp_path / "a", **patient), "").wait_for_health(Running(), str(tmp_path / "none"))  # type: ignore[arg-type]
     path = str(tmp_path / "silent.sock")
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)
         silent.listen()
         with pytest.raises(DeployError, match="not healthy after 1 s: it does not answer"):
-            switch(tmp_path / "b", **patient).wait_for_health(Running(), path)  # type: ignore[arg-type]
+            PrivateTry(layout(tmp_path / "b", **patient), "").wait_for_health(Running(), path)  # type: ignore[arg-type]
 
 
 class Supervisor:
@@ -205,7 +207,7 @@ class Public(Switch):
     def printed(self, name: str) -> str:
         return f":\nwhat {name} said"
 
-    def ask(self, address: str, timeout: float) -> tuple[int, str]:
+    def health_page(self, address: str, timeout: float) -> tuple[int, str]:
         assert address == "unix:///run/homeport/blog.sock"
         return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]), ""
 
@@ -357,7 +359,7 @@ def test_prune_keeps_what_may_be_needed(tmp_path: Path, monkeypatch: pytest.Monk
     found.layout.point(f"{found.layout.home}/current", f"{found.layout.releases}/4")
     found.layout.point(f"{found.layout.home}/previous", f"{found.layout.releases}/1")
     found.layout.point(f"{found.layout.slots}/1", f"{found.layout.releases}/5")
-    found.prune()
+    prune(found)
     assert sorted(os.listdir(found.layout.releases)) == ["1", "3", "4", "5", "8", "9"]
 
 

@@ -23,6 +23,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.env_file im
 from ansible_collections.homeport.django.plugins.module_utils.common.removal import is_there
 from ansible_collections.homeport.django.plugins.module_utils.host import copies
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import argv_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release.history import append
 from ansible_collections.homeport.django.plugins.module_utils.host.removal import dump as removal_dump
 from ansible_collections.homeport.django.plugins.module_utils.host.removal import look as removal_look
@@ -377,9 +378,7 @@ def test_a_damaged_copy_is_found(tmp_path: Path) -> None:
         connection.commit()
 
     def copied() -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [sys.executable, "-c", removal_dump.SQLITE_COPY, str(path)], capture_output=True
-        )
+        return subprocess.run(argv_of("sqlite_copy", sys.executable, path=str(path)), capture_output=True)
 
     whole = path.read_bytes()
     assert copied().stdout[100:] == whole[100:]
@@ -393,7 +392,7 @@ def test_a_damaged_copy_is_found(tmp_path: Path) -> None:
 def test_pg_dump_is_made_without_rights_of_a_superuser_and_read_again(
     app: HereApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removal_dump, "newest_program", lambda name: name)
+    monkeypatch.setattr(removal_dump, "newest", lambda name: name)
     cluster = Cluster("blog")
     dump = Dump(app, "now")
     with pytest.raises(DeployError, match=r"reading blog\.pgdump again failed"):

@@ -6,12 +6,10 @@ import glob
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.host.release import (
-    migrations as release_migrations,
-)
+from ansible_collections.homeport.django.plugins.module_utils.host.programs import restore
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.postgres_client import newest
 from ansible_collections.homeport.django.plugins.module_utils.host.removal import dump as removal_dump
 
 PREAMBLE = """\
@@ -46,9 +44,7 @@ SET transaction_timeout = 0;
 
 
 def leave_out(path: Path, known: set[str]) -> str:
-    space: dict[str, Any] = {"re": re}
-    exec(release_migrations.FOREIGN_SETTINGS, space)
-    space["leave_out"](str(path), known)
+    restore.leave_out(str(path), known)
     return path.read_text()
 
 
@@ -75,6 +71,6 @@ def test_the_steps_of_a_removed_app_do_so_too(tmp_path: Path) -> None:
 def test_the_newest_client_reads_all_dumps(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [f"/usr/lib/postgresql/{version}/bin/pg_restore" for version in ("9.6", "17", "15")]
     monkeypatch.setattr(glob, "glob", lambda _pattern: found)
-    assert release_migrations.newest_program("pg_restore") == found[1]
+    assert newest("pg_restore") == found[1]
     found.clear()
-    assert release_migrations.newest_program("pg_restore") == "pg_restore"
+    assert newest("pg_restore") == "pg_restore"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.release import source_look
-from ansible_collections.homeport.django.plugins.module_utils.host.release.source import proxies_for
+from ansible_collections.homeport.django.plugins.module_utils.host.release.archives import proxies_for
 from ansible_collections.homeport.django.plugins.module_utils.wiring.release import release_specs
 
 from tests.unit.releases import layout

@@ -64,7 +64,7 @@ def test_a_release_that_fails_once_it_is_live_is_rolled_back(
         done = operator.run("deploy", changes={"notify": f"cat > {told}"})
     assert done.status != 0
     assert "answers /health/ with status 500" in done.output, done.output
-    assert f"rolled back, {before} serves again" in done.output, done.output
+    assert f"rolled back, {before} is live again" in done.output, done.output
     assert lost(running) == 0, running.summary()
     assert album.health()["release"] == before
     checks.check_processes(host)
@@ -83,7 +83,7 @@ def test_a_process_that_does_not_stay_is_rolled_back(album: Album, operator: Ope
     assert done.status != 0
     assert "memories.queue:0" in done.output, done.output
     assert "out of paper" in done.output
-    assert f"rolled back, {before} serves again" in done.output
+    assert f"rolled back, {before} is live again" in done.output
     assert album.health()["release"] == before
     assert operator.run("deploy").status == 0
 

@@ -45,7 +45,7 @@ def test_a_rollback_takes_seconds_and_loses_no_request(album: Album, operator: O
     checks.check_processes(host)
     held = operator.run("deploy")
     assert held.status != 0
-    assert f"{newer} was gone back from" in held.output, held.output
+    assert f"{newer} was rolled back" in held.output, held.output
     assert "-e again=true puts it live" in held.output
     assert album.health()["release"] == before
     assert operator.run("rollback", "-e", "app=memories", "-e", f"to={newer}").status == 0

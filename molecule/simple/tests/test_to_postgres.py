@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.host.database_move import MOVE
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
 
 from tests.acceptance import checks
 from tests.acceptance.album import Album
@@ -233,13 +233,12 @@ class Kinds:
         found: dict[str, int] = json.loads(self.python_runs("told.py", "keys", database=database))
         return found
 
-    def words(self, replace: bool = False) -> tuple[str, str, str]:
-        question = json.dumps({"mark": "mark:", "file": self.file, "replace": replace})
-        return MOVE, self.home, question
+    def words(self, replace: bool = False) -> list[str]:
+        return argv_of("move", release=self.home, file=self.file, replace=replace)[2:]
 
     def move(self, replace: bool = False) -> dict[str, Any]:
-        out = self.host.check_output(self.command("-c %s %s %s", database="kinds"), *self.words(replace))
-        answer: dict[str, Any] = json.loads(out.partition("mark:")[2])
+        out = self.host.check_output(self.command("-c %s %s", database="kinds"), *self.words(replace))
+        answer: dict[str, Any] = json.loads(out.partition(MARK)[2])
         return answer
 
     def digests(self) -> tuple[str, str]:
@@ -251,7 +250,7 @@ class Kinds:
     def refuses(self) -> str:
         """Why it is refused; neither side has changed by that."""
         before = self.digests()
-        done = self.host.run(self.command("-c %s %s %s", database="kinds"), *self.words())
+        done = self.host.run(self.command("-c %s %s", database="kinds"), *self.words())
         assert done.rc != 0, done.stdout
         assert self.digests() == before
         return str(done.stderr)
@@ -283,7 +282,7 @@ def test_every_kind_of_row_arrives(kinds: Kinds) -> None:
     empty = {name for name, rows in tables.items() if not rows}
     assert empty == {"auth.user", "auth.user_groups", "auth.user_user_permissions"}
     answer = kinds.move()
-    assert (answer["copied"], answer["strangers"]) == (True, {})
+    assert (answer["copied"], answer["extra"]) == (True, {})
     assert kinds.tables("kinds") == tables
     assert kinds.keys("kinds") == keys
     assert content(kinds.host, kinds.file) == file
@@ -302,10 +301,10 @@ def test_rows_of_the_target_stay_unless_they_may_go(kinds: Kinds) -> None:
     )
     before = kinds.digests()
     answer = kinds.move()
-    assert (answer["copied"], answer["strangers"]) == (False, {"auth_group": 1, "kinds_node": 1})
+    assert (answer["copied"], answer["extra"]) == (False, {"auth_group": 1, "kinds_node": 1})
     assert kinds.digests() == before
     answer = kinds.move(replace=True)
-    assert (answer["copied"], answer["strangers"]) == (True, {})
+    assert (answer["copied"], answer["extra"]) == (True, {})
     assert kinds.tables("kinds") == kinds.tables()
 
 

@@ -37,7 +37,10 @@ LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/pl
 MODULES = (
     "common/backup_ages", "common/plain", "host/app_process", "host/backup/drill", "host/backup/fetch",
     "host/backup/keys", "host/backup/main", "host/backup/state", "host/backup/store", "host/backup/take",
-    "host/claims", "host/copies", "host/layout", "host/psql", "host/release/migrations", "host/release/probe",
+    "host/claims", "host/copies", "host/layout", "host/programs/command", "host/programs/counts", "host/programs/dump",
+    "host/programs/judge", "host/programs/look", "host/programs/migrate", "host/programs/move",
+    "host/programs/non_atomic", "host/programs/page_error", "host/programs/postgres_client", "host/programs/probe",
+    "host/programs/restore", "host/programs/sqlite_copy", "host/programs/start", "host/psql",
 )  # fmt: skip
 FOLDER = "/etc/homeport/backup"
 CERTIFICATES = r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"

@@ -30,6 +30,7 @@ TITLES = {
     "incremental": "Incremental backup of PostgreSQL",
     "drill": "Restore drill of PostgreSQL's archive",
 }
+ARCHIVE_MODULES = ("host/backup/archive", "host/backup/archive_main", "host/backup/point_in_time")
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def archive_files(values: Mapping[str, Any], version: str, cluster: str) -> list
             "src": f"../../../plugins/module_utils/{name}.py",
             "on_change": "none",
         }
-        for name in (*MODULES, "host/backup/archive")
+        for name in (*MODULES, *ARCHIVE_MODULES)
     ]
     program = "usr/local/sbin/homeport-archive"
     files.append({"path": f"/{program}", "src": program, "mode": "0755", "on_change": "none"})

@@ -1,13 +1,12 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The continuous archive of a PostgreSQL cluster, and what it held at some moment.
+"""The continuous archive of a PostgreSQL cluster, and what it held at a point in time.
 
 ``Archive`` is what another tool than pgBackRest would have to offer.
 """
 
 from __future__ import annotations
 
-import argparse
 import calendar
 import json
 import os
@@ -15,25 +14,20 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
-from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import attempted
-from ansible_collections.homeport.django.plugins.module_utils.host.copies import create, digest
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import PointInTime
+from ansible_collections.homeport.django.plugins.module_utils.host.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     GROUP,
-    QUIET,
     Cluster,
-    Login,
     quote_text,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import COUNT
 
 CONFIG = "/etc/homeport/archive.json"
 STANZA = "homeport"
@@ -42,15 +36,6 @@ SCRATCH = "/var/lib/postgresql/homeport-point"
 SOCKET = f"{SCRATCH}-socket"  # in which nobody else than postgres and nobody finds it
 PORT = 54329
 ACCESS = rf"local all postgres peer\nlocal all +{GROUP} scram-sha-256\n"
-DUMPING = 12 * 3600  # and a dump
-ROWS = "SELECT coalesce(json_agg(q), '[]') FROM ({}) q;\n"
-COUNTING = 2 * 3600  # seconds that the tables of one database may take
-DATABASES = """
-SELECT json_object_agg(datname, CASE WHEN EXISTS (
-  SELECT FROM pg_roles WHERE rolsuper AND pg_has_role(datdba, pg_roles.oid, 'MEMBER')
-) THEN 'pg_read_all_data' ELSE pg_get_userbyid(datdba) END)
-FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2;
-"""
 ARRIVAL = 120  # seconds that a segment may take to the archive
 SETTINGS = """\
 listen_addresses = ''
@@ -216,7 +201,7 @@ class Archive:
         return DeployError(f"{what} failed:\n{tail(plain(told))}")
 
     @contextmanager
-    def as_of(self, moment: str, database: str = "") -> Iterator[Point]:
+    def as_of(self, moment: str, database: str = "") -> Iterator[PointInTime]:
         """A second cluster with what there was at a moment, for as long as it is looked at."""
         self.stop()
         account = pwd.getpwnam("postgres")
@@ -232,7 +217,7 @@ class Archive:
         try:
             self.fetch(SCRATCH, moment, database)
             self.start(database)
-            yield Point(self)
+            yield PointInTime(self.second())
         finally:
             self.stop()
             for path in (SCRATCH, SOCKET):
@@ -326,47 +311,6 @@ class Archive:
             )
 
 
-class Point:
-    """The databases of some moment. ``owners`` has the role of each that may read it."""
-
-    def __init__(self, archive: Archive) -> None:
-        self.cluster = archive.second()
-        self.owners: dict[str, str] = json.loads(self.cluster.ask(DATABASES))
-
-    def arrived(self, lsn: str) -> bool:
-        """Whether everything up to a place of the log is there."""
-        return self.cluster.ask(f"SELECT pg_current_wal_lsn() >= '{lsn}'::pg_lsn;").strip() == "t"
-
-    @contextmanager
-    def login(self, database: str) -> Iterator[Login]:
-        if database not in self.owners:
-            raise DeployError(f"the archive has no database {database} at that time")
-        with self.cluster.login(database, [self.owners[database]]) as login:
-            yield login
-
-    def counted(self, database: str) -> dict[str, Any]:
-        space: dict[str, Any] = {}
-        exec(COUNT, space)  # the text that releases run, too
-        until = time.monotonic() + COUNTING
-        with self.login(database) as login:
-
-            def ask(query: str) -> list[tuple[Any, ...]]:
-                if time.monotonic() > until:
-                    raise DeployError(
-                        f"the tables of {database} were not counted within {COUNTING // 3600} h"
-                    )
-                told = login.run(["psql", *QUIET], "counting", ROWS.format(query), seconds=COUNTING)
-                return [tuple(row.values()) for row in json.loads(told)]
-
-            found: dict[str, Any] = space["counted"]("postgresql", ask)
-        return found
-
-    def dump(self, database: str, path: str) -> None:
-        with create(path) as stream, self.login(database) as login:
-            words = ["pg_dump", "--format=custom", "--compress=1", "--no-password"]
-            login.run(words, "dumping from the second cluster", stdout=stream, seconds=DUMPING)
-
-
 def configured() -> dict[str, Any]:
     try:
         with open(CONFIG, encoding="utf-8") as stream:
@@ -392,71 +336,3 @@ def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[st
         **found,
         "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": digest(path)},
     }
-
-
-def drill(archive: Archive) -> dict[str, Any]:
-    """Whether everything that was written until now can be had from the archive."""
-    started = time.monotonic()
-    archive.stanza()  # that it opens is known at once, and not after a segment has waited in vain
-    reached = archive.now()
-    with archive.as_of("") as point:
-        if not point.arrived(reached):
-            raise DeployError(
-                f"the archive ends before {reached}, where the cluster was when the drill began"
-            )
-        tables = rows = 0
-        failed = []
-        for name in point.owners:
-            try:
-                found = point.counted(name)["rows"]
-                tables, rows = tables + len(found), rows + sum(found.values())
-            except Exception as error:  # whatever an app brings about concerns no other app
-                text = str(error) if isinstance(error, DeployError) else type(error).__name__
-                failed.append(f"{name}: {text}")
-        if failed:
-            told = "\n".join(failed)
-            raise DeployError(
-                f"{len(failed)} of {len(point.owners)} databases cannot be counted; the others are whole, "
-                f"{tables} tables with {rows} rows\n{told}"
-            )
-    return {"tables": tables, "rows": rows, "lsn": reached, "seconds": round(time.monotonic() - started, 2)}
-
-
-def back_up(archive: Archive, full: bool) -> bool:
-    """What came of a full backup is written down twice: it is a backup, too."""
-
-    def work() -> dict[str, Any]:
-        started = time.monotonic()
-        kind = "full" if full or not archive.backups() else "incr"
-        archive.back_up(kind)
-        seconds = round(time.monotonic() - started, 2)
-        return {"type": kind, "system": archive.system(), "seconds": seconds}
-
-    good = attempted(NAME, "backup", work)
-    last = backup_state.read(NAME)["backup"]["last"]
-    if full or last.get("type") == "full":
-        backup_state.write(NAME, "full", last)
-    return good
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="homeport-archive", description=__doc__)
-    parser.add_argument("verb", choices=["prepare", "full", "incremental", "drill"])
-    verb = parser.parse_args(argv).verb
-    os.umask(0o077)
-    try:
-        archive = Archive(configured())
-        if verb == "prepare":
-            archive.prepare()
-            if archive.begins():
-                subprocess.run(
-                    ["systemctl", "start", "--no-block", "homeport-archive-full.service"], check=True
-                )
-            return 0
-
-        if verb == "drill":
-            return 0 if attempted(NAME, "drill", lambda: drill(archive)) else 1
-        return 0 if back_up(archive, verb == "full") else 1
-    except (DeployError, OSError, subprocess.CalledProcessError) as error:
-        print(error, file=sys.stderr)
-        return 1

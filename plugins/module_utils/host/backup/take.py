@@ -27,16 +27,19 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     Runner,
     entries,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import (
-    COUNTED,
-    DUMP,
-    LOOK,
-    LOOKED,
-    RESTORE,
-    newest_program,
-)
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import MARK
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.postgres_client import newest
 
+# The forms of the answers of the programs dump and look.
+COUNTED = {
+    "vendor": str,
+    "rows": {str: int},
+    "migrations": [str],
+    "extensions": [str],
+    "?bytes": int,
+    "?sha256": str,
+}
+LOOKED = {**COUNTED, "?check": str}
 SPARE = 200 << 20  # bytes that a copy must leave free
 MANIFEST = 1  # version of its format
 SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
@@ -66,9 +69,9 @@ class App:
 
     def look(self, database: str = "", engine: str = "") -> dict[str, Any]:
         """What a database of the app holds, its own or another, and what its release would migrate there."""
-        question = json.dumps({"mark": MARK, "database": database, "engine": engine})
-        words = ["python", "-c", LOOK, self.release(), question]
-        out = self.runner.in_release(self.release(), words, "counting the rows of the database")
+        release = self.release()
+        argv = argv_of("look", release=release, database=database, engine=engine)
+        out = self.runner.in_release(release, argv, "counting the rows of the database")
         return claims.answer(out, MARK, LOOKED, "counting the rows of the database")
 
     def load(self, path: str, database: str = "") -> None:
@@ -81,8 +84,8 @@ class App:
 
     def _restore(self, wanted: Mapping[str, Any], what: str, stdin: IO[bytes] | None = None) -> None:
         release = self.release()
-        words = [f"{LIBRARY}/run", release, "python", "-c", RESTORE, release, json.dumps(wanted)]
-        self.runner.pipe(words, what, stdin=stdin)
+        argv = [f"{LIBRARY}/run", release, *argv_of("restore", release=release, **wanted)]
+        self.runner.pipe(argv, what, stdin=stdin)
 
 
 def staging_of(name: str) -> str:
@@ -126,12 +129,11 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
     """Writes the database beside the manifest-to-be, which is returned."""
     folder = app.staging
     unnamed = f"{folder}/database"
-    asked = json.dumps({"count": MARK, "compress": compress})
-    words = [f"{LIBRARY}/run", release, "python", "-c", DUMP, release, asked]
+    argv = [f"{LIBRARY}/run", release, *argv_of("dump", release=release, count=True, compress=compress)]
     last = (read(app.name).get("backup") or {}).get("good") or {}
     room(folder, last.get("dump", 0))
     with create(unnamed) as stream:
-        told = app.runner.pipe(words, "dumping the database", stdout=stream)
+        told = app.runner.pipe(argv, "dumping the database", stdout=stream)
         os.fsync(stream.fileno())
     counted = claims.answer(told, MARK, COUNTED, "dumping the database")
     vendor = counted["vendor"]
@@ -164,8 +166,8 @@ def check(app: App, path: str, counted: Mapping[str, Any], arrived: str) -> None
             raise DeployError("the copy of the SQLite database is not the one that was made")
         return
     with open(path, "rb") as stream:
-        words = [f"{LIBRARY}/run", app.release(), newest_program("pg_restore"), "--file=/dev/null"]
-        app.runner.pipe(words, "reading the dump of the database again", stdin=stream)
+        argv = [f"{LIBRARY}/run", app.release(), newest("pg_restore"), "--file=/dev/null"]
+        app.runner.pipe(argv, "reading the dump of the database again", stdin=stream)
 
 
 def room(folder: str, needed: int) -> None:

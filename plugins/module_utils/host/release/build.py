@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
-import math
 import os
 import re
 import shlex
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,13 +29,15 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     remove,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
+from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import git_access
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import ANSWER, MARK, PROBE
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import probe
 from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import (
     Requirements,
     node_folder,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source, git_access
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
+from ansible_collections.homeport.django.plugins.module_utils.host.release.static_files import publish
 
 SMALLEST_SPACE = 400 * 1024 * 1024
 
@@ -96,20 +95,32 @@ class Build:
         self.spec = layout.spec
         self.started = time.monotonic()
         self.record: dict[str, Any] = {"id": self.id, "revision": revision, "fingerprint": mark}
+        self.source = ""  # the folder of the code below src
+        self.code = Source(layout, self.runner)
         self.record["source"] = address_of(self.spec["source"])
 
-    def run(self) -> dict[str, Any]:
-        """Builds the release and returns its record. A failed build leaves no folder behind."""
+    def fetch(self) -> None:
+        """The folder of the release, with its code. A failure leaves no folder."""
         self.check_space()
         self.sweep()
-        try:
-            self.build()
-        except BaseException:
-            remove(self.folder, strict=False)
-            raise
+        with self.whole():
+            self.fetch_code()
+
+    def build(self) -> dict[str, Any]:
+        """Completes the release and returns its record. A failure leaves no folder."""
+        with self.whole():
+            self.complete()
         self.record["built"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.write("release.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
         return self.record
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            remove(self.folder, strict=False)
+            raise
 
     def check_space(self) -> None:
         free = shutil.disk_usage(self.layout.releases)
@@ -121,7 +132,7 @@ class Build:
             )
 
     def sweep(self) -> None:
-        """Takes away what a build that was cut off left behind."""
+        """Removes what an interrupted build has left."""
         complete = set(self.layout.known_releases())
         for name in os.listdir(self.layout.releases):
             path = f"{self.layout.releases}/{name}"
@@ -134,15 +145,15 @@ class Build:
         self.record.setdefault("seconds", {})[name] = round(now - self.started, 2)
         self.started = now
 
-    def build(self) -> None:
+    def complete(self) -> None:
         layout, spec = self.layout, self.spec
-        source, project, answer = self.prepare()
+        project, answer = self.prepare()
         self.keep_data(answer)
         self.record.update({key.lower(): value for key, value in answer.items()})
         self.record["interpreter"] = interpreter(spec.get("python") or "")
         self.record["application"] = self.find_application(answer, project)
         self.write("config/application", self.record["application"] + "\n")
-        self.record["static_root"] = self.find_static(answer, source)
+        self.record["static_root"] = self.find_static(answer, self.source)
         if self.record["static_root"]:
             root, inside = self.record["static_root"], f"{os.path.realpath(layout.releases)}/"
             self.runner.as_app("publishing static files", app_project.unlinked, root, inside)
@@ -154,11 +165,7 @@ class Build:
         self.record["bytes"] = self.runner.as_app("measuring it", app_project.folder_size, self.folder)
         self.step("publish")
 
-    def prepare(self, trial: bool = False) -> tuple[str, str, dict[str, Any]]:
-        """Code, dependencies and settings: the folders of source and project, and what the project says of itself.
-
-        A trial runs nothing of the app's own but its settings, and leaves no trace outside of the release.
-        """
+    def fetch_code(self) -> None:
         layout, spec = self.layout, self.spec
         self.started = time.monotonic()
         # The release itself is root's: what root writes there, code that the build runs cannot have replaced
@@ -167,39 +174,42 @@ class Build:
         os.chown(self.folder, 0, layout.ids()[1])
         layout.own_folder(f"{self.folder}/venv")
         fetched = f"{self.folder}/src"
-        code = Source(layout, self.runner)
-        code.fetch(self.revision, fetched, self.upload)
-        self.record["subject"] = code.subject
+        self.code.fetch(self.revision, fetched, self.upload)
+        self.record["subject"] = self.code.subject
         self.step("fetch")
-        source = (
-            f"{fetched}/{spec['source']['subdirectory']}" if spec["source"].get("subdirectory") else fetched
-        )
-        if not self.runner.as_app("looking at the source", os.path.isdir, source):
-            raise DeployError(
-                f"source.subdirectory: the source has no folder {spec['source']['subdirectory']}"
-            )
-        if not trial:
+        subdirectory = spec["source"].get("subdirectory")
+        self.source = f"{fetched}/{subdirectory}" if subdirectory else fetched
+        if not self.runner.as_app("looking at the source", os.path.isdir, self.source):
+            raise DeployError(f"source.subdirectory: the source has no folder {subdirectory}")
+
+    def prepare(self, plan: bool = False) -> tuple[str, dict[str, Any]]:
+        """Dependencies and settings: the project's folder, and what the project says of itself.
+
+        For a plan it runs nothing of the app but its settings, and leaves no trace outside of the release.
+        """
+        layout, spec, source = self.layout, self.spec, self.source
+        if not plan:
             run_hooks(layout, self.folder, "before_build", self.revision, source)
         self.add_configuration(source)
         manage, project, settings = self.find_manage(source)
         requirements = Requirements(layout, self.runner, self.folder, source, project)
         self.record["requirements"] = requirements.install()
-        if spec.get("node") and not trial:
+        if spec.get("node") and not plan:
             requirements.install_node()
         if layout.current:
             venvs = f"{layout.current}/venv", f"{self.folder}/venv"
             self.runner.as_app("linking compiled files", app_project.link_bytecode, *venvs)
         self.step("requirements")
         self.write_environment(manage, project, source, settings)
-        self.keep_shared(source, trial=trial)
-        for command in [] if trial else spec["build"]:
+        self.keep_shared(source, plan=plan)
+        for command in [] if plan else spec["build"]:
             self.command(command, source)
-        if code.history:
-            self.runner.as_app("leaving git behind", shutil.rmtree, code.history, seconds=COMMAND)
+        if self.code.history:
+            self.runner.as_app("leaving git behind", shutil.rmtree, self.code.history, seconds=COMMAND)
         self.step("commands")
-        answer = self.probe(collect=not trial)
+        answer = probe(layout, self.runner, self.folder, collect=not plan)
         self.step("settings and static files")
-        return source, project, answer
+        return project, answer
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         path = f"{self.folder}/{name}"
@@ -278,58 +288,20 @@ class Build:
             except DeployError as error:
                 raise DeployError(f"{error}{build_remedy(error.output)}") from None
 
-    def probe(self, collect: bool = True) -> dict[str, Any]:
-        live = self.layout.record(self.layout.current)
-        question = {
-            "collect": collect and self.spec["static"]["collect"] and self.spec["static"]["server"] != "none",
-            "mark": MARK,
-            "release": self.folder,
-            "static_digest": live.get("static_digest", "")
-            if os.path.isdir(live.get("static_root") or "")
-            else "",
-        }
-        try:
-            out = self.runner.in_release(
-                self.folder, ["python", "-c", PROBE, json.dumps(question)], "loading the project"
-            )
-        except DeployError as error:
-            if "STATIC_ROOT is not set" in str(error) or "without having set the STATIC_ROOT" in str(error):
-                raise DeployError(
-                    "the settings have no STATIC_ROOT, so static files cannot be collected: set it from the "
-                    "environment variable STATIC_ROOT, or set overlay: true or static: none for this app"
-                ) from error
-            raise
-        answer = claims.answer(out, MARK, ANSWER, "loading the project")
-        if answer.get("static_digest") and answer["static_digest"] == question["static_digest"]:
-            roots = live["static_root"], answer["STATIC_ROOT"]
-            self.runner.as_app("linking static files", app_project.link_tree, *roots)
-        declared = self.spec["static"]["url"]
-        actual = answer["STATIC_URL"]
-        if (
-            self.spec["static"]["server"] == "nginx"
-            and actual
-            and not actual.startswith("http")
-            and "/" + actual.lstrip("/") != declared
-        ):
-            raise DeployError(
-                f"the settings have STATIC_URL {actual}, but static.url is {declared}; make them the same"
-            )
-        return answer
-
-    def keep_shared(self, source: str, trial: bool = False) -> None:
+    def keep_shared(self, source: str, plan: bool = False) -> None:
         """What the app names itself, before build commands look for it."""
-        if self.spec["shared"] and not trial:
+        if self.spec["shared"] and not plan:
             self.layout.own_folder(f"{self.layout.shared}/files")
         for path in self.spec["shared"]:
             name = path.rstrip("/")
             kept = f"{self.layout.shared}/files/{name}"
-            if trial:
+            if plan:
                 self.runner.as_app(f"shared.{name}", app_project.borrow, f"{source}/{name}", kept)
             else:
                 self.runner.as_app(f"shared.{name}", app_project.keep, source, path, kept, seconds=COMMAND)
 
     def borrow_databases(self, answer: dict[str, Any]) -> None:
-        """Has a trial look at the app's own SQLite files, where they survive releases."""
+        """Has a plan look at the app's own SQLite files, where they survive releases."""
         for name in answer["sqlite"]:
             self.in_source(name, app_project.borrow, f"data/{os.path.basename(name)}")
 
@@ -391,97 +363,3 @@ def build_remedy(output: str) -> str:
     if found and found[1] in ("node", "npm", "npx"):
         return NODE
     return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
-
-
-def publish(root: str, layout: Layout, end: float = math.inf) -> None:
-    """Adds a release's static files to those that the web server reads, beside the other releases' files.
-
-    Pages of the release that is live and of the one that follows it both find theirs, before and after
-    the switch. The files are hard links: they cost no space. The app may exchange what it has there meanwhile: each
-    folder and file is opened in the one above it, and only a regular file of the app's own is published.
-    """
-    with folder_below(os.path.realpath(layout.releases), root) as top:
-        publish_from(top, layout, end)
-
-
-def publish_from(top: int, layout: Layout, end: float) -> None:
-    uid, gid = layout.ids()[0], layout.web_gid()
-    for folder, _folders, files, descriptor in os.fwalk(".", dir_fd=top):
-        if time.monotonic() > end:
-            raise DeployError(f"publishing static files did not finish within {BUILD} s")
-        target = os.path.normpath(os.path.join(layout.static, folder))
-        if not os.path.isdir(target):
-            os.mkdir(target)
-        os.chown(target, 0, gid)  # root's, so that the app cannot lead root elsewhere by a link
-        os.chmod(target, 0o2751)  # the app passes through to the files, which it owns
-        for name in files:
-            with contextlib.suppress(FileNotFoundError), opened(name, descriptor, uid) as found:
-                if found is not None:
-                    put(found, os.path.join(target, name), uid, gid)
-
-
-@contextlib.contextmanager
-def folder_below(base: str, path: str) -> Iterator[int]:
-    """A folder below one of root's, reached through no link."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    names = os.path.relpath(path, base).split("/")
-    if ".." in names:
-        raise DeployError(f"static files: {path} is no folder of the app's releases")
-    with contextlib.ExitStack() as opened_ones:
-        found = os.open(base, flags)
-        opened_ones.callback(os.close, found)
-        for name in names:
-            try:
-                found = os.open(name, flags, dir_fd=found)
-            except NotADirectoryError:
-                raise DeployError(f"static files: a link leads to {path}") from None
-            opened_ones.callback(os.close, found)
-        yield found
-
-
-@contextlib.contextmanager
-def opened(name: str, folder: int, uid: int) -> Iterator[int | None]:
-    """A regular file of a user's in an open folder; nothing where the name is something else."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    try:
-        descriptor = os.open(name, flags, dir_fd=folder)
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a socket
-            raise
-        yield None
-        return
-    try:
-        found = os.fstat(descriptor)
-        yield descriptor if stat.S_ISREG(found.st_mode) and found.st_uid == uid else None
-    finally:
-        os.close(descriptor)
-
-
-def put(descriptor: int, public: str, uid: int, gid: int) -> None:
-    """Gives an open file another name, in one step, and to the web server the right to read it."""
-    os.fchown(descriptor, uid, gid)
-    os.fchmod(descriptor, 0o640)
-    with contextlib.suppress(FileNotFoundError):
-        if os.path.samestat(os.fstat(descriptor), os.lstat(public)):
-            return
-    folder, name = os.path.split(public)
-    beside = os.path.join(folder, f".{name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(beside)
-    # with a folder, though the path needs none, Python has the kernel follow this link to what is open
-    os.link(f"/proc/self/fd/{descriptor}", beside, src_dir_fd=descriptor, follow_symlinks=True)
-    os.rename(beside, public)
-
-
-def withdraw(layout: Layout, releases: list[str]) -> None:
-    """Removes static files that no kept release has any more."""
-    roots = [root for release in releases for root in [layout.record(release).get("static_root")] if root]
-    if not roots:
-        return
-    for folder, _folders, files in os.walk(layout.static, topdown=False):
-        relative = os.path.relpath(folder, layout.static)
-        for name in files:
-            if not any(os.path.lexists(os.path.join(root, relative, name)) for root in roots):
-                os.unlink(os.path.join(folder, name))
-        if folder != layout.static and not os.listdir(folder):
-            os.rmdir(folder)

@@ -20,14 +20,25 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     Runner,
     tail,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import (
-    ASK,
-    ASKED,
-    DUMP,
-    RESTORE,
-)
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import MARK
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
 
+# The form of the answer of the program migrate.
+ASKED = {
+    "vendor": str,
+    "fresh": bool,
+    "pending": [str],
+    "unsafe": {str: [str]},
+    "notes": {str: [str]},
+    "applied": [str],
+    "?bytes": int,
+    "?error": str,
+    "?sqlstate": str,
+    "?output": str,
+    "?loose": str,
+    "?left": [str],
+    "?later": [str],
+    "?cleared": [str],
+}
 LINTER = "6.0.0"
 # Its own dependencies are imported, though not for what is asked of it here.
 LINTER_PACKAGES = f"""\
@@ -67,7 +78,6 @@ class Database:
     def ask(self, judge: bool = False, go: bool = False, go_if_nothing: bool = False) -> dict[str, Any]:
         """What the database lacks, and with ``go`` what came of migrating it."""
         question = {
-            "mark": MARK,
             "release": self.release,
             "judge": judge,
             "linter": self.linter() if judge else "",
@@ -76,8 +86,8 @@ class Database:
             "lock_timeout": self.options["lock_timeout"],
             "statement_timeout": self.options["statement_timeout"],
         }
-        words = ["python", "-c", ASK, json.dumps(question)]
-        out = self.runner.in_release(self.release, words, "migrate" if go else "looking at the database")
+        what = "migrate" if go else "looking at the database"
+        out = self.runner.in_release(self.release, argv_of("migrate", **question), what)
         return claims.answer(out, MARK, ASKED, "looking at the database")
 
     def linter(self) -> str:
@@ -86,25 +96,33 @@ class Database:
         found = f"{folder}/django_migration_linter"
         if self.runner.as_app("looking for the linter of migrations", os.path.isdir, found):
             return folder
-        words = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder]
-        words += ["--python", f"{self.release}/venv/bin/python", "--requirement", "-"]
-        self.runner.run(words, "installing the linter of migrations", stdin=LINTER_PACKAGES)
+        argv = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder]
+        argv += ["--python", f"{self.release}/venv/bin/python", "--requirement", "-"]
+        self.runner.run(argv, "installing the linter of migrations", stdin=LINTER_PACKAGES)
         return folder
 
-    def migrate(self, before: str, allowed: bool) -> dict[str, Any]:
-        """Migrates, after a dump; refuses migrations that would break the code that is still running."""
-        judge = self.options["gate"] and not allowed and bool(before)
+    def gate(self, before: str, allowed: bool) -> dict[str, Any]:
+        """What is to be migrated; raises Held for migrations that would break the code that is still running.
+
+        Where nothing is pending, migrate has run in the same process.
+        """
         found = self.ask(go_if_nothing=True)
         if not found["pending"]:
             self.check(found, found)
-            return {"applied": [], "unsafe": {}}
-        if judge and not found["fresh"]:
+        elif self.options["gate"] and not allowed and before and not found["fresh"]:
             found = self.ask(judge=True)
             if found["unsafe"]:
                 raise Held(held(found))
-        saved = ""
-        if self.options["dump"] and not found["fresh"]:
-            saved = self.dump(found, os.path.basename(self.release), before)
+        return found
+
+    def save(self, found: dict[str, Any], before: str) -> str:
+        """The dump that is made before a migration; empty where there is nothing to lose, or none is wanted."""
+        if not self.options["dump"] or found["fresh"]:
+            return ""
+        return self.dump(found, os.path.basename(self.release), before)
+
+    def migrate(self, found: dict[str, Any]) -> list[str]:
+        """Applies what is pending; returns the names of the migrations that were applied."""
         applied: list[str] = []
         for attempt in range(1, TRIES + 1):
             with interruption.held_off():
@@ -114,7 +132,7 @@ class Database:
                 break
             time.sleep(2 * attempt)
         self.check(found, done, attempt)
-        return {"applied": done["applied"], "notes": found["notes"], "dump": saved}
+        return applied
 
     def check(self, found: dict[str, Any], done: dict[str, Any], tries: int = 1) -> None:
         """Raises with what went wrong, and how far the database moved."""
@@ -165,8 +183,8 @@ class Database:
         try:
             with open(f"{path}.part", "wb") as stream:
                 os.fchmod(stream.fileno(), 0o600)
-                words = [f"{LIBRARY}/run", self.release, "python", "-c", DUMP, self.release]
-                self.runner.pipe(words, "dumping the database", stdout=stream)
+                argv = [f"{LIBRARY}/run", self.release, *argv_of("dump", release=self.release)]
+                self.runner.pipe(argv, "dumping the database", stdout=stream)
                 os.fsync(stream.fileno())
         except DeployError as error:
             os.unlink(f"{path}.part")
@@ -198,8 +216,8 @@ class Database:
     def restore(self, path: str) -> None:
         """Puts the dump in the place of what the database holds: all of it, or nothing."""
         with open(path, "rb") as stream:
-            words = [f"{LIBRARY}/run", self.release, "python", "-c", RESTORE, self.release]
-            self.runner.pipe(words, "restoring the database", stdin=stream)
+            argv = [f"{LIBRARY}/run", self.release, *argv_of("restore", release=self.release)]
+            self.runner.pipe(argv, "restoring the database", stdin=stream)
 
 
 def dumps(layout: Layout) -> list[dict[str, Any]]:

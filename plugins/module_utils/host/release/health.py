@@ -10,7 +10,8 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import UnixConnection
 
@@ -60,6 +61,12 @@ def ask(address: str, path: str, site_url: str, timeout: float, most: int) -> tu
     finally:
         alarm.cancel()
         connection.close()
+
+
+def health_page(spec: Mapping[str, Any], address: str, timeout: float) -> tuple[int, str]:
+    """Status and body of an app's health page."""
+    status, _kind, text = ask(address, spec["health"]["path"], spec["site_url"], timeout, 20000)
+    return status, text
 
 
 def cut(connection: socket.socket) -> None:

@@ -9,8 +9,27 @@ import os
 import time
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout
+
 FOLDER = "/var/lib/homeport/deploys"
 LONGEST = 2000  # characters of a message that are kept
+
+
+def line_of(
+    layout: Layout, release: str, before: str, started: float, migrations: list[str], holder: str
+) -> dict[str, Any]:
+    """What the record says of a deploy from the release ``before`` to another, but its outcome."""
+    record, earlier = layout.record(release), layout.record(before)
+    return {
+        "release": os.path.basename(release),
+        "before": os.path.basename(before),
+        "revision": record.get("revision", ""),
+        "revision_before": earlier.get("revision", ""),
+        "subject": record.get("subject", ""),
+        "by": holder,
+        "seconds": round(time.time() - started, 1),
+        "migrations": migrations,
+    }
 
 
 def append(app: str, entry: dict[str, Any], folder: str = FOLDER) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What a deploy would change: the new release is prepared beside the others, looked at, and taken away again."""
+"""What a deploy would change: the new release is prepared next to the others, compared, and removed again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
 from ansible_collections.homeport.django.plugins.module_utils.host.release.build import Build
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import told_warnings
-from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import actionable
 
 MOST_LINES = 15  # of any list; the rest is counted
 
@@ -48,12 +47,13 @@ class Plan:
         build.folder = f"{self.layout.releases}/plan-{build.id}"
         try:
             build.check_space()
-            _source, _project, answer = build.prepare(trial=True)
+            build.fetch_code()
+            _project, answer = build.prepare(plan=True)
             build.borrow_databases(answer)
             plan["files"] = self.files_changed(build) if self.live else {}
             plan["commits"] = self.commits(record.get("revision", ""))
             plan["packages"] = changed(record.get("packages", {}), answer["packages"])
-            plan["warnings"] = told_warnings(answer["warnings"], self.layout.spec["site_url"])
+            plan["warnings"] = actionable(answer["warnings"], self.layout.spec["site_url"])
             if self.layout.spec["migrate"]["run"]:
                 plan["migrations"] = Database(self.layout, build.folder).ask(judge=bool(self.live))
         except DeployError as error:
@@ -69,7 +69,7 @@ class Plan:
         return {kind: [str(name) for name in found[kind]] for kind in SIGNS if kind in found}
 
     def commits(self, before: str) -> list[str]:
-        source = Source(self.layout, Build(self.layout, self.revision, self.mark, None).runner)
+        source = Build(self.layout, self.revision, self.mark, None).code
         if "git" not in source.spec or not before or before == self.revision:
             return []
         return source.commits(before, self.revision)
@@ -118,9 +118,7 @@ def shown(name: str, plan: Change) -> str:
         title = f"{plan['kept']}, which is kept, after {plan['live']}"
     left = plan.get("left")
     sections = {
-        "gone back from": [f"{left['time']} by {left['by']}: -e again=true puts it live again"]
-        if left
-        else [],
+        "rolled back": [f"{left['time']} by {left['by']}: -e again=true makes it live again"] if left else [],
         "code": revision_lines(plan),
         "packages": change_lines(plan.get("packages", {}), " "),
         "migrations": migration_lines(plan.get("migrations", {})),

@@ -19,7 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     interpreter,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
-from ansible_collections.homeport.django.plugins.module_utils.host.release.source import git_access
+from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import git_access
 
 UV = "/usr/local/bin/uv"
 

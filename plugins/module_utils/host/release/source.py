@@ -4,22 +4,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import hashlib
 import os
-import re
 import shutil
-import tarfile
-import urllib.request
-import zipfile
-from collections.abc import Iterator, Mapping
-from typing import IO, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import is_url
-from ansible_collections.homeport.django.plugins.module_utils.common.words import closest
-from ansible_collections.homeport.django.plugins.module_utils.host.app_process import SMALLEST_FREE
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     COMMAND,
@@ -29,65 +19,17 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     remove,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-# Answers git from the environment, which others cannot see.
-HELPER = '!echo "username=$HOMEPORT_GIT_USER"; echo "password=$HOMEPORT_GIT_PASSWORD"; :'
-
-
-def without_credentials(address: str) -> tuple[str, dict[str, str]]:
-    """An http address without user and password, and the environment that gives these to git, for that server alone."""
-    try:
-        parts = urlsplit(address)
-        place = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return address, {}
-    if parts.scheme not in ("http", "https") or parts.username is None:
-        return address, {}
-    name = f"credential.{parts.scheme}://{place}.helper"
-    # an empty one first: what is configured elsewhere is not asked
-    config = git_config((name, ""), (name, HELPER))
-    config["HOMEPORT_GIT_USER"] = unquote(parts.username)
-    config["HOMEPORT_GIT_PASSWORD"] = unquote(parts.password or "")
-    return urlunsplit(parts._replace(netloc=place)), config
-
-
-def git_config(*settings: tuple[str, str]) -> dict[str, str]:
-    """Settings of git, as the environment that gives them to git and to what git starts."""
-    config = {"GIT_CONFIG_COUNT": str(len(settings))}
-    for number, (name, value) in enumerate(settings):
-        config.update({f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value})
-    return config
-
-
-@contextlib.contextmanager
-def git_access(layout: Layout) -> Iterator[dict[str, str]]:
-    """The environment in which git may read what the app may: its deploy key, its token, the hosts it knows."""
-    ssh = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new"
-    ssh += f" -o UserKnownHostsFile={layout.home}/home/known_hosts"
-    # a look before a deploy, or a plan, may be under way beside a deploy
-    key = f"{layout.runtime}/deploy_key-{os.getpid()}"
-    for left in glob.glob(f"{layout.runtime}/deploy_key-*"):
-        if not os.path.exists(f"/proc/{left.rpartition('-')[2]}") or left == key:  # of a run that was cut off
-            with contextlib.suppress(OSError):  # the app may have put a folder there
-                os.unlink(left)
-    if layout.secrets.get("deploy_key"):
-        layout.own_folder(layout.runtime)
-        uid, gid = layout.ids()
-        descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            os.fchown(stream.fileno(), uid, gid)
-            stream.write(layout.secrets["deploy_key"].rstrip("\n") + "\n")
-        ssh += f" -i {key} -o IdentitiesOnly=yes"
-    credentials = without_credentials(layout.secrets.get("git", ""))[1]
-    try:
-        yield {"GIT_SSH_COMMAND": ssh, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "0", **credentials}
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(key)
-
+from ansible_collections.homeport.django.plugins.module_utils.host.release.archives import download, unpack
+from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import (
+    COMMIT,
+    commit_of,
+    git_access,
+    lfs_filter,
+    no_version,
+    private,
+    refs_of,
+    without_credentials,
+)
 
 LONGEST_SUBJECT = 72
 
@@ -291,124 +233,3 @@ class Source:
             os.unlink(path)
             raise
         return path
-
-
-def refs_of(text: str) -> dict[str, str]:
-    """The commits of a repository's branches and tags, as git lists them."""
-    lines = [line.split("\t", 1) for line in text.splitlines() if "\t" in line]
-    return {name: commit for commit, name in lines if COMMIT.fullmatch(commit)}
-
-
-def commit_of(version: str, refs: dict[str, str]) -> str:
-    """The commit of a branch or tag; empty where there is none. The ``^{}`` of an annotated tag is what it names."""
-    for name in (f"refs/tags/{version}^{{}}", f"refs/heads/{version}", f"refs/tags/{version}", version):
-        if name in refs:
-            return refs[name]
-    return ""
-
-
-def private(app: str) -> str:
-    return (
-        f"a private repository takes vault_django_apps.{app}.deploy_key (ssh), or an address with a token in "
-        f"vault_django_apps.{app}.git (https)"
-    )
-
-
-def no_version(url: str, version: str, refs: dict[str, str]) -> str:
-    """That a branch or tag is missing, with the one that may have been meant: a name like it, or the default branch."""
-    if not refs:
-        return f"source.version: {url} is empty, so that it has no branch or tag {version}"
-    names = [name.split("/", 2)[2] for name in refs if name.startswith(("refs/heads/", "refs/tags/"))]
-    heads = [name for name in refs if name.startswith("refs/heads/") and refs[name] == refs.get("HEAD")]
-    hint = closest(version, names)
-    if not hint and heads:
-        hint = f" (did you mean '{heads[0].split('/', 2)[2]}', its default branch?)"
-    return f"source.version: {url} has no branch or tag {version}{hint}; name a commit by all its 40 digits"
-
-
-def lfs_filter() -> list[str]:
-    """The options by which git puts a file of Git LFS in the place of its pointer, where git-lfs is installed."""
-    if not shutil.which("git-lfs"):
-        return []
-    settings = {"process": "git-lfs filter-process", "smudge": "git-lfs smudge -- %f", "required": "true"}
-    return [word for name, value in settings.items() for word in ("-c", f"filter.lfs.{name}={value}")]
-
-
-def download(url: str, target: IO[bytes], disk: str, environment: dict[str, str]) -> None:
-    """Whoever answers may do so slowly, or for ever: the caller has an end, and the disk has one."""
-    # urllib speaks no SOCKS
-    proxies = {key: proxy for key, proxy in proxies_for(url, environment).items() if not is_socks(proxy)}
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
-    with opener.open(url, timeout=60) as answer:
-        for block in iter(lambda: answer.read(1 << 20), b""):
-            if shutil.disk_usage(disk).free < SMALLEST_FREE:
-                raise DeployError("the disk has hardly any space left")
-            target.write(block)
-    target.flush()
-
-
-def proxies_for(url: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The proxies for an address, by scheme, as git finds them: urllib knows no ALL_PROXY."""
-    proxies = {
-        name.lower().removesuffix("_proxy"): value
-        for name, value in environment.items()
-        if name.lower().endswith("_proxy")
-    }
-    if urllib.request.proxy_bypass_environment(urlsplit(url).hostname or "", proxies):  # type: ignore[attr-defined]
-        return {}
-    found = {scheme: proxies.get(scheme) or proxies.get("all", "") for scheme in ("http", "https")}
-    return {scheme: proxy for scheme, proxy in found.items() if proxy}
-
-
-def is_socks(proxy: str) -> bool:
-    return proxy.lower().startswith("socks")
-
-
-def unpack(archive: IO[bytes], target: str) -> None:
-    """Unpacks a tar or zip file, without the lone folder that many archives have around everything."""
-    inside = f"{target}/.homeport-unpacked"
-    os.mkdir(inside, 0o700)
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as packed:
-                packed.extractall(inside)  # drops absolute paths and '..' itself
-        else:
-            archive.seek(0)
-            with tarfile.open(fileobj=archive) as stream:
-                stream.extractall(inside, members=safe_members(stream, inside))
-        names = os.listdir(inside)
-        lone = f"{inside}/{names[0]}" if len(names) == 1 else ""
-        root = lone if os.path.isdir(lone) and not os.path.islink(lone) else inside
-        for name in os.listdir(root):
-            os.rename(f"{root}/{name}", f"{target}/{name}")
-    finally:
-        shutil.rmtree(inside)
-
-
-def safe_members(archive: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]:
-    """Members that stay inside ``folder``; anything else is refused."""
-    root = os.path.realpath(folder)
-    members: list[tarfile.TarInfo] = []
-    links: set[str] = set()
-    for member in archive.getmembers():
-        path = os.path.normpath(os.path.join(root, member.name))
-        link = (
-            os.path.normpath(os.path.join(os.path.dirname(path), member.linkname)) if member.issym() else path
-        )
-        if member.islnk():
-            link = os.path.normpath(os.path.join(root, member.linkname))
-        if not (path == root or path.startswith(f"{root}/")) or not (
-            link == root or link.startswith(f"{root}/")
-        ):
-            raise ValueError(f"{member.name} leads out of the archive")
-        if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
-            raise ValueError(f"{member.name} is a device or a pipe")
-        # what a link leads to can only be told when no other link is on the way to it
-        parents = [path[:end] for end in range(len(root) + 1, len(path)) if path[end] == "/"]
-        if not links.isdisjoint([path, *parents]) or (member.islnk() and link in links):
-            raise ValueError(f"{member.name} goes through a link")
-        if member.issym():
-            links.add(path)
-        member.mode = (member.mode or 0o644) & 0o755 | 0o400
-        members.append(member)
-    return members

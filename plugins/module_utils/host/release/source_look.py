@@ -24,16 +24,18 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     host_settings,
     tail,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.source import (
-    COMMIT,
-    Source,
-    commit_of,
+from ansible_collections.homeport.django.plugins.module_utils.host.release.archives import (
     is_socks,
+    proxies_for,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import (
+    COMMIT,
+    commit_of,
     no_version,
     private,
-    proxies_for,
     refs_of,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
 
 SECONDS = 20
 MOST = 64 << 20  # bytes of a repository's list of branches and tags

@@ -13,33 +13,27 @@ import contextlib
 import http.client
 import os
 import re
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Scope, end, nothing
+from ansible_collections.homeport.django.plugins.module_utils.host.app_process import nothing
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
-    LIBRARY,
-    UMASK,
     DeployError,
     Layout,
-    Runner,
-    remove_later,
     tail,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.log_files import end_of
-from ansible_collections.homeport.django.plugins.module_utils.host.release.build import withdraw
-from ansible_collections.homeport.django.plugins.module_utils.host.release.database import prune_dumps
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import (
-    ask,
+    health_page,
     healthy,
-    own_socket,
     refuses_on_purpose,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import WHY
+from ansible_collections.homeport.django.plugins.module_utils.host.release.private_try import (
+    MOST_PRINTED,
+    PrivateTry,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import (
     Supervisor,
     wait_until,
@@ -53,13 +47,11 @@ ENDED = ("BACKOFF", "FATAL", "EXITED")
 SETTLE = 3  # seconds that a worker has to stay up at least
 LONGEST_LOAD = 20  # seconds after which one has loaded that is busy all the time
 OFTEN = 5  # in a row
-LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
-MOST_PRINTED = 1 << 18  # bytes of what a process has printed
 MOST_ENVIRONMENT = 1 << 21  # bytes that the kernel gives a process for its environment, and more
 
 
 class RolledBack(DeployError):
-    """The release failed once it was live, and the one before serves again."""
+    """The release failed once it was live, and the previous one is live again."""
 
 
 class Switch:
@@ -70,15 +62,19 @@ class Switch:
         self.begins = begins  # called before anything that is live changes
         self.supervisor = supervisor
         self.group = f"{layout.name}.web"
-        self.runner = Runner(layout)
         self.live_since = 0.0  # when a slot began to serve the new release
         self.renewed: dict[str, int] = {}  # the workers that were started for it, with their process numbers
         self.waiting: dict[str, int] = {}  # how often in a row each was found waiting for something to do
         # a project that its first visitor sets up is not asked for pages before
         elsewhere = layout.current or layout.spec.get("live_elsewhere")
         self.asked = bool(layout.spec["health"]["first"] or elsewhere)
-        self.trial: threading.Thread | None = None  # ends the process that tried the release
-        self.broken = False  # whether the release that was tried answered with an error of its own
+        self.seconds: dict[str, float] = {}  # of each step
+        # set by ``prepare``: what is to serve, what serves, what served before, and the slot that serves
+        self.release = self.before = ""
+        self.earlier: str | None = None
+        self.old_slot: str | None = None
+        self.needed = True
+        self.private_try: PrivateTry | None = None
 
     def slot_release(self, slot: str) -> str | None:
         return self.layout.resolve_link(f"{self.layout.slots}/{slot}")
@@ -111,42 +107,59 @@ class Switch:
                 return False
         return True
 
-    def activate(self, release: str) -> dict[str, Any]:
-        """Makes ``release`` the live one. On failure the release that served before goes on serving."""
+    def prepare(self, release: str) -> None:
+        """What ``release`` is to replace. Nothing changes."""
         processes = self.supervisor.processes(f"{self.layout.name}.")
         if f"{self.group}:{SLOTS[0]}" not in processes:
-            raise DeployError(f"supervisord does not know {self.group}; run the whole playbook once")
-        before = self.layout.current
-        old_slot = next((slot for slot in SLOTS if before and self.slot_release(slot) == before), None)
-        seconds = {}
-        switched = not (before == release and old_slot is not None and self.serves(old_slot, release))
-        earlier = self.layout.resolve_link(f"{self.layout.home}/previous")
-        if switched:
-            started = time.monotonic()
-            if self.asked:
-                self.try_out(release)
-            run_hooks(self.layout, release, "before_switch")
-            seconds["try"] = round(time.monotonic() - started, 2)
-            started = time.monotonic()
-            self.begins()
-            self.switch(release, before, old_slot)
-            seconds["switch"] = round(time.monotonic() - started, 2)
-        started = time.monotonic()
-        try:
-            self.watch(0)  # before the workers, which may take long to stop
-            self.renew_workers(os.path.basename(release))
-            self.watch(self.layout.spec["health"]["watch"])
-            if switched:
-                run_hooks(self.layout, release, "after_switch")
-        except DeployError as error:
-            if not (switched and before and before != release):
-                raise
-            raise self.go_back(before, release, earlier, error) from error
-        seconds["workers"] = round(time.monotonic() - started, 2)
-        self.prune()
-        return seconds
+            raise DeployError(f"supervisord has no program {self.group}: run the setup playbook once")
+        self.release = release
+        self.before = self.layout.current or ""
+        self.earlier = self.layout.resolve_link(f"{self.layout.home}/previous")
+        self.old_slot = next(
+            (slot for slot in SLOTS if self.before and self.slot_release(slot) == self.before), None
+        )
+        serves = self.old_slot is not None and self.serves(self.old_slot, release)
+        self.needed = self.before != release or not serves
 
-    def switch(self, release: str, before: str | None, old_slot: str | None) -> None:
+    def try_out(self) -> None:
+        """The new release answers on a private socket; then the hook before_switch runs."""
+        if not self.needed:
+            return
+        with self.timed("try"):
+            if self.asked:
+                self.private_try = PrivateTry(self.layout, self.release)
+                self.private_try.run()
+            run_hooks(self.layout, self.release, "before_switch")
+
+    def hand_over(self) -> None:
+        """The new release takes over the public socket."""
+        if not self.needed:
+            return
+        with self.timed("switch"):
+            self.begins()
+            self.switch(self.release, self.before, self.old_slot)
+
+    def renew_and_watch(self) -> None:
+        """Renews the workers and watches all of it; on failure the previous release is live again."""
+        try:
+            with self.timed("workers"):
+                self.watch(0)  # before the workers, which may take long to stop
+                self.renew_workers(os.path.basename(self.release))
+                self.watch(self.layout.spec["health"]["watch"])
+                if self.needed:
+                    run_hooks(self.layout, self.release, "after_switch")
+        except DeployError as error:
+            if not self.needed or self.before in ("", self.release):
+                raise
+            raise self.go_back(error) from error
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 2)
+
+    def switch(self, release: str, before: str, old_slot: str | None) -> None:
         """Has the free slot serve ``release``, then the other one finish."""
         new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
         self.start_slot(new_slot, release)
@@ -154,8 +167,8 @@ class Switch:
         if before and before != release:
             self.layout.point(f"{self.layout.home}/previous", before)
         self.layout.point(f"{self.layout.home}/current", release)
-        if self.trial:
-            self.trial.join()
+        if self.private_try:
+            self.private_try.join()
         self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
 
     @contextlib.contextmanager
@@ -179,24 +192,22 @@ class Switch:
             if ours:
                 os.unlink(flag)
 
-    def go_back(self, before: str, release: str, earlier: str | None, why: DeployError) -> DeployError:
-        """Puts the release that served before live again; returns the error that tells of it."""
+    def go_back(self, why: DeployError) -> DeployError:
+        """Makes the previous release live again; returns the error that reports it."""
         previous = f"{self.layout.home}/previous"
-        new_slot = next((slot for slot in SLOTS if self.slot_release(slot) == release), None)
-        names = os.path.basename(release), os.path.basename(before)
+        new_slot = next((slot for slot in SLOTS if self.slot_release(slot) == self.release), None)
+        new, old = os.path.basename(self.release), os.path.basename(self.before)
         try:
-            self.switch(before, release, new_slot)
-            self.layout.point(self.layout.next_link, before)
-            if earlier:
-                self.layout.point(previous, earlier)
+            self.switch(self.before, self.release, new_slot)
+            self.layout.point(self.layout.next_link, self.before)
+            if self.earlier:
+                self.layout.point(previous, self.earlier)
             else:
                 os.unlink(previous)
-            self.renew_workers(names[1])
+            self.renew_workers(old)
         except DeployError as error:
-            return DeployError(
-                f"{why}\n{names[0]} was live, and going back to {names[1]} failed as well: {error}"
-            )
-        return RolledBack(f"{why}\nThat was after the switch: rolled back, {names[1]} serves again")
+            return DeployError(f"{why}\n{new} was live, and the rollback to {old} failed, too: {error}")
+        return RolledBack(f"{why}\nThis was after the switch: rolled back, {old} is live again")
 
     def watch(self, seconds: float) -> None:
         """Asks for the health page where visitors do; with some seconds, until it has been live for so long, and
@@ -240,100 +251,24 @@ class Switch:
         text = end_of(self.supervisor.info(name)["stdout_logfile"], 50, MOST_PRINTED)
         return f":\n{tail(text.decode(errors='replace'))}"
 
-    def problem(self, patience: float) -> str:
+    def problem(self, timeout: float) -> str:
         """What is wrong with the answer of the release that is live; empty when nothing is."""
         if not self.asked:
             return ""
         health = self.layout.spec["health"]
         try:
-            status, _body = self.ask(self.layout.spec["socket"], patience)
+            status, _body = self.health_page(self.layout.spec["socket"], timeout)
         except (OSError, http.client.HTTPException) as error:
             return f"does not answer {health['path']}: {error}"
         if healthy(status, health["status"]) or refuses_on_purpose(status, self.layout.home):
             return ""
         return f"answers {health['path']} with status {status}"
 
+    def health_page(self, address: str, timeout: float) -> tuple[int, str]:
+        return health_page(self.layout.spec, address, timeout)
+
     def serves(self, slot: str, release: str) -> bool:
         return self.running().get(f"{self.group}:{slot}") == os.path.basename(release)
-
-    def try_out(self, release: str) -> None:
-        """Asks the new release for its health page on a socket that nobody else knows."""
-        self.layout.own_folder(self.layout.runtime)
-        path = f"{self.layout.runtime}/try.sock"
-        if len(path) > LONGEST_PATH:
-            path = f"/run/homeport/{self.layout.ids()[0]}.sock"
-        if os.path.lexists(path):
-            os.unlink(path)
-        scope = Scope(self.layout.name, self.layout.spec["most_processes"])
-        process = subprocess.Popen(
-            [*scope.words(), *self.runner.words([f"{LIBRARY}/gunicorn-try", release, path])],
-            cwd="/",
-            env=self.runner.base,
-            umask=UMASK,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-        def ended() -> None:
-            end(process)
-            scope.kill()
-
-        printed = Printed(process)
-        try:
-            self.wait_for_health(process, path)
-        except DeployError as error:
-            reason = self.reason(release) if self.broken else ""
-            raise DeployError(f"{error}\n{tail(printed.text())}{reason}") from error
-        else:
-            self.trial = threading.Thread(target=ended)  # while the slot starts
-            self.trial.start()
-        finally:
-            if not self.trial:
-                ended()
-
-    def wait_for_health(self, process: subprocess.Popen[bytes], path: str) -> None:
-        health = self.layout.spec["health"]
-        end_time = time.monotonic() + health["timeout"]
-        problem = "it does not listen"
-        while time.monotonic() < end_time:
-            if process.poll() is not None:
-                raise DeployError(
-                    f"the new release does not start (gunicorn ended with status {process.returncode})"
-                )
-            if os.path.exists(path):
-                try:
-                    with own_socket(path, self.layout.ids()[0]) as address:
-                        status, body = self.ask(address, max(0.1, end_time - time.monotonic()))
-                except (OSError, http.client.HTTPException) as error:
-                    problem = f"it does not answer: {error}"
-                else:
-                    if healthy(status, health["status"]):
-                        return
-                    self.broken = status == 500
-                    hint = "; is the host name among the settings' ALLOWED_HOSTS?" if status == 400 else ""
-                    raise DeployError(
-                        f"the new release answers {health['path']} with status {status}{hint}\n{tail(body, 8, 200)}"
-                    )
-            time.sleep(0.03)
-        raise DeployError(f"the new release is not healthy after {health['timeout']} s: {problem}")
-
-    def reason(self, release: str) -> str:
-        """The exception behind a status 500, which many projects log nowhere."""
-        scheme, _, host = self.layout.spec["site_url"].partition("://")
-        words = ["python", "-c", WHY, release, self.layout.spec["health"]["path"], host, scheme]
-        try:
-            self.runner.in_release(release, words, "asking once more", timeout=60)
-        except DeployError as error:
-            return "\n" + str(error).partition("\n")[2]
-        return ""
-
-    def ask(self, address: str, timeout: float) -> tuple[int, str]:
-        """Status and body of the health page."""
-        spec = self.layout.spec
-        status, _kind, text = ask(address, spec["health"]["path"], spec["site_url"], timeout, 20000)
-        return status, text
 
     def start_slot(self, slot: str, release: str) -> None:
         """Starts the release in a slot and waits until its workers serve."""
@@ -397,44 +332,6 @@ class Switch:
             raise DeployError(
                 f"the new release serves, but not all of its processes run: {', '.join(left)}{self.printed(left[0])}"
             )
-
-    def prune(self) -> None:
-        """Removes releases beyond keep_releases; never the live one, the one before, or one in use."""
-        layout = self.layout
-        in_use = {
-            layout.current,
-            layout.resolve_link(f"{layout.home}/previous"),
-            layout.resolve_link(layout.next_link),
-            *(self.slot_release(slot) for slot in SLOTS),
-        }
-        in_use |= {f"{layout.releases}/{release}" for release in self.running().values() if release}
-        known = layout.known_releases()
-        for release in known[: -layout.spec["keep_releases"]]:
-            if release not in in_use:
-                os.unlink(f"{release}/release.json")  # from here on it counts as incomplete
-                remove_later(release)
-        withdraw(layout, layout.known_releases())
-        prune_dumps(layout, layout.spec["keep_releases"])
-
-
-class Printed:
-    """The end of what a process prints, which must not wait for anybody to read it."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.stream: Any = process.stdout
-        self.kept = bytearray()
-        self.thread = threading.Thread(target=self.read, daemon=True)
-        self.thread.start()
-
-    def read(self) -> None:
-        while block := self.stream.read1(1 << 16):
-            self.kept += block
-            del self.kept[:-MOST_PRINTED]
-        self.stream.close()
-
-    def text(self) -> str:
-        self.thread.join(0.2)  # what it has just said may be on its way
-        return bytes(self.kept).decode(errors="replace")
 
 
 def waits_for_something(pid: int) -> bool:

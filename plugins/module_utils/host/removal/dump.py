@@ -18,8 +18,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.copies import
     synced,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import argv_of
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.postgres_client import newest
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import newest_program
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import (
     App,
     database_of,
@@ -30,20 +31,6 @@ LOCK = 60  # seconds
 DUMPING = 12 * 3600
 PARTIAL = ".partial"
 SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
-# SQLite writes beside a database that it reads: this runs as the app's user, and hands the copy over as a stream.
-SQLITE_COPY = """
-import os, shutil, sqlite3, sys, tempfile
-path = sys.argv[1]
-with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
-    source, copy = sqlite3.connect(path, timeout=20), sqlite3.connect(folder + "/copy")
-    source.backup(copy)
-    damage = copy.execute("PRAGMA integrity_check").fetchone()[0]
-    if damage != "ok":
-        sys.exit("the copy of the SQLite database is damaged: " + damage)
-    copy.close()
-    with open(folder + "/copy", "rb") as stream:
-        shutil.copyfileobj(stream, sys.stdout.buffer)
-"""
 README = """The last copy of {name} of {host}, made when the app was removed.
 
 manifest.json says what each file is. Everything here can be read by root alone, and holds secrets.
@@ -132,8 +119,8 @@ class Dump:
         """Copies the app's SQLite database."""
         target = f"{self.work}/{os.path.basename(path)}"
         with create(target) as stream:
-            words = ["/usr/bin/python3", "-c", SQLITE_COPY, path]
-            Runner(self.app.layout).pipe(words, f"copying {path}", stdout=stream)
+            argv = argv_of("sqlite_copy", "/usr/bin/python3", path=path)
+            Runner(self.app.layout).pipe(argv, f"copying {path}", stdout=stream)
         self.add(os.path.basename(path), "the SQLite database")
         sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES)
         put = f"runuser -u {self.app.name} -- sh -c 'umask 027; rm -f {sides}; cat >{path}'"
@@ -175,7 +162,7 @@ class Dump:
                 words = ["pg_dump", "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK * 1000}"]
                 login.run(words, "pg_dump", stdout=stream, seconds=DUMPING)
             with open(path, "rb") as stream:
-                reader = newest_program("pg_restore")
+                reader = newest("pg_restore")
                 listed = login.run([reader, "--list"], f"reading {name} again", stream)
             with open(path, "rb") as stream:
                 # the list is only the beginning of the file; this reads all of it

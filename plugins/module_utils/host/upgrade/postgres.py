@@ -27,10 +27,10 @@ from ansible_collections.homeport.django.plugins.module_utils.common.extension_p
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Refused, forked
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import (
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import (
     DATABASES,
     DUMPING,
-    Archive,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import FLAG
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import create

@@ -5,41 +5,41 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Runner
 from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
+from ansible_collections.homeport.django.plugins.module_utils.host.release import rollback as release_rollback
+from ansible_collections.homeport.django.plugins.module_utils.host.release import run as release_run
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Held
+from ansible_collections.homeport.django.plugins.module_utils.host.release.deploy import (
+    STEPS,
+    Deploy,
+    Request,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock
-from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack
-from ansible_collections.homeport.django.plugins.modules import release
-from ansible_collections.homeport.django.plugins.modules.release import Run, Step
+from ansible_collections.homeport.django.plugins.module_utils.host.release.rollback import Rollback
+from ansible_collections.homeport.django.plugins.module_utils.host.release.run import Run
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack, Switch
 
 from tests.unit.releases import HereLayout, layout, write
 
-PARAMS: dict[str, Any] = {
-    "only": [], "secrets": {}, "through": False, "failed": {}, "uploads": {}, "run": "run 1", "holder": "anna@laptop",
-    "dead_runs": [], "unlock": False, "again": False, "to": "", "restore": "", "allow_unsafe_migrations": False,
-}  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
 
 
-class Module:
-    """What the module asks of Ansible."""
+@dataclass
+class Asked:
+    """A request of the tests' run, and the warnings that it has caused."""
 
-    def __init__(self, check_mode: bool = False, **params: Any) -> None:
-        self.params = {**PARAMS, **params}
-        self.check_mode = check_mode
-        self._diff = False
-        self.warnings: list[str] = []
+    warnings: list[str] = field(default_factory=list)
 
-    def debug(self, _text: str) -> None:
-        pass
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
+    def request(self, phase: str, **options: Any) -> Request:
+        return Request(phase, self.warnings.append, **{"run": "run 1", "holder": "anna@laptop", **options})
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, HereLayou
     """Two apps, each with an older and a live release."""
     monkeypatch.setattr(release_history.append, "__defaults__", (str(tmp_path / "deploys"),))
     found: dict[str, HereLayout] = {}
-    monkeypatch.setattr(release, "Layout", lambda spec, _secrets: found[spec["name"]])
+    monkeypatch.setattr(release_run, "Layout", lambda spec, _secrets: found[spec["name"]])
     for name in ("blog", "shop"):
         app = layout(tmp_path / name)
         app.name = name
@@ -60,12 +60,29 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, HereLayou
     return found
 
 
-def handled(phase: str, monkeypatch: pytest.MonkeyPatch, step: Any = None, **params: Any) -> Run:
-    """A phase for both apps, in which ``step`` stands for what is done for each."""
+class Handled(Run):
+    def __init__(self, request: Request, asked: Asked) -> None:
+        super().__init__(request, lambda _text: None)
+        self.warnings = asked.warnings
+
+
+def handled(
+    phase: str,
+    monkeypatch: pytest.MonkeyPatch,
+    step: Any = None,
+    only: Sequence[str] = (),
+    **options: Any,
+) -> Handled:
+    """A phase for both apps, in which ``step`` stands for what is done for each once the app is locked."""
     if step:
-        monkeypatch.setattr(Step, phase, step)
-    run = Run(Module(phase=phase, apps=[{"name": "blog"}, {"name": "shop"}], **params))  # type: ignore[arg-type]
-    run.run()
+
+        def work(deploy: Deploy) -> None:
+            deploy.result = step(deploy)
+
+        monkeypatch.setattr(Deploy, "steps", lambda _self: [Deploy.lock, work])
+    asked = Asked()
+    run = Handled(asked.request(phase, **options), asked)
+    run.handle([{"name": "blog"}, {"name": "shop"}], list(only), {})
     return run
 
 
@@ -90,7 +107,7 @@ def test_an_app_that_fails_keeps_no_other_from_going_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def step(self: Step) -> dict[str, Any]:
+    def step(self: Deploy) -> dict[str, Any]:
         if self.layout.name == "blog":
             raise error
         return {"changed": True}
@@ -136,19 +153,16 @@ def test_all_phases_in_one_call(
     """Each ends for all apps before the next; what has nothing to do, waits for its code or has failed stays behind."""
     done: list[str] = []
 
-    def phase(name: str) -> Any:
-        def step(self: Step) -> dict[str, Any]:
-            done.append(f"{name} {self.layout.name}")
-            if name == broken and self.layout.name == "blog":
-                raise DeployError("no wheel")
-            waits = {"wanting": True} if self.layout.name == wanting else {}
-            return {"changed": True, "pending": self.layout.name != idle, "seconds": {name: 1}, **waits}
+    def work(deploy: Deploy) -> None:
+        name, phase = deploy.layout.name, deploy.request.phase
+        done.append(f"{phase} {name}")
+        if (phase, name) == broken:
+            raise DeployError("no wheel")
+        waits = {"wanting": True} if name == wanting else {}
+        deploy.result = {"changed": True, "pending": name != idle, "seconds": {phase: 1}, **waits}
 
-        return step
-
-    for name in ("build", "migrate", "activate"):
-        monkeypatch.setattr(Step, name, phase(name))
-    broken, wanting, idle = "migrate", "", ""
+    monkeypatch.setattr(Deploy, "steps", lambda _self: [Deploy.lock, work])
+    broken, wanting, idle = ("migrate", "blog"), "", ""
     run = handled("build", monkeypatch, through=True)
     assert done == ["build blog", "build shop", "migrate blog", "migrate shop", "activate shop"]
     assert run.failed == {"blog": "no wheel"}
@@ -158,7 +172,7 @@ def test_all_phases_in_one_call(
         with Lock(app, "run 2", "bob@laptop") as lock:  # it is free again
             lock.finish()
     done.clear()
-    broken, wanting, idle = "", "shop", "blog"
+    broken, wanting, idle = ("", ""), "shop", "blog"
     assert handled("build", monkeypatch, through=True).outcomes == {}
     assert done == ["build blog", "build shop"]
 
@@ -167,13 +181,20 @@ def test_what_has_gone_live_is_asked_for_its_pages(
     site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.unlink(f"{site['shop'].home}/current")
-    monkeypatch.setattr(Step, "activate", lambda _self: {"changed": True})
-    monkeypatch.setattr(release, "problem_of", lambda visit, _home: f"{visit['url']} answers with status 502")
+
+    def work(deploy: Deploy) -> None:
+        deploy.result = {"changed": True}
+
+    monkeypatch.setattr(Deploy, "steps", lambda _self: [Deploy.lock, work])
+    monkeypatch.setattr(
+        release_run, "problem_of", lambda visit, _home: f"{visit['url']} answers with status 502"
+    )
     apps = [
         {"name": name, "home": "", "visit": {"url": f"http://{name}.example"}} for name in ("blog", "shop")
     ]
-    run = Run(Module(phase="activate", apps=apps))  # type: ignore[arg-type]
-    run.run()
+    asked = Asked()
+    run = Handled(asked.request("activate"), asked)
+    run.handle(apps, [], {})
     assert run.results["blog"]["visit"] == "http://blog.example answers with status 502"
     assert "visit" not in run.results["shop"]  # its first release
 
@@ -186,9 +207,9 @@ def test_only_some_apps(site: dict[str, HereLayout], monkeypatch: pytest.MonkeyP
 
 def test_check_mode_writes_nothing(site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even the lock of a run; and it does not ask for what needs a release that was not built."""
-    run = handled("build", monkeypatch, lambda self: {"changed": True, "dry": self.dry}, check_mode=True)
+    run = handled("build", monkeypatch, lambda self: {"changed": True, "dry": self.dry}, dry=True)
     assert [found["dry"] for found in run.results.values()] == [True, True]
-    assert handled("migrate", monkeypatch, lambda _self: {"changed": True}, check_mode=True).results == {}
+    assert handled("migrate", monkeypatch, lambda _self: {"changed": True}, dry=True).results == {}
     assert not os.path.exists(f"{site['blog'].home}/deploy.lock")
 
 
@@ -196,27 +217,24 @@ def test_a_host_without_the_app_would_get_its_first_release(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = HereLayout({"name": "blog", "user": "blog", "home": str(tmp_path / "none")})
-    step = Step(Module(check_mode=True, phase="build"), bare, None)  # type: ignore[arg-type]
-    assert step.build() == {"pending": True, "changed": True, "action": "first release"}
+    deploy = Deploy(Asked().request("build", dry=True), bare)
+    deploy.work()
+    assert deploy.result == {"pending": True, "changed": True, "action": "first release"}
 
 
-class Switch:
-    """Goes where it is told to."""
-
-    went: list[str] = []
-
-    def __init__(self, _layout: HereLayout, _supervisor: Any, _begins: Any = None) -> None:
-        pass
-
-    def activate(self, target: str) -> dict[str, float]:
-        self.went.append(os.path.basename(target))
-        return {}
+def went(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The releases that are made live, without anything that serves them."""
+    found: list[str] = []
+    monkeypatch.setattr(
+        Rollback, "activate", lambda self, _switch: found.append(os.path.basename(self.release))
+    )
+    return found
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"to": "7"}, "there is no release 7; kept are 1, 2"),
+        ({"to": "7"}, "There is no release 7; kept are 1, 2"),
         ({"to": "2"}, "2 is the live release already"),
         ({"restore": "true"}, "there is no dump of the database as 1 knew it"),
         ({"restore": "20260101T000000-x"}, "there is no dump 20260101T000000-x; there are none"),
@@ -225,28 +243,28 @@ class Switch:
 def test_rollbacks_that_are_refused(
     params: dict[str, str], message: str, site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(release, "Switch", Switch)
-    monkeypatch.setattr(Switch, "went", [])
+    releases = went(monkeypatch)
     run = handled("rollback", monkeypatch, only=["blog"], **params)
     assert message in run.failed["blog"]
-    assert Switch.went == []
+    assert releases == []
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_rollback_to_what_uses_a_service_that_is_not_there_any_more(
     check_mode: bool, site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(release, "Switch", Switch)
-    monkeypatch.setattr(Switch, "went", [])
+    releases = went(monkeypatch)
     monkeypatch.setattr(
-        release, "missing", lambda wanted, known: {"broker": "127.0.0.1:300"} if wanted != known else {}
+        release_rollback,
+        "missing",
+        lambda wanted, known: {"broker": "127.0.0.1:300"} if wanted != known else {},
     )
     write(Path(site["blog"].releases) / "1/config/env", "export BROKER_URL=redis://127.0.0.1:300/0\n")
-    run = handled("rollback", monkeypatch, only=["blog"], check_mode=check_mode)
+    run = handled("rollback", monkeypatch, only=["blog"], dry=check_mode)
     assert run.failed["blog"].startswith(
-        "1 uses what is not there any more: its broker (127.0.0.1:300). Declare "
+        "1 uses services that are missing: its broker (127.0.0.1:300). Declare "
     )
-    assert Switch.went == []
+    assert releases == []
 
 
 @pytest.mark.parametrize("restore", ["", "no", "False", "off", "0"])
@@ -254,12 +272,11 @@ def test_a_rollback_without_the_database(
     restore: str, site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which migrations stay is a warning."""
-    monkeypatch.setattr(release, "Switch", Switch)
-    monkeypatch.setattr(Switch, "went", [])
+    releases = went(monkeypatch)
     run = handled("rollback", monkeypatch, only=["blog"], restore=restore)
     assert run.failed == {}
-    assert Switch.went == ["1"]
-    assert "1 does not know these migrations, which stay applied: a.2" in run.module.warnings[0]
+    assert releases == ["1"]
+    assert "1 does not know these migrations, which stay applied: a.2" in run.warnings[0]
     assert lines("blog", tmp_path) == [("live", "")]
 
 
@@ -283,20 +300,20 @@ def test_a_rollback_with_the_database_keeps_what_it_replaces(
         def restore(self, path: str) -> None:
             done.append("kept" if path.endswith("-restore") else "wanted")
 
-    class Paused(Switch):
-        def paused(self) -> Any:
-            done.append("paused")
-            return contextlib.nullcontext()
+    def activate(_self: Rollback, _switch: Switch) -> None:
+        done.append("activate")
+        raise DeployError("it does not start")
 
-        def activate(self, target: str) -> dict[str, float]:
-            done.append("activate")
-            raise DeployError("it does not start")
+    def paused(_self: Switch) -> Any:
+        done.append("paused")
+        return contextlib.nullcontext()
 
     told = {"release": "x", "before": "1", "time": "2026-01-01", "migrations": ["a.2"]}
     write(Path(app.home) / "dumps/x.dump")
     write(Path(app.home) / "dumps/x.dump.json", json.dumps(told))
-    monkeypatch.setattr(release, "Database", Database)
-    monkeypatch.setattr(release, "Switch", Paused)
+    monkeypatch.setattr(release_rollback, "Database", Database)
+    monkeypatch.setattr(Switch, "paused", paused)
+    monkeypatch.setattr(Rollback, "activate", activate)
     run = handled("rollback", monkeypatch, only=["blog"], restore="yes")
     assert "it does not start" in run.failed["blog"]
     assert done == ["paused", "dump", "wanted", "activate", "kept"]
@@ -310,13 +327,27 @@ def test_the_hook_after_migrate_is_told_of_a_first_release(
     app.point(app.next_link, f"{app.releases}/1")
     seen: list[str] = []
     monkeypatch.setattr(Runner, "run", lambda self, argv, what: seen.append(argv[-1]))
-    step = Step(SimpleNamespace(), app, SimpleNamespace(memo={}))  # type: ignore[arg-type]
-    assert step.migrate()["changed"]
+
+    def migrated() -> bool:
+        deploy = Deploy(Asked().request("migrate"), app)
+        for step in (Deploy.gate, Deploy.dump, Deploy.migrate):
+            step(deploy)
+        return bool(deploy.result["changed"])
+
+    assert migrated()
     assert "HOMEPORT_FIRST_RELEASE=1\n" in seen[0]
     assert seen[0].endswith("\nmanage.py seed")
     app.spec["live_elsewhere"] = True
-    step.migrate()
+    assert migrated()
     assert "HOMEPORT_FIRST_RELEASE=''\n" in seen[1]
     app.point(f"{app.home}/current", f"{app.releases}/1")  # nothing but processes is left to be done
-    assert not step.migrate()["changed"]
+    assert not migrated()
     assert len(seen) == 2
+
+
+def test_the_documentation_lists_the_steps_of_a_deploy() -> None:
+    text = (ROOT / "docs/deploying.md").read_text().partition("## The steps\n")[2].partition("\n## ")[0]
+    listed = [name.lower() for name in re.findall(r"(?m)^\d+\. \*\*(\w+)\.?\*\*", text)]
+    assert listed == [step.name for step in STEPS]
+    phases = [step.phases[-1] for step in STEPS[1:]]
+    assert phases == sorted(phases, key=("build", "migrate", "activate").index)

@@ -1,24 +1,25 @@
-"""What is asked of a project's database, in a project that is really there."""
+"""Programs that run in a release: what is asked of a project's database, in a project that is really there."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.host.release.migrations import (
-    ASK,
-    DUMP,
-    RESTORE,
-)
+from ansible_collections.homeport.django.plugins.module_utils.host.programs import command
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
 
 from tests.unit.releases import write
 
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("__init__", "command")  # run by Homeport
 INITIAL = """
         migrations.CreateModel("Post", fields=[
             ("id", models.BigAutoField(primary_key=True)),
@@ -56,10 +57,10 @@ class Project:
     def add(self, name: str, text: str) -> None:
         write(self.folder / f"blog/migrations/{name}.py", text)
 
-    def run(self, program: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def run(self, program: str, stdin: bytes = b"", **question: Any) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
-            [sys.executable, "-c", program, *arguments],
+            argv_of(program, sys.executable, release=str(self.folder), **question),
             cwd=self.folder,
             env=environment,
             input=stdin,
@@ -68,11 +69,10 @@ class Project:
         )
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        words = {"mark": "mark:", "release": str(self.folder), "judge": True, "linter": "", "go": False}
-        words.update({"go_if_nothing": False, "lock_timeout": 5, "statement_timeout": 60, **question})
-        done = self.run(ASK, json.dumps(words))
+        asked = {"judge": True, "linter": "", "go": False, "go_if_nothing": False}
+        done = self.run("migrate", **{**asked, "lock_timeout": 5, "statement_timeout": 60, **question})
         assert done.returncode == 0, done.stderr.decode()
-        answer: dict[str, Any] = json.loads(done.stdout.decode().partition("mark:")[2])
+        answer: dict[str, Any] = json.loads(done.stdout.decode().partition(MARK)[2])
         return answer
 
 
@@ -188,7 +188,7 @@ def test_what_a_migration_that_is_not_atomic_leaves(migrated: Project) -> None:
             "raise ImportError('libGL.so.1: cannot open shared object file')",
             "system_packages: name the Debian package",
         ),
-        ("import nowhere", "requirements: nothing that was installed brings nowhere"),
+        ("import nowhere", "requirements: no installed package has nowhere"),
         (
             "raise ModuleNotFoundError(name='pkg_resources')",
             "requirements.packages: add 'setuptools<81', the last one with pkg_resources",
@@ -199,12 +199,12 @@ def test_what_a_migration_that_is_not_atomic_leaves(migrated: Project) -> None:
         ),
         ("import django.utils.baseconv", "no longer has it; requirements.packages can name an older one"),
         ("raise ModuleNotFoundError(name='distutils.util')", "has no module distutils.util; name an older"),
-        ("import os; os.environ['TOKEN_']", "env: the project wants 'TOKEN_' in its environment"),
+        ("import os; os.environ['TOKEN_']", "env: the project needs 'TOKEN_' in its environment"),
     ],
 )
 def test_what_a_project_lacks_is_named_by_field(line: str, told: str, project: Project) -> None:
     write(project.folder / "settings.py", f"{line}\n")
-    done = project.run(ASK, json.dumps({"release": str(project.folder)}))
+    done = project.run("migrate")
     assert told in done.stderr.decode()
 
 
@@ -230,11 +230,11 @@ def test_a_lock_that_is_not_free_is_told(migrated: Project) -> None:
 def test_a_dump_brings_everything_back(migrated: Project) -> None:
     with sqlite3.connect(migrated.database) as database:
         database.execute("insert into blog_post (title) values ('first')")
-    saved = migrated.run(DUMP, str(migrated.folder))
+    saved = migrated.run("dump")
     assert saved.returncode == 0, saved.stderr
     migrated.add(*migration("0002_drop", "0001_initial", "migrations.DeleteModel('Post')"))
     assert migrated.ask(go=True)["applied"] == ["blog.0002_drop"]
-    done = migrated.run(RESTORE, str(migrated.folder), stdin=saved.stdout)
+    done = migrated.run("restore", stdin=saved.stdout)
     assert done.returncode == 0, done.stderr
     with sqlite3.connect(migrated.database) as database:
         assert database.execute("select title from blog_post").fetchall() == [("first",)]
@@ -242,6 +242,63 @@ def test_a_dump_brings_everything_back(migrated: Project) -> None:
 
 
 def test_a_damaged_dump_is_refused(migrated: Project) -> None:
-    done = migrated.run(RESTORE, str(migrated.folder), stdin=b"no database")
+    done = migrated.run("restore", stdin=b"no database")
     assert done.returncode != 0
     assert migrated.ask()["pending"] == []
+
+
+# What the programs are made of
+
+PROGRAMS = sorted(
+    path for path in (ROOT / "plugins/module_utils/host/programs").glob("*.py") if path.stem not in OURS
+)
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_a_program_runs_without_homeport_and_with_old_pythons(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    names = {path.stem for path in PROGRAMS}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found = {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1
+            assert node.module in names
+            continue
+        elif isinstance(node, ast.ImportFrom):
+            found = {(node.module or "").partition(".")[0]}
+        else:
+            continue
+        assert found <= {*sys.stdlib_module_names, "django", "django_migration_linter"}
+
+
+def test_a_program_is_handed_over_with_what_it_imports() -> None:
+    sources: dict[str, str] = {}
+    command.collect("move", sources)
+    assert list(sources) == ["counts", "move"]
+    with pytest.raises(FileNotFoundError, match=r"The program .*\.programs\.none is missing"):
+        argv_of("none")
+
+
+def test_programs_are_handed_over_from_an_archive_too(tmp_path: Path) -> None:
+    """As Ansible packs a module with what it imports."""
+    archive = tmp_path / "payload.zip"
+    with zipfile.ZipFile(archive, "w") as stream:
+        for folder in ("", "plugins/", "plugins/module_utils/", "plugins/module_utils/host/"):
+            stream.writestr(f"ansible_collections/homeport/django/{folder}__init__.py", "")
+        for name in ("__init__.py", "homeport/__init__.py"):
+            stream.writestr(f"ansible_collections/{name}", "")
+        for path in (ROOT / "plugins/module_utils/host/programs").glob("*.py"):
+            stream.write(path, f"ansible_collections/homeport/django/{path.relative_to(ROOT)}")
+    code = (
+        "import json; from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import "
+        "argv_of; print(json.dumps(argv_of('restore', release='/r')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(archive)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)[2:3] == argv_of("restore", release="/r")[2:3]

@@ -1,0 +1,104 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What a project says of itself; it runs the system checks and collects the static files.
+
+One process for all of it: each start of Django costs most of a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+from importlib.metadata import distributions
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.checks import ERROR, run_checks
+from django.db.migrations.loader import MigrationLoader
+
+NAMES = (
+    "WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL", "MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF",
+    "TIME_ZONE",
+)  # fmt: skip
+# What the result of collectstatic depends on, next to the files and packages.
+STATIC_SETTINGS = ("STORAGES", "STATICFILES_STORAGE", "STATIC_URL", "STATICFILES_DIRS", "INSTALLED_APPS")
+CHECK_FAILED, NO_STATIC_ROOT, DEBUG_IS_ON = 3, 4, 5  # exit status
+
+
+def main(question: dict[str, Any]) -> None:
+    django.setup()
+    if settings.DEBUG and {os.environ.get("DEBUG"), os.environ.get("DJANGO_DEBUG")} == {"0"}:
+        fail(
+            "settings: DEBUG is on, and would show code and settings to every visitor. The environment says DEBUG=0: "
+            "have the settings take it from there, name others in settings, or set overlay: true; where it is meant, "
+            "say so in env",
+            DEBUG_IS_ON,
+        )
+    answer = described()
+    answer["warnings"] = warnings()
+    answer["packages"] = {str(found.metadata["Name"]): found.version for found in distributions()}
+    loader = MigrationLoader(None, load=False)
+    loader.load_disk()
+    answer["migrations"] = sorted(f"{app}.{name}" for app, name in loader.disk_migrations)
+    if question["collect"] and answer["staticfiles"]:
+        answer["static_digest"] = collect(answer, question["release"], question["static_digest"])
+    print(question["mark"] + json.dumps(answer))
+
+
+def fail(message: str, status: int) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.exit(status)
+
+
+def described() -> dict[str, Any]:
+    answer: dict[str, Any] = {"django": django.get_version()}
+    answer["python"] = ".".join(str(part) for part in sys.version_info[:3])
+    for name in NAMES:
+        value = getattr(settings, name, None)
+        answer[name] = str(value) if value else ""
+    answer["staticfiles"] = "django.contrib.staticfiles" in settings.INSTALLED_APPS
+    answer["sqlite"] = [
+        str(database.get("NAME"))
+        for database in settings.DATABASES.values()
+        if str(database.get("ENGINE", "")).rsplit(".", 1)[-1] in ("sqlite3", "spatialite")
+    ]
+    return answer
+
+
+def warnings() -> list[str]:
+    """What the system check warns of; an error ends the program."""
+    messages = [found for found in run_checks(include_deployment_checks=True) if not found.is_silenced()]
+    failed = [message for message in messages if message.is_serious(ERROR)]
+    if failed:
+        lines = "\n".join(str(message) for message in failed)
+        fail(f"the system check found errors:\n{lines}", CHECK_FAILED)
+    mild = [message for message in messages if not message.is_serious(ERROR)]
+    return ["{}: {}".format(found.id, found.msg.partition("\n")[0][:2000]) for found in mild]
+
+
+def collect(answer: dict[str, Any], release: str, known: str) -> str:
+    """Runs collectstatic unless its result is known; returns the digest of all that the result depends on."""
+    if not answer["STATIC_ROOT"]:
+        fail(f"STATIC_ROOT is not set in {os.environ.get('DJANGO_SETTINGS_MODULE')}", NO_STATIC_ROOT)
+    from django.contrib.staticfiles.finders import get_finders
+
+    digest = hashlib.sha256()
+    values = [str(getattr(settings, name, "")).replace(release, "") for name in STATIC_SETTINGS]
+    values += sorted(f"{name} {version}" for name, version in answer["packages"].items())
+    values.append(answer["STATIC_ROOT"].replace(release, ""))
+    digest.update(repr(values).encode())
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            with storage.open(path) as stream:
+                digest.update(repr((getattr(storage, "prefix", ""), path)).encode())
+                digest.update(hashlib.sha256(stream.read()).digest())
+    found = digest.hexdigest()
+    if found != known:
+        from django.core.management import call_command
+
+        call_command("collectstatic", interactive=False, verbosity=0, stdout=io.StringIO())
+    return found

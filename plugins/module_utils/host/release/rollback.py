@@ -1,0 +1,125 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The rollback of an app: a kept release is made live again, with its database where that is asked for."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.host.interruption import interruption
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout, is_gone
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import (
+    Database,
+    dump_before,
+    migrations_between,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.deploy import (
+    Deploy,
+    check_logins,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import Switch
+from ansible_collections.homeport.django.plugins.module_utils.host.service_logins import missing
+from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import Supervisor
+
+BOOLEANS_TRUE, BOOLEANS_FALSE = ("true", "yes", "1", "on"), ("", "false", "no", "0", "off")
+
+
+class Rollback(Deploy):
+    """A deploy of a kept release: it has nothing to build and, without ``restore``, no database to change."""
+
+    restored: dict[str, Any] | None = None  # the dump that goes back into the database
+
+    def steps(self) -> list[Callable[[Any], None]]:
+        return [Rollback.lock, Rollback.find, Rollback.go_back]
+
+    def find(self) -> None:
+        """The release and the dump to go back to; refuses what could not work."""
+        layout, restore = self.layout, self.request.restore
+        restore = "" if restore.lower() in BOOLEANS_FALSE else restore
+        target = find_target(layout, self.request.to)
+        name = os.path.basename(target)
+        if target == layout.current and not restore:
+            raise DeployError(f"{name} is the live release already: name another one with -e to=NAME")
+        between = migrations_between(layout, self.before, target)
+        if between and not restore:
+            self.request.warn(
+                f"{layout.name}: {name} does not know these migrations, which stay applied: "
+                f"{', '.join(between)}. If it cannot work with them, roll back with -e restore=true, which restores "
+                "the dump from before them"
+            )
+        self.check_services(target)
+        if not self.dry:
+            check_logins(layout, f"{target}/config")
+        if restore:
+            chosen = "" if restore.lower() in BOOLEANS_TRUE else restore
+            self.restored = dump_before(layout, name, chosen)
+        self.result = {"changed": True, "action": "rollback", "release": name}
+        if self.restored:
+            self.result["restored"] = {key: self.restored[key] for key in ("release", "time", "migrations")}
+        if self.dry:
+            self.ended = True
+        else:
+            self.choose(target)
+
+    def check_services(self, target: str) -> None:
+        """Raises when an earlier release needs a service that is missing on this host."""
+        live = exports(f"{self.before}/config/env")
+        found = missing(exports(f"{target}/config/env"), live)
+        if found:
+            services = ", ".join(f"its {service} ({place})" for service, place in found.items())
+            raise DeployError(
+                f"{os.path.basename(target)} uses services that are missing: {services}. Declare them again and run "
+                "the setup playbook first, or go back to another release (-e to=NAME)"
+            )
+
+    def go_back(self) -> None:
+        result, switch = self.result, Switch(self.layout, Supervisor(), interruption.hold)
+        if self.restored:
+            self.exchange_database(switch, self.restored)
+        else:
+            self.activate(switch)
+        self.result = {**result, "seconds": switch.seconds}
+
+    def activate(self, switch: Switch) -> None:
+        """The last steps of a deploy."""
+        self.switching = switch
+        for step in (Deploy.try_out, Deploy.switch, Deploy.watch, Deploy.prune):
+            step(self)
+
+    def exchange_database(self, switch: Switch, dump: dict[str, Any]) -> None:
+        """Switches with the database as ``dump`` has it, after a dump of its present state."""
+        database = Database(self.layout, self.before)
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        with switch.paused():
+            found = {**database.ask(), "pending": dump["migrations"]}
+            kept = database.dump(found, f"{stamp}-restore", "")
+            self.request.warn(
+                f"{self.layout.name}: the database goes back to {dump['time']}; its present state is kept in {kept}"
+            )
+            with interruption.held_off():  # the database and the code go back together
+                database.restore(dump["path"])
+                try:
+                    self.activate(switch)
+                except DeployError:
+                    database.restore(kept)
+                    raise
+
+
+def find_target(layout: Layout, wanted: str) -> str:
+    """The release that is named, or the previous one."""
+    known = {os.path.basename(path): path for path in layout.known_releases()}
+    if wanted and wanted not in known:
+        raise DeployError(f"There is no release {wanted}; kept are {', '.join(known) or 'none'}")
+    target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
+    if not target or not layout.current:
+        raise DeployError("There is no earlier release to go back to")
+    program = str(layout.record(target).get("interpreter", ""))
+    if is_gone(program):
+        raise DeployError(
+            f"{os.path.basename(target)} was built for {program}, which is no longer installed on this host"
+        )
+    return target
