@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import Seen
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import Seen
 
 NOW = 1795478400  # 2026-11-24 00:00:00 UTC
 DAY = 86400
@@ -155,11 +155,11 @@ OUTSIDE: dict[str, Any] = {
     "reason": "",
     "source": CONTROLLER,
     "ports": [22, 80, 443],
-    "strangers": {"80": {"found": None, "error": "closed"}, "443": looked(False)},
+    "unknown_names": {"80": {"found": None, "error": "closed"}, "443": looked(False)},
 }
 SITE: dict[str, Any] = {
     f"certificate {NAME}": looked(served()),
-    "ancient": looked(""),
+    "old": looked(""),
     "weak": looked(""),
     "plain": looked(page(status=308, location="https")),
     "page": looked(page()),

@@ -18,9 +18,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.lock 
     IDLE,
     Lock,
     Locked,
-    booted,
     duration,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.size import booted
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
     controller,
     has_ended,

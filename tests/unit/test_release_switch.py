@@ -20,10 +20,8 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release impor
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import connect, healthy
 from ansible_collections.homeport.django.plugins.module_utils.host.release.private_try import PrivateTry
 from ansible_collections.homeport.django.plugins.module_utils.host.release.prune import prune
-from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import (
-    Switch,
-    release_of,
-)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.serving import release_of
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import Switch
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import wait_until
 
 from tests.unit.releases import HereLayout, layout, write

@@ -1,9 +1,10 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""How large a host is."""
+"""How large a host is, and since when it runs."""
 
 from __future__ import annotations
 
+import os
 import re
 
 
@@ -19,3 +20,15 @@ def memory_mb() -> int:
         except (OSError, ValueError):
             continue
     return total
+
+
+def booted(proc: str = "/proc") -> int:
+    """When the host's first process was started; of a container, when that was."""
+    try:
+        with open(f"{proc}/stat", encoding="utf-8") as stream:
+            boot = re.search(r"^btime (\d+)", stream.read(), re.MULTILINE)
+        with open(f"{proc}/1/stat", encoding="utf-8") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(boot[1]) + int(fields[19]) // os.sysconf("SC_CLK_TCK") if boot and len(fields) > 19 else 0

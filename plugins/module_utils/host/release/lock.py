@@ -9,7 +9,6 @@ import fcntl
 import glob
 import json
 import os
-import re
 import signal
 import time
 from typing import Any
@@ -21,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.app_process i
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout
+from ansible_collections.homeport.django.plugins.module_utils.host.size import booted
 
 GRACE = 10.0  # seconds that a step has to end
 IDLE = 3600  # seconds between two steps of a run, after which it counts as dead
@@ -143,18 +143,6 @@ class Lock:
         if value:
             self.stream.write(json.dumps(value) + "\n")
         self.stream.flush()
-
-
-def booted(proc: str = "/proc") -> int:
-    """When the host's first process was started; of a container, when that was."""
-    try:
-        with open(f"{proc}/stat", encoding="utf-8") as stream:
-            boot = re.search(r"^btime (\d+)", stream.read(), re.MULTILINE)
-        with open(f"{proc}/1/stat", encoding="utf-8") as stream:
-            fields = stream.read().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(boot[1]) + int(fields[19]) // os.sysconf("SC_CLK_TCK") if boot and len(fields) > 19 else 0
 
 
 def holders(path: str) -> list[int]:

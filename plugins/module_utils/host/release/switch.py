@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +33,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.priva
     MOST_PRINTED,
     PrivateTry,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.release.serving import release_of
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import (
     Supervisor,
     wait_until,
@@ -47,7 +47,6 @@ ENDED = ("BACKOFF", "FATAL", "EXITED")
 SETTLE = 3  # seconds that a worker has to stay up at least
 LONGEST_LOAD = 20  # seconds after which one has loaded that is busy all the time
 OFTEN = 5  # in a row
-MOST_ENVIRONMENT = 1 << 21  # bytes that the kernel gives a process for its environment, and more
 
 
 class RolledBack(DeployError):
@@ -340,16 +339,3 @@ def waits_for_something(pid: int) -> bool:
             return stream.read().rpartition(")")[2].split()[0] == "S"
     except (OSError, IndexError):
         return False
-
-
-def release_of(pid: int) -> str:
-    """Id of the release that a process was started from; empty for one that sleeps. A process may write what it wants
-    into its own environment."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:
-            found = re.search(
-                rb"(?:^|\0)HOMEPORT_RELEASE=([0-9A-Za-z-]{1,64})(?:\0|$)", stream.read(MOST_ENVIRONMENT)
-            )
-    except OSError:
-        return ""
-    return found[1].decode() if found else ""

@@ -9,22 +9,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import judged, span
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import (
     AGAIN,
-    Check,
     Checked,
     Problem,
     Seen,
-    files,
+    failure,
     listed,
     warning,
-    wrong,
 )
-from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
-    ago,
-    at,
-    certificate_problems,
-)
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import ago, at
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_apps import certificate_problems
 
 # What nginx does itself, and other checks ask for: HSTS with its options, and the redirect to HTTPS.
 LEFT_TO_NGINX = {"security.W004", "security.W005", "security.W008", "security.W021"}
@@ -48,7 +43,7 @@ def deploy(seen: Seen) -> Checked:
         return None
     do = f"manage.yml -e app={seen.app} -e command='check --deploy' shows them; change the project's settings"
     if found["failed"]:
-        return "", [wrong(f"check --deploy {found['failed']}", do.replace("shows them", "shows why"))]
+        return "", [failure(f"check --deploy {found['failed']}", do.replace("shows them", "shows why"))]
     leave = LEFT_TO_NGINX | (set() if seen.site.get("tls") else WITHOUT_HTTPS)
     ids = [name for name in found["issues"]["WARNING"] if name not in leave]
     bad = [
@@ -57,7 +52,7 @@ def deploy(seen: Seen) -> Checked:
         *(name for name in ids if name in SERIOUS),
     ]
     mild = [name for name in ids if name not in SERIOUS]
-    problems = [wrong(f"check --deploy has {listed(dict.fromkeys(bad), 12)}", do)] if bad else []
+    problems = [failure(f"check --deploy has {listed(dict.fromkeys(bad), 12)}", do)] if bad else []
     if mild:
         quiet = f"{do}, or SILENCED_SYSTEM_CHECKS where it is meant"
         problems.append(warning(f"check --deploy has {listed(dict.fromkeys(mild), 12)}", quiet))
@@ -81,16 +76,18 @@ def certificate(seen: Seen) -> Checked:
     run = "run the setup playbook, which says why"
     problems = []
     if first["error"]:
-        problems.append(wrong(f"{site['canonical']} cannot be reached over TLS: {first['error']}", run))
+        problems.append(failure(f"{site['canonical']} cannot be reached over TLS: {first['error']}", run))
     if not found:
         return ("", problems) if problems else None
     spec = {"certificate": site["kind"], "domains": site["names"]}
     for problem in certificate_problems(found, spec, now):
-        problems.append((wrong if problem["level"] == "failure" else warning)(problem["text"], run))
+        problems.append((failure if problem["level"] == "failure" else warning)(problem["text"], run))
     missing = [name for name in site["names"] if not covered(name, found["names"])]
     if missing and site["kind"] == "own":
         problems.append(
-            wrong(f"its certificate does not have {listed(missing)}", "get one with all names (tls.chain)")
+            failure(
+                f"its certificate is not valid for {listed(missing)}", "get one with all names (tls.chain)"
+            )
         )
     if first["found"] and first["found"]["code"] not in JUDGED and not (problems and found["self_signed"]):
         problems += distrust(site["kind"], first["found"]["untrusted"])
@@ -103,13 +100,13 @@ def certificate(seen: Seen) -> Checked:
     stale_one = kept and kept["until"] and first["found"] and kept["until"] != first["found"]["until"]
     if others or stale_one:
         problems.append(
-            wrong(
+            failure(
                 f"nginx serves another certificate than it should for {listed(others or [site['canonical']])}",
                 "systemctl reload nginx; nginx -T shows which files it reads",
             )
         )
     left = found["until"] - now if found["until"] else None
-    return (f"good until {at(found['until'])}, {ago(left)} left" if left and left > 0 else ""), problems
+    return (f"expires on {at(found['until'])}, in {ago(left)}" if left and left > 0 else ""), problems
 
 
 def covered(name: str, names: Iterable[str]) -> bool:
@@ -117,16 +114,18 @@ def covered(name: str, names: Iterable[str]) -> bool:
 
 
 def distrust(kind: str, reason: str) -> list[Problem]:
-    """A certificate that this machine does not trust; where nobody claims that it should, that is no news."""
+    """A certificate that this machine does not trust; where nobody claims that it should, that is expected."""
     if kind == "selfsigned":
         return []
     text = f"this machine does not trust its certificate: {reason}"
     if kind == "own":
         return [
-            warning(text, "fine if its visitors do: name the file of the authority's root with -e roots=FILE")
+            warning(
+                text, "if its visitors trust it, name the file of the authority's root with -e roots=FILE"
+            )
         ]
     return [
-        wrong(
+        failure(
             text,
             "an authority for tests? set certificates_authority to the one of production, or name its root "
             "with -e roots=FILE",
@@ -139,19 +138,22 @@ def tls(seen: Seen) -> Checked:
     if not seen.site.get("tls") or seen.site.get("front_port") or not seen.outside.get("sites"):
         return None
     problems = []
-    for question, word in (("ancient", "an old version"), ("weak", "a weak suite")):
+    for question, word in (("old", "an old version"), ("weak", "a weak suite")):
         answer = seen.seen(question)
         if answer["found"]:
             do = (
                 "leave ssl_protocols and ssl_ciphers to the role nginx: take them out of proxy.extra, nginx_http_extra "
                 "and /etc/nginx/conf.d"
             )
-            problems.append(wrong(f"it agrees to {word}: {answer['found']}", do))
+            problems.append(failure(f"it accepts {word}: {answer['found']}", do))
         elif answer["error"]:
             problems.append(
-                warning(f"whether it speaks {word} could not be asked: {answer['error']}", "try again")
+                warning(
+                    f"whether it accepts {word} is unknown: {answer['error']}",
+                    "try again, or from a machine whose OpenSSL still offers it",
+                )
             )
-    return "TLS 1.2 and 1.3 with good suites" if not problems else "", problems
+    return "TLS 1.2 and 1.3 with strong suites" if not problems else "", problems
 
 
 def https(seen: Seen) -> Checked:
@@ -172,14 +174,14 @@ def https(seen: Seen) -> Checked:
     if not found:
         return "", [
             warning(
-                f"port {site['port']} does not answer: who types the bare name finds nothing, an authority no proof",
+                f"port {site['port']} does not answer, neither visitors who type the bare name nor ACME challenges",
                 "open port 80 to the world",
             )
         ]
     if found["status"] in (301, 302, 307, 308) and found["location"] == "https":
         return f"plain HTTP is redirected ({found['status']})", []
     return "", [
-        wrong(
+        failure(
             f"plain HTTP is answered with status {found['status']}, and not redirected to HTTPS",
             f"{AGAIN}; look for a server of your own in /etc/nginx that has its name",
         )
@@ -195,7 +197,7 @@ def headers(seen: Seen) -> Checked:
         do = "status and logs say more"
         if site.get("front_port"):
             do = "see that its name leads to what stands in front, and that this forwards to the host"
-        return "", [wrong(f"its page does not answer: {answer['error'] or 'no port'}", do)]
+        return "", [failure(f"its page does not answer: {answer['error'] or 'no port'}", do)]
     if page["status"] >= 500:
         text = f"its page answers with status {page['status']}: the headers were not judged"
         return "", [warning(text, "status and logs say more")]
@@ -203,14 +205,14 @@ def headers(seen: Seen) -> Checked:
     settings = "see to it in the project's settings and MIDDLEWARE"
     if have.get("x-content-type-options", "").lower() != "nosniff":
         problems.append(
-            wrong(
+            failure(
                 "X-Content-Type-Options: nosniff is missing",
                 f"{AGAIN}, or SECURE_CONTENT_TYPE_NOSNIFF = True",
             )
         )
     if not page["framing"] and have.get("x-frame-options", "").upper() not in ("DENY", "SAMEORIGIN"):
         problems.append(
-            wrong(
+            failure(
                 "other sites may frame its pages",
                 "put django.middleware.clickjacking.XFrameOptionsMiddleware into "
                 "MIDDLEWARE, or frame-ancestors into its Content-Security-Policy",
@@ -228,9 +230,9 @@ def headers(seen: Seen) -> Checked:
             )
     for one in page["cookies"]:
         if site["tls"] and not one["secure"]:
-            problems.append(wrong(f"the cookie {one['name']} may leave HTTPS (no Secure)", settings))
+            problems.append(failure(f"the cookie {one['name']} may leave HTTPS (no Secure)", settings))
         if not one["httponly"] and "session" in one["name"].lower():
-            problems.append(wrong(f"scripts may read the cookie {one['name']} (no HttpOnly)", settings))
+            problems.append(failure(f"scripts may read the cookie {one['name']} (no HttpOnly)", settings))
     return "nosniff, framing, referrer" + (
         ", HSTS" if site["tls"] and site["hsts"] else ""
     ) if not problems else "", problems
@@ -243,7 +245,7 @@ def transport(site: Mapping[str, Any], have: Mapping[str, str]) -> list[Problem]
         return []
     if site["hsts"]:
         do = f"{AGAIN}; look for add_header in proxy.extra, which replaces those of the site"
-        return [wrong("Strict-Transport-Security is missing", do)]
+        return [failure("Strict-Transport-Security is missing", do)]
     do = "set tls.hsts of the app (or the site) in group_vars"
     return [warning("browsers are not told to stay with HTTPS", do)]
 
@@ -254,7 +256,7 @@ def hidden(seen: Seen) -> Checked:
         return None
     do = "take it out of what is served: static and media folders, a server or location of your own in /etc/nginx"
     return "none is served" if not answer["found"] else "", [
-        wrong(f"{path} is served to everybody", do) for path in answer["found"]
+        failure(f"{path} is served to everybody", do) for path in answer["found"]
     ]
 
 
@@ -267,7 +269,7 @@ def backup(seen: Seen) -> Checked:
         return "none", [warning("nothing backs it up", do)]
     made = seen.part("backups")
     if not made or seen.app not in made["apps"]:
-        return "", [wrong("is to be backed up, and the host does not do it", "run the setup playbook")]
+        return "", [failure("is to be backed up, and the host does not do it", "run the setup playbook")]
     found = judged(made["apps"][seen.app], made["limits"], made["since"], seen.inside["time"])
     do = (
         "run backup.yml (with -e drill=true), which says why; journalctl -u homeport-backup -u homeport-drill"
@@ -277,19 +279,5 @@ def backup(seen: Seen) -> Checked:
         for kind, one in found.items()
         if one["age_seconds"] is not None
     ]
-    problems = [wrong(one["problem"], do) for one in found.values() if one["problem"]]
+    problems = [failure(one["problem"], do) for one in found.values() if one["problem"]]
     return listed(ages) or "the first is not due yet", problems
-
-
-APP_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
-    ("secrets", files, ("files",)),
-    ("check --deploy", deploy, ("deploy",)),
-    ("backup", backup, ("backups",)),
-)
-SITE_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
-    ("certificate", certificate, ()),
-    ("tls", tls, ()),
-    ("https", https, ()),
-    ("headers", headers, ()),
-    ("hidden files", hidden, ()),
-)
