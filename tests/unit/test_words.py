@@ -29,7 +29,7 @@ TERMS = {
     r"[Ww]hoever|what else|that which": "the name of the person or thing",
     r"the release before|the one before": "the previous release, the live release",
 }
-TOP = "bench|bin|docs|examples|inventories|meta|molecule|playbooks|plugins|requirements|roles|testhosts|tests"
+TOP = "bench|bin|docs|examples|inventories|molecule|playbooks|plugins|roles|testhosts|tests"
 
 
 def name(path: Path) -> str:
@@ -38,7 +38,7 @@ def name(path: Path) -> str:
 
 def without_code(text: str) -> str:
     """The text without blocks of code, generated tables and links' addresses."""
-    text = re.sub(r"<!-- generated.*?<!-- end -->", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!-- [a-z: ]+ -->.*?<!-- end -->", "", text, flags=re.DOTALL)
     text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^    .*$", "", text, flags=re.MULTILINE)
     return re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "`x`", text))
