@@ -54,7 +54,14 @@ def test_the_options_are_those_of_the_function(name: str) -> None:
 
 
 def test_ansible_doc_lists_them() -> None:
-    words = [Path(sys.executable).parent / "ansible-doc", "-t", "filter", "--json", "-l", "homeport.django"]
+    words = [
+        str(Path(sys.executable).parent / "ansible-doc"),
+        "-t",
+        "filter",
+        "--json",
+        "-l",
+        "homeport.django",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=FOLDER.parents[1])
     listed = json.loads(done.stdout)
     assert set(listed) == {f"homeport.django.{name}" for name in FILTERS}
