@@ -11,6 +11,7 @@ from typing import Any
 from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.homeport.django.plugins.filter.apps import SERVED, plain
 from ansible_collections.homeport.django.plugins.module_utils.app.check import parse
 from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
@@ -24,6 +25,8 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory i
     topology,
 )
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
+    REMOVED_IN,
+    deprecations,
     left_out,
     no_inventory,
     unread,
@@ -41,6 +44,8 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
         base = str(self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd())
+        for message in deprecations(load_extra_vars(self._loader)):
+            self._display.deprecated(message, version=REMOVED_IN, collection_name="homeport.django")
         told = unread_variables(task_vars, base)
         if str(task_vars.get("restart", "later")) not in ("now", "later"):
             told.append("restart: is now or later (-e restart=now)")

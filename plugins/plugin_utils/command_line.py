@@ -21,12 +21,20 @@ from ansible_collections.homeport.django.plugins.module_utils.common.words impor
 COLLECTION = Path(__file__).resolve().parents[2]
 # What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.
 VARIABLES = (
-    "again", "allow_unsafe_migrations", "app", "as", "command", "confirm", "cut_off", "database", "domain", "drill",
-    "dump", "env", "environment_name", "fail", "file", "finish", "folder", "follow", "format", "full", "git",
-    "history", "host", "html", "input", "json", "lines", "mode", "outside", "patience", "point", "port", "process",
+    "again", "allow_auth_downtime", "allow_unsafe_migrations", "app", "as", "command", "confirm", "database", "domain",
+    "drill", "dump", "env", "environment_name", "fail", "file", "finish", "folder", "follow", "format", "full", "git",
+    "health_timeout", "history", "host", "html", "input", "json", "lines", "mode", "outside", "port", "process",
     "release", "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site",
-    "state", "strict", "take_over", "to", "undo", "unlock", "user",
+    "state", "strict", "take_over", "target_time", "to", "undo", "unlock", "user",
 )  # fmt: skip
+# Deprecated names that the playbooks still read, each with the one that replaces it.
+RENAMED = {
+    "cut_off": "allow_auth_downtime",
+    "patience": "health_timeout",
+    "pgbackrest_recover_point": "pgbackrest_recover_target_time",
+    "point": "target_time",
+}
+REMOVED_IN = "0.2.0"
 PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: names of the roles' own
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
 MOST_FILES = 2000
@@ -104,7 +112,7 @@ def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tu
     names = [
         name
         for name in typed_names(context.CLIARGS.get("extra_vars") or ())
-        if name not in VARIABLES and not name.startswith((*PREFIXES, *roles))
+        if name not in VARIABLES and name not in RENAMED and not name.startswith((*PREFIXES, *roles))
     ]
     if not names:
         return []
@@ -127,6 +135,15 @@ def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tu
         if name not in found and (strict or hint):
             problems.append(f"-e {printable(name)}: nothing reads this variable{hint}")
     return problems
+
+
+def deprecations(extra_vars: Iterable[str]) -> list[str]:
+    """A message for each deprecated name among the extra variables, those of files included."""
+    return [
+        f"The extra variable {old} is deprecated. Use {new} instead (-e {new}=...)."
+        for old, new in RENAMED.items()
+        if old in extra_vars
+    ]
 
 
 def is_homeports(path: str) -> bool:

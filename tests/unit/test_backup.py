@@ -944,9 +944,9 @@ def test_a_recovery_that_was_cut_off_at_the_end_is_only_finished(tmp_path: Path,
 @pytest.mark.parametrize(
     ("aimed", "asked", "text"),
     [
-        (AS_OF, "", "as of 2026-01-31T14:29:30.*run this again with -e point=2026-01-31T14:29:30. "),
-        (AS_OF, "2026-01-30 10:00:00+00", "run this again with -e point=2026-01-31T14:29:30. "),
-        ("", AS_OF, "as of the last moment of the archive.*run this again without point"),
+        (AS_OF, "", "as of 2026-01-31T14:29:30.*run this again with -e target_time=2026-01-31T14:29:30. "),
+        (AS_OF, "2026-01-30 10:00:00+00", "run this again with -e target_time=2026-01-31T14:29:30. "),
+        ("", AS_OF, "as of the last moment of the archive.*run this again without target_time"),
     ],
 )
 def test_a_recovery_that_was_cut_off_is_not_finished_for_another_moment(

@@ -18,7 +18,9 @@ from ansible_collections.homeport.django.plugins.filter.apps import hosts_of
 from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
     PREFIXES,
+    RENAMED,
     VARIABLES,
+    deprecations,
     left_by_limit,
     left_out,
     no_inventory,
@@ -79,8 +81,9 @@ def test_the_list_of_variables_is_what_the_playbooks_read() -> None:
             read |= names_read("", path.read_text())
     for path in (ROOT / "plugins").rglob("*.py"):
         read |= set(re.findall(r'task_vars\.get\("([a-z_]+)"', path.read_text())) & set(VARIABLES)
+    old = {name for name in RENAMED if not name.startswith(ROLES)}
     ours = (*PREFIXES, *ROLES, "__")
-    assert {name for name in read - given if not name.startswith(ours)} == set(VARIABLES)
+    assert {name for name in read - given if not name.startswith(ours)} == {*VARIABLES, *old}
 
 
 @pytest.fixture
@@ -112,6 +115,19 @@ def test_a_variable_that_nothing_reads_is_refused(typed: Any, option: str, meant
     assert problem == f"-e {name}: nothing reads this variable" + (
         f" (did you mean '{meant}'?)" if meant else ""
     )
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_deprecated_name_works_and_names_its_successor(typed: Any, old: str, new: str) -> None:
+    assert typed(f"{old}=1") == []
+    (message,) = deprecations([old, "app"])
+    assert f"variable {old} is deprecated" in message
+    assert f"-e {new}=" in message
+    assert deprecations([new, "app"]) == []
+    # the new name wins, the old one is what the playbook falls back to
+    sources = [*(ROOT / "playbooks").rglob("*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml")]
+    text = " ".join(path.read_text() for path in sources)
+    assert re.search(rf"\b{new} (\| default\(|or ){old}\b", text)
 
 
 @pytest.mark.parametrize(

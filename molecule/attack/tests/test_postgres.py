@@ -66,7 +66,7 @@ def test_a_drill_of_the_archive(evil: Evil, host: Any) -> None:
 def test_a_database_of_some_moment(evil: Evil, host: Any) -> None:
     point = host.check_output("sleep 2; date -u +%Y-%m-%dT%H:%M:%S; sleep 2")
     evil.do("psql -Xqc 'INSERT INTO public.trap (id, checked) VALUES (2, 2)' -d evil")
-    done = evil.play("restore", "-e", "app=evil", "-e", "confirm=evil", "-e", f"point={point}")
+    done = evil.play("restore", "-e", "app=evil", "-e", "confirm=evil", "-e", f"target_time={point}")
     assert done.status == 0, done.output
     assert evil.do("psql -XqAtc 'SELECT max(id) FROM public.trap' -d evil").strip() == "1"
 

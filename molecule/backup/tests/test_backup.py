@@ -147,7 +147,7 @@ def test_the_database_as_of_a_moment(album: Album, operator: Operator, host: Any
     before = rows(host)
     point = host.check_output("sleep 1; date -u +%Y-%m-%dT%H:%M:%S; sleep 1")
     destroy_rows(host)
-    done = restore(operator, "-e", f"point={point}", "-e", "confirm=memories", "-e", "dump=false")
+    done = restore(operator, "-e", f"target_time={point}", "-e", "confirm=memories", "-e", "dump=false")
     assert done.status == 0, done.output
     assert rows(host) == before
     assert "Seconds before the fire" in album.get("/").text

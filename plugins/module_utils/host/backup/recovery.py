@@ -104,8 +104,8 @@ class Recovery:
             raise DeployError(
                 f"a run was cut off when the cluster had arrived, as of {when or 'the last moment of the archive'}. It "
                 "may have been written to since, so it is only finished: run this again "
-                f"{'with -e point=' + when if when else 'without point'}. An app's database as of another moment is "
-                "had with restore (-e point=) then. Nothing was changed"
+                f"{'with -e target_time=' + when if when else 'without target_time'}. An app's database as of another "
+                "moment is had with restore (-e target_time=) then. Nothing was changed"
             )
         self.systemctl("start")
         self.wait()
