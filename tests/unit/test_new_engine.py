@@ -44,8 +44,8 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory i
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.app.check import check, parse
 from ansible_collections.homeport.django.plugins.module_utils.common import engines, parts
-from ansible_collections.homeport.django.plugins.module_utils.host.status import collect
-from ansible_collections.homeport.django.plugins.module_utils.reports import audit_checks
+from ansible_collections.homeport.django.plugins.module_utils.host.status import host
+from ansible_collections.homeport.django.plugins.module_utils.reports import audit_services
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import process_scripts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.queues import queue_apps
 from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
@@ -77,8 +77,8 @@ print(json.dumps({
     "ports": ports,
     "memory": {item.what: item.idle for item in budget(apps, 1024, ["apps", "broker"]).items},
     "unit": status_apps(apps)[0]["broker"]["unit"],
-    "watched": "nats-server" in collect.SERVICES,
-    "audited": "nats" in audit_checks.KEPT,
+    "watched": "nats-server" in host.SERVICES,
+    "audited": "nats" in audit_services.KEPT,
     "owner": engines.app_of("nats-server@blog-broker.service"),
     "given": list(wanted(apps, apps, ["broker"])),
     "called": parts.NAMES["service_config.nats"],

@@ -389,7 +389,7 @@ def test_an_upgrade_that_was_interrupted() -> None:
     here = status({"blog": found()})
     here["host"]["upgrade"] = {"closed": ["blog"], "undo": True}
     assert texts(document({"web1": here}, specs(blog={}))) == [
-        "an upgrade of PostgreSQL has not ended and has closed blog to visitors; unless it is still at work, run "
+        "an upgrade of PostgreSQL has not ended and has closed blog to visitors; unless it still runs, run "
         "upgrade_postgresql with -e undo=true again"
     ]
 
