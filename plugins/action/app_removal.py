@@ -14,11 +14,11 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.action.manage import ask, operator
-from ansible_collections.homeport.django.plugins.action.preflight import place
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
 from ansible_collections.homeport.django.plugins.module_utils.common.removal import BACKUPS, is_there
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.plugin_utils.origin import place
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
 
 MODULE = "homeport.django.app_removal"

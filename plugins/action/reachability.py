@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.homeport.django.plugins.action.preflight import place
+from ansible_collections.homeport.django.plugins.plugin_utils.origin import place
 
 SECONDS = 5  # for all names together
 # Names that nobody can have (RFC 2606, RFC 6761).

@@ -12,8 +12,8 @@ description:
   - Reads C(django_apps), C(vault_django_apps), C(homeport_secret) and C(homeport_secret_previous), collects
     everything that is wrong with them, with the inventory's groups, and with files on the controller that they
     name, and fails once with all of it.
-  - Values are never shown, since any of them may be a secret. A file with secrets in plain text that git would
-    take is warned of.
+  - Values are never shown, since any of them may be a secret. A file with secrets in plain text that git does not
+    ignore is a warning.
 options:
   setup:
     description: The setup that the apps are put on.

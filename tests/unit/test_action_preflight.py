@@ -7,25 +7,28 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
-from ansible_collections.homeport.django.plugins.action import preflight
-from ansible_collections.homeport.django.plugins.action.preflight import (
+from ansible_collections.homeport.django.plugins.action.preflight import unknown_apps
+from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed, parse
+from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
+from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import (
     certificates,
     exposed,
-    exposed_secrets,
-    local_sources,
-    own_certificates,
-    place,
     topology,
-    unknown_apps,
 )
+from ansible_collections.homeport.django.plugins.plugin_utils import origin
+from ansible_collections.homeport.django.plugins.plugin_utils.origin import exposed_secrets, place
 
 from tests.unit.releases import write
 from tests.unit.rendered import TRUSTED
-from tests.unit.support import CANARY, app
+from tests.unit.support import CANARY, SECRET, app
 
 BOTH = {"app_servers": ["a"], "database_servers": ["b"]}
 TWO = {**BOTH, "app_servers": ["a", "c"]}
 NO_MEDIA = {"media": "none"}
+
+
+def parsed(apps: Any, vault: Any = None, setup: str = "site") -> Parsed:
+    return parse(apps, vault, SECRET, setup)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ NO_MEDIA = {"media": "none"}
 def test_topology(
     fields: dict[str, Any], vault: Any, groups: dict[str, Any], setup: str, found: int | None
 ) -> None:
-    problems = topology({"blog": app(**fields)}, vault, groups, setup)
+    problems = topology(parsed({"blog": app(**fields)}, vault, setup), groups, setup)
     assert found is None or len(problems) == found
     assert CANARY not in "".join(problems)
 
@@ -133,7 +136,8 @@ def test_what_an_authority_needs(
     settings = {"certificates_email": email, "certificates_dns_server": "", "certificates_dns_auth_hook": ""}
     if proof:
         settings[f"certificates_dns_{proof}"] = "x"
-    problems = certificates({"blog": app(**({} if tls is None else {"tls": tls}))}, settings, groups, setup)
+    apps = {"blog": app(**({} if tls is None else {"tls": tls}))}
+    problems = certificates(parsed(apps, setup=setup), settings, groups, setup)
     if found is not None:
         assert len(problems) == bool(found)
         assert found in "".join(problems)
@@ -167,7 +171,7 @@ def test_own_certificates(tmp_path: Path) -> None:
     def problems(chain: Any, key: Any, *domains: str) -> list[str]:
         tls = {"certificate": "own", "chain": chain}
         apps = {"blog": app(domains=["blog.example.org", *domains], tls=tls)}
-        return own_certificates(apps, {"blog": {"tls_key": key}}, str(tmp_path))
+        return local_files(parsed(apps, {"blog": {"tls_key": key}}), str(tmp_path))
 
     assert problems("blog.pem", key, "a.x.example.org", "*.x.example.org") == []
     chain, secret = "django_apps.blog.tls.chain", "vault_django_apps.blog.tls_key"
@@ -183,8 +187,8 @@ def test_own_certificates(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("apps", [None, "x", [], {"blog": None}, {"blog": "x"}, {3: {}}])
 def test_topology_leaves_wrong_shapes_to_the_check(apps: Any) -> None:
-    topology(apps, {}, BOTH, "typical")
-    topology(apps, {}, {"app_servers": ["a"]}, "typical")
+    topology(parsed(apps, setup="typical"), BOTH, "typical")
+    topology(parsed(apps, setup="typical"), {"app_servers": ["a"]}, "typical")
 
 
 def test_sources_on_the_controller(tmp_path: Path) -> None:
@@ -197,13 +201,13 @@ def test_sources_on_the_controller(tmp_path: Path) -> None:
         "c": app(source={"archive": "https://example.org/a.zip"}),
         "d": app(),
     }
-    assert local_sources(apps, str(tmp_path)) == []
+    assert local_files(parsed(apps), str(tmp_path)) == []
     apps = {
         "a": app(source={"path": "ap"}, files={"x": {"template": "u.j2"}}),
         "b": app(source={"archive": "app.zip"}),
         "c": app(source={"path": "app.tar.gz"}),
     }
-    assert [problem.split(": ")[0] for problem in local_sources(apps, str(tmp_path))] == [
+    assert [problem.split(": ")[0] for problem in local_files(parsed(apps), str(tmp_path))] == [
         "django_apps.a.source.path",
         "django_apps.a.files.x",
         "django_apps.b.source.archive",
@@ -227,7 +231,7 @@ def test_a_page_that_cannot_be_read(tmp_path: Path) -> None:
         "i": app(maintenance={"page": 3}),
         "j": app(maintenance=[3]),
     }
-    found = dict(problem.split(": ", 1) for problem in local_sources(apps, str(tmp_path)))
+    found = dict(problem.split(": ", 1) for problem in local_files(parsed(apps), str(tmp_path)))
     assert found == {
         "django_apps.d.maintenance.page": f"there is no file no.html (relative to {tmp_path})",
         "django_apps.e.maintenance.page": "the file empty.html is empty",
@@ -267,7 +271,7 @@ def test_apps_that_a_command_names(chosen: Any, several: bool, found: list[str])
     "apps", [None, [], {"a": None}, {"a": {"source": "x", "files": ["x"]}}, {"a": {"source": {"path": 1}}}]
 )
 def test_sources_of_wrong_shapes(apps: Any) -> None:
-    assert local_sources(apps, "/") == []
+    assert local_files(parsed(apps), "/") == []
 
 
 APPS_YML = """\
@@ -295,7 +299,7 @@ def variables(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(
-    vars(preflight)["Origin"] is None, reason="this ansible-core does not keep where a value stands"
+    vars(origin)["Origin"] is None, reason="this ansible-core does not keep where a value stands"
 )
 @pytest.mark.parametrize(
     ("problem", "line"),
@@ -334,7 +338,7 @@ def loaded(path: Path, text: str, password: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.skipif(
-    vars(preflight)["Origin"] is None, reason="this ansible-core does not keep where a value stands"
+    vars(origin)["Origin"] is None, reason="this ansible-core does not keep where a value stands"
 )
 def test_secrets_that_git_would_take_are_told_of(tmp_path: Path) -> None:
     path = tmp_path / "vault.yml"

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.action import preflight
-from ansible_collections.homeport.django.plugins.module_utils.app.check import check
+from ansible_collections.homeport.django.plugins.action.preflight import unknown_apps
+from ansible_collections.homeport.django.plugins.module_utils.app.check import check, parse
 from ansible_collections.homeport.django.plugins.module_utils.app.environment import RELEASE_ENVIRONMENT
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest
+from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
     INPUTS,
     problems_of,
@@ -29,10 +31,12 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Str,
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import app_files
+from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import certificates, topology
 from ansible_collections.homeport.django.plugins.module_utils.wiring.release import (
     release_secrets,
     release_specs,
 )
+from ansible_collections.homeport.django.plugins.plugin_utils.origin import place as place_of
 
 from tests.hostile import KEYS, MARK, NASTY, ODD, WRONG, Author, leaves, place, takes, text, texts
 from tests.unit.support import SECRET, app
@@ -121,16 +125,17 @@ def test_no_definition_stops_the_preflight() -> None:
         apps: Any = rng.choice([{"blog": fields}] * 8 + [{"blog": rng.choice(WRONG)}, rng.choice(WRONG)])
         vault: Any = rng.choice([{"blog": secrets}] * 8 + [{"blog": rng.choice(WRONG)}, rng.choice(WRONG)])
         settings = {"certificates_email": "", "certificates_dns_server": "", "certificates_dns_auth_hook": ""}
+        parsed = parse(apps, vault, SECRET, setup)
         problems = [
-            *preflight.topology(apps, vault, groups[seed % 2], setup),
-            *preflight.certificates(apps, settings, groups[seed % 2], setup),
-            *preflight.local_sources(apps, "/nonexistent"),
-            *preflight.own_certificates(apps, vault, "/nonexistent"),
-            *preflight.unknown_apps(rng.choice(WRONG), apps, True),
+            *topology(parsed, groups[seed % 2], setup),
+            *certificates(parsed, settings, groups[seed % 2], setup),
+            *local_files(parsed, "/nonexistent"),
+            *sandboxed.problems(parsed.apps, {}),
+            *unknown_apps(rng.choice(WRONG), apps, True),
         ]
         for problem in problems:
             assert problem.isprintable(), problem
-            preflight.place(problem, {"django_apps": apps, "vault_django_apps": vault})
+            place_of(problem, {"django_apps": apps, "vault_django_apps": vault})
 
 
 def values(field: Field, rng: random.Random) -> list[Any]:

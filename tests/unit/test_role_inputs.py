@@ -11,12 +11,16 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.homeport.django.plugins.action import preflight
 from ansible_collections.homeport.django.plugins.filter.apps import accepted, postgres_value
+from ansible_collections.homeport.django.plugins.module_utils.app.check import parse
+from ansible_collections.homeport.django.plugins.module_utils.app.shell_syntax import shell_syntax
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
     INPUTS,
     problems_of,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring import inputs as role_variables
+from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import nameless
 
-from tests.unit.support import CANARY
+from tests.unit.support import CANARY, SECRET, app
 
 ROOT = Path(__file__).parents[2]
 # What the playbooks set, what has a check of its own (instances, backups), and what reaches no file as a text.
@@ -208,9 +212,18 @@ def play(**hosts: dict[str, Any]) -> dict[str, Any]:
     return {"hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
 
 
+def problems_of_play(variables: dict[str, Any]) -> list[str]:
+    return preflight.inputs(variables, None, {})
+
+
+def shell_problems(fields: Any) -> list[str]:
+    definition = {**app(), **fields} if isinstance(fields, dict) else fields
+    return shell_syntax(parse({"blog": definition}, {}, SECRET, "site").apps)
+
+
 def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() -> None:
     wrong = {"nginx_client_timeout": "soon"}
-    found = preflight.inputs(play(a=wrong, b=wrong, c=Late(nginx_http_extra="{", nginx_acme_root="x")))
+    found = problems_of_play(play(a=wrong, b=wrong, c=Late(nginx_http_extra="{", nginx_acme_root="x")))
     assert found == [
         "nginx_client_timeout: must be a whole number, not a string",
         "nginx_acme_root: must be an absolute path of letters, digits and ._-@+~",
@@ -237,7 +250,7 @@ def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() 
     ],
 )  # fmt: skip
 def test_instances_and_backups(given: dict[str, Any], told: str) -> None:
-    found = preflight.inputs(play(a=given))
+    found = problems_of_play(play(a=given))
     assert len(found) == 1, found
     assert found[0].startswith(told)
     assert CANARY not in found[0]
@@ -255,7 +268,7 @@ def test_instances_and_backups(given: dict[str, Any], told: str) -> None:
     ],
 )
 def test_a_role_need_not_look_at_types_again(given: dict[str, Any], told: str) -> None:
-    found = preflight.inputs(play(a=given))
+    found = problems_of_play(play(a=given))
     assert len(found) == 1, found
     assert found[0].startswith(told)
     assert CANARY not in found[0]
@@ -263,23 +276,23 @@ def test_a_role_need_not_look_at_types_again(given: dict[str, Any], told: str) -
 
 def test_every_input_of_every_role_is_looked_at() -> None:
     """None of them is taken as it is, whatever it holds."""
-    for role in (name.removesuffix("_") for name in preflight.ROLES):
-        for name, spec in preflight.argument_spec(role).items():
+    for role in (name.removesuffix("_") for name in role_variables.ROLES):
+        for name, spec in role_variables.argument_spec(role).items():
             wrong: Any = ["x"] if spec.get("type") in ("bool", "int", "dict") else {"x": object()}
             if spec.get("type") in ("str", "path", "raw", None):
                 continue  # Ansible makes a text of anything
-            found = preflight.inputs(play(a={name: wrong}))
+            found = problems_of_play(play(a={name: wrong}))
             assert [text for text in found if text.startswith(name)], name
 
 
 def test_what_is_no_input_of_a_role_is_nobodys_business() -> None:
-    assert preflight.inputs(play(a={"celery_version": ["x"], "nginx_colour": {"a": 1}})) == []
+    assert problems_of_play(play(a={"celery_version": ["x"], "nginx_colour": {"a": 1}})) == []
 
 
 def test_good_backups_are_no_problem() -> None:
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b/+="}
     assert (
-        preflight.inputs(
+        problems_of_play(
             play(
                 a={
                     "backup_repository": "/mnt/x",
@@ -315,7 +328,7 @@ def test_good_backups_are_no_problem() -> None:
 def test_hosts_that_others_reach_have_addresses(
     groups: dict[str, Any], hosts: dict[str, Any], count: int
 ) -> None:
-    assert len(preflight.nameless(groups, hosts)) == count
+    assert len(nameless(groups, hosts)) == count
 
 
 @pytest.mark.parametrize(
@@ -323,14 +336,14 @@ def test_hosts_that_others_reach_have_addresses(
     [
         ({"build": ["npm ci && (npm run build"]}, "build[0]"),
         ({"hooks": {"after_switch": ["true", f"echo '{CANARY}"]}}, "hooks.after_switch[1]"),
-        ({"hooks": {"after_build": "fi"}}, "hooks.after_build"),
+        ({"hooks": {"after_build": "fi"}}, "hooks.after_build[0]"),
         ({"schedules": {"x": {"command": "a | | b", "calendar": "daily"}}}, "schedules.x.command"),
-        ({"processes": {"x": "manage.py x `id"}}, "processes.x"),
+        ({"processes": {"x": "manage.py x `id"}}, "processes.x.command"),
         ({"notify": {"command": "if true"}}, "notify.command"),
     ],
 )
 def test_commands_that_no_shell_can_read(fields: dict[str, Any], told: str) -> None:
-    found = preflight.shell_syntax({"blog": fields})
+    found = shell_problems(fields)
     assert [problem.partition(": ")[0] for problem in found] == [f"django_apps.blog.{told}"]
     assert CANARY not in found[0]
 
@@ -342,10 +355,5 @@ def test_commands_that_a_shell_can_read() -> None:
         "processes": {"a": "x"},
         "notify": {"url": "x"},
     }
-    assert (
-        preflight.shell_syntax(
-            {"blog": good, "x": None, "y": {"build": 3, "hooks": [], "processes": {"a": [1]}}}
-        )
-        == []
-    )
-    assert preflight.shell_syntax(None) == []
+    for fields in (good, None, {"build": 3, "hooks": [], "processes": {"a": [1]}}):
+        assert shell_problems(fields) == []

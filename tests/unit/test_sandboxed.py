@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.validation.sandboxed import problems
+from ansible_collections.homeport.django.plugins.module_utils.app.check import parse
+from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
+
+from tests.unit.support import SECRET, app
 
 
-def fields(apps: Any, **variables: Any) -> list[str]:
-    return [problem.partition(": ")[0] for problem in problems(apps, variables)]
+def problems(definition: Any, **variables: Any) -> list[str]:
+    given = {**app(), **definition} if isinstance(definition, dict) else definition
+    return sandboxed.problems(parse({"blog": given}, {}, SECRET, "site").apps, variables)
 
 
 @pytest.mark.parametrize(
     ("definition", "field"),
     [
         ({"processes": {"worker": {"command": "/home/bob/bin/worker --all"}}}, "processes.worker.command"),
-        ({"processes": {"worker": "cd /root/app && ./worker"}}, "processes.worker"),
+        ({"processes": {"worker": "cd /root/app && ./worker"}}, "processes.worker.command"),
         ({"schedules": {"digest": {"command": "python3 '/home/bob/x.py'"}}}, "schedules.digest.command"),
         ({"schedules": {"digest": {"command": "manage.py x; /run/user/1000/x"}}}, "schedules.digest.command"),
         ({"source": {"git": "/home/bob/blog.git"}}, "source.git"),
@@ -26,7 +30,7 @@ def fields(apps: Any, **variables: Any) -> list[str]:
     ],
 )
 def test_what_an_app_would_not_see(definition: dict[str, Any], field: str) -> None:
-    found = problems({"blog": definition}, {})
+    found = problems(definition)
     assert len(found) == 1
     assert found[0].startswith(f"django_apps.blog.{field}: ")
     assert "bob" not in found[0]
@@ -49,8 +53,7 @@ def test_what_an_app_would_not_see(definition: dict[str, Any], field: str) -> No
     ],
 )
 def test_what_is_no_path_below_a_home(definition: Any) -> None:
-    assert problems({"blog": definition}, {}) == []
-    assert problems(definition, {}) == []
+    assert problems(definition) == []
 
 
 def test_the_roles_own_variables() -> None:
@@ -64,16 +67,16 @@ def test_the_roles_own_variables() -> None:
             }
         },
     }
-    assert fields({}, **own) == [
+    assert [problem.partition(": ")[0] for problem in problems({}, **own)] == [
         "supervisord_programs.bot.command",
         "supervisord_programs.bot.directory",
         "nginx_sites.docs.static.root",
         "nginx_sites.docs.upstream",
     ]
-    assert fields({}, **own, nginx_sandbox=False, supervisord_sandbox="no") == []
+    assert problems({}, **own, nginx_sandbox=False, supervisord_sandbox="no") == []
 
 
 def test_without_a_sandbox() -> None:
-    app = {"schedules": {"digest": {"command": "/home/bob/x"}}, "proxy": {"extra": "root /home/bob;"}}
-    assert len(problems({"blog": app}, {"nginx_sandbox": True})) == 2
-    assert problems({"blog": app}, {"nginx_sandbox": "false", "django_app_sandbox": False}) == []
+    definition = {"schedules": {"digest": {"command": "/home/bob/x"}}, "proxy": {"extra": "root /home/bob;"}}
+    assert len(problems(definition, nginx_sandbox=True)) == 2
+    assert problems(definition, nginx_sandbox="false", django_app_sandbox=False) == []

@@ -11,21 +11,21 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.module_utils.common.sandboxed import FOLDER, nginx_paths
 
+Apps = Mapping[str, Mapping[str, Any]]
+
 # A program, or a folder to be in: after these words a shell looks for one.
 PROGRAM = re.compile(
     rf"(?:^|[;&|(]|\b(?:cd|exec|nice|nohup|sh|bash|python3?|env(?:\s+\w+=\S*)*)\s)\s*[\"']?{FOLDER}"
 )
-
-
 PATH = re.compile(rf"(?:file:/*|sqlite:///)?{FOLDER}")
 
 
 REMEDY = "keep it elsewhere, such as below /srv or /opt"
 
 
-def problems(apps: Any, variables: Mapping[str, Any]) -> list[str]:
+def problems(apps: Apps, variables: Mapping[str, Any]) -> list[str]:
     """What names a path of the servers that nobody there would see; ``variables`` are those of a host, by which a role
-    is told to do without its sandbox."""
+    is told to do without its sandbox, and ``apps`` have all their fields."""
     found = []
     if is_on("supervisord_sandbox", variables):
         found += [
@@ -66,16 +66,14 @@ def each(value: Any) -> Iterator[tuple[Any, Any]]:
     return iter(value.items() if isinstance(value, Mapping) else ())
 
 
-def commands(apps: Any, field: str) -> Iterator[tuple[str, str]]:
-    for name, app in each(apps):
-        for key, value in each(app.get(field) if isinstance(app, Mapping) else None):
-            inside = isinstance(value, Mapping)
-            command = value.get("command") if inside else value
-            if isinstance(command, str):
-                yield f"django_apps.{name}.{field}.{key}{'.command' if inside else ''}", command
+def commands(apps: Apps, field: str) -> Iterator[tuple[str, str]]:
+    for name, app in apps.items():
+        for key, value in app[field].items():
+            if isinstance(value.get("command"), str):
+                yield f"django_apps.{name}.{field}.{key}.command", value["command"]
 
 
-def programs(apps: Any, variables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def programs(apps: Apps, variables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from commands(apps, "processes")
     for name, program in each(variables.get("supervisord_programs")):
         for key, value in each(program):
@@ -83,20 +81,19 @@ def programs(apps: Any, variables: Mapping[str, Any]) -> Iterator[tuple[str, str
                 yield f"supervisord_programs.{name}.{key}", value
 
 
-def stores(apps: Any) -> Iterator[tuple[str, str]]:
+def stores(apps: Apps) -> Iterator[tuple[str, str]]:
     """A repository on the server, and an SQLite database."""
-    for name, app in each(apps):
+    for name, app in apps.items():
         for field, key in (("source", "git"), ("database", "url")):
-            for inner, value in each(app.get(field) if isinstance(app, Mapping) else None):
-                if inner == key and isinstance(value, str):
-                    yield f"django_apps.{name}.{field}.{key}", value
+            value = app.get(field, {}).get(key)
+            if isinstance(value, str):
+                yield f"django_apps.{name}.{field}.{key}", value
 
 
-def sites(apps: Any, variables: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    for name, app in each(apps):
-        for key, value in each(app.get("proxy") if isinstance(app, Mapping) else None):
-            if key == "extra" and isinstance(value, str):
-                yield f"django_apps.{name}.proxy.extra", bool(nginx_paths(value))
+def sites(apps: Apps, variables: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    for name, app in apps.items():
+        if isinstance(app["proxy"].get("extra"), str):
+            yield f"django_apps.{name}.proxy.extra", bool(nginx_paths(app["proxy"]["extra"]))
     for name, site in each(variables.get("nginx_sites")):
         for key, value in each(site):
             for inner, path in each(value):

@@ -1,0 +1,89 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Files of the controller that the apps name: sources, templates, pages, certificates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
+from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import unfit
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import unwritable
+
+Values = Mapping[str, Any]
+
+
+def local_files(parsed: Parsed, base: str) -> list[str]:
+    """What of it cannot be read. Relative paths start from the folder ``base``."""
+    problems = []
+    for name, app in parsed.apps.items():
+        path = f"django_apps.{name}"
+        problems += _source(f"{path}.source", app.get("source", {}), base)
+        for target, file in app["files"].items():
+            template = file.get("template")
+            if isinstance(template, str) and not os.path.isfile(absolute(base, template)):
+                problems.append(
+                    f"{path}.files.{target}: there is no template {shown(template)} (relative to {base})"
+                )
+        problems += _page(f"{path}.maintenance.page", app["maintenance"].get("page"), base)
+        problems += _certificate(name, app, parsed.secrets.get(name, {}).get("tls_key"), base)
+    return problems
+
+
+def _source(path: str, source: Values, base: str) -> list[str]:
+    folder, archive = source.get("path"), source.get("archive")
+    problems = []
+    if isinstance(folder, str) and not os.path.isdir(absolute(base, folder)):
+        problems.append(f"{path}.path: there is no folder {shown(folder)} (relative to {base})")
+    remote = isinstance(archive, str) and archive.startswith(("http://", "https://"))
+    if isinstance(archive, str) and not remote and not os.path.isfile(absolute(base, archive)):
+        problems.append(f"{path}.archive: there is no file {shown(archive)} (relative to {base})")
+    return problems
+
+
+def _page(path: str, page: Any, base: str) -> list[str]:
+    """A maintenance page that cannot be read."""
+    if not isinstance(page, str):
+        return []
+    try:
+        with open(absolute(base, page), encoding="utf-8") as stream:
+            return [] if stream.read().strip() else [f"{path}: the file {shown(page)} is empty"]
+    except (FileNotFoundError, NotADirectoryError):
+        return [f"{path}: there is no file {shown(page)} (relative to {base})"]
+    except OSError as error:
+        return [f"{path}: {shown(page)} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return [f"{path}: {shown(page)} is not text in UTF-8"]
+    except ValueError:  # no path; the schema has said so
+        return []
+
+
+def _certificate(name: str, app: Values, key: Any, base: str) -> list[str]:
+    """An own certificate that cannot be read, does not fit, or has expired."""
+    chain = app["tls"].get("chain")
+    if not isinstance(chain, str):
+        return []
+    path = f"django_apps.{name}.tls.chain"
+    try:
+        with open(absolute(base, chain), "rb") as stream:
+            text = stream.read()
+    except OSError as error:
+        reason = "there is no file" if isinstance(error, FileNotFoundError) else "cannot be read:"
+        return [f"{path}: {reason} {shown(chain)} (relative to {base})"]
+    except ValueError:  # no path; the schema has said so
+        return []
+    domains = [domain for domain in (*app.get("domains", []), *app["aliases"]) if isinstance(domain, str)]
+    return unfit(path, f"vault_django_apps.{name}.tls_key", text, key, domains)
+
+
+def absolute(base: str, path: str) -> str:
+    # what cannot be a path leads nowhere, wherever it would be looked for
+    return os.path.normpath(os.path.join(base, path if unwritable(path) else os.path.expanduser(path)))
+
+
+def shown(path: str) -> str:
+    """A path of the controller as it may stand in a message."""
+    text = "".join(char if char.isprintable() else "?" for char in path)
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-100:]}"

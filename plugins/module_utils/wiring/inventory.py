@@ -1,0 +1,152 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What the apps need of the inventory: hosts in its groups, addresses, and what an ACME authority needs."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.services import broker_engine, cache_engine
+from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
+from ansible_collections.homeport.django.plugins.module_utils.app.site import certificate_kind
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import DNS_NEEDS
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
+
+# What runs on a host that the inventory names for it.
+ENGINES = ("postgres", "redis", "valkey", "memcached", "rabbitmq")
+
+Groups = Mapping[str, Any]
+
+
+def topology(parsed: Parsed, groups: Groups, setup: str) -> list[str]:
+    """What the apps need that the inventory has no host for."""
+    problems = []
+    if not groups.get("app_servers"):
+        problems.append(
+            "inventory: the group app_servers has no host; name there the hosts that run the apps"
+        )
+    for name, app in parsed.apps.items():
+        secrets = parsed.secrets.get(name, SECRETS.blank())
+        shape = SETUPS[setup]
+        database = app["database"].get("engine", shape.databases[0])
+        elsewhere = "url" in app["database"] or "database_url" in secrets
+        problems += _divided(name, app, groups, database == "sqlite" and not elsewhere)
+        wanted = {
+            "database": ("database_servers", database),
+            "cache": ("cache_servers", cache_engine(app, secrets, shape)),
+            "broker": ("broker_servers", broker_engine(app, secrets, shape)),
+        }
+        for service, (group, engine) in wanted.items():
+            if "url" not in app[service] and f"{service}_url" not in secrets and engine in ENGINES:
+                problems += _without_host(name, service, group, engine, groups)
+    return problems
+
+
+def _without_host(name: str, service: str, group: str, engine: str, groups: Groups) -> list[str]:
+    if not groups.get(group):
+        return [
+            f"django_apps.{name}.{service}: is {engine}, but the inventory's group {group} has no host; "
+            f"name one there (it may be the app's own), or set the app's {service}.url"
+        ]
+    if engine == "memcached" and groups.get("app_servers") != groups[group][:1]:
+        return [
+            f"django_apps.{name}.cache: memcached is reached through a socket on the host that the app runs "
+            "on, so that app_servers and cache_servers must be one and the same host; use redis or valkey"
+        ]
+    return []
+
+
+def _divided(name: str, app: Mapping[str, Any], groups: Groups, sqlite: bool) -> list[str]:
+    """What each of several app servers would keep for itself."""
+    servers, problems = len(groups.get("app_servers") or []), []
+    if servers > 1 and app["media"].get("kind") == "local" and app["media"].get("shared") is not True:
+        problems.append(
+            f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} app servers alone; keep "
+            "uploads in object storage and set media: none, or mount one network file system at "
+            f"/srv/{name}/shared/media on all of them and set media.shared: true"
+        )
+    if servers > 1 and sqlite:
+        problems.append(
+            f"django_apps.{name}.database: is sqlite, so that each of the {servers} app servers has a database of its "
+            "own; use postgres, or one app server"
+        )
+    return problems
+
+
+def certificates(parsed: Parsed, settings: Mapping[str, str], groups: Groups, setup: str) -> list[str]:
+    """What stands in the way of certificates from an authority."""
+    problems: list[str] = []
+    email = settings["certificates_email"]
+    if setup in SETUPS and not SETUPS[setup].proxy:
+        if email:
+            problems.append(
+                "certificates_email: the simple setup has no nginx and no HTTPS; run typical.yml, or leave this out "
+                "and let something in front of the host speak HTTPS (tls: proxy)"
+            )
+        return problems
+    servers = len(groups.get("app_servers") or [])
+    for name, app in parsed.apps.items():
+        if certificate_kind(app, SETUPS[setup], {"acme": bool(email)}) != "acme":
+            continue
+        path = f"django_apps.{name}.tls"
+        if not email:
+            problems.append(f"{path}: An ACME authority needs a contact address; set certificates_email")
+        if app["tls"].get("challenge") == "dns-01":
+            if not (settings["certificates_dns_server"] or settings["certificates_dns_auth_hook"]):
+                problems.append(f"{path}.challenge: {DNS_NEEDS}")
+        elif servers > 1:
+            problems.append(
+                f"{path}: The authority sends the challenge http-01 to any one of the {servers} app servers; use "
+                "challenge: dns-01 or an own certificate, or tls: proxy where what is in front of them speaks HTTPS"
+            )
+    return problems
+
+
+def exposed(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
+    """Caches and brokers that other hosts reach under a public address: what passes there is not encrypted."""
+    problems = []
+    for group in ("cache_servers", "broker_servers"):
+        for host in list(groups.get(group) or [])[:1]:
+            address = host_address(hosts.get(host) or {"inventory_hostname": host})
+            if [other for other in groups.get("app_servers") or [] if other != host] and _is_public(address):
+                problems.append(
+                    f"inventory: {host} of the group {group} is known to the app servers by a public address; set "
+                    "its homeport_address to one in a private network, or put it on the apps' own host"
+                )
+    return problems
+
+
+def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
+    """Hosts that others reach by a name: PostgreSQL, Redis and RabbitMQ are told addresses."""
+    servers = list(groups.get("app_servers") or [])
+    wanted = [
+        host for host in servers if groups.get("database_servers") and host not in groups["database_servers"]
+    ]
+    for group in ("cache_servers", "broker_servers"):
+        for host in list(groups.get(group) or [])[:1]:
+            others = [server for server in servers if server != host]
+            # each lets the other's firewall know who it is
+            wanted += [host, *others] if others else []
+    return [
+        f"inventory: {host} is known to other hosts by a name; set its homeport_address to its IP address"
+        for host in dict.fromkeys(wanted)
+        if not _is_address(host_address(hosts.get(host) or {"inventory_hostname": host}))
+    ]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
