@@ -56,7 +56,7 @@ ODD = [
     "redis://h:port/0", "postgres://u:p@h:port/x", "postgres://u@h/n?host=/x", "unix:///x.sock", "amqp://[::1]:x/", "://", "http://",
     "manage.py x", "manage.py x --name 'a b' \"c$d\" 50% #5", "manage.py x --name 'a b #' \"c d\" 50%", "sh -c 'a && b'", "a && b", "a;b", "'open",
     "python -m x", "backend/manage.py", "my dir/manage.py", "'my dir/manage.py' --x", "manage.py", "A=b c", "daily", "*-*-* 06:30", "Mon..Fri *-*-* 06:30:00",
-    "Mon,Tue 8:00 Europe/Vienna", "never", "*:0/0", "32:00", "daily\nOnBootSec=1", "-", "1", "'a'", "{'a': 1,}", "1 +", "(yield)", "await x", "f'{__name__}'", "1 # c",
+    "Mon,Tue 8:00 Europe/Vienna", "never", "*:0/0", "32:00", "04:00", "daily\nOnBootSec=1", "-", "1", "'a'", "{'a': 1,}", "1 +", "(yield)", "await x", "f'{__name__}'", "1 # c",
     "(" * 300 + ")" * 300, "-" * 20_000 + "1", "(1,\n 2)", "'''a\n  b\n'''", "'é'", "\x0c1", "1\\", "(1,\n# coding: latin-1\n'é')", "lambda: 1",
     "location /x { return 200 \"a  b\nc;}\"; }", "}", "server {", "return 200", "# c }\n", "set $x 'a;b';", "add_header X \"a\\\"b\";", "if ($uri ~ \"a{1,2}\") { return 404; }",
     "gettext", "g++", "libc6:i386", "nano-", "a.b", "Django~=5.2", "x[a,b] >=1, <2 ; python_version > '3'", "x @ https://h/x.whl", "x --index-url http://h", "./lib", "-e .",

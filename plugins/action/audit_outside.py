@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_network import ports_of
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_outside import look
-from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import firewall_problems
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
 
 
 class ActionModule(ActionBase):
@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             "sites": given.get("sites") or {},
             "backup": str(given.get("backup") or "none"),
         }
-        problems = firewall_problems(wanted["rules"])
+        problems = malformed({"host_firewall_rules": wanted["rules"]})
         if problems:
             raise AnsibleActionFail("\n".join(problems))
         outside: dict[str, Any] = {}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import (
     exposure,
-    firewall_problems,
     firewall_rules,
     public_port,
 )
@@ -84,25 +84,30 @@ def test_rules_name_who_gets_in() -> None:
     ]
 
 
+def firewall_problems(rules: Any) -> list[str]:
+    return malformed({"host_firewall_rules": rules})
+
+
 @pytest.mark.parametrize(
     ("rules", "problem"),
     [
         ({"port": 1}, "must be a list"),
-        ([{}], "must have a port"),
-        ([{"port": 0}], "0 is not a port"),
-        ([{"port": "1-70000"}], "is not a port"),
-        ([{"port": "9-5"}], "is not a port"),
-        ([{"port": True}], "is not a port"),
+        ([{}], "[0].port: is required"),
+        ([{"port": 0}], "port[0]: must be a port"),
+        ([{"port": "1-70000"}], "must be a port"),
+        ([{"port": "9-5"}], "must be a port"),
+        ([{"port": True}], "port: must be a list"),
         ([{"port": 1, "from": "x"}], "[0].from: is not a field"),
-        ([{"port": 1, "protocol": "sctp"}], "must be tcp or udp"),
+        ([{"port": 1, "protocol": "sctp"}], "must be one of tcp, udp"),
         ([{"port": 1, "sources": "any"}], "must be a list"),
-        ([{"port": 1, "sources": ["somewhere"]}], "'somewhere' is not an address"),
-        ([{"port": 1, "sources": ["192.0.2.1 } accept; tcp dport { 1"]}], "is not an address"),
+        ([{"port": 1, "sources": ["somewhere"]}], "sources[0]: must be an IP address, or a network"),
+        ([{"port": 1, "sources": ["192.0.2.1 } accept; tcp dport { 1"]}], "must be an IP address"),
         ([{"port": 1, "comment": 'x" accept'}], "comment: may have"),
         ([{"port": 1, "comment": "ü" * 100}], "comment: may have"),
-        ([{"port": []}], "has no port in it"),
-        ([{"port": 1, "sources": []}], "sources: is empty"),
-        ([{"port": 1, "sources": ["192.0.2.0/255.255.255.0"]}], "is not an address or a network"),
+        ([{"port": []}], "port: must have at least 1 item"),
+        ([{"port": 1, "sources": []}], "sources: must have at least 1 item"),
+        ([{"port": 1, "sources": ["192.0.2.0/255.255.255.0"]}], "must end in the length of its prefix"),
+        ([{"port": 1, "sources": ["any", "192.0.2.1"]}], "sources: has any"),
         ([{"port": 1, 2: 3, "x": 4}], "[0].2: is not a field"),
     ],
 )

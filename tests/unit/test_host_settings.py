@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.wiring.host import (
-    CHECKS,
-    host_problems,
-    swap_size,
-)
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
+from ansible_collections.homeport.django.plugins.module_utils.validation.roles.host import INPUTS
+from ansible_collections.homeport.django.plugins.module_utils.wiring.host import swap_size
 
 ROOT = Path(__file__).parents[2]
 SWAP = ROOT / "roles/host/files/usr/local/lib/homeport/swap"
@@ -27,14 +25,13 @@ def facts(**changes: Any) -> dict[str, Any]:
 
 def test_the_defaults_are_right() -> None:
     defaults = yaml.safe_load((ROOT / "roles/host/defaults/main.yml").read_text())
-    assert host_problems(defaults) == []
-    assert CHECKS.keys() <= defaults.keys(), "checks of what is no variable"
+    assert malformed(defaults) == []
+    assert INPUTS.keys() <= defaults.keys(), "checks of what is no variable"
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("host_firewall", "maybe"),
         ("host_firewall_rules", [{}]),
         ("host_ssh_root_login", "maybe"),
         ("host_ssh_root_login", False),
@@ -58,7 +55,7 @@ def test_the_defaults_are_right() -> None:
     ],
 )
 def test_what_is_wrong_is_named(name: str, value: Any) -> None:
-    found = host_problems({name: value})
+    found = malformed({name: value})
     assert len(found) == 1
     assert found[0].startswith(name)
 
@@ -66,7 +63,6 @@ def test_what_is_wrong_is_named(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("host_firewall", "no"),
         ("host_fail2ban_ignored", ["192.0.2.0/24", "2001:db8::1"]),
         ("host_updates_at", "23:59"),
         ("host_updates_days", ["Mon", "Sun"]),
@@ -78,7 +74,7 @@ def test_what_is_wrong_is_named(name: str, value: Any) -> None:
     ],
 )
 def test_what_is_right_is_taken(name: str, value: Any) -> None:
-    assert host_problems({name: value}) == []
+    assert malformed({name: value}) == []
 
 
 @pytest.mark.parametrize(

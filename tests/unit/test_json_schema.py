@@ -71,7 +71,7 @@ def test_hostile_definitions(carelessness: float) -> None:
         told = refusals({"django_apps": apps, "vault_django_apps": vault})
         refused += bool(told)
         assert found or not told, (fields, secrets, told)
-    assert refused > 30
+    assert refused > 10
 
 
 def hostile_values(rng: random.Random) -> list[Any]:

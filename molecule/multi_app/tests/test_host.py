@@ -95,8 +95,8 @@ def test_ports_are_opened_by_variables_and_closed_without(
     )
     assert wrong.status != 0
     assert wrong.changed == 0
-    assert "host_firewall_rules[0].port: 70000 is not a port" in wrong.output
-    assert "host_swap: must be auto, 0, or a number of MiB" in wrong.output
+    assert "host_firewall_rules[0].port[0]: must be a port from 1 to 65535" in wrong.output
+    assert "host_swap: must be auto or a whole number" in wrong.output
     host.check_output("systemd-run --unit=wanted python3 -m http.server 9999")
     try:
         done = operator.run("multi_app", "-e", '{"host_firewall_rules": [{"port": 9999}]}', apps=apps)

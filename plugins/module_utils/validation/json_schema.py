@@ -71,7 +71,11 @@ def _word(field: Field) -> Schema:
         return {"type": ["boolean", "string"], "pattern": templated(TRUTH)}
     if isinstance(field, Int):
         limits = {"minimum": field.low, "maximum": field.high}
-        return {"type": ["integer", "string"], **limits, "pattern": templated("-?[0-9]{1,10}")}
+        return {
+            "type": ["integer", "string"],
+            **limits,
+            "pattern": templated("|".join([*field.words, "-?[0-9]{1,10}"])),
+        }
     if isinstance(field, Str):
         return {"type": "string", **({"pattern": templated(field.pattern.pattern)} if field.pattern else {})}
     raise TypeError(f"{type(field).__name__} has no form in JSON Schema")
@@ -98,7 +102,7 @@ def _list(field: List) -> Schema:
         found["minItems"] = field.least
     if field.unique:
         found["uniqueItems"] = True
-    return _either(found, _shape(field.item), TEMPLATE)
+    return _either(found, *([] if field.strict else [_shape(field.item)]), TEMPLATE)
 
 
 def _or_null(schema: Schema) -> Schema:

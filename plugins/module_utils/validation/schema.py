@@ -173,23 +173,29 @@ class Scalar(Field):
 
 
 class Int(Field):
-    """A whole number from ``low`` to ``high``."""
+    """A whole number from ``low`` to ``high``, or one of ``words``."""
 
     kind = "integer"
 
-    def __init__(self, doc: str = "", low: int = 0, high: int = 2**31, **options: Any) -> None:
+    def __init__(
+        self, doc: str = "", low: int = 0, high: int = 2**31, words: tuple[str, ...] = (), **options: Any
+    ) -> None:
         super().__init__(doc, **options)
         self.low = low
         self.high = high
+        self.words = words
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
+        if isinstance(value, str) and value in self.words:
+            return value
         if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,10}", value):  # what `-e` and Jinja give
             value = int(value)
         if not self.accepts(value):
-            problems.add(path, f"must be a whole number, not {type_name(value)}")
+            wanted = " or ".join([*self.words, "a whole number"])
+            problems.add(path, f"must be {wanted}, not {type_name(value)}")
         elif not self.low <= value <= self.high:
             problems.add(path, f"must be from {self.low} to {self.high}")
         return value
@@ -225,7 +231,9 @@ class Choice(Field):
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
         if not isinstance(value, str):
-            problems.add(path, f"must be one of {', '.join(self.choices)}, not {type_name(value)}")
+            problems.add(
+                path, f"must be one of {', '.join(self.choices)}, not {type_name(value)}{quote_hint(value)}"
+            )
             return ""
         elif value not in self.choices:
             problems.add(path, f"must be one of {', '.join(self.choices)}{closest(value, self.choices)}")
@@ -233,24 +241,31 @@ class Choice(Field):
 
 
 class List(Field):
-    """A list whose items all have one type; a lone item is taken as a list of one."""
+    """A list whose items all have one type. A lone item is taken as a list of one, unless it is ``strict``."""
 
     kind = "list"
 
     def __init__(
-        self, item: Field, doc: str = "", unique: bool = False, least: int = 0, **options: Any
+        self,
+        item: Field,
+        doc: str = "",
+        unique: bool = False,
+        least: int = 0,
+        strict: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(doc, **options)
         self.item = item
+        self.strict = strict
         self.unique = unique
         self.least = least
 
     def accepts(self, value: Any) -> bool:
-        return isinstance(value, (list, tuple)) or self.item.accepts(value)
+        return isinstance(value, (list, tuple)) or (not self.strict and self.item.accepts(value))
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
         if not isinstance(value, (list, tuple)):
-            if not self.item.accepts(value):
+            if self.strict or not self.item.accepts(value):
                 problems.add(path, f"must be a list, not {type_name(value)}")
                 return []
             value = [value]

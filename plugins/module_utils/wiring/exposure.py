@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -76,66 +75,6 @@ def firewall_rules(ports: Iterable[Mapping[str, Any]], own: Iterable[Mapping[str
             if chosen:
                 lines.append(f"{family} saddr {{ {', '.join(chosen)} }} {target}{comment}")
     return list(dict.fromkeys(lines))
-
-
-def firewall_problems(rules: Any) -> list[str]:
-    """What is wrong with C(host_firewall_rules)."""
-    if not isinstance(rules, list):
-        return [
-            "host_firewall_rules: must be a list of rules, such as [{port: 8443, sources: [192.0.2.0/24]}]"
-        ]
-    found: list[str] = []
-    for index, rule in enumerate(rules):
-        where = f"host_firewall_rules[{index}]"
-        if not isinstance(rule, Mapping) or "port" not in rule:
-            found.append(f"{where}: must have a port, such as {{port: 8443}}")
-            continue
-        for field in sorted(set(rule) - {"port", "protocol", "sources", "comment"}, key=str):
-            found.append(
-                f"{where}.{field}: is not a field here; there are port, protocol, sources and comment"
-            )
-        ports = rule["port"] if isinstance(rule["port"], (list, tuple)) else [rule["port"]]
-        if not ports:
-            found.append(f"{where}.port: has no port in it")
-        for port in ports:
-            if isinstance(port, bool) or not _is_port(str(port)):
-                found.append(
-                    f"{where}.port: {port!r} is not a port from 1 to 65535, nor a range such as 6000-6010"
-                )
-        if rule.get("protocol", "tcp") not in ("tcp", "udp"):
-            found.append(f"{where}.protocol: must be tcp or udp, not {rule['protocol']!r}")
-        sources = rule.get("sources", ANY)
-        if not isinstance(sources, (list, tuple)):
-            found.append(f"{where}.sources: must be a list of addresses or networks")
-        elif not sources:
-            found.append(
-                f"{where}.sources: is empty, so nobody has access; leave it out for everybody, or leave the rule out"
-            )
-        elif list(sources) != ANY:
-            found += [
-                f"{where}.sources: {source!r} is not an address or a network, such as 192.0.2.7 or 2001:db8::/32"
-                for source in sources
-                if not is_network(str(source))
-            ]
-        if not re.fullmatch(r"[\w .,:()+-]{0,100}", str(rule.get("comment", "")), re.ASCII):
-            found.append(
-                f"{where}.comment: may have letters (a to z), digits, spaces and .,:()+- only, 100 of them"
-            )
-    return found
-
-
-def is_network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    # nftables takes no 192.0.2.0/255.255.255.0
-    return re.fullmatch(r"\d*", text.partition("/")[2]) is not None
-
-
-def _is_port(text: str) -> bool:
-    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text)
-    return found is not None and 1 <= int(found[1]) <= int(found[2] or found[1]) <= 65535
 
 
 def _port(port: int, sources: list[str], service: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.backup impo
     BackupError,
     checked,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.host import host_problems
 from ansible_collections.homeport.django.plugins.module_utils.wiring.pgbackrest import settings_of
 
 ROLES_FOLDER = Path(__file__).parents[3] / "roles"
@@ -39,7 +38,7 @@ TYPES = {
 
 def input_problems(known: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
     """What is wrong with those of a host's variables that are inputs of roles, and with the apps by these."""
-    problems = [*problems_of(known), *host_problems(known), *instances(known), *archives(known)]
+    problems = [*problems_of(known), *instances(known), *archives(known)]
     problems += sandboxed.problems(apps, known)
     named = {re.split(r"[.:\[]", problem, maxsplit=1)[0] for problem in problems}
     return problems + other_types({name: value for name, value in known.items() if name not in named})

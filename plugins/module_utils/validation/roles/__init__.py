@@ -1,0 +1,3 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What users may set of each role."""
