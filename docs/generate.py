@@ -71,8 +71,12 @@ def variable_rows(options: Mapping[str, Any], path: str = "") -> Iterator[Row]:
             kind = ", ".join(code(choice) for choice in option["choices"])
         default = "required" if option.get("required") else code(shown(option["default"]))
         yield code(f"{path}{name}"), kind, default, cell(option["description"])
-        if not option["description"].startswith("The same"):
-            yield from variable_rows(option.get("options", {}), f"{path}{name}[].")
+        known, inside = INPUTS.get(name), "[]." if option["type"] == "list" else "."
+        if isinstance(known, schema.Map) and isinstance(known.value, schema.Object):
+            # an option without a meaning is in the program's own words
+            yield from (row for row in field_rows(known.value, f"{name}.<name>.") if row[3])
+        elif not option["description"].startswith("The same"):
+            yield from variable_rows(option.get("options", {}), f"{path}{name}{inside}")
 
 
 def shown(value: Any) -> str:

@@ -67,6 +67,10 @@ def test_short_sentences(path: Path) -> None:
     assert found == []
 
 
+def paths(text: str) -> list[str]:
+    return [found.rstrip("./") for found in re.findall(rf"(?<![\w/.~<-])(?:{TOP})/[\w./*-]+", text)]
+
+
 def anchors(text: str) -> set[str]:
     """The anchors of the headings of a page, as GitHub makes them."""
     titles = re.findall(
@@ -87,5 +91,24 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_paths_exist(path: Path) -> None:
-    for found in re.findall(rf"(?<![\w/.~<-])(?:{TOP})/[\w./*-]+", path.read_text()):
-        assert list(ROOT.glob(found.rstrip("./"))), found
+    for found in paths(path.read_text()):
+        assert list(ROOT.glob(found)), found
+
+
+def compact(text: str) -> str:
+    return re.sub(r"\s|,(?=\s*[)\]}])", "", text)
+
+
+HOW_TO = sorted((ROOT / "docs/contributing").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", HOW_TO, ids=name)
+def test_examples_are_from_the_code(path: Path) -> None:
+    text = path.read_text()
+    folders = {Path(found).parent if "." in Path(found).name else Path(found) for found in paths(text)}
+    sources = [
+        each for folder in folders for each in (ROOT / folder).glob("*.*") if each.suffix in (".py", ".yml")
+    ]
+    code = [compact(each.read_text()) for each in sources]
+    for example in re.findall(r"^ *```\w+\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
+        assert any(compact(example) in each for each in code), example

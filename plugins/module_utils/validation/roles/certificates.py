@@ -38,11 +38,23 @@ INPUTS: dict[str, Field] = {
         Object(
             {
                 "domains": List(
-                    Str(pattern=rf"(\*\.)?{HOST_NAME}", hint=HOST_NAME_HINT), least=1, required=True
+                    Str(pattern=rf"(\*\.)?{HOST_NAME}", hint=HOST_NAME_HINT),
+                    doc="names in the certificate",
+                    least=1,
+                    required=True,
                 ),
-                "kind": Choice(["acme", "own", "selfsigned"], required=True),
-                "chain": Str(pattern=CERTIFICATES, hint="must be certificates in PEM", multiline=True),
-                "challenge": Choice(["http-01", "dns-01"]),
+                "kind": Choice(
+                    ["acme", "own", "selfsigned"],
+                    doc="acme: signed by the authority; own: `chain` and an entry of certificates_private_keys",
+                    required=True,
+                ),
+                "chain": Str(
+                    "text of your own certificate and of those between it and the root",
+                    pattern=CERTIFICATES,
+                    hint="must be certificates in PEM",
+                    multiline=True,
+                ),
+                "challenge": Choice(["http-01", "dns-01"], doc="how the authority validates the names"),
             }
         ),
         key=NAME,

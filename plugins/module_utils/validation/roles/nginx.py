@@ -52,13 +52,17 @@ class ServerName(Str):
         return HOST_NAME_HINT
 
 
-FILES = Object(
-    {
-        "url": Str(pattern=URL_PATH, hint=URL_PATH_HINT, required=True),
-        "root": Str(pattern=FOLDER, hint=FOLDER_HINT, required=True),
-    },
-    may_be_empty=True,
-)
+def _files(doc: str) -> Object:
+    return Object(
+        {
+            "url": Str(
+                "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, required=True
+            ),
+            "root": Str("folder that holds them", pattern=FOLDER, hint=FOLDER_HINT, required=True),
+        },
+        doc=doc,
+        may_be_empty=True,
+    )
 
 
 def _site_rule(site: dict[str, Any], path: str, problems: Problems) -> None:
@@ -74,41 +78,72 @@ def _site_rule(site: dict[str, Any], path: str, problems: Problems) -> None:
             problems.add(f"{path}.tls", "is for a site that ends TLS itself; leave it or tls_in_front out")
 
 
+MAINTENANCE = Object(
+    {
+        "folder": Str(
+            "holds page.html, which visitors get while a file `on` is in it",
+            pattern=FOLDER,
+            hint=FOLDER_HINT,
+            required=True,
+        ),
+        "allow": List(Address(), doc="addresses and networks that reach the site all the same"),
+        "open": List(
+            Str(pattern=r"/.*", hint="must start with a slash", most=1000), doc="paths that stay reachable"
+        ),
+        "below": List(
+            Str(pattern=URL_PATH, hint=URL_PATH_HINT), doc="paths that stay reachable with all below them"
+        ),
+        "retry_after": Int("seconds after which programs are told to come back", low=1, high=604800),
+    },
+    doc="closes the site to its visitors",
+    may_be_empty=True,
+)
+
 SITE = Object(
     {
-        "server_names": List(ServerName(), least=1, required=True),
-        "redirects": List(ServerName()),
-        "canonical": Str(pattern=HOST_NAME, hint=HOST_NAME_HINT),
+        "server_names": List(
+            ServerName(),
+            doc="host names of the site, with wildcards or as regular expressions after ~",
+            least=1,
+            required=True,
+        ),
+        "redirects": List(ServerName(), doc="host names that redirect to `canonical`"),
+        "canonical": Str("host name that the others redirect to", pattern=HOST_NAME, hint=HOST_NAME_HINT),
         "upstream": Str(
+            "where the app listens, such as unix:/run/homeport/blog.sock or 127.0.0.1:8000",
             pattern=rf"unix:{FOLDER}|(\[[0-9a-fA-F:]+\]|[\w.-]+)(:[0-9]{{1,5}})?",
             hint="must be unix:/PATH or HOST:PORT",
             required=True,
         ),
-        "static": FILES,
-        "media": FILES,
-        "upload_limit": Str(pattern=SIZE, hint="must be a number with k, m or g, such as 20m"),
-        "timeout": Int(low=1, high=86400),
-        "websocket_timeout": Int(high=604800),
-        "trusted_proxies": List(Address(), unique=True),
-        "tls_in_front": Bool(),
-        "hsts": Int(high=63072000),
-        "public_port": Int(high=65535),
-        "extra": Directives(),
-        "maintenance": Object(
-            {
-                "folder": Str(pattern=FOLDER, hint=FOLDER_HINT, required=True),
-                "allow": List(Address()),
-                "open": List(Str(pattern=r"/.*", hint="must start with a slash", most=1000)),
-                "below": List(Str(pattern=URL_PATH, hint=URL_PATH_HINT)),
-                "retry_after": Int(low=1, high=604800),
-            },
-            may_be_empty=True,
+        "static": _files("static files, or empty"),
+        "media": _files("uploaded files, or empty"),
+        "upload_limit": Str(
+            "largest request body, such as 20m",
+            pattern=SIZE,
+            hint="must be a number with k, m or g, such as 20m",
         ),
+        "timeout": Int("seconds that nginx waits for the upstream", low=1, high=86400),
+        "websocket_timeout": Int(
+            "seconds that a websocket may be idle; 0, the default, treats it as any request", high=604800
+        ),
+        "trusted_proxies": List(
+            Address(),
+            doc="addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count",
+            unique=True,
+        ),
+        "tls_in_front": Bool("whether TLS ends at the trusted proxies"),
+        "hsts": Int("with `tls_in_front`, seconds for which browsers refuse plain HTTP", high=63072000),
+        "public_port": Int("port at which visitors reach the site, where it is not 443 or 80", high=65535),
+        "extra": Directives("further directives for the server block"),
+        "maintenance": MAINTENANCE,
         "tls": Object(
             {
-                "folder": Str(pattern=FOLDER, hint=FOLDER_HINT, required=True),
-                "hsts": Int(high=63072000),
+                "folder": Str(
+                    "holds fullchain.pem and privkey.pem", pattern=FOLDER, hint=FOLDER_HINT, required=True
+                ),
+                "hsts": Int("seconds for which browsers refuse plain HTTP", high=63072000),
             },
+            doc="serves the site over HTTPS; plain HTTP redirects there",
             may_be_empty=True,
         ),
     },

@@ -46,7 +46,7 @@ INPUTS: dict[str, Field] = {
     "supervisord_programs": Map(
         Object(
             {
-                "section": Choice(["program", "fcgi-program"]),
+                "section": Choice(["program", "fcgi-program"], doc="kind of the section (default: program)"),
                 **{name: ProgramOption() for name in PROGRAM_OPTIONS if name != "section"},
             }
         ),

@@ -1,0 +1,67 @@
+"""What the roles' argument specs say of an input is what the field says that checks it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
+    Bool,
+    Choice,
+    Field,
+    Int,
+    List,
+    Map,
+    Object,
+)
+
+ROLES = Path(__file__).parents[2] / "roles"
+SPECS: dict[str, dict[str, Any]] = {}
+for path in ROLES.glob("*/meta/argument_specs.yml"):
+    for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+        SPECS.update(entry["options"])
+
+
+def type_of(field: Field) -> str:
+    if isinstance(field, Int):
+        return "str" if field.words else "int"
+    kinds = {Bool: "bool", List: "list", Map: "dict", Object: "dict"}
+    return next((kind for cls, kind in kinds.items() if isinstance(field, cls)), "str")
+
+
+def differences(name: str, field: Field, spec: dict[str, Any]) -> list[str]:
+    found = []
+    if spec["type"] != type_of(field):
+        found.append(f"{name}: is {spec['type']} in the spec, and {type_of(field)} in the fields")
+    if isinstance(field, Choice) and spec.get("choices") != field.choices:
+        found.append(f"{name}: has other choices")
+    if isinstance(field, List):
+        if spec.get("elements") != type_of(field.item):
+            found.append(f"{name}: has other elements")
+        field = field.item
+    if isinstance(field, Object):
+        options = spec.get("options", {})
+        if not field.others and set(options) != set(field.fields):
+            found.append(f"{name}: differs in {sorted(set(options) ^ set(field.fields))}")
+        for part in options.keys() & field.fields.keys():
+            inner = field.fields[part]
+            if bool(options[part].get("required")) != inner.required:
+                found.append(f"{name}.{part}: is required in one of both")
+            found += differences(f"{name}.{part}", inner, options[part])
+    return found
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_specs_and_fields_agree(name: str) -> None:
+    assert differences(name, INPUTS[name], SPECS[name]) == []
+
+
+def test_a_difference_is_found() -> None:
+    field = Object({"port": Int(required=True), "kind": Choice(["a", "b"])})
+    spec = {"type": "dict", "options": {"port": {"type": "str"}, "kind": {"type": "str", "choices": ["a"]}}}
+    assert len(differences("x", field, spec)) == 3
+    assert differences("x", field, {"type": "dict", "options": {}})
+    assert differences("x", List(Int()), {"type": "list", "elements": "str"})
