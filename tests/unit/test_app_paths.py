@@ -70,7 +70,7 @@ ROOTS_OWN = {
         "backup.main.configured", "backup.main.alone", "backup.state.read", "backup.state.write",
         "backup.store.environment", "backup.store.run", "backup.take.folders", "release.history.append",
         "release.history.entries", "layout.host_settings", "layout.pipe", "release.lock.holders",
-        "release.switch.release_of", "release.switch.waits_for_something", "removal.look.files_of_roles",
+        "release.serving.release_of", "release.switch.waits_for_something", "removal.look.files_of_roles",
         "removal.look.domains", "removal.look.removed", "removal.look.state", "removal.look.recorded",
         "removal.look.mounted_below",
         "modules.postgres_upgrade.alone", "upgrade.postgres.dump", "upgrade.postgres.folder",

@@ -18,10 +18,8 @@ from ansible_collections.homeport.django.plugins.module_utils.host.app_process i
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.release import switch as release_switch
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import connect, healthy
-from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import (
-    Switch,
-    release_of,
-)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.serving import release_of
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import Switch
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import wait_until
 
 from tests.unit.releases import HereLayout, layout, write

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import re
 import subprocess
 import threading
 import time
@@ -40,6 +39,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.healt
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import WHY
+from ansible_collections.homeport.django.plugins.module_utils.host.release.serving import release_of
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import (
     Supervisor,
     wait_until,
@@ -55,7 +55,6 @@ LONGEST_LOAD = 20  # seconds after which one has loaded that is busy all the tim
 OFTEN = 5  # in a row
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
 MOST_PRINTED = 1 << 18  # bytes of what a process has printed
-MOST_ENVIRONMENT = 1 << 21  # bytes that the kernel gives a process for its environment, and more
 
 
 class RolledBack(DeployError):
@@ -438,16 +437,3 @@ def waits_for_something(pid: int) -> bool:
             return stream.read().rpartition(")")[2].split()[0] == "S"
     except (OSError, IndexError):
         return False
-
-
-def release_of(pid: int) -> str:
-    """Id of the release that a process was started from; empty for one that sleeps. A process may write what it wants
-    into its own environment."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:
-            found = re.search(
-                rb"(?:^|\0)HOMEPORT_RELEASE=([0-9A-Za-z-]{1,64})(?:\0|$)", stream.read(MOST_ENVIRONMENT)
-            )
-    except OSError:
-        return ""
-    return found[1].decode() if found else ""

@@ -42,7 +42,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.healt
     healthy,
     refuses_on_purpose,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import release_of
+from ansible_collections.homeport.django.plugins.module_utils.host.release.serving import release_of
 from ansible_collections.homeport.django.plugins.module_utils.host.status import backups as status_backups
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import (
     SOCKET,
