@@ -80,16 +80,15 @@ from ansible_collections.homeport.django.plugins.module_utils.host.given import 
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.restarts import waiting
-from ansible_collections.homeport.django.plugins.module_utils.host.status.collect import (
-    Places,
-    collect,
+from ansible_collections.homeport.django.plugins.module_utils.host.status.certificates import (
     given_certificates,
-    read,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.status.collect import collect
 from ansible_collections.homeport.django.plugins.module_utils.host.status.firewall import (
     GIVEN,
     firewall_differences,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.status.places import Places, read
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
 
 

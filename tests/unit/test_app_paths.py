@@ -19,7 +19,7 @@ ROOTS_OWN = {
     "a new folder in one of root's": ["layout.own_folder", "release.build.prepare"],
     "what an app's configuration is made of, and its copy in the release": [
         "release.build.add_configuration", "release.build.fingerprint", "release.plan.processes_changed",
-        "layout.limit_met", "common.env_file.exports", "removal.look.environment", "audit.inside.app_files",
+        "layout.limit_met", "common.env_file.exports", "removal.look.environment", "audit.files.app_files",
     ],
     "bin, config, static and the record of a release, which is root's": [
         "release.build.write_environment", "release.build.write", "layout.record",
@@ -61,12 +61,12 @@ ROOTS_OWN = {
         "backup.recovery.back", "modules.archive_recovery.configured", "upgrade.postgres.give_to_root",
     ],
     "names and rights, of which nothing is opened but what is no link": [
-        "audit.inside.host_files", "audit.inside.named", "audit.inside.encrypted", "removal.look.leftovers",
+        "audit.files.host_files", "audit.files.named", "audit.files.encrypted", "removal.look.leftovers",
         "undeclared.present",
     ],
     "Homeport's own records, the system's files, and the kernel's": [
-        "app_process.members", "audit.inside.kernel", "audit.inside.inet_interfaces", "audit.inside.postgres",
-        "audit.inside.read_all", "modules.archive_recovery.alone", "backup.archive.configured", "backup.keys.record",
+        "app_process.members", "audit.upkeep.kernel", "audit.services.inet_interfaces", "audit.services.postgres",
+        "modules.archive_recovery.alone", "backup.archive.configured", "backup.keys.record",
         "backup.main.configured", "backup.main.alone", "backup.state.read", "backup.state.write",
         "backup.store.environment", "backup.store.run", "backup.take.folders", "release.history.append",
         "release.history.entries", "layout.host_settings", "layout.pipe", "release.lock.holders",
@@ -75,8 +75,8 @@ ROOTS_OWN = {
         "removal.look.mounted_below",
         "modules.postgres_upgrade.alone", "upgrade.postgres.dump", "upgrade.postgres.folder",
         "upgrade.postgres.open_apps", "upgrade.postgres.record", "upgrade.postgres.write_whole",
-        "status.backups.loaded", "status.collect.host", "status.collect.deploys",
-        "status.collect.timers", "status.collect.read", "undeclared.databases",
+        "status.backups.loaded", "status.host.host", "status.apps.deploys",
+        "status.apps.timers", "status.places.read", "undeclared.databases",
     ],
 }  # fmt: skip
 

@@ -11,34 +11,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.host.audit import inside as audit_inside
-from ansible_collections.homeport.django.plugins.module_utils.host.audit.inside import (
-    accepted,
-    accounts,
-    app_files,
-    client,
-    clock,
+from ansible_collections.homeport.django.plugins.module_utils.host.audit import (
+    deploy_check as audit_deploy_check,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.audit import files as audit_files
+from ansible_collections.homeport.django.plugins.module_utils.host.audit import firewall as audit_firewall
+from ansible_collections.homeport.django.plugins.module_utils.host.audit import network as audit_network
+from ansible_collections.homeport.django.plugins.module_utils.host.audit import upkeep as audit_upkeep
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.deploy_check import (
     deploy_check,
-    dropping,
-    endpoint,
-    failed_units,
-    firewall,
-    host_files,
-    inet_interfaces,
     issues,
-    kernel,
-    legacy,
-    looked,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.files import (
+    app_files,
+    host_files,
     named,
-    pending,
     reachable,
-    replaced,
-    sockets,
+    too_open,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.firewall import (
+    accepted,
+    dropping,
+    firewall,
+    legacy,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.inside import looked
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.logins import (
+    accounts,
     sshd,
     sshd_settings,
-    stale,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.network import (
+    client,
+    endpoint,
+    sockets,
     stores,
-    too_open,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.services import inet_interfaces
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.upkeep import (
+    clock,
+    failed_units,
+    kernel,
+    pending,
+    replaced,
+    stale,
     unit_of,
     updates,
 )
@@ -135,7 +151,7 @@ def test_a_store_that_does_not_answer_hides_no_other(
             raise ConnectionRefusedError
         return True
 
-    monkeypatch.setattr(audit_inside, "answers", answers)
+    monkeypatch.setattr(audit_network, "answers", answers)
     entry = {"protocol": "tcp", "user": "redis", "program": "redis-server"}
     told = stores([{**entry, "address": address, "port": port} for address, port in listening])
     assert [(store["port"], store["open"]) for store in told] == found
@@ -257,7 +273,7 @@ def test_whether_the_firewall_is_known(
     status: int, iptables: str | None, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_words, **_options: iptables)
-    monkeypatch.setattr(audit_inside, "legacy", lambda _run: [])
+    monkeypatch.setattr(audit_firewall, "legacy", lambda _run: [])
     found = firewall(lambda _command: (status, chain() if status == 0 else ""))
     assert (found["known"], found["dropping"]) == (known, ["inet homeport"] if status == 0 else [])
 
@@ -435,16 +451,16 @@ def test_a_search_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         False,
     )
     assert named(str(tmp_path), r"\.env", 0) == ([], False)
-    monkeypatch.setattr(audit_inside, "MOST", 3)
+    monkeypatch.setattr(audit_files, "MOST", 3)
     assert named(str(tmp_path), r"\.env", 3) == (paths[:1], True)
-    monkeypatch.setattr(audit_inside, "MOST", 5)
+    monkeypatch.setattr(audit_files, "MOST", 5)
     assert named(str(tmp_path), r"\.env", 3) == (paths, False)
 
 
 def test_many_files_of_one_app_hide_nothing_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_inside, "MOST", 10)
+    monkeypatch.setattr(audit_files, "MOST", 10)
     many = [str(number) for number in range(20)]
     for name in (
         ".env",
@@ -513,7 +529,7 @@ def test_what_installs_upgrades(
     program: bool, periodic: str, timer: int, automatic: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os.path, "exists", lambda _path: program)
-    monkeypatch.setattr(audit_inside, "lists_age", lambda: 60)
+    monkeypatch.setattr(audit_upkeep, "lists_age", lambda: 60)
     told = {"apt-get": (0, ""), "apt-config": (0, periodic), "systemctl": (timer, "")}
     assert updates(lambda command: told[command[0]])["automatic"] is automatic
 
@@ -669,7 +685,7 @@ def test_the_checks_of_an_app(
         asked.append(words)
         return ended
 
-    monkeypatch.setattr(audit_inside, "in_release", in_release)
+    monkeypatch.setattr(audit_deploy_check, "in_release", in_release)
     found = deploy_check(spec)
     assert found == {"issues": {"CRITICAL": [], "ERROR": [], "WARNING": warnings}, "failed": failed}
     assert asked[0][1:3] == (str(tmp_path / "releases/1"), ["manage.py", "check", "--deploy", "--no-color"])

@@ -16,30 +16,35 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.host.status import collect as status_collect
-from ansible_collections.homeport.django.plugins.module_utils.host.status.collect import (
-    Places,
-    Process,
-    collect,
-    databases,
+from ansible_collections.homeport.django.plugins.module_utils.host.status import host as status_host
+from ansible_collections.homeport.django.plugins.module_utils.host.status.apps import (
     deploys,
-    descendants,
-    given_certificates,
-    health,
-    instances,
     lock,
     measure,
-    memory,
     moment,
-    parse_units,
     printable_revision,
+    schedule,
+    timers,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.status.certificates import (
+    given_certificates,
+    serves,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.status.collect import collect, stores
+from ansible_collections.homeport.django.plugins.module_utils.host.status.health import health
+from ansible_collections.homeport.django.plugins.module_utils.host.status.host import (
+    databases,
+    instances,
+    parse_units,
+    services,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.status.places import Places
+from ansible_collections.homeport.django.plugins.module_utils.host.status.processes import (
+    Process,
+    descendants,
+    memory,
     process_table,
     processes,
-    schedule,
-    serves,
-    services,
-    stores,
-    timers,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import wait_until
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import present
@@ -283,7 +288,7 @@ ActiveState=active
 
 
 def test_services(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("17", "main"))
+    monkeypatch.setattr(status_host, "used_cluster", lambda: ("17", "main"))
     units = parse_units(UNITS)
     assert services(units) == {
         "nginx": "active",
@@ -293,9 +298,9 @@ def test_services(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     assert services(parse_units("")) == {"postgresql": "inactive"}
     # an empty cluster beside it that runs does not hide it
-    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("15", "main"))
+    monkeypatch.setattr(status_host, "used_cluster", lambda: ("15", "main"))
     assert services(units)["postgresql"] == "inactive"
-    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("", "main"))
+    monkeypatch.setattr(status_host, "used_cluster", lambda: ("", "main"))
     assert services(parse_units("")) == {}
 
 
@@ -362,7 +367,7 @@ def test_sizes_of_databases(monkeypatch: pytest.MonkeyPatch) -> None:
         return answers.pop()
 
     monkeypatch.setattr(Cluster, "ask", ask)
-    monkeypatch.setattr(status_collect, "used_cluster", lambda: ("17", "main"))
+    monkeypatch.setattr(status_host, "used_cluster", lambda: ("17", "main"))
     assert databases({}) == {}
     assert databases(parse_units(UNITS)) == {"blog": 123, "a=b": 7}
     assert databases(parse_units(UNITS)) == {}
@@ -533,8 +538,8 @@ def test_when_the_host_was_started(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "stat").write_text("cpu 1 2 3\nbtime 1795400000\n")
     (tmp_path / "1/stat").write_text(f"1 (a) b) S {' '.join(['0'] * 18)} {50 * os.sysconf('SC_CLK_TCK')} 0\n")
-    assert status_collect.booted(str(tmp_path)) == 1795400050
-    assert status_collect.booted(str(tmp_path / "1")) == 0
+    assert status_host.booted(str(tmp_path)) == 1795400050
+    assert status_host.booted(str(tmp_path / "1")) == 0
 
 
 def test_the_certificate_that_nginx_serves(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import (
-    limit,
-)
+from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import limit
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
