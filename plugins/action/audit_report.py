@@ -44,11 +44,11 @@ class ActionModule(ActionBase):
         if form == "json":
             display.display(text.rstrip())
         else:
-            colors = {"ok": None, "warning": C.COLOR_WARN, "wrong": C.COLOR_ERROR}
+            colors = {"ok": None, "warning": C.COLOR_WARN, "failure": C.COLOR_ERROR}
             for level, line in lines(document):
                 display.display(line, color=colors[level])
         result["changed"] = False
-        if document["level"] == "wrong" or (
+        if document["level"] == "failure" or (
             document["level"] == "warning" and boolean(given.get("strict", False))
         ):
             result.update(failed=True, msg=f"{summary(document)}; see the report above")

@@ -89,25 +89,25 @@ EVERY = accept(0, 65535)
     ("sockets", "firewall", "rules", "problems"),
     [
         (STRAY, INSIDE["firewall"], [], []),
-        (STRAY, OPEN, [], [("wrong", "0.0.0.0:9999 (python3), [::]:9999 (python3) listens")]),
+        (STRAY, OPEN, [], [("failure", "0.0.0.0:9999 (python3), [::]:9999 (python3) listens")]),
         (STRAY, OTHER, [], [("warning", "ip filter")]),
         (STRAY, NO_NFT, [], [("warning", "whether a firewall drops it is not known")]),
-        (STRAY, accepting(accept(9999)), [], [("wrong", "the firewall lets everybody in")]),
-        (STRAY, accepting(accept(9990, 10000)), [], [("wrong", "9999 (python3)")]),
+        (STRAY, accepting(accept(9999)), [], [("failure", "the firewall lets everybody in")]),
+        (STRAY, accepting(accept(9990, 10000)), [], [("failure", "9999 (python3)")]),
         (STRAY, accepting(accept(9999, some=True)), [], [("warning", "the firewall lets some in")]),
-        (STRAY, accepting(accept(9999, some=True), EVERY), [], [("wrong", "lets everybody in")]),
+        (STRAY, accepting(accept(9999, some=True), EVERY), [], [("failure", "lets everybody in")]),
         (STRAY, accepting(accept(9999, protocol="udp"), accept(9998)), [], []),
-        (DOCKER, INSIDE["firewall"], [], [("wrong", "Docker forwards it past the firewall")]),
-        (DOCKER, OTHER, [], [("wrong", "8080 (docker-proxy)")]),
+        (DOCKER, INSIDE["firewall"], [], [("failure", "Docker forwards it past the firewall")]),
+        (DOCKER, OTHER, [], [("failure", "8080 (docker-proxy)")]),
         (DOCKER, INSIDE["firewall"], [{"port": 8080}], []),
         (STRAY, OPEN, [{"port": 9999}], []),
         (STRAY, OPEN, [{"port": ["8000-8010", "9990-9999"], "sources": ["192.0.2.0/24"]}], []),
-        (STRAY, OPEN, [{"port": 9999, "protocol": "udp"}], [("wrong", "9999")]),
+        (STRAY, OPEN, [{"port": 9999, "protocol": "udp"}], [("failure", "9999")]),
         ([socket(9999, "127.0.0.1"), socket(9999, "::1")], OPEN, [], []),
-        ([socket(2222, program="sshd")], OPEN, [], [("wrong", "2222")]),
+        ([socket(2222, program="sshd")], OPEN, [], [("failure", "2222")]),
         ([socket(5353, protocol="udp")], OPEN, [], [("warning", "over udp")]),
         ([socket(45000, protocol="udp"), socket(68, protocol="udp")], OPEN, [], []),
-        ([socket(6379, "10.0.0.5", user="redis")], OPEN, [], [("wrong", "10.0.0.5:6379 (redis)")]),
+        ([socket(6379, "10.0.0.5", user="redis")], OPEN, [], [("failure", "10.0.0.5:6379 (redis)")]),
     ],
 )
 def test_ports(sockets: Any, firewall: Any, rules: Any, problems: Problems) -> None:
@@ -144,21 +144,21 @@ def test_ports_of_a_rule(value: Any, ports: list[int]) -> None:
     ("found", "problems"),
     [
         (INSIDE["firewall"], []),
-        ({**OPEN, "declared": True}, [("wrong", "drops nothing")]),
-        ({**OTHER, "declared": True}, [("wrong", "drops nothing")]),
+        ({**OPEN, "declared": True}, [("failure", "drops nothing")]),
+        ({**OTHER, "declared": True}, [("failure", "drops nothing")]),
         (OTHER, []),
         (OPEN, [("warning", "there is no firewall")]),
         (NO_NFT, [("warning", "not known")]),
-        ({**NO_NFT, "declared": True}, [("wrong", "not known")]),
+        ({**NO_NFT, "declared": True}, [("failure", "not known")]),
         ({**NO_NFT, "dropping": ["ip filter (iptables-legacy)"]}, []),
         (
             accepting(accept(9999), accept(60000, 61000, "udp", some=True)),
             [("warning", "lets in what comes for tcp 9999, udp 60000-61000, and the inventory does not")],
         ),
-        (accepting(EVERY), [("wrong", "everybody in to every port of tcp")]),
+        (accepting(EVERY), [("failure", "everybody in to every port of tcp")]),
         (accepting({**EVERY, "some": True}), [("warning", "some in to every port of tcp")]),
         (accepting(accept(5432, some=True)), []),
-        (accepting(accept(5432)), [("wrong", "everybody in to tcp 5432, which is for 192.0.2.7 alone")]),
+        (accepting(accept(5432)), [("failure", "everybody in to tcp 5432, which is for 192.0.2.7 alone")]),
     ],
 )
 def test_firewall(found: Any, problems: Problems) -> None:
@@ -168,14 +168,14 @@ def test_firewall(found: Any, problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("changes", "rules", "firewall", "problems"),
     [
-        ({"ports": [22, 80, 443, 8080]}, [], INSIDE["firewall"], [("wrong", "port 8080 answers")]),
-        ({"ports": [22, 5432]}, FOR_PEERS, INSIDE["firewall"], [("wrong", "is for 192.0.2.7 alone")]),
+        ({"ports": [22, 80, 443, 8080]}, [], INSIDE["firewall"], [("failure", "port 8080 answers")]),
+        ({"ports": [22, 5432]}, FOR_PEERS, INSIDE["firewall"], [("failure", "is for 192.0.2.7 alone")]),
         ({"ports": [22, 5432], "source": "192.0.2.7"}, FOR_PEERS, INSIDE["firewall"], []),
         ({"ports": [22, 9999]}, [], OPEN, []),  # the check of the ports has it
         ({"ports": [22, 9999]}, [], accepting(accept(9999)), []),
-        ({"ports": [22, 9999]}, [], INSIDE["firewall"], [("wrong", "port 9999")]),
-        ({"ports": [22, 9999]}, [], NO_NFT, [("wrong", "port 9999")]),
-        ({"ports": [22, 7777]}, [], OPEN, [("wrong", "port 7777")]),  # not the host itself answers there
+        ({"ports": [22, 9999]}, [], INSIDE["firewall"], [("failure", "port 9999")]),
+        ({"ports": [22, 9999]}, [], NO_NFT, [("failure", "port 9999")]),
+        ({"ports": [22, 7777]}, [], OPEN, [("failure", "port 7777")]),  # not the host itself answers there
         ({"reached": False, "reason": "no port answers"}, [], OPEN, [("warning", "no port answers")]),
     ],
 )
@@ -198,24 +198,24 @@ def test_reach(changes: Any, rules: Any, firewall: Any, problems: Problems) -> N
             "192.168.1.5",
             "203.0.113.9",
             ["203.0.113.10"],
-            [("wrong", "port 9100 answers 203.0.113.9, and is")],
+            [("failure", "port 9100 answers 203.0.113.9, and is")],
         ),
         (
             "192.168.1.5",
             "192.168.1.5",
             ["203.0.113.10"],
-            [("wrong", "port 9100 answers 192.168.1.5, and is")],
+            [("failure", "port 9100 answers 192.168.1.5, and is")],
         ),
         # it has not said
         ("192.168.1.5", "", ["203.0.113.10"], [("warning", "the host may see another address")]),
         ("fd00::5", "", ["10.0.0.0/8", "2001:db8::/32"], [("warning", "the host may see another address")]),
-        ("192.168.1.5", "", ["192.168.2.0/24"], [("wrong", "is for 192.168.2.0/24 alone")]),
+        ("192.168.1.5", "", ["192.168.2.0/24"], [("failure", "is for 192.168.2.0/24 alone")]),
         # whoever is not behind NAT may have logged in from elsewhere
         (
             "203.0.113.9",
             "203.0.113.10",
             ["203.0.113.10"],
-            [("wrong", "port 9100 answers 203.0.113.9, and is")],
+            [("failure", "port 9100 answers 203.0.113.9, and is")],
         ),
         ("203.0.113.10", "192.0.2.1", ["203.0.113.0/24"], []),
     ],
@@ -249,8 +249,8 @@ def test_who_may_come(sources: list[str], good: bool) -> None:
     [
         ({"80": {"found": None, "error": "closed"}}, []),
         ({"80": looked(page(status=400))}, []),
-        ({"80": looked(page(status=200))}, [("wrong", "port 80 (status 200)")]),
-        ({"80": looked(page(status=301))}, [("wrong", "status 301")]),
+        ({"80": looked(page(status=200))}, [("failure", "port 80 (status 200)")]),
+        ({"80": looked(page(status=301))}, [("failure", "status 301")]),
         ({"443": looked(True)}, [("warning", "a certificate of somebody else")]),
     ],
 )
@@ -265,12 +265,12 @@ def test_strangers(answers: Any, problems: Problems) -> None:
     ("settings", "passwords", "problems"),
     [
         ({"passwordauthentication": ["yes"]}, [], [("warning", "no account that it lets in has one")]),
-        ({"passwordauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
-        ({"kbdinteractiveauthentication": ["yes"]}, ["anna"], [("wrong", "anna")]),
+        ({"passwordauthentication": ["yes"]}, ["anna"], [("failure", "anna")]),
+        ({"kbdinteractiveauthentication": ["yes"]}, ["anna"], [("failure", "anna")]),
         ({"passwordauthentication": ["yes"]}, ["root"], [("warning", "no account")]),  # which needs a key
-        ({"passwordauthentication": ["yes"], "permitrootlogin": ["yes"]}, ["root"], [("wrong", "root")]),
+        ({"passwordauthentication": ["yes"], "permitrootlogin": ["yes"]}, ["root"], [("failure", "root")]),
         ({"permitrootlogin": ["yes"]}, ["root"], []),
-        ({"permitemptypasswords": ["yes"]}, [], [("wrong", "without a password")]),
+        ({"permitemptypasswords": ["yes"]}, [], [("failure", "without a password")]),
     ],
 )
 def test_sshd(settings: Any, passwords: list[str], problems: Problems) -> None:
@@ -286,20 +286,20 @@ YES = {**SETTINGS, "passwordauthentication": ["yes"]}
 @pytest.mark.parametrize(
     ("others", "own", "problems"),
     [
-        (SETTINGS, {"root": SETTINGS, "anna": YES}, [("wrong", "these accounts have one: anna")]),
-        (YES, {"root": SETTINGS, "anna": YES}, [("wrong", "these accounts have one: anna")]),
+        (SETTINGS, {"root": SETTINGS, "anna": YES}, [("failure", "these accounts have one: anna")]),
+        (YES, {"root": SETTINGS, "anna": YES}, [("failure", "these accounts have one: anna")]),
         (YES, {"root": SETTINGS, "anna": SETTINGS}, [("warning", "sshd accepts passwords")]),
         (SETTINGS, {"root": SETTINGS, "anna": SETTINGS}, []),
         (
             SETTINGS,
             {"root": SETTINGS, "anna": {**SETTINGS, "permitemptypasswords": ["yes"]}},
-            [("wrong", "without a password")],
+            [("failure", "without a password")],
         ),
         # on one of its ports
         (
             SETTINGS,
             {"root": SETTINGS, "anna": {**SETTINGS, "kbdinteractiveauthentication": ["no", "yes"]}},
-            [("wrong", "anna")],
+            [("failure", "anna")],
         ),
     ],
 )
@@ -322,7 +322,7 @@ def test_a_host_without_sshd() -> None:
 
 def test_accounts() -> None:
     found = {"password": ["anna"], "empty": ["guest"], "roots": ["toor"]}
-    judged(checks.accounts, [("wrong", "guest"), ("wrong", "toor")], parts={"accounts": found})
+    judged(checks.accounts, [("failure", "guest"), ("failure", "toor")], parts={"accounts": found})
 
 
 def test_files() -> None:
@@ -330,7 +330,7 @@ def test_files() -> None:
     found = {"count": 2, "open": [entry, {**entry, "path": "/a b", "mode": "0640", "owner": "blog"}]}
     judged(
         checks.files,
-        [("wrong", "has mode 0644"), ("wrong", "belongs to blog")],
+        [("failure", "has mode 0644"), ("failure", "belongs to blog")],
         own={"files": found},
         app="blog",
     )
@@ -354,10 +354,10 @@ def test_a_folder_that_was_not_looked_at_to_the_end() -> None:
     ("changes", "problems"),
     [
         ({"packages": ["tzdata"]}, []),
-        ({"packages": ["tzdata", "x"], "security": ["x"]}, [("wrong", "1 security upgrade is pending: x")]),
+        ({"packages": ["tzdata", "x"], "security": ["x"]}, [("failure", "1 security upgrade is pending: x")]),
         (
             {"security": list("abcdefgh")},
-            [("wrong", "8 security upgrades are pending: a, b, c, d, e, f and 2 more")],
+            [("failure", "8 security upgrades are pending: a, b, c, d, e, f and 2 more")],
         ),
         ({"security": ["x"], "automatic": True}, [("warning", "1 security upgrade")]),
         ({"age": 3 * DAY}, [("warning", "3 d old")]),
@@ -394,8 +394,8 @@ def test_restarts(kernel: Any, stale: list[str], container: bool, problems: Prob
 @pytest.mark.parametrize(
     ("failed", "problems"),
     [
-        (["homeport-backup.service"], [("wrong", "homeport-backup.service")]),
-        (["nginx.service", "x.service"], [("wrong", "nginx"), ("warning", "x.service")]),
+        (["homeport-backup.service"], [("failure", "homeport-backup.service")]),
+        (["nginx.service", "x.service"], [("failure", "nginx"), ("warning", "x.service")]),
         (["nginx-exporter.service"], [("warning", "nginx-exporter")]),
     ],
 )
@@ -414,7 +414,7 @@ def test_clock(container: bool, synchronized: bool, problems: Problems) -> None:
 def test_space() -> None:
     disks = [{"path": "/", "total": 100, "free": 5}, {"path": "/srv", "total": 100, "free": 1}]
     host = {"disks": disks, "memory": {"total": 100, "available": 50}}
-    judged(checks.space, [("warning", "disk of /"), ("wrong", "disk of /srv")], parts={"host": host})
+    judged(checks.space, [("warning", "disk of /"), ("failure", "disk of /srv")], parts={"host": host})
 
 
 # Services
@@ -428,19 +428,19 @@ RULE = {"line": 7, "type": "host", "address": "192.0.2.0", "method": "scram-sha-
         (
             "databases",
             {"name": "blog", "owner": "blog", "public": "CONNECT"},
-            [("wrong", "database blog (CONNECT)")],
+            [("failure", "database blog (CONNECT)")],
         ),
         ("databases", {"name": "old", "owner": "blog", "public": "CONNECT"}, [("warning", "database old")]),
-        ("roles", {"name": "blog", "md5": False, "powers": "CREATEDB"}, [("wrong", "blog has CREATEDB")]),
-        ("roles", {"name": "anna", "md5": False, "powers": "SUPERUSER"}, [("wrong", "anna has SUPERUSER")]),
+        ("roles", {"name": "blog", "md5": False, "powers": "CREATEDB"}, [("failure", "blog has CREATEDB")]),
+        ("roles", {"name": "anna", "md5": False, "powers": "SUPERUSER"}, [("failure", "anna has SUPERUSER")]),
         ("roles", {"name": "copy", "md5": False, "powers": "REPLICATION"}, [("warning", "copy has")]),
         ("roles", {"name": "anna", "md5": True, "powers": ""}, [("warning", "MD5")]),
-        ("rules", RULE, [("wrong", "line 7 of its hba file lets 192.0.2.0 in without TLS")]),
+        ("rules", RULE, [("failure", "line 7 of its hba file lets 192.0.2.0 in without TLS")]),
         ("rules", {**RULE, "type": "hostssl"}, []),
         ("rules", {**RULE, "address": "all", "method": "reject"}, []),
         ("rules", {**RULE, "address": "samehost"}, []),
-        ("rules", {**RULE, "type": "hostssl", "method": "password"}, [("wrong", "in the clear")]),
-        ("rules", {**RULE, "type": "local", "address": "", "method": "trust"}, [("wrong", "(trust)")]),
+        ("rules", {**RULE, "type": "hostssl", "method": "password"}, [("failure", "in the clear")]),
+        ("rules", {**RULE, "type": "local", "address": "", "method": "trust"}, [("failure", "(trust)")]),
     ],
 )
 def test_postgres(part: str, added: Any, problems: Problems) -> None:
@@ -463,7 +463,7 @@ def test_stores() -> None:
     ]
     judged(
         checks.stores,
-        [("wrong", "redis-server on port 6379"), ("warning", "valkey on port 6381 did not answer")],
+        [("failure", "redis-server on port 6379"), ("warning", "valkey on port 6381 did not answer")],
         parts={"stores": found},
     )
 
@@ -472,7 +472,7 @@ def test_stores() -> None:
     ("first", "port", "problems"),
     [
         (1024, 433, []),
-        (0, 433, [("wrong", "127.9.8.7:433 (redis-server)")]),
+        (0, 433, [("failure", "127.9.8.7:433 (redis-server)")]),
         (500, 433, []),
         (1024, 6380, [("warning", "127.9.8.7:6380 (redis-server)")]),
         (0, 6380, [("warning", "127.9.8.7:6380 (redis-server)")]),
@@ -484,7 +484,7 @@ def test_service_ports(first: int, port: int, problems: Problems) -> None:
 
 
 def test_supervisord() -> None:
-    judged(checks.supervisord, [("wrong", "/etc/x")], parts={"supervisord": {"files": ["/etc/x"]}})
+    judged(checks.supervisord, [("failure", "/etc/x")], parts={"supervisord": {"files": ["/etc/x"]}})
     assert checks.supervisord(seen(parts={"supervisord": None})) is None
 
 
@@ -493,7 +493,7 @@ def test_backups() -> None:
     found = {**INSIDE["backups"], "stopped": ["homeport-drill.timer"], "all": {"backup": late}}
     judged(
         checks.backups,
-        [("wrong", "homeport-drill.timer is not active"), ("wrong", "damaged")],
+        [("failure", "homeport-drill.timer is not active"), ("failure", "damaged")],
         parts={"backups": found},
     )
     assert checks.backups(seen(parts={"backups": None})) is None
@@ -510,9 +510,9 @@ def test_backups() -> None:
 @pytest.mark.parametrize(
     ("issues", "failed", "tls", "problems"),
     [
-        (["security.W018"], "", True, [("wrong", "security.W018")]),
+        (["security.W018"], "", True, [("failure", "security.W018")]),
         (["security.W004", "security.W005", "security.W008", "security.W021"], "", True, []),
-        (["security.W012", "security.W016"], "", True, [("wrong", "security.W012, security.W016")]),
+        (["security.W012", "security.W016"], "", True, [("failure", "security.W012, security.W016")]),
         (["security.W012", "security.W016"], "", False, []),
         (
             ["security.W019", "models.W042", "models.W042"],
@@ -520,8 +520,8 @@ def test_backups() -> None:
             True,
             [("warning", "security.W019, models.W042")],
         ),
-        (["security.W009", "shop.W1"], "", True, [("wrong", "security.W009"), ("warning", "shop.W1")]),
-        ([], "ended with exit status 1", True, [("wrong", "ended with exit status 1")]),
+        (["security.W009", "shop.W1"], "", True, [("failure", "security.W009"), ("warning", "shop.W1")]),
+        ([], "ended with exit status 1", True, [("failure", "ended with exit status 1")]),
     ],
 )
 def test_deploy(issues: list[str], failed: str, tls: bool, problems: Problems) -> None:
@@ -531,7 +531,7 @@ def test_deploy(issues: list[str], failed: str, tls: bool, problems: Problems) -
 
 def test_an_error_of_an_apps_check_is_wrong_whatever_it_is() -> None:
     found = {"issues": {"CRITICAL": ["a.C1"], "ERROR": ["b.E1"], "WARNING": []}, "failed": ""}
-    judged(site_checks.deploy, [("wrong", "a.C1, b.E1")], own={"deploy": found}, app="blog")
+    judged(site_checks.deploy, [("failure", "a.C1, b.E1")], own={"deploy": found}, app="blog")
     assert site_checks.deploy(seen(own={"deploy": None}, app="blog")) is None
 
 
@@ -542,12 +542,12 @@ SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
 @pytest.mark.parametrize(
     ("changes", "kind", "kept", "problems"),
     [
-        (SOON, "acme", SOON, [("wrong", "is over in 5 d")]),
-        ({"until": NOW - DAY}, "own", {"until": NOW - DAY}, [("wrong", "is over for 1 d")]),
-        (SELF, "acme", {"self_signed": True}, [("wrong", "no authority has signed")]),
+        (SOON, "acme", SOON, [("failure", "is over in 5 d")]),
+        ({"until": NOW - DAY}, "own", {"until": NOW - DAY}, [("failure", "is over for 1 d")]),
+        (SELF, "acme", {"self_signed": True}, [("failure", "no authority has signed")]),
         (SELF, "selfsigned", {"self_signed": True}, []),
         (SELF, "own", {"self_signed": True}, [("warning", "self-signed certificate")]),
-        ({"untrusted": "unable to get local issuer", "code": 20}, "acme", {}, [("wrong", "unable to get")]),
+        ({"untrusted": "unable to get local issuer", "code": 20}, "acme", {}, [("failure", "unable to get")]),
         ({"untrusted": "unable to get local issuer", "code": 20}, "own", {}, [("warning", "unable to get")]),
         (
             {"names": ["x.example"], "code": 62},
@@ -555,8 +555,13 @@ SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
             {"names": ["x.example"]},
             [("warning", "does not have")],
         ),
-        ({"names": ["x.example"], "code": 62}, "own", {"names": ["x.example"]}, [("wrong", "does not have")]),
-        ({}, "acme", {"until": NOW + 90 * DAY}, [("wrong", "serves another certificate")]),
+        (
+            {"names": ["x.example"], "code": 62},
+            "own",
+            {"names": ["x.example"]},
+            [("failure", "does not have")],
+        ),
+        ({}, "acme", {"until": NOW + 90 * DAY}, [("failure", "serves another certificate")]),
     ],
 )
 def test_certificate(changes: Any, kind: str, kept: Any, problems: Problems) -> None:
@@ -573,7 +578,7 @@ def test_certificate(changes: Any, kind: str, kept: Any, problems: Problems) -> 
 def test_a_name_that_is_served_another_certificate() -> None:
     judged(
         site_checks.certificate,
-        [("wrong", "for www.blog.example.org")],
+        [("failure", "for www.blog.example.org")],
         answers={
             f"certificate {NAME}": looked(served(names=[NAME, f"www.{NAME}"])),
             f"certificate www.{NAME}": looked(served(names=["other.example"])),
@@ -588,7 +593,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     kept = {"certificate": {**served(), **SOON}}
     judged(
         site_checks.certificate,
-        [("wrong", "cannot be reached over TLS: Connection refused"), ("wrong", "over in 5 d")],
+        [("failure", "cannot be reached over TLS: Connection refused"), ("failure", "over in 5 d")],
         answers=gone,
         own=kept,
         app="blog",
@@ -596,7 +601,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     # from outside, nothing was looked at
     judged(
         site_checks.certificate,
-        [("wrong", "over in 5 d")],
+        [("failure", "over in 5 d")],
         outside_changes={"sites": {}},
         own=kept,
         app="blog",
@@ -607,8 +612,8 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
 @pytest.mark.parametrize(
     ("answers", "problems"),
     [
-        ({"ancient": looked("TLS 1.1 X")}, [("wrong", "an old version: TLS 1.1 X")]),
-        ({"weak": looked("TLS 1.2 RC4-SHA")}, [("wrong", "a weak suite: TLS 1.2 RC4-SHA")]),
+        ({"ancient": looked("TLS 1.1 X")}, [("failure", "an old version: TLS 1.1 X")]),
+        ({"weak": looked("TLS 1.2 RC4-SHA")}, [("failure", "a weak suite: TLS 1.2 RC4-SHA")]),
         ({"weak": {"found": None, "error": "timed out"}}, [("warning", "timed out")]),
     ],
 )
@@ -620,8 +625,8 @@ def test_tls(answers: Any, problems: Problems) -> None:
     ("answer", "site", "problems"),
     [
         (looked(page(status=301, location="https")), {}, []),
-        (looked(page(status=301, location="http")), {}, [("wrong", "status 301")]),
-        (looked(page(status=200)), {}, [("wrong", "status 200")]),
+        (looked(page(status=301, location="http")), {}, [("failure", "status 301")]),
+        (looked(page(status=200)), {}, [("failure", "status 200")]),
         ({"found": None, "error": "refused"}, {}, [("warning", "port 80 does not answer")]),
         (looked(page()), {"tls": False}, [("warning", "without encryption")]),
         (looked(page()), {"tls": False, "proxied": False}, [("warning", "without encryption")]),
@@ -637,21 +642,21 @@ HSTS = "strict-transport-security"
 @pytest.mark.parametrize(
     ("changes", "site", "problems"),
     [
-        ({"headers": {"x-content-type-options": ""}}, {}, [("wrong", "nosniff")]),
-        ({"headers": {"x-frame-options": ""}}, {}, [("wrong", "frame its pages")]),
-        ({"headers": {"x-frame-options": "ALLOWALL"}}, {}, [("wrong", "frame its pages")]),
+        ({"headers": {"x-content-type-options": ""}}, {}, [("failure", "nosniff")]),
+        ({"headers": {"x-frame-options": ""}}, {}, [("failure", "frame its pages")]),
+        ({"headers": {"x-frame-options": "ALLOWALL"}}, {}, [("failure", "frame its pages")]),
         ({"headers": {"x-frame-options": ""}, "framing": True}, {}, []),
         ({"headers": {"x-frame-options": "sameorigin"}}, {}, []),
-        ({"headers": {HSTS: ""}}, {}, [("wrong", "Strict-Transport-Security")]),
-        ({"headers": {HSTS: "max-age=0"}}, {}, [("wrong", "Strict-Transport-Security")]),
+        ({"headers": {HSTS: ""}}, {}, [("failure", "Strict-Transport-Security")]),
+        ({"headers": {HSTS: "max-age=0"}}, {}, [("failure", "Strict-Transport-Security")]),
         ({"headers": {HSTS: ""}}, {"hsts": 0}, [("warning", "stay with HTTPS")]),
         ({"headers": {HSTS: ""}}, {"kind": "selfsigned"}, []),
         ({"headers": {HSTS: ""}}, {"tls": False}, []),
         ({"headers": {"server": "nginx/1.22.1"}}, {}, [("warning", "nginx/1.22.1")]),
         ({"headers": {"x-powered-by": "magic"}}, {}, [("warning", "X-Powered-By")]),
-        ({"cookies": [cookie("sessionid", secure=False)]}, {}, [("wrong", "sessionid may leave HTTPS")]),
+        ({"cookies": [cookie("sessionid", secure=False)]}, {}, [("failure", "sessionid may leave HTTPS")]),
         ({"cookies": [cookie("sessionid", secure=False)]}, {"tls": False}, []),
-        ({"cookies": [cookie("my_session", httponly=False)]}, {}, [("wrong", "no HttpOnly")]),
+        ({"cookies": [cookie("my_session", httponly=False)]}, {}, [("failure", "no HttpOnly")]),
         ({"cookies": [cookie("csrftoken", httponly=False)]}, {}, []),
         ({"status": 502, "headers": {"x-frame-options": ""}}, {}, [("warning", "status 502")]),
     ],
@@ -665,11 +670,11 @@ def test_a_header_that_is_missing_altogether() -> None:
     del bare["headers"]["referrer-policy"]
     judged(site_checks.headers, [("warning", "Referrer-Policy")], answers={"page": looked(bare)}, app="blog")
     gone = {"page": {"found": None, "error": "timed out"}}
-    judged(site_checks.headers, [("wrong", "timed out")], answers=gone, app="blog")
+    judged(site_checks.headers, [("failure", "timed out")], answers=gone, app="blog")
 
 
 def test_hidden() -> None:
-    judged(site_checks.hidden, [("wrong", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
+    judged(site_checks.hidden, [("failure", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
 
 
 BACKUPS = INSIDE["backups"]
@@ -681,16 +686,16 @@ BACKUPS = INSIDE["backups"]
         (
             "here",
             {**BACKUPS, "apps": {"blog": {"backup": ran(31), "drill": ran(40)}}},
-            [("wrong", "1 d 7 h old")],
+            [("failure", "1 d 7 h old")],
         ),
         (
             "here",
             {**BACKUPS, "apps": {"blog": {"backup": ran(5), "drill": ran(5, False)}}},
-            [("wrong", "no space left")],
+            [("failure", "no space left")],
         ),
         ("here", {**BACKUPS, "apps": {"blog": {}}, "since": NOW - 3600}, []),  # the first is not due yet
-        ("here", {**BACKUPS, "apps": {}}, [("wrong", "does not do it")]),
-        ("here", None, [("wrong", "does not do it")]),
+        ("here", {**BACKUPS, "apps": {}}, [("failure", "does not do it")]),
+        ("here", None, [("failure", "does not do it")]),
         ("none", None, [("warning", "nothing backs it up")]),
     ],
 )

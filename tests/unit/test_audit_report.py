@@ -43,7 +43,7 @@ def test_all_is_well() -> None:
         "certificate", "tls", "https", "headers", "hidden files", "secrets", "check --deploy", "backup",
     }  # fmt: skip
     assert json.loads(json.dumps(document)) == document
-    assert summary(document) == "23 checks, all good"
+    assert summary(document) == "23 checks, all ok"
     assert "WHAT TO DO" not in text(document)
 
 
@@ -54,12 +54,12 @@ def test_what_is_wrong_comes_first_and_says_what_to_do() -> None:
     }
     document = report({"web1": result(inside(parts))}, NOW)
     assert [(problem["level"], problem["check"]) for problem in document["problems"]] == [
-        ("wrong", "ports"),
+        ("failure", "ports"),
         ("warning", "firewall"),
     ]
     assert document["problems"][0].keys() == {"level", "host", "app", "check", "text", "do"}
-    assert (document["level"], document["hosts"]["web1"]["level"]) == ("wrong", "wrong")
-    assert summary(document) == "23 checks, 1 wrong, 1 warning"
+    assert (document["level"], document["hosts"]["web1"]["level"]) == ("failure", "failure")
+    assert summary(document) == "23 checks, 1 failure, 1 warning"
     shown = text(document)
     assert "add {port: 9999} to" in shown
     assert all(len(line) <= WIDTH for line in shown.splitlines())
@@ -79,7 +79,7 @@ def test_a_host_that_gives_no_answer_is_part_of_the_report() -> None:
     }
     document = report(results, NOW)
     web1, web2 = document["hosts"]["web1"], document["hosts"]["web2"]
-    assert (web1["reachable"], web1["level"]) == (False, "wrong")
+    assert (web1["reachable"], web1["level"]) == (False, "failure")
     assert web1["checks"]["answer"]["problems"][0]["text"] == "cannot be reached: ssh: no route to host"
     assert web2["checks"]["answer"]["problems"][0]["text"] == "could not be looked at: no python"
     # what its visitors see is told all the same
@@ -122,7 +122,7 @@ def test_a_site_that_is_no_app() -> None:
     document = report(
         {"web1": {"inside": {"audit": inside()}, "outside": {"outside": look, "wanted": found}}}, NOW
     )
-    assert document["apps"]["intranet"]["level"] == "wrong"
+    assert document["apps"]["intranet"]["level"] == "failure"
     assert "secrets" not in document["apps"]["intranet"]["hosts"]["web1"]["checks"]
 
 

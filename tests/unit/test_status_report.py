@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import worst
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
     ago,
     brief,
@@ -15,7 +16,6 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status imp
     short,
     size,
     summary,
-    worst,
 )
 
 from tests.unit import statuses

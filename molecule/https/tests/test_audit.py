@@ -40,7 +40,7 @@ def auditor(host: Any, roots: str, tmp_path: Path) -> Auditor:
 
 @pytest.fixture
 def opened(host: Any) -> Iterator[set[tuple[str, str]]]:
-    """The server with many things wrong, and the app and the check of each."""
+    """The server with many failures, and the app and the check of each."""
     firewall = host.file("/etc/homeport/firewall.nft").exists
     folder = host.check_output(f"readlink -f {INTRANET}/live")
     for command in (
@@ -87,15 +87,17 @@ def opened(host: Any) -> Iterator[set[tuple[str, str]]]:
         host.check_output(command)
 
 
-def wrong(document: dict[str, Any]) -> set[tuple[str, str]]:
+def failures(document: dict[str, Any]) -> set[tuple[str, str]]:
     return {
-        (problem["app"], problem["check"]) for problem in document["problems"] if problem["level"] == "wrong"
+        (problem["app"], problem["check"])
+        for problem in document["problems"]
+        if problem["level"] == "failure"
     }
 
 
 def test_the_site_as_deployed_is_good_and_no_secret_is_shown(auditor: Auditor, host: Any) -> None:
     done, document = auditor.run("-vvv")
-    assert (done.status, wrong(document)) == (0, set()), done.output
+    assert (done.status, failures(document)) == (0, set()), done.output
     assert document["level"] == "warning", "nothing backs it up"
     assert document["apps"].keys() == {"memories", "wild", "intranet", "brought"}
     assert len(document["hosts"]["web1"]["checks"]) == 14
@@ -108,10 +110,10 @@ def test_the_site_as_deployed_is_good_and_no_secret_is_shown(auditor: Auditor, h
         assert secret not in done.output
 
 
-def test_what_is_wrong_is_told_and_nothing_else(auditor: Auditor, opened: set[tuple[str, str]]) -> None:
+def test_each_failure_is_reported_and_nothing_else(auditor: Auditor, opened: set[tuple[str, str]]) -> None:
     done, document = auditor.run()
     assert done.status != 0
-    assert wrong(document) == opened, done.output
+    assert failures(document) == opened, done.output
     for text in (
         "0.0.0.0:9999",
         "chmod 0640 /srv/memories/config/env",
@@ -128,7 +130,7 @@ def test_what_is_wrong_is_told_and_nothing_else(auditor: Auditor, opened: set[tu
 def test_warnings_count_where_one_is_strict(auditor: Auditor) -> None:
     done, document = auditor.run("--check", "-e", "strict=true", "-e", "format=json")
     assert done.status != 0
-    assert wrong(document) == set(), done.output
+    assert failures(document) == set(), done.output
     shown = done.output[done.output.index("\n{\n") : done.output.index("\n}\n") + 3]
     assert json.loads(shown) == document
 

@@ -14,17 +14,17 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
     HOST_CHECKS,
-    LEVELS,
     Check,
     Problem,
     Seen,
+    failure,
     listed,
-    wrong,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_site_checks import (
     APP_CHECKS,
     SITE_CHECKS,
 )
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS, worst
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import iso
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import (
     WIDTH,
@@ -34,10 +34,10 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status_tex
     utc,
 )
 
-VERSION = 1
+VERSION = 2  # 1 had the level "wrong" for "failure"
 Document = dict[str, Any]
 Checks = Iterable[tuple[str, Check, tuple[str, ...]]]
-MARKS = {"ok": "ok", "warning": "warning", "wrong": "WRONG"}
+MARKS = {"ok": "ok", "warning": "warning", "failure": "FAILURE"}
 
 
 def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> Document:
@@ -52,7 +52,7 @@ def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> 
         checks = {} if inside else {"answer": told("answer", [unanswered(result["inside"])])}
         checks.update(judged(HOST_CHECKS, seen))
         hosts[name] = {
-            "level": worst(checks),
+            "level": level_of(checks),
             "reachable": not result["inside"].get("unreachable"),
             "checks": checks,
         }
@@ -64,8 +64,8 @@ def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> 
                 checks.update(judged(APP_CHECKS, here))
             if checks:
                 entry = apps.setdefault(app, {"level": "ok", "hosts": {}})
-                entry["hosts"][name] = {"level": worst(checks), "checks": checks}
-                entry["level"] = max(entry["level"], worst(checks), key=LEVELS.index)
+                entry["hosts"][name] = {"level": level_of(checks), "checks": checks}
+                entry["level"] = worst([entry["level"], level_of(checks)])
     problems = [
         {"level": problem["level"], "host": host, "app": app, "check": check, **problem}
         for host, app, check, found in rows({"hosts": hosts, "apps": apps})
@@ -75,7 +75,7 @@ def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> 
     return {
         "version": VERSION,
         "time": iso(now),
-        "level": max((problem["level"] for problem in problems), key=LEVELS.index, default="ok"),
+        "level": worst(problem["level"] for problem in problems),
         "problems": problems,
         "hosts": hosts,
         "apps": apps,
@@ -85,7 +85,7 @@ def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> 
 def unanswered(result: Mapping[str, Any]) -> Problem:
     message = " ".join(str(result.get("msg") or "it gave no answer").split()).removeprefix("Task failed: ")
     what = "cannot be reached" if result.get("unreachable") else "could not be looked at"
-    return wrong(f"{what}: {message}", "see whether it runs, and whether ansible -m ping reaches it")
+    return failure(f"{what}: {message}", "see whether it runs, and whether ansible -m ping reaches it")
 
 
 def judged(checks: Checks, seen: Seen) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def judged(checks: Checks, seen: Seen) -> dict[str, Any]:
         errors = [f"{part}: {parts[part]['error']}" for part in needs if parts[part]["error"]]
         if errors:
             text = f"could not be looked at ({'; '.join(errors)})"
-            found[name] = told("", [wrong(text, "see what keeps root on the host from it")])
+            found[name] = told("", [failure(text, "see what keeps root on the host from it")])
             continue
         verdict = check(seen)
         if verdict:
@@ -107,12 +107,11 @@ def judged(checks: Checks, seen: Seen) -> dict[str, Any]:
 
 
 def told(note: str, problems: list[Problem]) -> dict[str, Any]:
-    level = max((problem["level"] for problem in problems), key=LEVELS.index, default="ok")
-    return {"level": level, "note": note, "problems": problems}
+    return {"level": worst(problem["level"] for problem in problems), "note": note, "problems": problems}
 
 
-def worst(checks: Mapping[str, Mapping[str, Any]]) -> str:
-    return max((check["level"] for check in checks.values()), key=LEVELS.index, default="ok")
+def level_of(checks: Mapping[str, Mapping[str, Any]]) -> str:
+    return worst(check["level"] for check in checks.values())
 
 
 def rows(document: Document) -> Iterable[tuple[str, str, str, Mapping[str, Any]]]:
@@ -129,11 +128,11 @@ def rows(document: Document) -> Iterable[tuple[str, str, str, Mapping[str, Any]]
 def summary(document: Document) -> str:
     """The verdict in one sentence."""
     levels = [problem["level"] for problem in document["problems"]]
-    wrongs, warnings = levels.count("wrong"), levels.count("warning")
+    failures, warnings = levels.count("failure"), levels.count("warning")
     count = sum(1 for _row in rows(document))
-    if not wrongs and not warnings:
-        return f"{count} checks, all good"
-    parts = [f"{wrongs} wrong"] if wrongs else []
+    if not failures and not warnings:
+        return f"{count} checks, all ok"
+    parts = [f"{failures} failure{'' if failures == 1 else 's'}"] if failures else []
     parts += [f"{warnings} warning{'' if warnings == 1 else 's'}"] if warnings else []
     return f"{count} checks, {', '.join(parts)}"
 
@@ -147,7 +146,7 @@ def lines(document: Document) -> list[Line]:
     body = [
         (
             entry["level"],
-            # what is wrong says more than what was seen
+            # a problem says more than what was seen
             [
                 host,
                 app or "-",

@@ -17,7 +17,6 @@ from typing import Any, Optional
 from ansible_collections.homeport.django.plugins.module_utils.reports.backups import of_host
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import ago, host_problems, size
 
-LEVELS = ("ok", "warning", "wrong")
 Problem = dict[str, str]  # level, text, and what to do
 Verdict = tuple[str, list[Problem]]
 Checked = Optional[Verdict]
@@ -72,8 +71,8 @@ class Seen:
         return self.outside.get("sites", {}).get(self.app, {}).get(question) or {"found": None, "error": ""}
 
 
-def wrong(text: str, do: str) -> Problem:
-    return {"level": "wrong", "text": text, "do": do}
+def failure(text: str, do: str) -> Problem:
+    return {"level": "failure", "text": text, "do": do}
 
 
 def warning(text: str, do: str) -> Problem:
@@ -171,7 +170,7 @@ def ports(seen: Seen) -> Checked:
         if what == DROPPED:
             dropped.append(place(entries))
             continue
-        level = wrong if what == OPEN and protocol == "tcp" else warning
+        level = failure if what == OPEN and protocol == "tcp" else warning
         text = f"{place(entries)} listens to other hosts over {protocol}, and the inventory does not have it"
         problems.append(
             level(
@@ -202,10 +201,10 @@ def firewall(seen: Seen) -> Checked:
     if not found["known"] and (found["declared"] or not found["dropping"]):
         text = "what the firewall drops is not known: nft is missing, or fails"
         do = "apt-get install nftables; nft list ruleset says why it fails"
-        return "not known", [(wrong if found["declared"] else warning)(text, do)]
+        return "not known", [(failure if found["declared"] else warning)(text, do)]
     if found["declared"]:
         return "off", [
-            wrong(
+            failure(
                 "the firewall is configured, but drops nothing",
                 "systemctl restart homeport-firewall; journalctl -u homeport-firewall says why it stopped",
             )
@@ -234,7 +233,7 @@ def let_in(
         span = [(protocol, port) for port in range(first, last + 1)]
         name = f"{protocol} {first}{f'-{last}' if last > first else ''}"
         if len(span) > LAST_PORT:
-            who, level = ("some", warning) if rule["some"] else ("everybody", wrong)
+            who, level = ("some", warning) if rule["some"] else ("everybody", failure)
             problems.append(level(f"the firewall lets {who} in to every port of {protocol}", do))
         elif protocol == "udp" and first == last and first in DHCP:
             continue
@@ -243,7 +242,7 @@ def let_in(
         elif not rule["some"] and any("any" not in wanted[key] for key in span):
             sources = dict.fromkeys(source for key in span for source in wanted[key])
             text = f"the firewall lets everybody in to {name}, which is for {listed(sources)} alone"
-            problems.append(wrong(text, do))
+            problems.append(failure(text, do))
     if unknown:
         text = f"the firewall lets in what comes for {listed(unknown)}, and the inventory does not have it"
         problems.append(warning(text, do))
@@ -273,7 +272,7 @@ def reach(seen: Seen) -> Checked:
         sources = wanted.get(("tcp", port))
         if sources is None and ("tcp", port) not in said:
             problems.append(
-                wrong(
+                failure(
                     f"port {port} answers {source}, and the inventory does not have it",
                     "have the firewall drop it (nft list ruleset), or stop what answers there; where something else "
                     f"than the host answers, look there; or add {{port: {port}}} to host_firewall_rules in group_vars",
@@ -286,7 +285,7 @@ def reach(seen: Seen) -> Checked:
                 problems.append(warning(f"{text}; the host may see another address", do))
             else:
                 do = "have the firewall drop it: host_firewall: true, or systemctl restart homeport-firewall"
-                problems.append(wrong(text, do))
+                problems.append(failure(text, do))
     return f"{listed(outside['ports'])} answer {source}", problems
 
 
@@ -341,7 +340,7 @@ def strangers(seen: Seen) -> Checked:
             )
         elif port != "443" and found and found["status"] < 400:
             problems.append(
-                wrong(
+                failure(
                     f"a host name that is not served here is answered on port {port} (status {found['status']})",
                     "leave the default server to the role nginx (look for default_server in /etc/nginx); an app "
                     "without nginx needs its names in ALLOWED_HOSTS",
@@ -369,13 +368,15 @@ def sshd(seen: Seen) -> Checked:
     do = "write {} no into a file below /etc/ssh/sshd_config.d, and systemctl reload ssh"
     problems = []
     if any("yes" in found["permitemptypasswords"] for found in (settings, *own.values())):
-        problems.append(wrong("sshd lets accounts without a password in", do.format("PermitEmptyPasswords")))
+        problems.append(
+            failure("sshd lets accounts without a password in", do.format("PermitEmptyPasswords"))
+        )
     if taken[""]:
         do = do.format(taken[""])
     else:
         do = "take that out of the Match blocks in /etc/ssh, and systemctl reload ssh"
     if able:
-        problems.append(wrong(f"sshd accepts passwords, and these accounts have one: {listed(able)}", do))
+        problems.append(failure(f"sshd accepts passwords, and these accounts have one: {listed(able)}", do))
     elif any(taken.values()):
         problems.append(warning("sshd accepts passwords, though no account that it lets in has one", do))
     return f"passwords {'accepted' if any(taken.values()) else 'refused'}, root login {root}", problems
@@ -392,10 +393,10 @@ def passwords(settings: Mapping[str, Sequence[str]]) -> str:
 def accounts(seen: Seen) -> Checked:
     found = seen.part("accounts")
     problems = [
-        wrong(f"{name} needs no password to log in", f"passwd --lock {name}") for name in found["empty"]
+        failure(f"{name} needs no password to log in", f"passwd --lock {name}") for name in found["empty"]
     ]
     problems += [
-        wrong(f"{name} is root by another name (uid 0)", f"give it another uid, or userdel {name}")
+        failure(f"{name} is root by another name (uid 0)", f"give it another uid, or userdel {name}")
         for name in found["roots"]
     ]
     return "root alone is root, no empty password" if not problems else "", problems
@@ -411,7 +412,7 @@ def files(seen: Seen) -> Checked:
         # the bits are all right: it is the owner that is not
         steps += [] if steps else [f"chown root {path}"]
         problems.append(
-            wrong(f"{entry['path']} has mode {entry['mode']} and belongs to {entry['owner']}", *steps)
+            failure(f"{entry['path']} has mode {entry['mode']} and belongs to {entry['owner']}", *steps)
         )
     problems += [
         warning(
@@ -444,7 +445,7 @@ def updates(seen: Seen) -> Checked:
             )
         else:
             problems.append(
-                wrong(
+                failure(
                     f"{text}; nothing installs them by itself",
                     "apt-get upgrade; for later unattended-upgrades, on in APT::Periodic, and apt-daily-upgrade.timer: "
                     "host_updates: true (its default) has the setup playbook see to them",
@@ -479,7 +480,9 @@ def restarts(seen: Seen) -> Checked:
 def units(seen: Seen) -> Checked:
     found = seen.part("failed")
     problems = [
-        (wrong if name.startswith(OURS) else warning)(f"{name} has failed", f"journalctl -u {name} says why")
+        (failure if name.startswith(OURS) else warning)(
+            f"{name} has failed", f"journalctl -u {name} says why"
+        )
         for name in found
     ]
     return "none has failed" if not found else "", problems
@@ -506,7 +509,7 @@ def space(seen: Seen) -> Checked:
     do = "status shows what each app keeps; or take a larger one"
     note = ", ".join(f"{disk['path']} {size(disk['free'])} free" for disk in found["disks"])
     return note, [
-        (wrong if problem["level"] == "failure" else warning)(problem["text"], do) for problem in problems
+        (failure if problem["level"] == "failure" else warning)(problem["text"], do) for problem in problems
     ]
 
 
@@ -525,11 +528,11 @@ def postgres(seen: Seen) -> Checked:
         if database["public"] and database["name"] != "postgres":
             text = f"every role may use the database {database['name']} ({database['public']})"
             do = f"{AGAIN}, or REVOKE ALL ON DATABASE {database['name']} FROM PUBLIC"
-            problems.append((wrong if database["name"] in names else warning)(text, do))
+            problems.append((failure if database["name"] in names else warning)(text, do))
     for role in found["roles"]:
         name = role["name"]
         if role["powers"] and name != "postgres":
-            level = wrong if name in owners or "SUPERUSER" in role["powers"] else warning
+            level = failure if name in owners or "SUPERUSER" in role["powers"] else warning
             less = " ".join(f"NO{power}" for power in role["powers"].split(", "))
             problems.append(level(f"the role {name} has {role['powers']}", f"ALTER ROLE {name} {less}"))
         if role["md5"]:
@@ -551,13 +554,13 @@ def rules(entries: Iterable[Mapping[str, Any]]) -> list[Problem]:
         )
         do = "change the line: leave postgres_clients to the role, and put no others in"
         if rule["method"] == "trust":
-            found.append(wrong(f"{text} lets everybody in without a password (trust)", do))
+            found.append(failure(f"{text} lets everybody in without a password (trust)", do))
         elif rule["method"] == "password" and not near:
-            found.append(wrong(f"{text} takes passwords in the clear", do))
+            found.append(failure(f"{text} takes passwords in the clear", do))
         elif (
             rule["type"] in ("host", "hostnossl", "hostnogssenc") and not near and rule["method"] != "reject"
         ):
-            found.append(wrong(f"{text} lets {rule['address'] or 'others'} in without TLS", do))
+            found.append(failure(f"{text} lets {rule['address'] or 'others'} in without TLS", do))
     return found
 
 
@@ -575,7 +578,7 @@ def stores(seen: Seen) -> Checked:
     if not found:
         return None
     problems = [
-        wrong(
+        failure(
             f"{entry['program']} on port {entry['port']} does what anybody on the host asks, without a password",
             f"{AGAIN}; stop one that is not Homeport's, or give it a password",
         )
@@ -608,7 +611,7 @@ def service_ports(seen: Seen) -> Checked:
     problems = []
     if low:
         problems.append(
-            wrong(
+            failure(
                 f"every user may bind ports from {first} on, so that of {place(low)} when it restarts",
                 "set net.ipv4.ip_unprivileged_port_start to 1024; grep -r /etc/sysctl* for what lowers it",
             )
@@ -628,7 +631,7 @@ def supervisord(seen: Seen) -> Checked:
     if found is None:
         return None
     problems = [
-        wrong(
+        failure(
             f"{path} has supervisord take orders over TCP (inet_http_server)",
             "take that section out, and systemctl reload supervisor",
         )
@@ -645,7 +648,7 @@ def backups(seen: Seen) -> Checked:
     _shown, problems = of_host({"backups": made, "archive": kept, "time": seen.inside["time"]})
     what = ["their timers run"] + (["PostgreSQL's archive is up to date"] if kept else [])
     do = "the setup playbook starts timers that do not run; journalctl -u 'homeport-*' and docs/backups.md say more"
-    levels = {"failure": wrong, "warning": warning}
+    levels = {"failure": failure, "warning": warning}
     return listed(what), [levels[problem["level"]](problem["text"], do) for problem in problems]
 
 

@@ -15,10 +15,10 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.audit_chec
     Checked,
     Problem,
     Seen,
+    failure,
     files,
     listed,
     warning,
-    wrong,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
     ago,
@@ -48,7 +48,7 @@ def deploy(seen: Seen) -> Checked:
         return None
     do = f"manage.yml -e app={seen.app} -e command='check --deploy' shows them; change the project's settings"
     if found["failed"]:
-        return "", [wrong(f"check --deploy {found['failed']}", do.replace("shows them", "shows why"))]
+        return "", [failure(f"check --deploy {found['failed']}", do.replace("shows them", "shows why"))]
     leave = LEFT_TO_NGINX | (set() if seen.site.get("tls") else WITHOUT_HTTPS)
     ids = [name for name in found["issues"]["WARNING"] if name not in leave]
     bad = [
@@ -57,7 +57,7 @@ def deploy(seen: Seen) -> Checked:
         *(name for name in ids if name in SERIOUS),
     ]
     mild = [name for name in ids if name not in SERIOUS]
-    problems = [wrong(f"check --deploy has {listed(dict.fromkeys(bad), 12)}", do)] if bad else []
+    problems = [failure(f"check --deploy has {listed(dict.fromkeys(bad), 12)}", do)] if bad else []
     if mild:
         quiet = f"{do}, or SILENCED_SYSTEM_CHECKS where it is meant"
         problems.append(warning(f"check --deploy has {listed(dict.fromkeys(mild), 12)}", quiet))
@@ -81,16 +81,16 @@ def certificate(seen: Seen) -> Checked:
     run = "run the setup playbook, which says why"
     problems = []
     if first["error"]:
-        problems.append(wrong(f"{site['canonical']} cannot be reached over TLS: {first['error']}", run))
+        problems.append(failure(f"{site['canonical']} cannot be reached over TLS: {first['error']}", run))
     if not found:
         return ("", problems) if problems else None
     spec = {"certificate": site["kind"], "domains": site["names"]}
     for problem in certificate_problems(found, spec, now):
-        problems.append((wrong if problem["level"] == "failure" else warning)(problem["text"], run))
+        problems.append((failure if problem["level"] == "failure" else warning)(problem["text"], run))
     missing = [name for name in site["names"] if not covered(name, found["names"])]
     if missing and site["kind"] == "own":
         problems.append(
-            wrong(f"its certificate does not have {listed(missing)}", "get one with all names (tls.chain)")
+            failure(f"its certificate does not have {listed(missing)}", "get one with all names (tls.chain)")
         )
     if first["found"] and first["found"]["code"] not in JUDGED and not (problems and found["self_signed"]):
         problems += distrust(site["kind"], first["found"]["untrusted"])
@@ -103,7 +103,7 @@ def certificate(seen: Seen) -> Checked:
     stale_one = kept and kept["until"] and first["found"] and kept["until"] != first["found"]["until"]
     if others or stale_one:
         problems.append(
-            wrong(
+            failure(
                 f"nginx serves another certificate than it should for {listed(others or [site['canonical']])}",
                 "systemctl reload nginx; nginx -T shows which files it reads",
             )
@@ -126,7 +126,7 @@ def distrust(kind: str, reason: str) -> list[Problem]:
             warning(text, "fine if its visitors do: name the file of the authority's root with -e roots=FILE")
         ]
     return [
-        wrong(
+        failure(
             text,
             "an authority for tests? set certificates_authority to the one of production, or name its root "
             "with -e roots=FILE",
@@ -146,7 +146,7 @@ def tls(seen: Seen) -> Checked:
                 "leave ssl_protocols and ssl_ciphers to the role nginx: take them out of proxy.extra, nginx_http_extra "
                 "and /etc/nginx/conf.d"
             )
-            problems.append(wrong(f"it agrees to {word}: {answer['found']}", do))
+            problems.append(failure(f"it agrees to {word}: {answer['found']}", do))
         elif answer["error"]:
             problems.append(
                 warning(f"whether it speaks {word} could not be asked: {answer['error']}", "try again")
@@ -179,7 +179,7 @@ def https(seen: Seen) -> Checked:
     if found["status"] in (301, 302, 307, 308) and found["location"] == "https":
         return f"plain HTTP is redirected ({found['status']})", []
     return "", [
-        wrong(
+        failure(
             f"plain HTTP is answered with status {found['status']}, and not redirected to HTTPS",
             f"{AGAIN}; look for a server of your own in /etc/nginx that has its name",
         )
@@ -195,7 +195,7 @@ def headers(seen: Seen) -> Checked:
         do = "status and logs say more"
         if site.get("front_port"):
             do = "see that its name leads to what stands in front, and that this forwards to the host"
-        return "", [wrong(f"its page does not answer: {answer['error'] or 'no port'}", do)]
+        return "", [failure(f"its page does not answer: {answer['error'] or 'no port'}", do)]
     if page["status"] >= 500:
         text = f"its page answers with status {page['status']}: the headers were not judged"
         return "", [warning(text, "status and logs say more")]
@@ -203,14 +203,14 @@ def headers(seen: Seen) -> Checked:
     settings = "see to it in the project's settings and MIDDLEWARE"
     if have.get("x-content-type-options", "").lower() != "nosniff":
         problems.append(
-            wrong(
+            failure(
                 "X-Content-Type-Options: nosniff is missing",
                 f"{AGAIN}, or SECURE_CONTENT_TYPE_NOSNIFF = True",
             )
         )
     if not page["framing"] and have.get("x-frame-options", "").upper() not in ("DENY", "SAMEORIGIN"):
         problems.append(
-            wrong(
+            failure(
                 "other sites may frame its pages",
                 "put django.middleware.clickjacking.XFrameOptionsMiddleware into "
                 "MIDDLEWARE, or frame-ancestors into its Content-Security-Policy",
@@ -228,9 +228,9 @@ def headers(seen: Seen) -> Checked:
             )
     for one in page["cookies"]:
         if site["tls"] and not one["secure"]:
-            problems.append(wrong(f"the cookie {one['name']} may leave HTTPS (no Secure)", settings))
+            problems.append(failure(f"the cookie {one['name']} may leave HTTPS (no Secure)", settings))
         if not one["httponly"] and "session" in one["name"].lower():
-            problems.append(wrong(f"scripts may read the cookie {one['name']} (no HttpOnly)", settings))
+            problems.append(failure(f"scripts may read the cookie {one['name']} (no HttpOnly)", settings))
     return "nosniff, framing, referrer" + (
         ", HSTS" if site["tls"] and site["hsts"] else ""
     ) if not problems else "", problems
@@ -243,7 +243,7 @@ def transport(site: Mapping[str, Any], have: Mapping[str, str]) -> list[Problem]
         return []
     if site["hsts"]:
         do = f"{AGAIN}; look for add_header in proxy.extra, which replaces those of the site"
-        return [wrong("Strict-Transport-Security is missing", do)]
+        return [failure("Strict-Transport-Security is missing", do)]
     do = "set tls.hsts of the app (or the site) in group_vars"
     return [warning("browsers are not told to stay with HTTPS", do)]
 
@@ -254,7 +254,7 @@ def hidden(seen: Seen) -> Checked:
         return None
     do = "take it out of what is served: static and media folders, a server or location of your own in /etc/nginx"
     return "none is served" if not answer["found"] else "", [
-        wrong(f"{path} is served to everybody", do) for path in answer["found"]
+        failure(f"{path} is served to everybody", do) for path in answer["found"]
     ]
 
 
@@ -267,7 +267,7 @@ def backup(seen: Seen) -> Checked:
         return "none", [warning("nothing backs it up", do)]
     made = seen.part("backups")
     if not made or seen.app not in made["apps"]:
-        return "", [wrong("is to be backed up, and the host does not do it", "run the setup playbook")]
+        return "", [failure("is to be backed up, and the host does not do it", "run the setup playbook")]
     found = judged(made["apps"][seen.app], made["limits"], made["since"], seen.inside["time"])
     do = (
         "run backup.yml (with -e drill=true), which says why; journalctl -u homeport-backup -u homeport-drill"
@@ -277,7 +277,7 @@ def backup(seen: Seen) -> Checked:
         for kind, one in found.items()
         if one["age_seconds"] is not None
     ]
-    problems = [wrong(one["problem"], do) for one in found.values() if one["problem"]]
+    problems = [failure(one["problem"], do) for one in found.values() if one["problem"]]
     return listed(ages) or "the first is not due yet", problems
 
 

@@ -13,10 +13,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages
     seconds_of,
     span,
 )
-
-
-def failure(text: str) -> dict[str, str]:
-    return {"level": "failure", "text": text}
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import failure, warning
 
 
 def shown(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +66,7 @@ def missing(
         return []
     what = " and ".join(f"its {part}" for part in lost)
     text = f"nothing backs up {what}: set backup_repository, and run the setup playbook"
-    return [{"level": "warning", "text": text}]
+    return [warning(text)]
 
 
 def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
@@ -84,7 +81,7 @@ def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict
     ):
         if (part or {}).get("beside"):
             text = f"{what} on the host's own disk, and lost with it: name another host in {name}_repository"
-            problems.append({"level": "warning", "text": text})
+            problems.append(warning(text))
     for kind, word in (("backup", "night's"), ("drill", "drill's")):
         last = ((made or {}).get("all", {}).get(kind) or {}).get("last")
         if last and not last["ok"]:

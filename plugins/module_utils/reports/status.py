@@ -14,9 +14,14 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.parts import sentence
 from ansible_collections.homeport.django.plugins.module_utils.reports import backups
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import (
+    LEVELS,
+    failure,
+    warning,
+    worst,
+)
 
 VERSION = 1
-LEVELS = ("ok", "warning", "failure")
 UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
 LITTLE_DISK, NO_DISK = 0.10, 0.02  # shares of a disk that are free
 LITTLE_MEMORY = 0.05
@@ -77,18 +82,6 @@ def report(
         "hosts": hosts,
         "apps": apps,
     }
-
-
-def worst(levels: Iterable[str]) -> str:
-    return max(levels, key=LEVELS.index, default="ok")
-
-
-def failure(text: str) -> dict[str, str]:
-    return {"level": "failure", "text": text}
-
-
-def warning(text: str) -> dict[str, str]:
-    return {"level": "warning", "text": text}
 
 
 def iso(moment: int | None) -> str | None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
-    LEVELS,
     LITTLE_DISK,
     LITTLE_MEMORY,
     NO_DISK,

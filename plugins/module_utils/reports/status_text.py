@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import worst
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
     SERVED,
     UNWANTED,
@@ -19,7 +20,6 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status imp
     short,
     size,
     summary,
-    worst,
 )
 
 WIDTH = 118
@@ -107,7 +107,7 @@ def hosts(document: Document) -> tuple[list[str], Rows]:
                 host["level"],
                 [
                     name,
-                    {"ok": "ok", "warning": "warning"}.get(host["level"], "failing"),
+                    host["level"],
                     ago(host["uptime_seconds"]),
                     f"{host['load'][0]:.2f} of {host['cores']}",
                     f"{size(memory['available'])} of {size(memory['total'])}",
