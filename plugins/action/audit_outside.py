@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import ports_of
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_network import ports_of
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_outside import look
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
 

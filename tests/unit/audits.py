@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import Seen
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import Seen
 
 NOW = 1795478400  # 2026-11-24 00:00:00 UTC
 DAY = 86400

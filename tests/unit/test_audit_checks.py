@@ -1,22 +1,24 @@
-"""Each check of an audit: what it lets pass, what it warns of, and what is wrong."""
+"""Each check of an audit: what is ok, what is a warning and what is a failure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.reports import audit_checks as checks
-from ansible_collections.homeport.django.plugins.module_utils.reports import audit_site_checks as site_checks
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
-    HOST_CHECKS,
-    Check,
-    allowed,
-    ports_of,
+from ansible_collections.homeport.django.plugins.module_utils.reports import (
+    audit_network,
+    audit_services,
+    audit_sites,
+    audit_system,
 )
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_site_checks import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
     APP_CHECKS,
+    HOST_CHECKS,
     SITE_CHECKS,
 )
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_network import allowed, ports_of
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import Checked, Seen
 
 from tests.unit.audits import (
     CONTROLLER,
@@ -38,7 +40,7 @@ from tests.unit.audits import (
 Problems = list[tuple[str, str]]  # level, and a part of the text
 
 
-def judged(check: Check, problems: Problems, **changes: Any) -> None:
+def judged(check: Callable[[Seen], Checked], problems: Problems, **changes: Any) -> None:
     verdict = check(seen(**changes))
     assert verdict is not None
     _note, found = verdict
@@ -49,7 +51,7 @@ def judged(check: Check, problems: Problems, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "check"), [(name, check) for name, check, _needs in HOST_CHECKS])
-def test_a_good_host_has_no_problem(name: str, check: Check) -> None:
+def test_a_good_host_has_no_problem(name: str, check: Callable[[Seen], Checked]) -> None:
     verdict = check(seen())
     if name in ("stores", "service ports"):
         assert verdict is None  # there is none
@@ -60,7 +62,7 @@ def test_a_good_host_has_no_problem(name: str, check: Check) -> None:
 
 
 @pytest.mark.parametrize("check", [check for _name, check, _needs in (*APP_CHECKS, *SITE_CHECKS)])
-def test_a_good_app_has_no_problem(check: Check) -> None:
+def test_a_good_app_has_no_problem(check: Callable[[Seen], Checked]) -> None:
     verdict = check(seen(app="blog"))
     assert verdict
     assert verdict[0]
@@ -112,7 +114,7 @@ EVERY = accept(0, 65535)
 )
 def test_ports(sockets: Any, firewall: Any, rules: Any, problems: Problems) -> None:
     judged(
-        checks.ports,
+        audit_network.ports,
         problems,
         parts={"sockets": sockets, "firewall": firewall},
         wanted_changes={"rules": rules},
@@ -121,7 +123,7 @@ def test_ports(sockets: Any, firewall: Any, rules: Any, problems: Problems) -> N
 
 def test_what_the_firewall_is_said_to_drop() -> None:
     sockets = [*STRAY, socket(7777, program="nc")]
-    verdict = checks.ports(seen(parts={"sockets": sockets, "firewall": accepting(accept(9999))}))
+    verdict = audit_network.ports(seen(parts={"sockets": sockets, "firewall": accepting(accept(9999))}))
     assert verdict
     assert verdict[0] == "22, 80, 443 as wanted; the firewall drops what comes for 0.0.0.0:7777 (nc)"
 
@@ -129,7 +131,7 @@ def test_what_the_firewall_is_said_to_drop() -> None:
 def test_sshds_own_port_is_expected_where_another_one_is_forwarded_to_it() -> None:
     sshd = {**INSIDE["sshd"], "ports": [2222]}
     parts = {"sockets": [socket(2222, program="sshd")], "firewall": OPEN, "sshd": sshd}
-    judged(checks.ports, [], parts=parts)
+    judged(audit_network.ports, [], parts=parts)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_ports_of_a_rule(value: Any, ports: list[int]) -> None:
     ],
 )
 def test_firewall(found: Any, problems: Problems) -> None:
-    judged(checks.firewall, problems, parts={"firewall": found}, wanted_changes={"rules": FOR_PEERS})
+    judged(audit_network.firewall, problems, parts={"firewall": found}, wanted_changes={"rules": FOR_PEERS})
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_firewall(found: Any, problems: Problems) -> None:
 )
 def test_reach(changes: Any, rules: Any, firewall: Any, problems: Problems) -> None:
     judged(
-        checks.reach,
+        audit_network.from_outside,
         problems,
         parts={"sockets": STRAY, "firewall": firewall},
         outside_changes=changes,
@@ -222,7 +224,7 @@ def test_reach(changes: Any, rules: Any, firewall: Any, problems: Problems) -> N
 )
 def test_reach_from_behind_nat(source: str, client: str, sources: list[str], problems: Problems) -> None:
     judged(
-        checks.reach,
+        audit_network.from_outside,
         problems,
         parts={"client": client},
         outside_changes={"ports": [22, 9100], "source": source},
@@ -255,7 +257,7 @@ def test_who_may_come(sources: list[str], good: bool) -> None:
     ],
 )
 def test_strangers(answers: Any, problems: Problems) -> None:
-    judged(checks.strangers, problems, outside_changes={"strangers": answers})
+    judged(audit_network.unknown_names, problems, outside_changes={"strangers": answers})
 
 
 # Who gets in
@@ -277,7 +279,7 @@ def test_sshd(settings: Any, passwords: list[str], problems: Problems) -> None:
     accounts = {**INSIDE["accounts"], "password": passwords}
     own = {**SETTINGS, **settings}
     sshd = {**own, "accounts": dict.fromkeys(["root", *passwords], own)}
-    judged(checks.sshd, problems, parts={"sshd": sshd, "accounts": accounts})
+    judged(audit_system.sshd, problems, parts={"sshd": sshd, "accounts": accounts})
 
 
 YES = {**SETTINGS, "passwordauthentication": ["yes"]}
@@ -305,36 +307,36 @@ YES = {**SETTINGS, "passwordauthentication": ["yes"]}
 )
 def test_what_sshd_says_of_one_account_alone(others: Any, own: Any, problems: Problems) -> None:
     accounts = {**INSIDE["accounts"], "password": ["anna"]}
-    judged(checks.sshd, problems, parts={"sshd": {**others, "accounts": own}, "accounts": accounts})
+    judged(audit_system.sshd, problems, parts={"sshd": {**others, "accounts": own}, "accounts": accounts})
 
 
 def test_where_passwords_are_to_be_refused() -> None:
     accounts = {**INSIDE["accounts"], "password": ["anna"]}
     sshd = {**SETTINGS, "accounts": {"root": SETTINGS, "anna": YES}}
-    verdict = checks.sshd(seen(parts={"sshd": sshd, "accounts": accounts}))
+    verdict = audit_system.sshd(seen(parts={"sshd": sshd, "accounts": accounts}))
     assert verdict
     assert "Match" in verdict[1][0]["do"]
 
 
 def test_a_host_without_sshd() -> None:
-    assert checks.sshd(seen(parts={"sshd": None})) is None
+    assert audit_system.sshd(seen(parts={"sshd": None})) is None
 
 
 def test_accounts() -> None:
     found = {"password": ["anna"], "empty": ["guest"], "roots": ["toor"]}
-    judged(checks.accounts, [("failure", "guest"), ("failure", "toor")], parts={"accounts": found})
+    judged(audit_system.accounts, [("failure", "guest"), ("failure", "toor")], parts={"accounts": found})
 
 
 def test_files() -> None:
     entry = {"path": "/srv/blog/config/env", "mode": "0644", "good": "0640", "owner": "root"}
     found = {"count": 2, "open": [entry, {**entry, "path": "/a b", "mode": "0640", "owner": "blog"}]}
     judged(
-        checks.files,
+        audit_system.files,
         [("failure", "has mode 0644"), ("failure", "belongs to blog")],
         own={"files": found},
         app="blog",
     )
-    verdict = checks.files(seen(parts={"files": found}))
+    verdict = audit_system.files(seen(parts={"files": found}))
     assert verdict
     assert [problem["do"] for problem in verdict[1]] == [
         "chmod 0640 /srv/blog/config/env",
@@ -344,7 +346,7 @@ def test_files() -> None:
 
 def test_a_folder_that_was_not_looked_at_to_the_end() -> None:
     found = {"count": 2, "open": [], "unseen": ["/srv/shop"]}
-    judged(checks.files, [("warning", "/srv/shop has too many files")], parts={"files": found})
+    judged(audit_system.files, [("warning", "/srv/shop has too many files")], parts={"files": found})
 
 
 # What has to be kept up to date
@@ -365,7 +367,7 @@ def test_a_folder_that_was_not_looked_at_to_the_end() -> None:
     ],
 )
 def test_updates(changes: Any, problems: Problems) -> None:
-    judged(checks.updates, problems, parts={"updates": {**INSIDE["updates"], **changes}})
+    judged(audit_system.updates, problems, parts={"updates": {**INSIDE["updates"], **changes}})
 
 
 @pytest.mark.parametrize(
@@ -385,7 +387,7 @@ def test_updates(changes: Any, problems: Problems) -> None:
 def test_restarts(kernel: Any, stale: list[str], container: bool, problems: Problems) -> None:
     clock = {"container": container, "synchronized": True}
     judged(
-        checks.restarts,
+        audit_system.restarts,
         problems,
         parts={"kernel": {**INSIDE["kernel"], **kernel}, "stale": stale, "clock": clock},
     )
@@ -400,7 +402,7 @@ def test_restarts(kernel: Any, stale: list[str], container: bool, problems: Prob
     ],
 )
 def test_units(failed: list[str], problems: Problems) -> None:
-    judged(checks.units, problems, parts={"failed": failed})
+    judged(audit_system.units, problems, parts={"failed": failed})
 
 
 @pytest.mark.parametrize(
@@ -408,13 +410,15 @@ def test_units(failed: list[str], problems: Problems) -> None:
     [(False, False, [("warning", "not synchronised")]), (True, False, [])],
 )
 def test_clock(container: bool, synchronized: bool, problems: Problems) -> None:
-    judged(checks.clock, problems, parts={"clock": {"container": container, "synchronized": synchronized}})
+    judged(
+        audit_system.clock, problems, parts={"clock": {"container": container, "synchronized": synchronized}}
+    )
 
 
 def test_space() -> None:
     disks = [{"path": "/", "total": 100, "free": 5}, {"path": "/srv", "total": 100, "free": 1}]
     host = {"disks": disks, "memory": {"total": 100, "available": 50}}
-    judged(checks.space, [("warning", "disk of /"), ("failure", "disk of /srv")], parts={"host": host})
+    judged(audit_system.space, [("warning", "disk of /"), ("failure", "disk of /srv")], parts={"host": host})
 
 
 # Services
@@ -445,12 +449,12 @@ RULE = {"line": 7, "type": "host", "address": "192.0.2.0", "method": "scram-sha-
 )
 def test_postgres(part: str, added: Any, problems: Problems) -> None:
     found = {**INSIDE["postgres"], part: [*INSIDE["postgres"][part], added]}
-    judged(checks.postgres, problems, parts={"postgres": found})
+    judged(audit_services.postgres, problems, parts={"postgres": found})
 
 
 def test_what_installs_updates_promises_no_time() -> None:
     found = {**INSIDE["updates"], "security": ["x"], "automatic": True}
-    verdict = checks.updates(seen(parts={"updates": found}))
+    verdict = audit_system.updates(seen(parts={"updates": found}))
     assert verdict
     assert "day" not in verdict[1][0]["do"].replace("daily", "")
 
@@ -462,7 +466,7 @@ def test_stores() -> None:
         {"program": "valkey", "port": 6381, "open": None},
     ]
     judged(
-        checks.stores,
+        audit_services.stores,
         [("failure", "redis-server on port 6379"), ("warning", "valkey on port 6381 did not answer")],
         parts={"stores": found},
     )
@@ -480,25 +484,25 @@ def test_stores() -> None:
 )
 def test_service_ports(first: int, port: int, problems: Problems) -> None:
     found = [socket(port, "127.9.8.7", "redis-server", user="redis"), socket(9999, "127.0.0.1", user="blog")]
-    judged(checks.service_ports, problems, parts={"sockets": found, "unprivileged_port": first})
+    judged(audit_services.service_ports, problems, parts={"sockets": found, "unprivileged_port": first})
 
 
 def test_supervisord() -> None:
-    judged(checks.supervisord, [("failure", "/etc/x")], parts={"supervisord": {"files": ["/etc/x"]}})
-    assert checks.supervisord(seen(parts={"supervisord": None})) is None
+    judged(audit_services.supervisord, [("failure", "/etc/x")], parts={"supervisord": {"files": ["/etc/x"]}})
+    assert audit_services.supervisord(seen(parts={"supervisord": None})) is None
 
 
 def test_backups() -> None:
     late = {"last": {"ok": False, "time": "2026-11-23T02:00:00Z", "message": "damaged"}}
     found = {**INSIDE["backups"], "stopped": ["homeport-drill.timer"], "all": {"backup": late}}
     judged(
-        checks.backups,
+        audit_services.backups,
         [("failure", "homeport-drill.timer is not active"), ("failure", "damaged")],
         parts={"backups": found},
     )
-    assert checks.backups(seen(parts={"backups": None})) is None
+    assert audit_services.backups(seen(parts={"backups": None})) is None
     judged(
-        checks.backups,
+        audit_services.backups,
         [("warning", "name another host in backup_repository")],
         parts={"backups": {**INSIDE["backups"], "beside": True}},
     )
@@ -526,13 +530,13 @@ def test_backups() -> None:
 )
 def test_deploy(issues: list[str], failed: str, tls: bool, problems: Problems) -> None:
     found = {"issues": {"CRITICAL": [], "ERROR": [], "WARNING": issues}, "failed": failed}
-    judged(site_checks.deploy, problems, own={"deploy": found}, site={"tls": tls}, app="blog")
+    judged(audit_sites.deploy, problems, own={"deploy": found}, site={"tls": tls}, app="blog")
 
 
 def test_an_error_of_an_apps_check_is_wrong_whatever_it_is() -> None:
     found = {"issues": {"CRITICAL": ["a.C1"], "ERROR": ["b.E1"], "WARNING": []}, "failed": ""}
-    judged(site_checks.deploy, [("failure", "a.C1, b.E1")], own={"deploy": found}, app="blog")
-    assert site_checks.deploy(seen(own={"deploy": None}, app="blog")) is None
+    judged(audit_sites.deploy, [("failure", "a.C1, b.E1")], own={"deploy": found}, app="blog")
+    assert audit_sites.deploy(seen(own={"deploy": None}, app="blog")) is None
 
 
 SELF = {"self_signed": True, "untrusted": "self-signed certificate", "code": 18}
@@ -566,7 +570,7 @@ SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
 )
 def test_certificate(changes: Any, kind: str, kept: Any, problems: Problems) -> None:
     judged(
-        site_checks.certificate,
+        audit_sites.certificate,
         problems,
         answers={f"certificate {NAME}": looked(served(**changes))},
         own={"certificate": {**served(), **kept}},
@@ -577,7 +581,7 @@ def test_certificate(changes: Any, kind: str, kept: Any, problems: Problems) -> 
 
 def test_a_name_that_is_served_another_certificate() -> None:
     judged(
-        site_checks.certificate,
+        audit_sites.certificate,
         [("failure", "for www.blog.example.org")],
         answers={
             f"certificate {NAME}": looked(served(names=[NAME, f"www.{NAME}"])),
@@ -592,7 +596,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     gone = {f"certificate {NAME}": {"found": None, "error": "Connection refused"}}
     kept = {"certificate": {**served(), **SOON}}
     judged(
-        site_checks.certificate,
+        audit_sites.certificate,
         [("failure", "cannot be reached over TLS: Connection refused"), ("failure", "over in 5 d")],
         answers=gone,
         own=kept,
@@ -600,13 +604,13 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     )
     # from outside, nothing was looked at
     judged(
-        site_checks.certificate,
+        audit_sites.certificate,
         [("failure", "over in 5 d")],
         outside_changes={"sites": {}},
         own=kept,
         app="blog",
     )
-    assert site_checks.certificate(seen(site={"tls": False}, app="blog")) is None
+    assert audit_sites.certificate(seen(site={"tls": False}, app="blog")) is None
 
 
 @pytest.mark.parametrize(
@@ -618,7 +622,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     ],
 )
 def test_tls(answers: Any, problems: Problems) -> None:
-    judged(site_checks.tls, problems, answers=answers, app="blog")
+    judged(audit_sites.tls, problems, answers=answers, app="blog")
 
 
 @pytest.mark.parametrize(
@@ -633,7 +637,7 @@ def test_tls(answers: Any, problems: Problems) -> None:
     ],
 )
 def test_https(answer: Any, site: Any, problems: Problems) -> None:
-    judged(site_checks.https, problems, answers={"plain": answer}, site=site, app="blog")
+    judged(audit_sites.https, problems, answers={"plain": answer}, site=site, app="blog")
 
 
 HSTS = "strict-transport-security"
@@ -662,19 +666,19 @@ HSTS = "strict-transport-security"
     ],
 )
 def test_headers(changes: Any, site: Any, problems: Problems) -> None:
-    judged(site_checks.headers, problems, answers={"page": looked(page(**changes))}, site=site, app="blog")
+    judged(audit_sites.headers, problems, answers={"page": looked(page(**changes))}, site=site, app="blog")
 
 
 def test_a_header_that_is_missing_altogether() -> None:
     bare = page()
     del bare["headers"]["referrer-policy"]
-    judged(site_checks.headers, [("warning", "Referrer-Policy")], answers={"page": looked(bare)}, app="blog")
+    judged(audit_sites.headers, [("warning", "Referrer-Policy")], answers={"page": looked(bare)}, app="blog")
     gone = {"page": {"found": None, "error": "timed out"}}
-    judged(site_checks.headers, [("failure", "timed out")], answers=gone, app="blog")
+    judged(audit_sites.headers, [("failure", "timed out")], answers=gone, app="blog")
 
 
 def test_hidden() -> None:
-    judged(site_checks.hidden, [("failure", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
+    judged(audit_sites.hidden, [("failure", "/.env")], answers={"hidden": looked(["/.env"])}, app="blog")
 
 
 BACKUPS = INSIDE["backups"]
@@ -701,9 +705,9 @@ BACKUPS = INSIDE["backups"]
 )
 def test_backup(backup: str, found: Any, problems: Problems) -> None:
     judged(
-        site_checks.backup, problems, parts={"backups": found}, wanted_changes={"backup": backup}, app="blog"
+        audit_sites.backup, problems, parts={"backups": found}, wanted_changes={"backup": backup}, app="blog"
     )
 
 
 def test_a_backup_that_another_host_makes() -> None:
-    assert site_checks.backup(seen(wanted_changes={"backup": "elsewhere"}, app="blog")) is None
+    assert audit_sites.backup(seen(wanted_changes={"backup": "elsewhere"}, app="blog")) is None

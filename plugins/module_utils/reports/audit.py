@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
+    APP_CHECKS,
     HOST_CHECKS,
+    SITE_CHECKS,
     Check,
+)
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import (
     Problem,
     Seen,
     failure,
     listed,
-)
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_site_checks import (
-    APP_CHECKS,
-    SITE_CHECKS,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS, worst
 from ansible_collections.homeport.django.plugins.module_utils.reports.status import iso
@@ -36,7 +36,6 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status_tex
 
 VERSION = 2  # 1 had the level "wrong" for "failure"
 Document = dict[str, Any]
-Checks = Iterable[tuple[str, Check, tuple[str, ...]]]
 MARKS = {"ok": "ok", "warning": "warning", "failure": "FAILURE"}
 
 
@@ -88,11 +87,11 @@ def unanswered(result: Mapping[str, Any]) -> Problem:
     return failure(f"{what}: {message}", "see whether it runs, and whether ansible -m ping reaches it")
 
 
-def judged(checks: Checks, seen: Seen) -> dict[str, Any]:
+def judged(checks: Iterable[Check], seen: Seen) -> dict[str, Any]:
     """What each check says, as far as there is something to judge."""
     found = {}
     parts = {**seen.inside, **seen.inside.get("apps", {}).get(seen.app, {})}
-    for name, check, needs in checks:
+    for name, judge, needs in checks:
         if any(part not in parts for part in needs):
             continue  # the host gave no answer
         errors = [f"{part}: {parts[part]['error']}" for part in needs if parts[part]["error"]]
@@ -100,7 +99,7 @@ def judged(checks: Checks, seen: Seen) -> dict[str, Any]:
             text = f"could not be looked at ({'; '.join(errors)})"
             found[name] = told("", [failure(text, "see what keeps root on the host from it")])
             continue
-        verdict = check(seen)
+        verdict = judge(seen)
         if verdict:
             found[name] = told(*verdict)
     return found

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import judged, span
-from ansible_collections.homeport.django.plugins.module_utils.reports.audit_checks import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import (
     AGAIN,
-    Check,
     Checked,
     Problem,
     Seen,
     failure,
-    files,
     listed,
     warning,
 )
@@ -279,17 +277,3 @@ def backup(seen: Seen) -> Checked:
     ]
     problems = [failure(one["problem"], do) for one in found.values() if one["problem"]]
     return listed(ages) or "the first is not due yet", problems
-
-
-APP_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
-    ("secrets", files, ("files",)),
-    ("check --deploy", deploy, ("deploy",)),
-    ("backup", backup, ("backups",)),
-)
-SITE_CHECKS: tuple[tuple[str, Check, tuple[str, ...]], ...] = (
-    ("certificate", certificate, ()),
-    ("tls", tls, ()),
-    ("https", https, ()),
-    ("headers", headers, ()),
-    ("hidden files", hidden, ()),
-)
