@@ -93,11 +93,11 @@ EVERY = accept(0, 65535)
         (STRAY, INSIDE["firewall"], [], []),
         (STRAY, OPEN, [], [("failure", "0.0.0.0:9999 (python3), [::]:9999 (python3) listens")]),
         (STRAY, OTHER, [], [("warning", "ip filter")]),
-        (STRAY, NO_NFT, [], [("warning", "whether a firewall drops it is not known")]),
-        (STRAY, accepting(accept(9999)), [], [("failure", "the firewall lets everybody in")]),
+        (STRAY, NO_NFT, [], [("warning", "whether a firewall drops it is unknown")]),
+        (STRAY, accepting(accept(9999)), [], [("failure", "the firewall accepts every source")]),
         (STRAY, accepting(accept(9990, 10000)), [], [("failure", "9999 (python3)")]),
-        (STRAY, accepting(accept(9999, some=True)), [], [("warning", "the firewall lets some in")]),
-        (STRAY, accepting(accept(9999, some=True), EVERY), [], [("failure", "lets everybody in")]),
+        (STRAY, accepting(accept(9999, some=True)), [], [("warning", "the firewall accepts some sources")]),
+        (STRAY, accepting(accept(9999, some=True), EVERY), [], [("failure", "accepts every source")]),
         (STRAY, accepting(accept(9999, protocol="udp"), accept(9998)), [], []),
         (DOCKER, INSIDE["firewall"], [], [("failure", "Docker forwards it past the firewall")]),
         (DOCKER, OTHER, [], [("failure", "8080 (docker-proxy)")]),
@@ -125,7 +125,7 @@ def test_what_the_firewall_is_said_to_drop() -> None:
     sockets = [*STRAY, socket(7777, program="nc")]
     verdict = audit_network.ports(seen(parts={"sockets": sockets, "firewall": accepting(accept(9999))}))
     assert verdict
-    assert verdict[0] == "22, 80, 443 as wanted; the firewall drops what comes for 0.0.0.0:7777 (nc)"
+    assert verdict[0] == "22, 80, 443 as declared; the firewall drops 0.0.0.0:7777 (nc)"
 
 
 def test_sshds_own_port_is_expected_where_another_one_is_forwarded_to_it() -> None:
@@ -155,12 +155,15 @@ def test_ports_of_a_rule(value: Any, ports: list[int]) -> None:
         ({**NO_NFT, "dropping": ["ip filter (iptables-legacy)"]}, []),
         (
             accepting(accept(9999), accept(60000, 61000, "udp", some=True)),
-            [("warning", "lets in what comes for tcp 9999, udp 60000-61000, and the inventory does not")],
+            [("warning", "the firewall accepts tcp 9999, udp 60000-61000, which is not declared")],
         ),
-        (accepting(EVERY), [("failure", "everybody in to every port of tcp")]),
-        (accepting({**EVERY, "some": True}), [("warning", "some in to every port of tcp")]),
+        (accepting(EVERY), [("failure", "every source on every port of tcp")]),
+        (accepting({**EVERY, "some": True}), [("warning", "some sources on every port of tcp")]),
         (accepting(accept(5432, some=True)), []),
-        (accepting(accept(5432)), [("failure", "everybody in to tcp 5432, which is for 192.0.2.7 alone")]),
+        (
+            accepting(accept(5432)),
+            [("failure", "every source on tcp 5432, which is declared for 192.0.2.7 alone")],
+        ),
     ],
 )
 def test_firewall(found: Any, problems: Problems) -> None:
@@ -171,7 +174,12 @@ def test_firewall(found: Any, problems: Problems) -> None:
     ("changes", "rules", "firewall", "problems"),
     [
         ({"ports": [22, 80, 443, 8080]}, [], INSIDE["firewall"], [("failure", "port 8080 answers")]),
-        ({"ports": [22, 5432]}, FOR_PEERS, INSIDE["firewall"], [("failure", "is for 192.0.2.7 alone")]),
+        (
+            {"ports": [22, 5432]},
+            FOR_PEERS,
+            INSIDE["firewall"],
+            [("failure", "is declared for 192.0.2.7 alone")],
+        ),
         ({"ports": [22, 5432], "source": "192.0.2.7"}, FOR_PEERS, INSIDE["firewall"], []),
         ({"ports": [22, 9999]}, [], OPEN, []),  # the check of the ports has it
         ({"ports": [22, 9999]}, [], accepting(accept(9999)), []),
@@ -200,24 +208,24 @@ def test_reach(changes: Any, rules: Any, firewall: Any, problems: Problems) -> N
             "192.168.1.5",
             "203.0.113.9",
             ["203.0.113.10"],
-            [("failure", "port 9100 answers 203.0.113.9, and is")],
+            [("failure", "port 9100 answers 203.0.113.9 and is")],
         ),
         (
             "192.168.1.5",
             "192.168.1.5",
             ["203.0.113.10"],
-            [("failure", "port 9100 answers 192.168.1.5, and is")],
+            [("failure", "port 9100 answers 192.168.1.5 and is")],
         ),
         # it has not said
         ("192.168.1.5", "", ["203.0.113.10"], [("warning", "the host may see another address")]),
         ("fd00::5", "", ["10.0.0.0/8", "2001:db8::/32"], [("warning", "the host may see another address")]),
-        ("192.168.1.5", "", ["192.168.2.0/24"], [("failure", "is for 192.168.2.0/24 alone")]),
+        ("192.168.1.5", "", ["192.168.2.0/24"], [("failure", "is declared for 192.168.2.0/24 alone")]),
         # whoever is not behind NAT may have logged in from elsewhere
         (
             "203.0.113.9",
             "203.0.113.10",
             ["203.0.113.10"],
-            [("failure", "port 9100 answers 203.0.113.9, and is")],
+            [("failure", "port 9100 answers 203.0.113.9 and is")],
         ),
         ("203.0.113.10", "192.0.2.1", ["203.0.113.0/24"], []),
     ],
@@ -253,7 +261,7 @@ def test_who_may_come(sources: list[str], good: bool) -> None:
         ({"80": looked(page(status=400))}, []),
         ({"80": looked(page(status=200))}, [("failure", "port 80 (status 200)")]),
         ({"80": looked(page(status=301))}, [("failure", "status 301")]),
-        ({"443": looked(True)}, [("warning", "a certificate of somebody else")]),
+        ({"443": looked(True)}, [("warning", "the certificate of another site")]),
     ],
 )
 def test_strangers(answers: Any, problems: Problems) -> None:
@@ -546,8 +554,8 @@ SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
 @pytest.mark.parametrize(
     ("changes", "kind", "kept", "problems"),
     [
-        (SOON, "acme", SOON, [("failure", "is over in 5 d")]),
-        ({"until": NOW - DAY}, "own", {"until": NOW - DAY}, [("failure", "is over for 1 d")]),
+        (SOON, "acme", SOON, [("failure", "expires in 5 d")]),
+        ({"until": NOW - DAY}, "own", {"until": NOW - DAY}, [("failure", "expired 1 d ago")]),
         (SELF, "acme", {"self_signed": True}, [("failure", "no authority has signed")]),
         (SELF, "selfsigned", {"self_signed": True}, []),
         (SELF, "own", {"self_signed": True}, [("warning", "self-signed certificate")]),
@@ -557,13 +565,13 @@ SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
             {"names": ["x.example"], "code": 62},
             "acme",
             {"names": ["x.example"]},
-            [("warning", "does not have")],
+            [("warning", "is not valid for")],
         ),
         (
             {"names": ["x.example"], "code": 62},
             "own",
             {"names": ["x.example"]},
-            [("failure", "does not have")],
+            [("failure", "is not valid for")],
         ),
         ({}, "acme", {"until": NOW + 90 * DAY}, [("failure", "serves another certificate")]),
     ],
@@ -597,7 +605,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     kept = {"certificate": {**served(), **SOON}}
     judged(
         audit_sites.certificate,
-        [("failure", "cannot be reached over TLS: Connection refused"), ("failure", "over in 5 d")],
+        [("failure", "cannot be reached over TLS: Connection refused"), ("failure", "expires in 5 d")],
         answers=gone,
         own=kept,
         app="blog",
@@ -605,7 +613,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
     # from outside, nothing was looked at
     judged(
         audit_sites.certificate,
-        [("failure", "over in 5 d")],
+        [("failure", "expires in 5 d")],
         outside_changes={"sites": {}},
         own=kept,
         app="blog",

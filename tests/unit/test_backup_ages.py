@@ -79,11 +79,11 @@ LIMITS = {"backup": 30 * HOUR, "drill": 174 * HOUR}
         ({"backup": ran(30), "drill": ran(174)}, ["", ""]),
         (
             {"backup": ran(31), "drill": ran(48)},
-            ["the last good backup is 1 d 7 h old; its schedule allows 1 d 6 h", ""],
+            ["the last successful backup is 1 d 7 h old; its schedule allows 1 d 6 h", ""],
         ),
         (
             {"backup": ran(2), "drill": ran(240)},
-            ["", "the last good restore drill is 10 d old; its schedule allows 7 d 6 h"],
+            ["", "the last successful restore drill is 10 d old; its schedule allows 7 d 6 h"],
         ),
         ({"backup": ran(2)}, ["", ""]),  # the first drill is not due yet
         (
@@ -97,8 +97,8 @@ LIMITS = {"backup": 30 * HOUR, "drill": 174 * HOUR}
         (
             {"backup": ran(8, False, "it broke"), "drill": ran(2)},
             [
-                "the last backup failed (2026-11-23T16:00:00Z): it broke, and no good one for 1 d 8 h; its schedule "
-                "allows 1 d 6 h",
+                "the last backup failed (2026-11-23T16:00:00Z): it broke, and none has succeeded for 1 d 8 h; its "
+                "schedule allows 1 d 6 h",
                 "",
             ],
         ),
@@ -118,7 +118,7 @@ def test_what_is_known_of_a_run() -> None:
         "seconds": 12.3,
         "late": True,
         "failed": False,
-        "problem": "the last good backup is 1 d 7 h old; its schedule allows 1 d 6 h",
+        "problem": "the last successful backup is 1 d 7 h old; its schedule allows 1 d 6 h",
     }
     assert made["drill"]["late"]
     # of a schedule that comes once nobody can say when it is late
@@ -330,7 +330,7 @@ UNSAVED = "nothing backs up its {}: set backup_repository, and run the setup pla
             backups("blog", apps={"blog": {"backup": ran(31), "drill": ran(1)}}),
             {},
             {},
-            [("failure", "the last good backup is 1 d 7 h old; its schedule allows 1 d 6 h")],
+            [("failure", "the last successful backup is 1 d 7 h old; its schedule allows 1 d 6 h")],
         ),
     ],
 )  # fmt: skip
@@ -392,7 +392,7 @@ def written(system: str) -> dict[str, Any]:
         ({"wal": {**WAL, "mode": "off"}}, ["archive_mode is off: run the setup playbook"]),
         (
             {"state": {"backup": ran(5), "full": ran(200), "drill": ran(5)}},
-            ["the last good full backup is 8 d 8 h old; its schedule allows 7 d 6 h"],
+            ["the last successful full backup is 8 d 8 h old; its schedule allows 7 d 6 h"],
         ),
         (
             {"state": {"backup": ran(5), "full": ran(5), "drill": ran(5, False, "the archive ends")}},

@@ -46,12 +46,12 @@ def test_a_firewall_as_it_is_declared() -> None:
         ),
         (
             {"now": (0, LOADED.replace("\t}\n}", "\t\ttcp dport 9 accept\n\t}\n}"))},
-            ("failure", "somebody has added to the firewall: tcp dport 9 accept; the playbook typical puts it right"),
+            ("failure", "somebody has added to the firewall: tcp dport 9 accept; the playbook typical restores it"),
         ),
         (
             {"now": (0, LOADED.replace("\t\ttcp dport 80 accept\n", ""))},
             ("failure",
-             "somebody has removed from the firewall: tcp dport 80 accept; the playbook typical puts it right"),
+             "somebody has removed from the firewall: tcp dport 80 accept; the playbook typical restores it"),
         ),
         (
             {"expected": (1, "")},

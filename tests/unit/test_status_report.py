@@ -5,17 +5,19 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.reports.levels import worst
-from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import (
     ago,
     brief,
-    certificate_problems,
     epoch,
-    report,
-    served_problems,
     short,
     size,
-    summary,
+)
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import worst
+from ansible_collections.homeport.django.plugins.module_utils.reports.status import report, summary
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_apps import (
+    Seen,
+    certificate_problems,
+    served_certificate,
 )
 
 from tests.unit import statuses
@@ -106,29 +108,30 @@ def certificate(left: float, days: float = 90, **changes: Any) -> dict[str, Any]
     [
         (certificate(20), "acme", [], []),
         (certificate(14.1), "acme", [], []),
-        (certificate(13.9), "acme", ["its certificate is over in 13 d 21 h"], []),
-        (certificate(-1), "own", ["its certificate is over for 1 d"], []),
+        (certificate(13.9), "acme", ["its certificate expires in 13 d 21 h"], []),
+        (certificate(-1), "own", ["its certificate expired 1 d ago"], []),
         # of six days: renewed at half of it
         (certificate(2, days=6), "acme", [], []),
-        (certificate(0.9, days=6), "acme", ["its certificate is over in 21 h 36 min"], []),
+        (certificate(0.9, days=6), "acme", ["its certificate expires in 21 h 36 min"], []),
         (certificate(300, days=397, self_signed=True), "selfsigned", [], []),
         (certificate(300, self_signed=True), "acme",
-         ["no authority has signed its certificate yet; run the setup playbook, which says why"], []),
-        (certificate(60, names=[]), "acme", [], ["its certificate does not have blog.example.org"]),
+         ["no authority has signed its certificate yet; run the setup playbook, which reports why"], []),
+        (certificate(60, names=[]), "acme", [], ["its certificate is not valid for blog.example.org"]),
         (certificate(60, names=["x.org"]), "own",
-         ["its own certificate (tls.chain) does not have blog.example.org"], []),
+         ["its own certificate (tls.chain) is not valid for blog.example.org"], []),
         (certificate(60, names=["*.example.org"]), "own", [], []),
         (certificate(60, served=False), "own",
          ["nginx serves another certificate than the one that the host has for it"], []),
         ({"names": [], "from": None, "until": None, "self_signed": False}, "acme",
-         ["there is no certificate for nginx to serve it with"], []),
+         ["nginx has no certificate for it"], []),
     ],
 )  # fmt: skip
 def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], warnings: list[str]) -> None:
     here = status({"blog": found(certificate=changes)})
     made = document({"web1": here}, specs(blog={"tls": "selfsigned"}), {"app_servers": ["web1"]})
     spec = {"certificate": kind, "domains": ["blog.example.org"]}
-    told = certificate_problems(changes, spec, NOW) + served_problems(changes, spec)
+    told = certificate_problems(changes, spec, NOW)
+    told += served_certificate(Seen({"certificate": changes}, spec, {}))
     assert [one["text"] for one in told if one["level"] == "failure"] == failures
     assert [one["text"] for one in told if one["level"] == "warning"] == warnings
     assert made["apps"]["blog"]["hosts"]["web1"]["certificate"]["names"] == changes["names"]
@@ -147,7 +150,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
         (
             {"release": {**statuses.release(), "interpreter": "/usr/bin/python3.11", "interpreter_gone": True}},
             "unhealthy",
-            ["the Python of its release is gone (/usr/bin/python3.11): it will not start again; run the setup "
+            ["the Python of its release is missing (/usr/bin/python3.11): it cannot start again; run the setup "
              "playbook, which builds a new release"],
             [],
         ),
@@ -155,8 +158,8 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
             {"release": {**statuses.release(), "interpreter": "/usr/bin/python3.11"}},
             "warning",
             [],
-            ["its release is built for /usr/bin/python3.11, and the host's own is /usr/bin/python3.13; run the setup "
-             "playbook, which builds a new one"],
+            ["its release is built for /usr/bin/python3.11, the host has /usr/bin/python3.13; run the setup playbook, "
+             "which builds a new release"],
         ),
         (
             {"processes": [web(running=0, instances=[instance(state="fatal", release="", detail="no such file")])]},
@@ -172,7 +175,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
         ),
         (
             {"processes": [web(running=2, instances=[instance(), instance()])]},
-            "unhealthy", ["web: both slots serve; a deploy was cut off, deploy again"], [],
+            "unhealthy", ["web: both slots serve: a deploy was interrupted; deploy again"], [],
         ),
         (
             {"processes": [web(instances=[instance(), instance(state="stopped", release="")])]},
@@ -209,7 +212,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
         ({"schedules": [schedule(active=False)]}, "warning", [], ["digest: its timer is not active"]),
         ({"schedules": [schedule(calendar="")]}, "warning", [], ["digest is among its schedules, but not declared"]),
         ({"schedules": [schedule(result="running"), schedule(result="", last=None)]}, "healthy", [], []),
-        ({"maintenance": NOW - 60}, "maintenance", [], ["is in maintenance mode for 1 min"]),
+        ({"maintenance": NOW - 60}, "maintenance", [], ["has been in maintenance mode for 1 min"]),
         (
             {"deploys": [deploy(outcome="held", message="migrations:\nx\nDROP COLUMN")]},
             "warning", [], ["the last deploy (2026-11-23T20:48:00Z, anna@laptop): held: migrations: DROP COLUMN"],
@@ -223,7 +226,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
         (
             {"lock": LOCK, "processes": [web(running=2, instances=[instance(), instance(release=OLD)])]},
             "deploying", [],
-            ["web: both slots serve; a deploy was cut off, deploy again",
+            ["web: both slots serve: a deploy was interrupted; deploy again",
              f"web runs {OLD}, which is not the live release; deploy again"],
         ),
         ({"lock": LOCK, "release": None, "health": None}, "deploying", [], []),
@@ -377,7 +380,7 @@ def test_a_host_that_was_set_up_with_another_playbook() -> None:
             "cannot be reached: Failed to connect",
         ),
         ({"failed": True, "msg": "no python"}, "could not be looked at: no python"),
-        ({"msg": ""}, "could not be looked at: it gave no answer"),
+        ({"msg": ""}, "could not be looked at: no answer"),
     ],
 )
 def test_hosts_that_do_not_answer(result: dict[str, Any], text: str) -> None:

@@ -117,8 +117,8 @@ def test_each_failure_is_reported_and_nothing_else(auditor: Auditor, opened: set
     for text in (
         "0.0.0.0:9999",
         "chmod 0640 /srv/memories/config/env",
-        "its certificate is over for 5 d",
-        "it agrees to a weak suite: TLS 1.2 ECDHE-ECDSA-AES128-SHA",
+        "its certificate expired 5 d",
+        "it accepts a weak suite: TLS 1.2 ECDHE-ECDSA-AES128-SHA",
         "Strict-Transport-Security is missing",
         "other sites may frame its pages",
         "security.W018",

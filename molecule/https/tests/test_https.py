@@ -279,7 +279,7 @@ def test_a_certificate_that_is_over_soon_is_reported(host: Any, operator: Operat
     try:
         done = operator.run("status")
         assert done.status != 0
-        assert "memories on web1: its certificate is over in 9 d 23 h" in done.output, done.output
+        assert "memories on web1: its certificate expires in 9 d 23 h" in done.output, done.output
     finally:
         host.check_output(f"ln -sfn {before} {site}/live && rm -r {site}/soon")
 

@@ -59,11 +59,11 @@ def judged(
         elif late and age is None:
             problem = f"there has been no {KINDS[kind]} yet, {span(waited)} after it was switched on"
         elif late:
-            problem = f"the last good {KINDS[kind]} is {span(waited)} old"
+            problem = f"the last successful {KINDS[kind]} is {span(waited)} old"
         if late and most is not None:
             allowed = f"its schedule allows {span(most)}"
             problem += (
-                f", and no good one for {span(waited)}; {allowed}"
+                f", and none has succeeded for {span(waited)}; {allowed}"
                 if last and not last["ok"]
                 else f"; {allowed}"
             )

@@ -24,8 +24,8 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen
     failure,
     listed,
 )
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import iso
 from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS, worst
-from ansible_collections.homeport.django.plugins.module_utils.reports.status import iso
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import (
     WIDTH,
     Line,
@@ -82,7 +82,7 @@ def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> 
 
 
 def unanswered(result: Mapping[str, Any]) -> Problem:
-    message = " ".join(str(result.get("msg") or "it gave no answer").split()).removeprefix("Task failed: ")
+    message = " ".join(str(result.get("msg") or "no answer").split()).removeprefix("Task failed: ")
     what = "cannot be reached" if result.get("unreachable") else "could not be looked at"
     return failure(f"{what}: {message}", "see whether it runs, and whether ansible -m ping reaches it")
 

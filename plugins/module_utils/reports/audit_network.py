@@ -104,13 +104,13 @@ def exposure(seen: Seen, entries: Sequence[Mapping[str, Any]]) -> tuple[str, str
         if not rules:
             return DROPPED, ""
         if all(rule["some"] for rule in rules):
-            return UNKNOWN, "the firewall lets some in"
-        return OPEN, "and the firewall lets everybody in"
+            return UNKNOWN, "the firewall accepts some sources"
+        return OPEN, "and the firewall accepts every source"
     if found["dropping"]:
-        return UNKNOWN, f"whether {listed(found['dropping'])} drops it is not known"
+        return UNKNOWN, f"whether {listed(found['dropping'])} drops it is unknown"
     if not found["known"]:
-        return UNKNOWN, "whether a firewall drops it is not known"
-    return OPEN, "nor does a firewall drop it"
+        return UNKNOWN, "whether a firewall drops it is unknown"
+    return OPEN, "and no firewall drops it"
 
 
 def covers(rule: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
@@ -127,7 +127,7 @@ def ports(seen: Seen) -> Checked:
             dropped.append(place(entries))
             continue
         level = failure if what == OPEN and protocol == "tcp" else warning
-        text = f"{place(entries)} listens to other hosts over {protocol}, and the inventory does not have it"
+        text = f"{place(entries)} listens to other hosts over {protocol} and is not declared in the inventory"
         problems.append(
             level(
                 f"{text}{';' if what == UNKNOWN else ','} {why}",
@@ -144,9 +144,9 @@ def ports(seen: Seen) -> Checked:
             if entry["protocol"] == "tcp"
         }
     )
-    note = f"{listed(open_ports)} as wanted" if open_ports else "nothing listens to others"
+    note = f"{listed(open_ports)} as declared" if open_ports else "nothing listens to other hosts"
     if dropped:
-        note += f"; the firewall drops what comes for {listed(dropped)}"
+        note += f"; the firewall drops {listed(dropped)}"
     return note, problems
 
 
@@ -189,18 +189,20 @@ def accepted_problems(
         span = [(protocol, port) for port in range(first, last + 1)]
         name = f"{protocol} {first}{f'-{last}' if last > first else ''}"
         if len(span) > LAST_PORT:
-            who, level = ("some", warning) if rule["some"] else ("everybody", failure)
-            problems.append(level(f"the firewall lets {who} in to every port of {protocol}", do))
+            who, level = ("some sources", warning) if rule["some"] else ("every source", failure)
+            problems.append(level(f"the firewall accepts {who} on every port of {protocol}", do))
         elif protocol == "udp" and first == last and first in DHCP:
             continue
         elif any(key not in wanted for key in span):
             unknown.append(name)
         elif not rule["some"] and any("any" not in wanted[key] for key in span):
             sources = dict.fromkeys(source for key in span for source in wanted[key])
-            text = f"the firewall lets everybody in to {name}, which is for {listed(sources)} alone"
+            text = (
+                f"the firewall accepts every source on {name}, which is declared for {listed(sources)} alone"
+            )
             problems.append(failure(text, do))
     if unknown:
-        text = f"the firewall lets in what comes for {listed(unknown)}, and the inventory does not have it"
+        text = f"the firewall accepts {listed(unknown)}, which is not declared in the inventory"
         problems.append(warning(text, do))
     return problems
 
@@ -229,13 +231,13 @@ def from_outside(seen: Seen) -> Checked:
         if sources is None and ("tcp", port) not in said:
             problems.append(
                 failure(
-                    f"port {port} answers {source}, and the inventory does not have it",
+                    f"port {port} answers {source} and is not declared in the inventory",
                     "have the firewall drop it (nft list ruleset), or stop what answers there; where something else "
                     f"than the host answers, look there; or add {{port: {port}}} to host_firewall_rules in group_vars",
                 )
             )
         elif sources is not None and not allowed(source, sources):
-            text = f"port {port} answers {source}, and is for {listed(sources)} alone"
+            text = f"port {port} answers {source} and is declared for {listed(sources)} alone"
             if possibly_allowed(seen, sources):
                 do = "nothing, where one of them is the address that the host sees this machine under"
                 problems.append(warning(f"{text}; the host may see another address", do))
@@ -290,7 +292,7 @@ def unknown_names(seen: Seen) -> Checked:
         if port == "443" and found:
             problems.append(
                 warning(
-                    "a visitor who asks for a name that is not served here gets a certificate of somebody else",
+                    "a request for a host name that is not served here gets the certificate of another site",
                     "leave the default server of port 443 to the role nginx; nginx before 1.19.4 cannot refuse earlier",
                 )
             )

@@ -17,7 +17,7 @@ Verdict = tuple[str, list[Problem]]
 Checked = Optional[Verdict]
 
 
-AGAIN = "run the setup playbook, which puts it right"
+AGAIN = "run the setup playbook, which restores it"
 
 
 @dataclass(frozen=True)

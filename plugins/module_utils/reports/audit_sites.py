@@ -18,11 +18,8 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen
     listed,
     warning,
 )
-from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
-    ago,
-    at,
-    certificate_problems,
-)
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import ago, at
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_apps import certificate_problems
 
 # What nginx does itself, and other checks ask for: HSTS with its options, and the redirect to HTTPS.
 LEFT_TO_NGINX = {"security.W004", "security.W005", "security.W008", "security.W021"}
@@ -88,7 +85,9 @@ def certificate(seen: Seen) -> Checked:
     missing = [name for name in site["names"] if not covered(name, found["names"])]
     if missing and site["kind"] == "own":
         problems.append(
-            failure(f"its certificate does not have {listed(missing)}", "get one with all names (tls.chain)")
+            failure(
+                f"its certificate is not valid for {listed(missing)}", "get one with all names (tls.chain)"
+            )
         )
     if first["found"] and first["found"]["code"] not in JUDGED and not (problems and found["self_signed"]):
         problems += distrust(site["kind"], first["found"]["untrusted"])
@@ -107,7 +106,7 @@ def certificate(seen: Seen) -> Checked:
             )
         )
     left = found["until"] - now if found["until"] else None
-    return (f"good until {at(found['until'])}, {ago(left)} left" if left and left > 0 else ""), problems
+    return (f"expires on {at(found['until'])}, in {ago(left)}" if left and left > 0 else ""), problems
 
 
 def covered(name: str, names: Iterable[str]) -> bool:
@@ -115,13 +114,15 @@ def covered(name: str, names: Iterable[str]) -> bool:
 
 
 def distrust(kind: str, reason: str) -> list[Problem]:
-    """A certificate that this machine does not trust; where nobody claims that it should, that is no news."""
+    """A certificate that this machine does not trust; where nobody claims that it should, that is expected."""
     if kind == "selfsigned":
         return []
     text = f"this machine does not trust its certificate: {reason}"
     if kind == "own":
         return [
-            warning(text, "fine if its visitors do: name the file of the authority's root with -e roots=FILE")
+            warning(
+                text, "if its visitors trust it, name the file of the authority's root with -e roots=FILE"
+            )
         ]
     return [
         failure(
@@ -144,12 +145,12 @@ def tls(seen: Seen) -> Checked:
                 "leave ssl_protocols and ssl_ciphers to the role nginx: take them out of proxy.extra, nginx_http_extra "
                 "and /etc/nginx/conf.d"
             )
-            problems.append(failure(f"it agrees to {word}: {answer['found']}", do))
+            problems.append(failure(f"it accepts {word}: {answer['found']}", do))
         elif answer["error"]:
             problems.append(
                 warning(f"whether it speaks {word} could not be asked: {answer['error']}", "try again")
             )
-    return "TLS 1.2 and 1.3 with good suites" if not problems else "", problems
+    return "TLS 1.2 and 1.3 with strong suites" if not problems else "", problems
 
 
 def https(seen: Seen) -> Checked:
@@ -170,7 +171,7 @@ def https(seen: Seen) -> Checked:
     if not found:
         return "", [
             warning(
-                f"port {site['port']} does not answer: who types the bare name finds nothing, an authority no proof",
+                f"port {site['port']} does not answer, neither visitors who type the bare name nor ACME challenges",
                 "open port 80 to the world",
             )
         ]

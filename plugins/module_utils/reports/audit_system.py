@@ -14,7 +14,8 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen
     listed,
     warning,
 )
-from ansible_collections.homeport.django.plugins.module_utils.reports.status import ago, host_problems, size
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import ago, size
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_hosts import space_problems
 
 OURS = (
     "homeport",
@@ -181,7 +182,7 @@ def clock(seen: Seen) -> Checked:
 def space(seen: Seen) -> Checked:
     """Disks and memory, by the rules of status."""
     found = seen.part("host")
-    problems = host_problems({"services": {}, **found, "setup": ""}, "", [], "")
+    problems = space_problems(found)
     do = "status shows what each app keeps; or take a larger one"
     note = ", ".join(f"{disk['path']} {size(disk['free'])} free" for disk in found["disks"])
     return note, [

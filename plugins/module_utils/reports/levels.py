@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+Problem = dict[str, str]  # level and text; of an audit also what to do
 LEVELS = ("ok", "warning", "failure")
 
 
@@ -13,9 +14,9 @@ def worst(levels: Iterable[str]) -> str:
     return max(levels, key=LEVELS.index, default="ok")
 
 
-def failure(text: str) -> dict[str, str]:
+def failure(text: str) -> Problem:
     return {"level": "failure", "text": text}
 
 
-def warning(text: str) -> dict[str, str]:
+def warning(text: str) -> Problem:
     return {"level": "warning", "text": text}

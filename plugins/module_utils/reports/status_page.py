@@ -11,20 +11,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS
-from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
-    LITTLE_DISK,
-    LITTLE_MEMORY,
-    NO_DISK,
-    SERVED,
-    UNWANTED,
-    Document,
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import (
     ago,
     epoch,
     outcome,
     short,
     size,
-    summary,
+)
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS
+from ansible_collections.homeport.django.plugins.module_utils.reports.status import Document, summary
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_apps import UNWANTED
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_hosts import (
+    LITTLE_DISK,
+    LITTLE_MEMORY,
+    NO_DISK,
+    SERVED,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import (
     aged,

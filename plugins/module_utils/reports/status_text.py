@@ -8,19 +8,18 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.reports.levels import worst
-from ansible_collections.homeport.django.plugins.module_utils.reports.status import (
-    SERVED,
-    UNWANTED,
-    Document,
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import (
     ago,
     brief,
     epoch,
     outcome,
     short,
     size,
-    summary,
 )
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import worst
+from ansible_collections.homeport.django.plugins.module_utils.reports.status import Document, summary
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_apps import UNWANTED
+from ansible_collections.homeport.django.plugins.module_utils.reports.status_hosts import SERVED
 
 WIDTH = 118
 NARROWEST = 10  # columns that a cut column keeps
@@ -313,7 +312,7 @@ def backups(document: Document) -> tuple[list[str], Rows]:
         for kind, word in (("backup", "backup"), ("full", "full backup"), ("drill", "drill")):
             if archive:
                 row("PostgreSQL", host, word, archive[kind])
-    return ["APP", "HOST", "BACKUPS", "LAST GOOD", "AT MOST", "TOOK"], rows
+    return ["APP", "HOST", "BACKUPS", "LAST SUCCESS", "AT MOST", "TOOK"], rows
 
 
 def behind(wal: Mapping[str, Any]) -> str:

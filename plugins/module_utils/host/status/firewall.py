@@ -37,7 +37,7 @@ def firewall_differences(declared: Iterable[str], text: str, run: Run, setup: st
     now = out.splitlines()
     for lines, what in ((without(now, expected), "added to"), (without(expected, now), "removed from")):
         found += [
-            ("failure", f"somebody has {what} the firewall: {line}; the playbook {setup} puts it right")
+            ("failure", f"somebody has {what} the firewall: {line}; the playbook {setup} restores it")
             for line in lines
         ]
     return found
