@@ -155,11 +155,11 @@ OUTSIDE: dict[str, Any] = {
     "reason": "",
     "source": CONTROLLER,
     "ports": [22, 80, 443],
-    "strangers": {"80": {"found": None, "error": "closed"}, "443": looked(False)},
+    "unknown_names": {"80": {"found": None, "error": "closed"}, "443": looked(False)},
 }
 SITE: dict[str, Any] = {
     f"certificate {NAME}": looked(served()),
-    "ancient": looked(""),
+    "old": looked(""),
     "weak": looked(""),
     "plain": looked(page(status=308, location="https")),
     "page": looked(page()),

@@ -264,8 +264,8 @@ def test_who_may_come(sources: list[str], good: bool) -> None:
         ({"443": looked(True)}, [("warning", "the certificate of another site")]),
     ],
 )
-def test_strangers(answers: Any, problems: Problems) -> None:
-    judged(audit_network.unknown_names, problems, outside_changes={"strangers": answers})
+def test_unknown_names(answers: Any, problems: Problems) -> None:
+    judged(audit_network.unknown_names, problems, outside_changes={"unknown_names": answers})
 
 
 # Who gets in
@@ -624,7 +624,7 @@ def test_no_handshake_is_wrong_and_the_file_is_judged() -> None:
 @pytest.mark.parametrize(
     ("answers", "problems"),
     [
-        ({"ancient": looked("TLS 1.1 X")}, [("failure", "an old version: TLS 1.1 X")]),
+        ({"old": looked("TLS 1.1 X")}, [("failure", "an old version: TLS 1.1 X")]),
         ({"weak": looked("TLS 1.2 RC4-SHA")}, [("failure", "a weak suite: TLS 1.2 RC4-SHA")]),
         ({"weak": {"found": None, "error": "timed out"}}, [("warning", "timed out")]),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.reports import audit_outside
+from ansible_collections.homeport.django.plugins.module_utils.reports import audit_outside, audit_tls
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_outside import (
     answer,
     ask,
@@ -22,17 +22,15 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.audit_outs
     foreign,
     hidden,
     host_of,
-    knock,
     look,
+    probe,
     questions,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_tls import (
-    ANCIENT,
-    MODERN,
-    WEAK,
-    agreed,
-    client_hello,
-    hello,
+    OLD,
+    TLS_1_2,
+    accepted,
+    weak_client,
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -155,11 +153,11 @@ def test_the_attributes_of_a_cookie(text: str, found: tuple[Any, ...]) -> None:
     assert tuple(cookie(text).values()) == found
 
 
-def test_doors_that_are_open_and_closed(plain: int) -> None:
-    assert knock(HERE, plain) == {"open": True, "source": HERE}
+def test_ports_that_are_open_and_closed(plain: int) -> None:
+    assert probe(HERE, plain) == {"open": True, "source": HERE}
     with socket.create_server((HERE, 0)) as server:
         port = server.getsockname()[1]
-    assert knock(HERE, port)["open"] is False
+    assert probe(HERE, port)["open"] is False
 
 
 def test_who_closes_the_connection_gives_no_answer() -> None:
@@ -193,21 +191,21 @@ def test_forwarded_ports_of_this_machine_are_not_the_hosts(address: str, other: 
 def test_a_host_is_looked_at(plain: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_outside, "foreign", lambda _address: True)
     site = {"names": [NAME], "canonical": NAME, "tls": False, "port": plain}
-    found = look(HERE, [plain], {"blog": site}, doors=[])
+    found = look(HERE, [plain], {"blog": site}, common_ports=[])
     assert (found["reached"], found["source"], found["ports"]) == (True, HERE, [plain])
-    assert found["strangers"][str(plain)]["found"]["status"] == 200
+    assert found["unknown_names"][str(plain)]["found"]["status"] == 200
     assert found["sites"]["blog"].keys() == {"plain", "page", "hidden"}
     assert found["sites"]["blog"]["hidden"]["found"] == ["/.git/HEAD", "/.env"]
     with socket.create_server((HERE, 0)) as server:
         closed = server.getsockname()[1]
-    found = look(HERE, [closed], {"blog": site}, doors=[])
+    found = look(HERE, [closed], {"blog": site}, common_ports=[])
     assert (found["reached"], found["ports"], found["sites"]) == (False, [], {})
 
 
 def test_what_a_site_over_tls_is_asked() -> None:
     site = {"names": [NAME, "*.blog.example.org"], "canonical": NAME, "tls": True, "port": 80}
     found = questions(HERE, site, context(""), [80, 443])
-    assert found.keys() == {f"certificate {NAME}", "certificate *.blog.example.org", "ancient", "weak", "plain", "page",
+    assert found.keys() == {f"certificate {NAME}", "certificate *.blog.example.org", "old", "weak", "plain", "page",
                             "hidden"}  # fmt: skip
     assert host_of("*.blog.example.org") == "audit.blog.example.org"
     assert "plain" not in questions(HERE, site, context(""), [443])
@@ -226,7 +224,7 @@ def test_where_tls_ends_in_front_a_site_is_asked_by_its_name() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
-    ("ciphers", "lowest", "ancient", "weak"),
+    ("ciphers", "lowest", "old", "weak"),
     [
         ("ECDHE-ECDSA-AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2, "", ""),
         ("", ssl.TLSVersion.TLSv1_3, "", ""),
@@ -239,31 +237,40 @@ def test_where_tls_ends_in_front_a_site_is_asked_by_its_name() -> None:
         ),
     ],
 )
-def test_the_worst_that_a_server_agrees_to(
-    ciphers: str, lowest: Any, ancient: str, weak: str, tmp_path: Path
+def test_the_worst_that_a_server_accepts(
+    ciphers: str, lowest: Any, old: str, weak: str, tmp_path: Path
 ) -> None:
     server, port = served(speaking(*signed(tmp_path), ciphers, lowest))
     try:
-        assert hello(HERE, port, NAME, ANCIENT, WEAK, 5) == ancient
-        assert hello(HERE, port, NAME, MODERN, WEAK, 5) == weak
+        assert accepted(HERE, port, NAME, OLD, 5) == old
+        assert accepted(HERE, port, NAME, TLS_1_2, 5) == weak
     finally:
         server.shutdown()
         server.server_close()
 
 
-def test_a_hello_says_how_long_it_is() -> None:
-    found = client_hello(NAME, MODERN, WEAK)
-    assert int.from_bytes(found[3:5], "big") == len(found) - 5
-    assert int.from_bytes(found[6:9], "big") == len(found) - 9
-    assert NAME.encode() in found
+def test_a_server_that_speaks_no_tls_accepts_nothing(plain: int) -> None:
+    assert accepted(HERE, plain, NAME, TLS_1_2, 5) == ""
 
 
-@pytest.mark.parametrize(
-    "record",
-    [b"", b"\x15\x03\x03\x00\x02\x02\x46", b"\x16\x03\x03\x00\x04\x02\x00\x00\x00", b"HTTP/1.1 400 Bad" * 9],
-)
-def test_what_is_no_agreement(record: bytes) -> None:
-    assert agreed(record) == ""
+def test_weak_suites_are_those_without_forward_secrecy_or_authenticated_encryption() -> None:
+    names = {suite["name"] for suite in weak_client(TLS_1_2).get_ciphers() if suite["protocol"] != "TLSv1.3"}
+    assert {"AES128-GCM-SHA256", "AES256-SHA", "ECDHE-RSA-AES128-SHA", "DHE-RSA-AES256-SHA256"} <= names
+    assert not any(name.startswith(("ECDHE-RSA-AES128-GCM", "ECDHE-RSA-CHACHA20", "DHE-RSA-AES")) and "GCM" in name
+                   for name in names)  # fmt: skip
+
+
+def test_a_controller_that_cannot_offer_it_has_not_looked(
+    monkeypatch: pytest.MonkeyPatch, plain: int
+) -> None:
+    def without_protocols(_newest: ssl.TLSVersion) -> ssl.SSLContext:
+        found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        found.minimum_version, found.maximum_version = ssl.TLSVersion.TLSv1_3, TLS_1_2
+        return found
+
+    monkeypatch.setattr(audit_tls, "weak_client", without_protocols)
+    found = answer(accepted, HERE, plain, NAME, OLD, 5)
+    assert found == {"found": None, "error": "the OpenSSL of this machine cannot offer it"}
 
 
 @pytest.mark.parametrize(("days", "trusted", "code"), [(90, True, 0), (90, False, 18), (-1, False, 18)])

@@ -283,7 +283,7 @@ def allowed(source: str, sources: Iterable[str]) -> bool:
 
 def unknown_names(seen: Seen) -> Checked:
     """Whoever asks for a name that is not here gets nothing."""
-    asked = seen.outside.get("strangers")
+    asked = seen.outside.get("unknown_names")
     if not asked:
         return None
     problems = []

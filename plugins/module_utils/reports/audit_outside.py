@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""A host as visitors see it, and those who try every door. Runs on the controller; sends nothing but questions."""
+"""A host as visitors and port scanners see it. Runs on the controller, and sends nothing but requests."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_tls import (
-    ANCIENT,
-    MODERN,
-    WEAK,
+    OLD,
+    TLS_1_2,
+    accepted,
     described,
-    hello,
 )
 
 TIMEOUT = 4.0  # seconds for each step of a question
-PATIENCE = 2.0  # seconds for a port to answer
+PROBE_TIMEOUT = 2.0  # seconds for a port to answer
 # Where something that nobody meant to show would most likely be found.
-DOORS = (
+COMMON_PORTS = (
     21, 22, 23, 25, 80, 110, 111, 139, 143, 443, 445, 631, 873, 1433, 2049, 2375, 2376, 3000, 3306, 3389, 4369, 5000,
     5432, 5555, 5672, 5900, 6379, 6432, 8000, 8001, 8008, 8080, 8081, 8443, 8888, 9000, 9001, 9090, 9100, 9200, 10250,
     11211, 15672, 25672, 27017,
@@ -40,7 +39,7 @@ HIDDEN = {
     "/db.sqlite3": rb"\ASQLite format 3",
     "/static../manage.py": rb"\A(#!|import |from |\"\"\")",
 }
-NOBODY = "nobody.invalid"  # a name that no host has
+UNKNOWN_NAME = "nobody.invalid"  # a name that no host has
 
 
 def look(
@@ -48,7 +47,7 @@ def look(
     ports: Iterable[int],
     sites: Mapping[str, Mapping[str, Any]],
     roots: str = "",
-    doors: Iterable[int] = DOORS,
+    common_ports: Iterable[int] = COMMON_PORTS,
 ) -> dict[str, Any]:
     """Which ports of a host answer, and what its sites answer there.
 
@@ -57,9 +56,9 @@ def look(
     """
     if not foreign(address):
         return {"reached": False, "reason": f"{address} is this machine itself", "ports": {}, "sites": {}}
-    # a firewall that drops has each door wait to the end: all at once
+    # a port that a firewall drops takes the whole timeout: all at once
     with ThreadPoolExecutor(max_workers=64) as pool:
-        asked = {port: pool.submit(knock, address, port) for port in sorted({*ports, *doors})}
+        asked = {port: pool.submit(probe, address, port) for port in sorted({*ports, *common_ports})}
         states = {port: answer.result() for port, answer in asked.items()}
         open_ports = [port for port, state in states.items() if state["open"]]
         result: dict[str, Any] = {
@@ -74,17 +73,17 @@ def look(
         trust = context(roots)
         later: dict[str, dict[str, Future[Any]]] = {}
         plain = sorted({site["port"] for site in sites.values()} & set(open_ports))
-        strangers: dict[str, Future[Any]] = {
-            str(port): pool.submit(answer, ask, address, port, NOBODY, "/", None) for port in plain
+        unknown_names: dict[str, Future[Any]] = {
+            str(port): pool.submit(answer, ask, address, port, UNKNOWN_NAME, "/", None) for port in plain
         }
         if 443 in open_ports:
-            strangers["443"] = pool.submit(answer, welcomes, address)
+            unknown_names["443"] = pool.submit(answer, serves_any_name, address)
         for name, site in sites.items():
             later[name] = {
                 part: pool.submit(answer, *words)
                 for part, words in questions(address, site, trust, open_ports).items()
             }
-        result["strangers"] = {port: future.result() for port, future in strangers.items()}
+        result["unknown_names"] = {port: future.result() for port, future in unknown_names.items()}
         result["sites"] = {
             name: {part: future.result() for part, future in parts.items()} for name, parts in later.items()
         }
@@ -109,8 +108,8 @@ def questions(
         found.update(
             {f"certificate {each}": (certificate, address, host_of(each), trust) for each in site["names"]}
         )
-        found["ancient"] = (hello, address, 443, name, ANCIENT, WEAK, TIMEOUT)
-        found["weak"] = (hello, address, 443, name, MODERN, WEAK, TIMEOUT)
+        found["old"] = (accepted, address, 443, name, OLD, TIMEOUT)
+        found["weak"] = (accepted, address, 443, name, TLS_1_2, TIMEOUT)
     port, wrapped = (443, unchecked()) if secure else (site["port"], None)
     found["page"] = (ask, address, port, name, "/", wrapped)
     found["hidden"] = (hidden, address, port, name, wrapped)
@@ -142,10 +141,10 @@ def answer(question: Callable[..., Any], *words: Any) -> dict[str, Any]:
         return {"found": None, "error": str(getattr(error, "reason", "") or error) or type(error).__name__}
 
 
-def knock(address: str, port: int) -> dict[str, Any]:
+def probe(address: str, port: int) -> dict[str, Any]:
     """Whether a port answers, and the address from which this machine asks."""
     try:
-        with socket.create_connection((address, port), timeout=PATIENCE) as connection:
+        with socket.create_connection((address, port), timeout=PROBE_TIMEOUT) as connection:
             return {"open": True, "source": connection.getsockname()[0]}
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -156,7 +155,7 @@ def knock(address: str, port: int) -> dict[str, Any]:
 # HTTP
 
 # Of other headers only the names are kept: a value may be a secret.
-TOLD = ("server", "x-powered-by", "x-content-type-options", "x-frame-options", "referrer-policy",
+KEPT_HEADERS = ("server", "x-powered-by", "x-content-type-options", "x-frame-options", "referrer-policy",
         "strict-transport-security")  # fmt: skip
 
 
@@ -183,7 +182,7 @@ def ask(address: str, port: int, name: str, path: str, wrapped: ssl.SSLContext |
     values = dict(headers)
     return {
         "status": status,
-        "headers": {key: value for key, value in headers if key in TOLD},
+        "headers": {key: value for key, value in headers if key in KEPT_HEADERS},
         "location": urlsplit(values.get("location", "")).scheme,
         "framing": "frame-ancestors" in values.get("content-security-policy", ""),
         "cookies": [cookie(value) for key, value in headers if key == "set-cookie"],
@@ -231,7 +230,7 @@ def unchecked() -> ssl.SSLContext:
     return found
 
 
-def shake(address: str, name: str, trust: ssl.SSLContext | None) -> bytes:
+def handshake(address: str, name: str, trust: ssl.SSLContext | None) -> bytes:
     """The certificate that is served for a name."""
     with (
         socket.create_connection((address, 443), timeout=TIMEOUT) as plain,
@@ -240,10 +239,10 @@ def shake(address: str, name: str, trust: ssl.SSLContext | None) -> bytes:
         return wrapped.getpeercert(binary_form=True) or b""
 
 
-def welcomes(address: str) -> bool:
+def serves_any_name(address: str) -> bool:
     """Whether somebody who asks for a name that is not here gets a certificate."""
     try:
-        return bool(shake(address, NOBODY, None))
+        return bool(handshake(address, UNKNOWN_NAME, None))
     except ssl.SSLError:
         return False
 
@@ -251,7 +250,7 @@ def welcomes(address: str) -> bool:
 def certificate(address: str, name: str, trust: ssl.SSLContext) -> dict[str, Any]:
     """What is known of the certificate that is served for a name, and why it is not trusted, if it is not."""
     try:
-        return {**described(shake(address, name, trust)), "untrusted": "", "code": 0}
+        return {**described(handshake(address, name, trust)), "untrusted": "", "code": 0}
     except ssl.SSLCertVerificationError as error:
-        found = described(shake(address, name, None))
+        found = described(handshake(address, name, None))
         return {**found, "untrusted": error.verify_message, "code": error.verify_code}

@@ -138,7 +138,7 @@ def tls(seen: Seen) -> Checked:
     if not seen.site.get("tls") or seen.site.get("front_port") or not seen.outside.get("sites"):
         return None
     problems = []
-    for question, word in (("ancient", "an old version"), ("weak", "a weak suite")):
+    for question, word in (("old", "an old version"), ("weak", "a weak suite")):
         answer = seen.seen(question)
         if answer["found"]:
             do = (
@@ -148,7 +148,10 @@ def tls(seen: Seen) -> Checked:
             problems.append(failure(f"it accepts {word}: {answer['found']}", do))
         elif answer["error"]:
             problems.append(
-                warning(f"whether it speaks {word} could not be asked: {answer['error']}", "try again")
+                warning(
+                    f"whether it accepts {word} is unknown: {answer['error']}",
+                    "try again, or from a machine whose OpenSSL still offers it",
+                )
             )
     return "TLS 1.2 and 1.3 with strong suites" if not problems else "", problems
 
