@@ -339,7 +339,7 @@ def test_modes_that_are_too_open(mode: int, mask: int, good: str | None, tmp_pat
     path = write(tmp_path / "file")
     path.chmod(mode)
     found = too_open(str(path), mask, True)
-    assert (found and found["good"]) == good
+    assert (found and found["expected"]) == good
     if found:
         assert found["mode"] == f"{mode:04o}"
 
@@ -356,7 +356,7 @@ def test_a_configuration_that_is_not_roots(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     found = too_open(str(path), 0o027, True)
     assert found
-    assert found["mode"] == found["good"]
+    assert found["mode"] == found["expected"]
     assert too_open(str(path), 0o027, False) is None
 
 

@@ -14,7 +14,9 @@ from ansible_collections.homeport.django.plugins.module_utils.common.names impor
 Line = dict[str, str]  # app, kind and text
 
 
-def told(found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup: str) -> list[Line]:
+def undeclared_lines(
+    found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup: str
+) -> list[Line]:
     """A line for each thing that is not declared any more. What stops apps, processes and schedules is called ``run``,
     and services the playbook ``setup``."""
     apps = set(declared["apps"])

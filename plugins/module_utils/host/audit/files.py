@@ -107,7 +107,7 @@ def too_open(path: str, mask: int, owned: bool) -> Entry | None:
     return {
         "path": path,
         "mode": f"{found.st_mode & 0o7777:04o}",
-        "good": f"{found.st_mode & 0o7777 & ~mask:04o}",
+        "expected": f"{found.st_mode & 0o7777 & ~mask:04o}",
         "owner": user_name(found.st_uid),
     }
 
@@ -140,7 +140,7 @@ def uninteresting(folder: str) -> bool:
 
 
 def encrypted(path: str) -> bool:
-    """Whether a file is what ansible-vault has made: of no use to whoever reads it."""
+    """Whether a file is what ansible-vault has made: of no use to its readers."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

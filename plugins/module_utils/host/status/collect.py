@@ -2,7 +2,7 @@
 # MIT License (see LICENSE)
 """What a host and the apps on it are doing, read from the host itself. Nothing here changes anything.
 
-Each part stands on its own: what cannot be read is left out or says why, and the rest is still told.
+Each part stands on its own: what cannot be read is left out or has its reason, and the rest is still reported.
 """
 
 from __future__ import annotations
