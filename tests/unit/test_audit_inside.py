@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -698,3 +699,8 @@ def test_what_cannot_be_looked_at_says_why_and_quotes_nothing() -> None:
     assert looked(int, "canary") == {"found": None, "error": "ValueError"}
     assert "/etc/x" in looked(missing)["error"]
     assert looked(int, "7") == {"found": 7, "error": ""}
+
+    def late() -> None:
+        raise subprocess.TimeoutExpired(["x", "canary"], 60)
+
+    assert looked(late) == {"found": None, "error": "no answer within 60 s"}

@@ -97,7 +97,9 @@ def judged(checks: Iterable[Check], seen: Seen) -> dict[str, Any]:
         errors = [f"{part}: {parts[part]['error']}" for part in needs if parts[part]["error"]]
         if errors:
             text = f"could not be looked at ({'; '.join(errors)})"
-            found[name] = result_of("", [failure(text, "see why root on the host cannot read it")])
+            found[name] = result_of(
+                "", [failure(text, "repeat the audit; if it stays, see why root on the host cannot read it")]
+            )
             continue
         verdict = judge(seen)
         if verdict:

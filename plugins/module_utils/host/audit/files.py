@@ -15,7 +15,7 @@ from typing import Any
 Entry = dict[str, str]
 
 
-# What Homeport or a package wrote: the bits of the mode that may not be there.
+# What Homeport or a package has written: the bits of the mode that may not be there.
 HOST_FILES = (
     ("/etc/shadow", 0o007),
     ("/etc/ssh/ssh_host_*_key", 0o077),
@@ -35,7 +35,7 @@ HOST_FILES = (
 HOMEPORT_SECRET = r"privkey.*\.pem|.*\.key|private_key\.json|password|ssh_key|credentials\.json|dns\.ini"
 
 
-# What somebody put somewhere: wrong where everybody can come to it.
+# What users left: a failure where it is world-readable.
 LEFT_BEHIND = (
     r"\.env(\..+)?|\.?vault.*|.*\.vault|id_(rsa|dsa|ecdsa|ed25519)|.*\.key|\.pgpass|\.netrc|\.my\.cnf"
 )
@@ -48,7 +48,7 @@ LEFT_IN = (("/root", 3), ("/home/*", 3), ("/srv", 0), ("/srv/*", 2))
 MOST = 20000  # entries that are looked at below each
 
 
-# Many files, and none that somebody left there by hand.
+# Many files, none of them left by hand.
 BULK = r".*/shared/media|.*/(static|venv|\.venv|node_modules|__pycache__|\.git|\.cache)"
 
 

@@ -96,25 +96,9 @@ def looked(part: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     """What a part has found; one that cannot be read does not stop the others."""
     try:
         return {"found": part(*arguments), "error": ""}
+    except subprocess.TimeoutExpired as error:
+        return {"found": None, "error": f"no answer within {error.timeout:.0f} s"}
     except (OSError, ValueError, KeyError, IndexError, subprocess.SubprocessError) as error:
         # the message of an OSError names a file; others may quote what they have read
         text = str(error) if isinstance(error, OSError) else type(error).__name__
         return {"found": None, "error": text}
-
-
-# The network
-
-
-# Who gets in
-
-
-# Files with secrets
-
-
-# What has to be kept up to date
-
-
-# Services
-
-
-# Apps

@@ -160,6 +160,3 @@ def elapses(text: str) -> list[list[int]]:
         ]
         for block in blocks
     ]
-
-
-# On the controller

@@ -105,9 +105,6 @@ def collect(
     }
 
 
-# The host
-
-
 def stores(
     units: dict[str, dict[str, str]], table: dict[int, Process], proc: str = "/proc"
 ) -> dict[str, int]:
@@ -117,15 +114,3 @@ def stores(
         for name, unit in units.items()
         if re.fullmatch(rf"({STORES})\.service", name) and unit.get("MainPID", "0").strip("0")
     }
-
-
-# Processes
-
-
-# Apps
-
-
-# Health
-
-
-# Disk
