@@ -31,3 +31,6 @@ SERVICES = ("cache", "broker")
 
 
 REDIS = ("redis", "valkey")
+
+
+PROGRAMS = "/etc/supervisor/conf.d/"

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.names import REDIS, SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.common.names import PROGRAMS, REDIS, SERVICES
 
 Line = dict[str, str]  # app, kind and text
 
@@ -129,6 +129,3 @@ def app_of(unit: str) -> str:
         rf"(?:(?:{'|'.join(REDIS)})-server@(.+)-(?:{'|'.join(SERVICES)})|memcached@(.+))\.service", unit
     )
     return (found[1] or found[2]) if found else ""
-
-
-PROGRAMS = "/etc/supervisor/conf.d/"
