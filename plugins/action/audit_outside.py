@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Looks at a host from outside, and keeps what is wanted of it beside that."""
+"""Looks at a host from outside, and keeps what is wanted of it next to that."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.services impor
     unavailable as unavailable_services,
 )
 from ansible_collections.homeport.django.plugins.module_utils.common import rotation
-from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import told
+from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import undeclared_lines
 from ansible_collections.homeport.django.plugins.module_utils.validation import role_inputs
 from ansible_collections.homeport.django.plugins.module_utils.wiring import audit as audit_wiring
 from ansible_collections.homeport.django.plugins.module_utils.wiring import declared as declarations
@@ -124,7 +124,7 @@ def declared(apps: Any, host: Any) -> dict[str, Any]:
 
 def undeclared(facts: Any, wanted: Any, setup: Any) -> list[str]:
     """What a host has that is not declared any more, and what a run makes of it: a line for each."""
-    return [line["text"] for line in told(plain(facts), plain(wanted), "this run", str(setup))]
+    return [line["text"] for line in undeclared_lines(plain(facts), plain(wanted), "this run", str(setup))]
 
 
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:

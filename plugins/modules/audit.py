@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Tells what an audit judges of a host and its apps."""
+"""Reports what an audit judges of a host and its apps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ description:
   - Reads what listens, the firewall, sshd, accounts, the modes of files with secrets, pending upgrades, services and
     their access rules, and of each app its certificate, C(check --deploy) and the age of its backups. It changes
     nothing, and fetches nothing.
-  - What it returns holds no secret. Something that cannot be read says why, and the rest is still told.
+  - What it returns holds no secret. What cannot be read has its reason, and the rest is still reported.
 options:
   apps:
     description: The apps that are on the host, as the filter P(homeport.django.status_apps#filter) gives them.

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Tells what a host and its apps are doing."""
+"""Reports what a host and its apps are doing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ description:
   - Reads the host, its services, and of each app the live release, its health page, its processes and
     schedules, what it keeps on the disk, and its last deploys. It changes nothing.
   - What cannot be read is left out; a service that is down is a finding, not an error.
-  - Apps that have releases on the host and are not among O(apps) are told of as well.
+  - Apps that have releases on the host and are not among O(apps) are reported as well.
 options:
   apps:
     description: The apps, as the filter P(homeport.django.status_apps#filter) gives them.
@@ -46,12 +46,12 @@ options:
     description: The setup playbook of the inventory.
     type: str
     default: site
-  patience:
+  timeout:
     description: Seconds that an app has to answer its health page, and visitors.
     type: int
     default: 5
   history:
-    description: How many of the last deploys of each app to tell of.
+    description: How many of the last deploys of each app to report.
     type: int
     default: 10
 author: [Homeport contributors (@homeport)]
@@ -72,7 +72,7 @@ status:
 """
 
 from ansible_collections.homeport.django.plugins.module_utils.common import parts
-from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import PARTS, told
+from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import PARTS, undeclared_lines
 from ansible_collections.homeport.django.plugins.module_utils.host.given import (
     given_parts,
     recorded_sets,
@@ -102,7 +102,7 @@ def main() -> None:
             "certificates": {"type": "dict", "default": {}},
             "firewall": {"type": "list", "elements": "str", "default": []},
             "setup": {"type": "str", "default": "site"},
-            "patience": {"type": "int", "default": 5},
+            "timeout": {"type": "int", "default": 5},
             "history": {"type": "int", "default": 10},
         },
         supports_check_mode=True,
@@ -116,7 +116,7 @@ def main() -> None:
         return status, out
 
     given = module.params
-    found = collect(given["apps"], run, given["patience"], given["history"], given["only"])
+    found = collect(given["apps"], run, given["timeout"], given["history"], given["only"])
     differing = parts.differing(given["parts"], given_parts(), recorded_sets())
     for app, fields in parts.differing_certificates(
         given["certificates"], given_certificates(Places())
@@ -129,7 +129,7 @@ def main() -> None:
     found["undeclared"] = []
     if given["declared"]:
         run_of = f"the next run of {given['setup']} or deploy"
-        for line in told(found_here(), given["declared"], run_of, given["setup"]):
+        for line in undeclared_lines(found_here(), given["declared"], run_of, given["setup"]):
             if line["kind"] == "app" and line["app"] in found["apps"]:
                 found["apps"][line["app"]]["undeclared"] = line["text"]
             # the app's own processes and schedules are compared one by one

@@ -41,11 +41,11 @@ options:
     type: str
     default: ""
   html:
-    description: File on the controller to write a page to that needs nothing beside it.
+    description: File on the controller to write a page to that needs no other file.
     type: str
     default: ""
   fail:
-    description: Whether the task fails when anything is unhealthy; with V(warnings), when anything is to be seen to.
+    description: Whether the task fails when there is a failure; with V(warnings), when there is a failure or a warning.
     type: str
     choices: ["true", "false", warnings]
     default: "true"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: verdict
-short_description: Tell how a run ended for each app, and fail where one does not answer its visitors
+short_description: Report how a run ended for each app, and fail where one does not answer its visitors
 description:
   - Asks each app for its front page and its health page through the web server that visitors meet, by the app's own
     name and scheme, from the host itself. It changes nothing.
@@ -69,7 +69,7 @@ def main() -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = {name: pool.submit(problem_of, visit, visit["home"]) for name, visit in visits.items()}
         problems = {name: answer.result() for name, answer in found.items()}
-    module.exit_json(changed=False, problems={name: told for name, told in problems.items() if told})
+    module.exit_json(changed=False, problems={name: problem for name, problem in problems.items() if problem})
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ INSIDE: dict[str, Any] = {
         "since": NOW - 90 * DAY,
         "apps": {"blog": {"backup": ran(5), "drill": ran(40)}},
         "all": {},
-        "beside": False,
+        "same_disk": False,
     },
     "archive": None,
 }

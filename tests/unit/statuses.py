@@ -28,7 +28,7 @@ def release(commit: str = COMMIT, age: int = 11520, name: str = "20261123T204800
         "django": "5.2.19",
         "python": "3.13.5",
         "interpreter": "/usr/bin/python3.13",
-        "interpreter_gone": False,
+        "interpreter_missing": False,
         "interpreter_orphaned": False,
     }
 
@@ -129,7 +129,7 @@ def backups(*apps: str, **changes: Any) -> dict[str, Any]:
         "since": NOW - 90 * 86400,
         "apps": {name: {"backup": ran(5), "drill": ran(50)} for name in apps},
         "all": {"backup": ran(5), "drill": ran(50)},
-        "beside": False,
+        "same_disk": False,
         **changes,
     }
 

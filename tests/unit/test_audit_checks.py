@@ -336,7 +336,7 @@ def test_accounts() -> None:
 
 
 def test_files() -> None:
-    entry = {"path": "/srv/blog/config/env", "mode": "0644", "good": "0640", "owner": "root"}
+    entry = {"path": "/srv/blog/config/env", "mode": "0644", "expected": "0640", "owner": "root"}
     found = {"count": 2, "open": [entry, {**entry, "path": "/a b", "mode": "0640", "owner": "blog"}]}
     judged(
         audit_system.files,
@@ -512,7 +512,7 @@ def test_backups() -> None:
     judged(
         audit_services.backups,
         [("warning", "name another host in backup_repository")],
-        parts={"backups": {**INSIDE["backups"], "beside": True}},
+        parts={"backups": {**INSIDE["backups"], "same_disk": True}},
     )
 
 
@@ -661,7 +661,7 @@ HSTS = "strict-transport-security"
         ({"headers": {"x-frame-options": "sameorigin"}}, {}, []),
         ({"headers": {HSTS: ""}}, {}, [("failure", "Strict-Transport-Security")]),
         ({"headers": {HSTS: "max-age=0"}}, {}, [("failure", "Strict-Transport-Security")]),
-        ({"headers": {HSTS: ""}}, {"hsts": 0}, [("warning", "stay with HTTPS")]),
+        ({"headers": {HSTS: ""}}, {"hsts": 0}, [("warning", "browsers may leave HTTPS")]),
         ({"headers": {HSTS: ""}}, {"kind": "selfsigned"}, []),
         ({"headers": {HSTS: ""}}, {"tls": False}, []),
         ({"headers": {"server": "nginx/1.22.1"}}, {}, [("warning", "nginx/1.22.1")]),

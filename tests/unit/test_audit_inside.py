@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -339,7 +340,7 @@ def test_modes_that_are_too_open(mode: int, mask: int, good: str | None, tmp_pat
     path = write(tmp_path / "file")
     path.chmod(mode)
     found = too_open(str(path), mask, True)
-    assert (found and found["good"]) == good
+    assert (found and found["expected"]) == good
     if found:
         assert found["mode"] == f"{mode:04o}"
 
@@ -356,7 +357,7 @@ def test_a_configuration_that_is_not_roots(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     found = too_open(str(path), 0o027, True)
     assert found
-    assert found["mode"] == found["good"]
+    assert found["mode"] == found["expected"]
     assert too_open(str(path), 0o027, False) is None
 
 
@@ -698,3 +699,8 @@ def test_what_cannot_be_looked_at_says_why_and_quotes_nothing() -> None:
     assert looked(int, "canary") == {"found": None, "error": "ValueError"}
     assert "/etc/x" in looked(missing)["error"]
     assert looked(int, "7") == {"found": 7, "error": ""}
+
+    def late() -> None:
+        raise subprocess.TimeoutExpired(["x", "canary"], 60)
+
+    assert looked(late) == {"found": None, "error": "no answer within 60 s"}

@@ -250,10 +250,10 @@ def test_what_a_host_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_repository_on_the_disk_that_it_has_copies_of(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
-    assert status_backups.beside(str(tmp_path / "site"), str(tmp_path))
-    assert not status_backups.beside("/proc", str(tmp_path))
-    assert not status_backups.beside(str(tmp_path / "none"), str(tmp_path))
-    assert not status_backups.beside("sftp:backup@vault:/site", str(tmp_path))
+    assert status_backups.on_same_disk(str(tmp_path / "site"), str(tmp_path))
+    assert not status_backups.on_same_disk("/proc", str(tmp_path))
+    assert not status_backups.on_same_disk(str(tmp_path / "none"), str(tmp_path))
+    assert not status_backups.on_same_disk("sftp:backup@vault:/site", str(tmp_path))
 
 
 def test_how_far_the_archive_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +306,7 @@ UNSAVED = "nothing backs up its {}: set backup_repository, and run the setup pla
         (None, {"database": "none"}, NO_DATA, []),
         (backups(), {}, {}, [("failure", "is not among the apps that web1 backs up: run the setup playbook")]),
         (
-            backups("blog", beside=True),
+            backups("blog", same_disk=True),
             {},
             {},
             [(

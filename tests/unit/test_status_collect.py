@@ -21,10 +21,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.status.apps i
     deploys,
     lock,
     measure,
-    moment,
     printable_revision,
     schedule,
     timers,
+    timestamp,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.status.certificates import (
     given_certificates,
@@ -347,7 +347,7 @@ def test_schedules() -> None:
 
 @pytest.mark.parametrize("text", ["", "n/a", "0", "Mon 2026-11-23 06:30:01 CET"])
 def test_no_moment(text: str) -> None:
-    assert moment(text) is None
+    assert timestamp(text) is None
 
 
 def test_timers_that_are_declared_or_there(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
         ),
         ({"processes": None}, "healthy", [], []),
         (
-            {"release": {**statuses.release(), "interpreter": "/usr/bin/python3.11", "interpreter_gone": True}},
+            {"release": {**statuses.release(), "interpreter": "/usr/bin/python3.11", "interpreter_missing": True}},
             "unhealthy",
             ["the Python of its release is missing (/usr/bin/python3.11): it cannot start again; run the setup "
              "playbook, which builds a new release"],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import told
+from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import undeclared_lines
 from ansible_collections.homeport.django.plugins.module_utils.host import undeclared
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
 from ansible_collections.homeport.django.plugins.module_utils.wiring.declared import declared
@@ -56,7 +56,7 @@ def found(**changes: Any) -> dict[str, Any]:
 
 
 def texts(here: dict[str, Any], declared_here: dict[str, Any]) -> list[str]:
-    return [line["text"] for line in told(here, declared_here, "this run", "site")]
+    return [line["text"] for line in undeclared_lines(here, declared_here, "this run", "site")]
 
 
 def test_what_is_declared_is_not_told() -> None:

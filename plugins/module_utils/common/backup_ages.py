@@ -14,7 +14,7 @@ KINDS = {"backup": "backup", "full": "full backup", "drill": "restore drill"}
 
 
 def limit(*schedules: Iterable[int]) -> int | None:
-    """How many seconds old the last good run may be, from the coming times of one or more schedules together.
+    """How many seconds old the last successful run may be, from the coming times of one or more schedules together.
 
     It is the longest time between two runs, and a quarter of it for the run itself: an hour at least, and six at
     most. That makes 30 hours of a nightly schedule, 7 days and 6 hours of a weekly one, and over the weekend three days
@@ -40,7 +40,7 @@ def brief(message: str) -> str:
 def judged(
     state: Mapping[str, Any], limits: Mapping[str, int | None], since: int, now: float | None = None
 ) -> dict[str, dict[str, Any]]:
-    """For each kind of run that ``limits`` names: when the last good one was, whether it is late, and what is wrong.
+    """For each kind of run that ``limits`` names: when the last success was, whether it is late, and its problem.
 
     ``state`` is what ``backup_state`` keeps of an app or of the archive, ``since`` when they were switched on: until
     the first is due, none is late. ``problem`` is empty where all is well.

@@ -28,3 +28,6 @@ ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 SERVICES = ("cache", "broker")
+
+
+PROGRAMS = "/etc/supervisor/conf.d/"

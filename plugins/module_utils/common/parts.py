@@ -67,9 +67,9 @@ def differing_certificates(
 
 
 def sentence(app: str, component: str, fields: Sequence[str], host: str) -> str:
-    """What differs, for whoever reads it."""
+    """What differs, as a sentence."""
     name = f"{NAMES[component]} on {host}"
     if not fields:
         return f"{name} has nothing for {app} yet"
-    told = ", ".join(f"{app}.{field}" for field in fields)
-    return f"{told} differ{'s' if len(fields) == 1 else ''} from what {name} was given"
+    names = ", ".join(f"{app}.{field}" for field in fields)
+    return f"{names} differ{'s' if len(fields) == 1 else ''} from what {name} was given"

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import app_of
+from ansible_collections.homeport.django.plugins.module_utils.common.names import PROGRAMS
 
 Line = dict[str, str]  # app, kind and text
 
 
-def told(found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup: str) -> list[Line]:
+def undeclared_lines(
+    found: Mapping[str, Any], declared: Mapping[str, Any], run: str, setup: str
+) -> list[Line]:
     """A line for each thing that is not declared any more. What stops apps, processes and schedules is called ``run``,
     and services the playbook ``setup``."""
     apps = set(declared["apps"])
@@ -118,6 +121,3 @@ def left_data(found: Mapping[str, Any], declared: Mapping[str, Any]) -> list[tup
         if name not in declared["vhosts"]
     ]
     return sorted(data)
-
-
-PROGRAMS = "/etc/supervisor/conf.d/"

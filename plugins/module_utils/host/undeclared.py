@@ -16,8 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, roles_of_instances
-from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, SERVICES
-from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import PROGRAMS
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, PROGRAMS, SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.host.given import read, units
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster

@@ -46,7 +46,7 @@ def ask(visit: Mapping[str, Any], page: str, seconds: float) -> int:
     alarm.start()
     try:
         if visit["tls"]:
-            # whose certificate it is, and for how long it is good, is told of apart from this
+            # the certificate has a check of its own
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection.sock = context.wrap_socket(connection.sock, server_hostname=domain)

@@ -48,7 +48,7 @@ def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> 
         inside, look = result["inside"].get("audit") or {}, result["outside"]
         wanted = {**look["wanted"], "now": now}
         seen = Seen(inside, look["outside"], wanted)
-        checks = {} if inside else {"answer": told("answer", [unanswered(result["inside"])])}
+        checks = {} if inside else {"answer": result_of("answer", [unanswered(result["inside"])])}
         checks.update(judged(HOST_CHECKS, seen))
         hosts[name] = {
             "level": level_of(checks),
@@ -97,15 +97,17 @@ def judged(checks: Iterable[Check], seen: Seen) -> dict[str, Any]:
         errors = [f"{part}: {parts[part]['error']}" for part in needs if parts[part]["error"]]
         if errors:
             text = f"could not be looked at ({'; '.join(errors)})"
-            found[name] = told("", [failure(text, "see what keeps root on the host from it")])
+            found[name] = result_of(
+                "", [failure(text, "repeat the audit; if it stays, see why root on the host cannot read it")]
+            )
             continue
         verdict = judge(seen)
         if verdict:
-            found[name] = told(*verdict)
+            found[name] = result_of(*verdict)
     return found
 
 
-def told(note: str, problems: list[Problem]) -> dict[str, Any]:
+def result_of(note: str, problems: list[Problem]) -> dict[str, Any]:
     return {"level": worst(problem["level"] for problem in problems), "note": note, "problems": problems}
 
 

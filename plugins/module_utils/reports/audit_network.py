@@ -46,7 +46,7 @@ def expected(seen: Seen) -> dict[tuple[str, int], list[str]]:
         for port in ports_of(entry["port"]):
             sources = found.setdefault((entry.get("protocol", "tcp"), port), [])
             sources += [str(source) for source in entry.get("sources", ["any"])]
-    # whoever forwards a port to the host connects to another one than sshd has
+    # behind a forwarded port the controller connects to another one than sshd has
     sshd = (seen.inside.get("sshd") or {}).get("found") or {}
     for port in sshd.get("ports", []):
         found.setdefault(("tcp", port), ["any"])
@@ -178,7 +178,7 @@ def firewall(seen: Seen) -> Checked:
 def accepted_problems(
     wanted: Mapping[tuple[str, int], list[str]], accepted: Iterable[Mapping[str, Any]]
 ) -> list[Problem]:
-    """What the firewall lets in at this moment, and the inventory does not."""
+    """What the firewall accepts now, and the inventory does not declare."""
     do = (
         "systemctl restart homeport-firewall takes out what was added by hand, the setup playbook what is no longer "
         "in the inventory"
@@ -220,7 +220,7 @@ def from_outside(seen: Seen) -> Checked:
             )
         ]
     wanted = expected(seen)
-    # those that nothing drops are told of by the check of the ports
+    # the check of the ports reports those that nothing drops
     inside = all(seen.inside.get(name, {}).get("found") is not None for name in ("sockets", "firewall"))
     others = undeclared(seen) if inside else {}
     said = {key for key, entries in others.items() if exposure(seen, entries)[0] == OPEN}

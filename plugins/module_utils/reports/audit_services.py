@@ -26,7 +26,6 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.backups im
 PRIVILEGED = 1024  # ports below are root's, and of units that may bind them
 
 
-# accounts of services that apps give their passwords to
 KEPT = tuple(facts.account for facts in FACTS.values() if facts.account and not facts.local)
 
 

@@ -59,7 +59,7 @@ def deploy(seen: Seen) -> Checked:
     return "no issue" if not problems else "", problems
 
 
-# What a verification fails for that is judged by the certificate's times and names: over, not yet good, another name.
+# Errors of a verification that the certificate's own times and names show: expired, not yet valid, another name.
 JUDGED = (0, 9, 10, 62)
 
 
@@ -163,7 +163,7 @@ def https(seen: Seen) -> Checked:
         return None
     if not site["tls"]:
         do = (
-            "set certificates_email in group_vars/all/apps.yml beside the inventory"
+            "set certificates_email in group_vars/all/apps.yml next to the inventory"
             if site["port"] == 80 and site["proxied"]
             else "take the setup typical with certificates_email, or let something in front speak HTTPS (tls: proxy)"
         )
@@ -225,7 +225,7 @@ def headers(seen: Seen) -> Checked:
         if any(letter.isdigit() for letter in have.get(name, "")) or (name != "server" and name in have):
             problems.append(
                 warning(
-                    f"{name.title()} tells what runs: {have[name][:40]}", "server_tokens off; " + settings
+                    f"{name.title()} shows what runs: {have[name][:40]}", "server_tokens off; " + settings
                 )
             )
     for one in page["cookies"]:
@@ -239,15 +239,15 @@ def headers(seen: Seen) -> Checked:
 
 
 def transport(site: Mapping[str, Any], have: Mapping[str, str]) -> list[Problem]:
-    """Browsers are told to stay with HTTPS."""
-    told = re.search(r'max-age="?[1-9]', have.get("strict-transport-security", ""))
-    if told or not site["tls"] or site["kind"] == "selfsigned":
+    """HSTS: browsers stay with HTTPS."""
+    wanted = re.search(r'max-age="?[1-9]', have.get("strict-transport-security", ""))
+    if wanted or not site["tls"] or site["kind"] == "selfsigned":
         return []
     if site["hsts"]:
         do = f"{AGAIN}; look for add_header in proxy.extra, which replaces those of the site"
         return [failure("Strict-Transport-Security is missing", do)]
     do = "set tls.hsts of the app (or the site) in group_vars"
-    return [warning("browsers are not told to stay with HTTPS", do)]
+    return [warning("browsers may leave HTTPS: there is no HSTS", do)]
 
 
 def hidden(seen: Seen) -> Checked:

@@ -85,7 +85,7 @@ def files(seen: Seen) -> Checked:
     problems = []
     for entry in found["open"]:
         path = shlex.quote(entry["path"])
-        steps = [f"chmod {entry['good']} {path}"] if entry["mode"] != entry["good"] else []
+        steps = [f"chmod {entry['expected']} {path}"] if entry["mode"] != entry["expected"] else []
         # the bits are all right: it is the owner that is not
         steps += [] if steps else [f"chown root {path}"]
         problems.append(

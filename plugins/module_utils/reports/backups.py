@@ -27,7 +27,7 @@ def of_app(
     results: Mapping[str, Mapping[str, Any]],
     groups: Mapping[str, list[str]],
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
-    """The last good backup and the last good drill of an app, and what is wrong with them."""
+    """The last successful backup and drill of an app, and their problems."""
     app_hosts = groups.get("app_servers", [])
     known = {host: results.get(host, {}).get("status") or {} for host in app_hosts}
     host = next((host for host in app_hosts if known[host].get("backups")), "")
@@ -79,14 +79,14 @@ def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict
         (made, "the backups are", "backup"),
         (kept, "PostgreSQL's archive is", "pgbackrest"),
     ):
-        if (part or {}).get("beside"):
+        if (part or {}).get("same_disk"):
             text = f"{what} on the host's own disk, and lost with it: name another host in {name}_repository"
             problems.append(warning(text))
     for kind, word in (("backup", "night's"), ("drill", "drill's")):
         last = ((made or {}).get("all", {}).get(kind) or {}).get("last")
         if last and not last["ok"]:
-            told = f"failed ({last['time']}): {brief(last['message'])}"
-            problems.append(failure(f"the {word} check of the backup repository {told}"))
+            message = f"failed ({last['time']}): {brief(last['message'])}"
+            problems.append(failure(f"the {word} check of the backup repository {message}"))
     if not kept:
         return None, problems
     found = judged(kept["state"], kept["limits"], kept["since"], status["time"])
@@ -104,17 +104,17 @@ def of_host(status: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[dict
 
 
 def is_foreign(state: Mapping[str, Any], system: str) -> bool:
-    """Whether the last good base backup is that of another cluster, as it is after an upgrade.
+    """Whether the last successful base backup is that of another cluster, as it is after an upgrade.
 
     A system identifier begins with the second in which its cluster was made: one that is not written down is none of a
     cluster that came later.
     """
-    good = (state.get("full") or {}).get("good")
-    if not good:
+    newest = (state.get("full") or {}).get("good")
+    if not newest:
         return False  # that is a problem of its own as soon as one is due
-    if good.get("system"):
-        return bool(good["system"] != system)
-    return seconds_of(good["time"]) < int(system) >> 32
+    if newest.get("system"):
+        return bool(newest["system"] != system)
+    return seconds_of(newest["time"]) < int(system) >> 32
 
 
 def of_wal(wal: Mapping[str, Any], now: int) -> tuple[dict[str, Any], list[dict[str, str]]]:

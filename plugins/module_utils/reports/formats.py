@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def iso(moment: int | None) -> str | None:
-    return None if moment is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+def iso(seconds: int | None) -> str | None:
+    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def epoch(text: str | None) -> int | None:
@@ -31,9 +31,9 @@ def outcome(schedule: Mapping[str, Any]) -> str:
     return str(schedule["result"] or "unknown")
 
 
-def at(moment: int) -> str:
+def at(seconds: int) -> str:
     """A time as it stands in a sentence."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def brief(text: str) -> str:

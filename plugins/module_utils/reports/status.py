@@ -99,12 +99,6 @@ def groups_of(name: str, groups: Mapping[str, list[str]]) -> list[str]:
     return sorted(group for group, hosts in groups.items() if name in hosts and group != "all")
 
 
-# Hosts
-
-
-# Apps
-
-
 def whole_app(
     name: str,
     spec: dict[str, Any] | None,
@@ -242,9 +236,6 @@ def used(
         found["state"] = status["services"].get(found["unit"], "missing")
         found["memory"] = status["stores"].get(found["unit"])
     return found
-
-
-# Words that the renderings share
 
 
 def summary(document: Document) -> str:

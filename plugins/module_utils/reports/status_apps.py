@@ -100,7 +100,7 @@ def interpreter(seen: Seen) -> list[Problem]:
     if not release:
         return []
     do = "run the setup playbook, which builds a new release"
-    if release["interpreter_gone"]:
+    if release["interpreter_missing"]:
         text = f"the Python of its release is missing ({release['interpreter']}): it cannot start again; {do}"
         return [failure(text)]
     replaced = release["interpreter"] not in ("", own) and not seen.spec["python"]

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The report of status as one HTML page: what the templates beside this file show.
+"""The report of status as one HTML page: what the templates in this folder show.
 
 A host's text is somebody else's: the environment escapes all of it, and takes out what cannot be printed.
 """

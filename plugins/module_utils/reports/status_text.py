@@ -187,10 +187,10 @@ def processes(document: Document) -> tuple[list[str], Rows]:
             notes += [f"runs {release}" for release in wrong]
             declared = group["declared"]
             count = f"{group['running']}/{'-' if declared is None else declared}"
-            good = group["running"] == declared and not rest and not wrong
+            is_ok = group["running"] == declared and not rest and not wrong
             rows.append(
                 (
-                    "ok" if good else worst(problem["level"] for problem in found["problems"]),
+                    "ok" if is_ok else worst(problem["level"] for problem in found["problems"]),
                     [
                         app,
                         host,
@@ -209,11 +209,11 @@ def schedules(document: Document) -> tuple[list[str], Rows]:
     rows = []
     for app, host, found in here(document):
         for schedule in found["schedules"]:
-            good = schedule["result"] in ("", "success", "running") and schedule["active"]
+            is_ok = schedule["result"] in ("", "success", "running") and schedule["active"]
             result = schedule["result"] or "-"
             rows.append(
                 (
-                    "ok" if good else "warning",
+                    "ok" if is_ok else "warning",
                     [
                         app,
                         host,
@@ -287,12 +287,12 @@ def storage(document: Document) -> tuple[list[str], Rows]:
 
 
 def aged(entry: Mapping[str, Any]) -> str:
-    """How old the last good run is."""
+    """How old the last successful run is."""
     return "never" if entry["age_seconds"] is None else f"{ago(entry['age_seconds'])} ago"
 
 
 def backups(document: Document) -> tuple[list[str], Rows]:
-    """Of each app and each archive the last good backup and the last good drill."""
+    """The last successful backup and drill of each app and archive."""
     rows: Rows = []
 
     def row(whose: str, host: str, what: str, entry: Mapping[str, Any]) -> None:
@@ -323,8 +323,8 @@ def behind(wal: Mapping[str, Any]) -> str:
 
 
 def took(entry: Mapping[str, Any]) -> str:
-    told = "-" if entry["seconds"] is None else f"{entry['seconds']:.0f} s"
-    return f"{told}, the last one failed" if entry["failed"] else told
+    duration = "-" if entry["seconds"] is None else f"{entry['seconds']:.0f} s"
+    return f"{duration}, the last one failed" if entry["failed"] else duration
 
 
 def deploys(document: Document, count: int = 3) -> tuple[list[str], Rows]:

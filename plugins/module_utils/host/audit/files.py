@@ -17,7 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.engines imp
 Entry = dict[str, str]
 
 
-# What Homeport or a package wrote: the bits of the mode that may not be there.
+# What Homeport or a package has written: the bits of the mode that may not be there.
 HOST_FILES = (
     ("/etc/shadow", 0o007),
     ("/etc/ssh/ssh_host_*_key", 0o077),
@@ -32,7 +32,7 @@ HOST_FILES = (
 HOMEPORT_SECRET = r"privkey.*\.pem|.*\.key|private_key\.json|password|ssh_key|credentials\.json|dns\.ini"
 
 
-# What somebody put somewhere: wrong where everybody can come to it.
+# What users left: a failure where it is world-readable.
 LEFT_BEHIND = (
     r"\.env(\..+)?|\.?vault.*|.*\.vault|id_(rsa|dsa|ecdsa|ed25519)|.*\.key|\.pgpass|\.netrc|\.my\.cnf"
 )
@@ -45,7 +45,7 @@ LEFT_IN = (("/root", 3), ("/home/*", 3), ("/srv", 0), ("/srv/*", 2))
 MOST = 20000  # entries that are looked at below each
 
 
-# Many files, and none that somebody left there by hand.
+# Many files, none of them left by hand.
 BULK = r".*/shared/media|.*/(static|venv|\.venv|node_modules|__pycache__|\.git|\.cache)"
 
 
@@ -104,7 +104,7 @@ def too_open(path: str, mask: int, owned: bool) -> Entry | None:
     return {
         "path": path,
         "mode": f"{found.st_mode & 0o7777:04o}",
-        "good": f"{found.st_mode & 0o7777 & ~mask:04o}",
+        "expected": f"{found.st_mode & 0o7777 & ~mask:04o}",
         "owner": user_name(found.st_uid),
     }
 
@@ -137,7 +137,7 @@ def uninteresting(folder: str) -> bool:
 
 
 def encrypted(path: str) -> bool:
-    """Whether a file is what ansible-vault has made: of no use to whoever reads it."""
+    """Whether a file is what ansible-vault has made: of no use to its readers."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

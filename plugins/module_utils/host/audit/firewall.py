@@ -60,9 +60,9 @@ def legacy(run: Run, proc: str = "/proc") -> list[str]:
 
 
 def accepted(text: str) -> list[dict[str, Any]]:
-    """What Homeport's table lets in at this moment: C(protocol), the C(first) and the C(last) port.
+    """What Homeport's table accepts now: C(protocol), the C(first) and the C(last) port.
 
-    C(some) tells whether that is for some only, be it by address, interface or anything else.
+    C(some) says whether that is limited to some sources, by address, interface or anything else.
     """
     found: list[dict[str, Any]] = []
     own = [

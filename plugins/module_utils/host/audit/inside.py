@@ -2,7 +2,7 @@
 # MIT License (see LICENSE)
 """What there is on a host that an audit judges, read from the host itself. Nothing here changes anything.
 
-No value that may be secret is part of it: of files it tells mode and owner, of checks and roles the names.
+No value that may be secret is part of it: only modes and owners of files, and names of checks and roles.
 """
 
 from __future__ import annotations
@@ -93,28 +93,12 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
 
 
 def looked(part: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """What a part has found; one that cannot be read does not keep the others from being told."""
+    """What a part has found; one that cannot be read does not stop the others."""
     try:
         return {"found": part(*arguments), "error": ""}
+    except subprocess.TimeoutExpired as error:
+        return {"found": None, "error": f"no answer within {error.timeout:.0f} s"}
     except (OSError, ValueError, KeyError, IndexError, subprocess.SubprocessError) as error:
         # the message of an OSError names a file; others may quote what they have read
         text = str(error) if isinstance(error, OSError) else type(error).__name__
         return {"found": None, "error": text}
-
-
-# The network
-
-
-# Who gets in
-
-
-# Files with secrets
-
-
-# What has to be kept up to date
-
-
-# Services
-
-
-# Apps

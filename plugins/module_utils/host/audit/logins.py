@@ -19,18 +19,18 @@ SSHD = (
 )
 
 
-STRANGER = "homeport-nobody"  # no such account
+NO_ACCOUNT = "homeport-nobody"  # no such account
 
 
 def sshd(run: Run, who: dict[str, list[str]]) -> dict[str, Any] | None:
     """The settings of sshd that count for somebody from outside; nothing where there is none.
 
-    They are those for a name that no Match is about, and under C(accounts) those for root and whoever has a password.
+    They are those for a name that no Match is about, and under C(accounts) of root and each account with a password.
     """
     if not os.path.exists("/usr/sbin/sshd"):
         return None
 
-    def told(user: str, ports: Iterable[int]) -> str:
+    def settings_of(user: str, ports: Iterable[int]) -> str:
         text = ""
         for port in ports:
             who = f"user={user},host=outside.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport={port}"
@@ -41,12 +41,12 @@ def sshd(run: Run, who: dict[str, list[str]]) -> dict[str, Any] | None:
         return text
 
     _status, unit = run(SOCKET)
-    ports = sshd_ports(told(STRANGER, [22]), unit)
+    ports = sshd_ports(settings_of(NO_ACCOUNT, [22]), unit)
     users = dict.fromkeys(["root", *who["password"], *who["empty"]])
     return {
-        **sshd_settings(told(STRANGER, ports)),
+        **sshd_settings(settings_of(NO_ACCOUNT, ports)),
         "ports": ports,
-        "accounts": {user: sshd_settings(told(user, ports)) for user in users},
+        "accounts": {user: sshd_settings(settings_of(user, ports)) for user in users},
     }
 
 

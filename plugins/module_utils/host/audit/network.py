@@ -72,7 +72,7 @@ def holders(inodes: set[str], proc: str) -> dict[str, str]:
 
 
 def client(proc: str = "/proc") -> str:
-    """The address of whoever has logged in here, or nothing; sudo leaves it to the processes above it."""
+    """The address that the operator has logged in from, or nothing; sudo leaves it to the parent processes."""
     pid = str(os.getpid())
     while pid not in ("0", ""):
         found = re.search(r"(?:^|\0)SSH_CONNECTION=(\S+)", read(f"{proc}/{pid}/environ"))
@@ -92,7 +92,7 @@ def stores(listening: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for entry in listening:
         greeting = STORES.get(entry["user"])
         known = found.get(entry["port"], {}).get("open")
-        # one instance listens on several addresses, and several on one port of different ones: one that is open tells
+        # one instance listens on several addresses, and several on one port of different ones: one that is open counts
         if greeting and entry["protocol"] == "tcp" and not known:
             name, is_open = entry["program"] or entry["user"], known
             with contextlib.suppress(OSError):

@@ -16,7 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.status.places
 
 
 def inet_interfaces(config: str = "/etc/supervisor/supervisord.conf") -> dict[str, Any] | None:
-    """The files in which supervisord is told to be reached over TCP; nothing where there is none."""
+    """The files that have supervisord listen on TCP; nothing where there is none."""
     text = read(config)
     if not text:
         return None

@@ -59,7 +59,7 @@ def describe(
     places: Places,
     history: int,
 ) -> dict[str, Any]:
-    """All that can be told of an app without asking it."""
+    """What is known of an app without a request to it."""
     layout = Layout(spec)
     mine: list[int] = []
     with contextlib.suppress(KeyError):
@@ -95,7 +95,7 @@ def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
         **dict.fromkeys(("processes", "lock", "maintenance", "certificate")),
         "declared": declared,
         "try": spec.get("try", ""),
-        "release": {"id": release, **blank, "interpreter_gone": False, "interpreter_orphaned": False}
+        "release": {"id": release, **blank, "interpreter_missing": False, "interpreter_orphaned": False}
         if release
         else None,
         "previous": "",
@@ -129,7 +129,7 @@ def release(layout: Layout) -> dict[str, Any] | None:
         "django": str(record.get("django", "")),
         "python": str(record.get("python", "")),
         "interpreter": program if program.startswith("/") else "",
-        "interpreter_gone": is_gone(program),
+        "interpreter_missing": is_gone(program),
         "interpreter_orphaned": os.path.exists(program)
         and program != interpreter("")
         and is_orphaned(program),
@@ -203,7 +203,7 @@ def schedule(name: str, timer: str, spec: dict[str, Any], units: dict[str, dict[
     """When a schedule ran, how that ended, and when it is next."""
     clock = units.get(timer, {})
     service = units.get(f"{timer[: -len('.timer')]}.service", {})
-    started = moment(service.get("ExecMainStartTimestamp", ""))
+    started = timestamp(service.get("ExecMainStartTimestamp", ""))
     state = service.get("ActiveState", "")
     result = ""
     if state in ("active", "activating", "deactivating", "reloading"):
@@ -215,15 +215,15 @@ def schedule(name: str, timer: str, spec: dict[str, Any], units: dict[str, dict[
         "name": name,
         "calendar": spec["schedules"].get(name, ""),
         "active": clock.get("ActiveState") == "active",
-        "last": started or moment(clock.get("LastTriggerUSec", "")),
+        "last": started or timestamp(clock.get("LastTriggerUSec", "")),
         "result": result,
         "status": int(status) if status.isdigit() else 0,
-        "ended": None if result == "running" else moment(service.get("ExecMainExitTimestamp", "")),
-        "next": moment(clock.get("NextElapseUSecRealtime", "")),
+        "ended": None if result == "running" else timestamp(service.get("ExecMainExitTimestamp", "")),
+        "next": timestamp(clock.get("NextElapseUSecRealtime", "")),
     }
 
 
-def moment(text: str) -> int | None:
+def timestamp(text: str) -> int | None:
     """Seconds since the epoch of what systemctl prints in UTC."""
     try:
         return calendar.timegm(time.strptime(text, "%a %Y-%m-%d %H:%M:%S UTC"))

@@ -36,7 +36,7 @@ ARCHIVE_TIMERS = {
 }
 LATELY = 100  # times since three days ago
 COMING = 400  # times of a schedule that are looked at: more than a year of a nightly one
-PATIENCE = 120  # seconds that a segment of the log may wait for the archive in any case
+LONGEST_WAIT = 120  # seconds that a segment of the log may wait for the archive in any case
 # What was written and is not in the archive yet waits as a file that ends with .ready.
 WAL = """
 select json_build_object(
@@ -63,7 +63,7 @@ def backups(run: Run, names: Iterable[str], path: str = BACKUPS) -> dict[str, An
         "since": int(os.stat(path).st_mtime),
         "apps": {name: backup_state.read(name) for name in names if name in known},
         "all": backup_state.read(ALL),
-        "beside": beside(str(config.get("repository", ""))),
+        "same_disk": on_same_disk(str(config.get("repository", ""))),
     }
 
 
@@ -77,11 +77,11 @@ def archive(run: Run, path: str = ARCHIVE) -> dict[str, Any] | None:
         "since": int(os.stat(path).st_mtime),
         "state": backup_state.read(CLUSTER),
         "wal": wal(),
-        "beside": beside(str(config.get("repository", "")), "/var/lib/postgresql"),
+        "same_disk": on_same_disk(str(config.get("repository", "")), "/var/lib/postgresql"),
     }
 
 
-def beside(repository: str, data: str = "/srv") -> bool:
+def on_same_disk(repository: str, data: str = "/srv") -> bool:
     """Whether a repository is a folder on the very disk that it has copies of."""
     if repository.startswith("/"):
         with contextlib.suppress(OSError):
@@ -102,7 +102,7 @@ def wal() -> dict[str, Any] | None:
     """How far the archive is behind; nothing where PostgreSQL does not answer."""
     with contextlib.suppress(DeployError, ValueError):
         found: dict[str, Any] = json.loads(Cluster().ask(WAL, seconds=5))
-        return {"limit": max(2 * found.pop("timeout"), PATIENCE), **found}
+        return {"limit": max(2 * found.pop("timeout"), LONGEST_WAIT), **found}
     return None
 
 
@@ -142,15 +142,15 @@ def timers(run: Run, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
 
 def until_next(schedules: Iterable[list[int]], now: int) -> list[int]:
     """The times of some schedules together that have passed, and the next one."""
-    moments = sorted({moment for times in schedules for moment in times})
+    all_times = sorted({one for times in schedules for one in times})
     return [
-        *(moment for moment in moments if moment <= now),
-        *[moment for moment in moments if moment > now][:1],
+        *(one for one in all_times if one <= now),
+        *[one for one in all_times if one > now][:1],
     ]
 
 
 def elapses(text: str) -> list[list[int]]:
-    """The times that ``systemd-analyze calendar`` tells of, by calendar. In another zone it adds each in UTC."""
+    """The times that ``systemd-analyze calendar`` prints, by calendar. In another zone it adds each in UTC."""
     line = r"^ *(?:Next elapse|Iter\S* #\d+|\(in UTC\)): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$"
     blocks = [block for block in text.split("\n\n") if "Normalized form:" in block]
     return [
@@ -160,6 +160,3 @@ def elapses(text: str) -> list[list[int]]:
         ]
         for block in blocks
     ]
-
-
-# On the controller

@@ -18,7 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.status.places
 
 
 def certificate(spec: dict[str, Any], run: Run, places: Places) -> dict[str, Any] | None:
-    """What nginx serves the app with: from when until when it is good (empty where it cannot be read)."""
+    r"""What nginx serves the app with: its names and its validity \(empty where it cannot be read\)."""
     if spec.get("certificate", "none") == "none":
         return None
     path = f"{places.certificates}/{spec['name']}/live/fullchain.pem"
@@ -40,7 +40,7 @@ def certificate(spec: dict[str, Any], run: Run, places: Places) -> dict[str, Any
 
 
 def serves(spec: dict[str, Any], text: str) -> bool:
-    """Whether nginx serves an app with the certificate of ``text``; where it does not answer, visits tell."""
+    """Whether nginx serves an app with the certificate of ``text``; where nginx does not answer, visits report it."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:

@@ -2,7 +2,7 @@
 # MIT License (see LICENSE)
 """What a host and the apps on it are doing, read from the host itself. Nothing here changes anything.
 
-Each part stands on its own: what cannot be read is left out or says why, and the rest is still told.
+Each part stands on its own: what cannot be read is left out or has its reason, and the rest is still reported.
 """
 
 from __future__ import annotations
@@ -105,9 +105,6 @@ def collect(
     }
 
 
-# The host
-
-
 def stores(
     units: dict[str, dict[str, str]], table: dict[int, Process], proc: str = "/proc"
 ) -> dict[str, int]:
@@ -117,15 +114,3 @@ def stores(
         for name, unit in units.items()
         if re.fullmatch(rf"({STORES})\.service", name) and unit.get("MainPID", "0").strip("0")
     }
-
-
-# Processes
-
-
-# Apps
-
-
-# Health
-
-
-# Disk

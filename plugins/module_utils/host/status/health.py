@@ -35,9 +35,9 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
         spent = time.monotonic() - started
         late = spent >= timeout or isinstance(error, TimeoutError)
         return {**result, "error": f"no answer within {timeout:g} s" if late else f"no answer: {error}"}
-    good = healthy(status, spec["health"]["status"]) or refuses_on_purpose(status, spec["home"])
-    result.update(ok=good, status=status, milliseconds=round(1000 * (time.monotonic() - started)))
-    if not good:
+    is_healthy = healthy(status, spec["health"]["status"]) or refuses_on_purpose(status, spec["home"])
+    result.update(ok=is_healthy, status=status, milliseconds=round(1000 * (time.monotonic() - started)))
+    if not is_healthy:
         result["error"] = f"answers with status {status}" + (f": {detail}" if detail else "")
     return result
 
