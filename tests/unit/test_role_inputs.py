@@ -247,12 +247,12 @@ def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() 
         ({"redis_instances": "x"}, "redis_instances: must be a list of dictionaries"),
         ({"memcached_instances": [{"name": "x", "group": "root"}]}, "memcached_instances: x.group: must be the name of a group"),
         ({"backup_repository": "/etc"}, "backup_repository: must be a folder of its own"),
-        ({"backup_repository": "/mnt/x", "backup_schedule": "daily\nx"}, "backup_schedule: must be a calendar expression"),
+        ({"backup_repository": "/mnt/x", "backup_schedule": "daily\nx"}, "backup_schedule: must be a single line"),
         ({"backup_repository": "/mnt/x", "backup_password": f" {CANARY}{CANARY}"}, "backup_password: must be one line"),
         ({"backup_repository": "/mnt/x", "backup_keep": 5}, "backup_keep: must be a dictionary"),
         ({"backup_repository": "/mnt/x", "backup_keep": {"daily": [CANARY]}}, "backup_keep"),
-        ({"backup_repository": "s3:h/b", "backup_credentials": {"AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be one line of text"),
-        ({"backup_repository": "s3:h/b", "backup_credentials": {"A=B": "x"}}, "backup_credentials: 'A=B' is not the name of a variable"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {"AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be a single line"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {"A=B": "x"}}, "backup_credentials: 'A=B' is not a good name here: use the name of a variable"),
         ({"backup_repository": "s3:https://h:99999/b"}, "backup_repository: S3 is written"),
         ({"backup_repository": "sftp:me@h:99999:/x"}, "backup_repository: sftp has a port from 1 to 65535"),
         ({"pgbackrest_repository": "/mnt/x", "pgbackrest_password": f"{CANARY} {CANARY}"}, "pgbackrest_password: must be 16"),
@@ -297,6 +297,18 @@ def test_every_input_of_every_role_is_looked_at() -> None:
 
 def test_what_is_no_input_of_a_role_is_nobodys_business() -> None:
     assert problems_of_play(play(a={"celery_version": ["x"], "nginx_colour": {"a": 1}})) == []
+
+
+def test_all_problems_of_backups_are_reported_at_once() -> None:
+    given = {
+        "backup_repository": "/mnt/x",
+        "backup_keep": {"daly": 1},
+        "backup_drill_percent": 0,
+        "pgbackrest_keep": 0,
+        "pgbackrest_queue_gb": "much",
+    }
+    found = {problem.partition(":")[0].partition(".")[0] for problem in problems_of_play(play(a=given))}
+    assert found == given.keys() - {"backup_repository"}
 
 
 def test_good_backups_are_no_problem() -> None:

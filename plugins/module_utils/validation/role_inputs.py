@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
 from ansible_collections.homeport.django.plugins.module_utils.validation.roles import (
+    backup,
     certificates,
     host,
     nginx,
@@ -23,9 +24,9 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.roles i
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Field, Problems
 
-# Variables of users by name. Lists of instances of Redis and Memcached have a check of their own (instances.py), and
-# so have backups (backup_config.py, archive_config.py).
+# Variables of users by name. Instances of Redis and Memcached have a check of their own (engines/instances.py).
 INPUTS: dict[str, Field] = {
+    **backup.INPUTS,
     **certificates.INPUTS,
     **host.INPUTS,
     **nginx.INPUTS,

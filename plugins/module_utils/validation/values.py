@@ -9,6 +9,7 @@ import stringprep
 import unicodedata
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.calendar_events import HINT, is_calendar
 from ansible_collections.homeport.django.plugins.module_utils.validation.nginx_directives import misshapen
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Str,
@@ -55,6 +56,13 @@ class Address(Str):
                 return "is neither an address nor the first address of a network: leave out what follows the slash"
             return "must be an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
         return ""
+
+
+class Calendar(Str):
+    """When, as a calendar expression of systemd."""
+
+    def objection(self, value: str) -> str:
+        return "" if is_calendar(value) else HINT
 
 
 class Directives(Str):

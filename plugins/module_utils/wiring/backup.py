@@ -7,11 +7,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.calendar_events import HINT, is_calendar
-from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     breaks_line,
     controls,
@@ -20,7 +19,6 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
 from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
-UNITS = ("hourly", "daily", "weekly", "monthly", "yearly")
 SHORTEST = 16
 # ssh takes a word that begins with a hyphen for an option
 SFTP = (
@@ -110,24 +108,16 @@ def is_line(text: str) -> bool:
     return text == text.strip() and not unwritable(text) and not breaks_line(text) and not controls(text)
 
 
-def check_schedules(role: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
-    for name in names:
-        if not is_calendar(str(values[name])):
-            raise BackupError(f"{role}_{name}: {HINT}")
-
-
-def check_credentials(role: str, credentials: Mapping[str, Any]) -> None:
-    for name, value in credentials.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
-            raise BackupError(f"{role}_credentials: {printable(name)} is not the name of a variable")
-        if not isinstance(value, str) or not value or not is_line(value):
-            raise BackupError(
-                f"{role}_credentials.{name}: must be one line of text, without spaces around it"
-            )
+def check_fields(role: str, values: Mapping[str, Any]) -> None:
+    """Raises for all values that are wrong by themselves."""
+    problems = malformed({f"{role}_{name}": value for name, value in values.items()})
+    if problems:
+        raise BackupError("\n".join(problems))
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """Raises for an input that cannot work; returns what ``target`` says."""
+    check_fields("backup", values)
     found = target(str(values["repository"]))
     for field, passwords in (
         ("password", values["passwords"][:1] or [""]),
@@ -137,8 +127,6 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
             raise BackupError(
                 f"backup_{field}: must be one line of {SHORTEST} characters or more, without spaces around them"
             )
-    check_schedules("backup", values, ("schedule", "drill_schedule"))
-    check_credentials("backup", values["credentials"])
     if found["kind"] == "sftp" and not (values["ssh_key"] and values["known_hosts"]):
         raise BackupError(
             "backup_ssh_key and backup_known_hosts: sftp needs a private key and the host's public keys (ssh-keyscan)"
@@ -148,16 +136,6 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     ):
         raise BackupError("backup_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     check_ca(values["ca"], found["kind"], "backup")
-    # before ansible-core 2.19 a number that came out of a template is a text
-    keep = {name: str(count) for name, count in values["keep"].items()}
-    if not set(UNITS).issuperset(keep) or not all(
-        re.fullmatch("[0-9]{1,9}", count) for count in keep.values()
-    ):
-        raise BackupError(f"backup_keep: has numbers for {', '.join(UNITS)}, and nothing else")
-    if not 1 <= int(values["drill_percent"]) <= 100:
-        raise BackupError("backup_drill_percent: must be a number from 1 to 100")
-    if not any(map(int, keep.values())):
-        raise BackupError("backup_keep: at least one number must be above 0")
     return found
 
 

@@ -15,7 +15,10 @@ from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
 from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
-from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import problems_of
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
+    malformed,
+    problems_of,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
     SHORTEST,
     BackupError,
@@ -95,10 +98,11 @@ def archives(known: Mapping[str, Any]) -> list[str]:
     """What is wrong with where backups go, where there are any."""
     problems: list[str] = []
     for role, names, check_values in (
-        ("backup", {"drill_percent": "drill_percent"}, checked),
+        ("backup", {}, checked),
         ("pgbackrest", {"timeout": "archive_timeout"}, settings_of),
     ):
-        if not known.get(f"{role}_repository"):
+        own = {name: value for name, value in known.items() if name.startswith(f"{role}_")}
+        if not known.get(f"{role}_repository") or malformed(own):
             continue
         values = {name: known.get(f"{role}_{name}", value) for name, value in defaults(role).items()}
         values.update({name: values[long] for name, long in names.items()})
@@ -110,7 +114,6 @@ def archives(known: Mapping[str, Any]) -> list[str]:
         except BackupError as error:
             problems.append(str(error))
         except (TypeError, ValueError, AttributeError):
-            own = {name: value for name, value in known.items() if name.startswith(f"{role}_")}
             problems += other_types(own) or [
                 f"{role}_repository: its variables are of other types than the role {role} takes"
             ]

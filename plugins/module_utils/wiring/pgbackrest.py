@@ -16,8 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.backup impo
     SHORTEST,
     BackupError,
     check_ca,
-    check_credentials,
-    check_schedules,
+    check_fields,
     is_line,
     target,
 )
@@ -35,6 +34,8 @@ ARCHIVE_MODULES = ("host/backup/archive", "host/backup/archive_main", "host/back
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """What pgBackRest is told of the place and its keys."""
+    named = {"archive_timeout": values["timeout"]}
+    check_fields("pgbackrest", {**values, **named})
     try:
         found = target(str(values["repository"]))
     except BackupError as error:
@@ -43,14 +44,8 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     password = str(values["password"])
     if not re.fullmatch(rf"\S{{{SHORTEST},}}", password) or not is_line(password):
         raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
-    check_schedules("pgbackrest", values, ("full_schedule", "incremental_schedule", "drill_schedule"))
-    check_credentials("pgbackrest", values["credentials"])
     # before ansible-core 2.19 a number that came out of a template is a text
-    timeout, keep, queue_gb = (int(values[name]) for name in ("timeout", "keep", "queue_gb"))
-    if not 1 <= timeout <= 3600:
-        raise BackupError("pgbackrest_archive_timeout: must be a number of seconds from 1 to 3600")
-    if keep < 1 or queue_gb < 1:
-        raise BackupError("pgbackrest_keep and pgbackrest_queue_gb: must be numbers above 0")
+    keep, queue_gb = (int(values[name]) for name in ("keep", "queue_gb"))
     result: dict[str, Any] = {
         "archive-push-queue-max": f"{queue_gb}GiB",
         "compress-type": "lz4",

@@ -12,7 +12,6 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.command
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.env import OWN_ENV
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.text import MODULE
-from ansible_collections.homeport.django.plugins.module_utils.common.calendar_events import HINT, is_calendar
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME_HINT
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import QUEUES
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
@@ -23,6 +22,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Problems,
     Str,
 )
+from ansible_collections.homeport.django.plugins.module_utils.validation.values import Calendar
 
 QUEUE_FIELDS = tuple(dict.fromkeys(field for queue in QUEUES.values() for field in queue.fields))
 PROCESS_NAME = r"(?!web$)[a-z][a-z0-9_-]{0,30}"
@@ -88,13 +88,6 @@ PROCESS = Object(
     short="command",
     rule=_process_rule,
 )
-
-
-class Calendar(Str):
-    """Moments, in the words of systemd."""
-
-    def objection(self, value: str) -> str:
-        return "" if is_calendar(value) else HINT
 
 
 SCHEDULE = Object(
