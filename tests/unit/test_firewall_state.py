@@ -61,7 +61,7 @@ def test_a_firewall_as_it_is_declared() -> None:
             {"declared": [*RULES, 'tcp dport { 8443 } accept comment "mine"']},
             (
                 "warning",
-                'tcp dport { 8443 } accept comment "mine" is declared, and the firewall was not given it; run the '
+                'tcp dport { 8443 } accept comment "mine" is declared, but not loaded into the firewall; run the '
                 "playbook typical",
             ),
         ),
@@ -69,7 +69,7 @@ def test_a_firewall_as_it_is_declared() -> None:
             {"declared": RULES[:1]},
             (
                 "warning",
-                'tcp dport { 80 } accept comment "nginx" was given to the firewall, and is not declared any more; run '
+                'tcp dport { 80 } accept comment "nginx" is loaded into the firewall, but no longer declared; run '
                 "the playbook typical",
             ),
         ),

@@ -20,8 +20,8 @@ def firewall_differences(declared: Iterable[str], text: str, run: Run, setup: st
     found = []
     wanted, given = rules(declared), rules(line for line in text.splitlines() if line.strip().endswith('"'))
     for names, what in (
-        (wanted - given, "is declared, and the firewall was not given it"),
-        (given - wanted, "was given to the firewall, and is not declared any more"),
+        (wanted - given, "is declared, but not loaded into the firewall"),
+        (given - wanted, "is loaded into the firewall, but no longer declared"),
     ):
         found += [("warning", f"{rule} {what}; run the playbook {setup}") for rule in sorted(names)]
     status, out = run(EXPECTED)
