@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What an operator has typed: whether it names an inventory, and whether anything reads its variables."""
+"""Checks of the command line: whether it names an inventory, and whether anything reads its variables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible.parsing.splitter import parse_kv
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
 
 COLLECTION = Path(__file__).resolve().parents[2]
-# What the playbooks read, beside the variables of the inventory and of the roles; a unit test compares.
+# Extra variables of the playbooks, without those of the inventory and of the roles; a unit test compares.
 VARIABLES = (
     "again", "allow_auth_downtime", "allow_unsafe_migrations", "app", "as", "command", "confirm", "database", "domain",
     "drill", "dump", "env", "environment_name", "fail", "file", "finish", "folder", "follow", "format", "full", "git",
@@ -35,13 +35,13 @@ RENAMED = {
     "point": "target_time",
 }
 REMOVED_IN = "0.2.0"
-PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: names of the roles' own
+PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: internal to a role
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
 MOST_FILES = 2000
 
 
 def no_inventory(groups: Mapping[str, Any], group: str) -> str:
-    """Why a group has no host, and what to type; empty where it has one."""
+    """A message where a group has no host, with the option that is missing."""
     if groups.get(group) or context.CLIARGS.get("syntax"):
         return ""
     if any(hosts for hosts in groups.values()):
@@ -61,8 +61,7 @@ def no_inventory(groups: Mapping[str, Any], group: str) -> str:
 
 
 def left_by_limit(groups: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Why --limit leaves no host of some groups, of which at least one has hosts; empty where it leaves one. Ansible
-    ends with status 0 where a play has none."""
+    """A message where --limit leaves no host of some groups. Ansible exits with status 0 where a play has none."""
     limit = context.CLIARGS.get("subset")
     if not limit:
         return ""
@@ -79,8 +78,7 @@ def left_by_limit(groups: Mapping[str, Any], names: Iterable[str]) -> str:
 
 
 def left_out(groups: Mapping[str, Any], hosts: Iterable[str], needs: Iterable[str]) -> list[str]:
-    """What --limit keeps out of a playbook although that needs it (groups, or the first host of one): each with its
-    hosts."""
+    """The groups (or first hosts of groups) that a playbook needs and --limit excludes, each with its hosts."""
     here, found = set(hosts), []
     for need in needs:
         name, _bracket, first = need.partition("[")
@@ -91,24 +89,24 @@ def left_out(groups: Mapping[str, Any], hosts: Iterable[str], needs: Iterable[st
 
 
 def typed_names(options: Iterable[str]) -> list[str]:
-    """The variables that were typed after -e. Those of files are the file's concern."""
+    """The variables given with -e, without those of files."""
     names: list[str] = []
     for option in options:
         text = option.strip()
         if text.startswith("@"):
             continue
-        if text.startswith("command="):  # of manage, which reads the rest of the words itself
+        if text.startswith("command="):  # manage parses the rest itself
             text = "command="
         try:
             found = yaml.safe_load(text) if text.startswith(("{", "[")) else parse_kv(text)
-        except Exception:  # for Ansible to say
+        except Exception:  # Ansible reports it
             continue
         names += [str(name) for name in found if name != "_raw_params"] if isinstance(found, Mapping) else []
     return names
 
 
 def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tuple[str, ...]) -> list[str]:
-    """Variables after -e that neither Homeport nor the inventory reads."""
+    """A message for each variable given with -e that neither Homeport nor the inventory reads."""
     names = [
         name
         for name in typed_names(context.CLIARGS.get("extra_vars") or ())
@@ -119,7 +117,7 @@ def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tu
     playbooks = [os.path.abspath(path) for path in context.CLIARGS.get("args") or ()]
     others = [path for path in playbooks if not is_homeports(path)]
     strict = all(only_imports(path) for path in others)
-    # the variables of a host have what was typed among them
+    # the variables of a host include the extra variables
     found = {
         word
         for values in hosts
@@ -131,7 +129,7 @@ def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tu
     problems = []
     for name in names:
         hint = closest(name, list(VARIABLES))
-        # a play of the user's own may hand it to a role from anywhere
+        # a play of the user's own may pass it to a role
         if name not in found and (strict or hint):
             problems.append(f"-e {printable(name)}: nothing reads this variable{hint}")
     return problems
@@ -151,7 +149,7 @@ def is_homeports(path: str) -> bool:
 
 
 def only_imports(path: str) -> bool:
-    """Whether a playbook is made of Homeport's alone, as those that new_site writes."""
+    """Whether a playbook only imports Homeport's, like those that new_site writes."""
     try:
         plays = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -165,7 +163,7 @@ def only_imports(path: str) -> bool:
 
 
 def words_in(value: Any) -> Iterator[str]:
-    """The words of a structure, keys and templates among them."""
+    """The words of a structure, including keys and templates."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield str(key)
