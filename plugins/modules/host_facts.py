@@ -35,8 +35,8 @@ ansible_facts:
         (the setup playbook that was run, or an empty string),
         C(sets) (the sets of M(homeport.django.service_config) that were put on the host),
         C(login) (the user who logged in, before becoming root), C(ssh_ports) (where sshd listens),
-        C(trials) (settings of the host that are in force for a moment only, because nobody has proven yet that one
-        still gets in with them),
+        C(pending_changes) (settings of the firewall or of sshd that the host reverts unless a new login confirms
+        them),
         C(container) (whether the kernel, with its clock and its swap, is somebody else's),
         C(time_daemon) (the systemd unit that keeps the clock right, or an empty string),
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
@@ -143,7 +143,7 @@ def ssh_ports(module: AnsibleModule) -> list[int]:
     return sshd_ports(settings, socket)
 
 
-def trials() -> list[str]:
+def pending_changes() -> list[str]:
     found = glob.glob("/var/lib/homeport/trials/*/pending")
     return sorted(os.path.basename(os.path.dirname(path)) for path in found)
 
@@ -250,7 +250,7 @@ def main() -> None:
         "sets": recorded_sets(),
         "login": login_user(),
         "ssh_ports": ssh_ports(module),
-        "trials": trials(),
+        "pending_changes": pending_changes(),
         "container": is_container(module),
         "time_daemon": time_daemon(),
         "swap": swap(),

@@ -31,8 +31,8 @@ UNDECLARED: dict[str, Any] = {
 # What the module host_facts would find on a bare Debian 13.
 FACTS: dict[str, Any] = {
     "distribution": "debian", "version": "13", "codename": "trixie", "architecture": "x86_64", "systemd": True,
-    "ipv6": True, "setup": "", "sets": [], "login": "admin", "ssh_ports": [22], "trials": [], "container": False,
-    "time_daemon": "",
+    "ipv6": True, "setup": "", "sets": [], "login": "admin", "ssh_ports": [22], "pending_changes": [],
+    "container": False, "time_daemon": "",
     "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"}, "certificates": {}, "logins": {}, "revisions": {},
     "domains": {}, "others": OTHERS, "backup": {}, "archive": {}, "given": {}, "parts": {}, "packages": [], "run": "",
     "cores": 2, "memory_mb": 8000, "free_mb": 50_000, "nginx": "1.26.3", "nginx_brotli": False, "postgres": "17",

@@ -305,7 +305,7 @@ def test_what_is_killed_serves_again(victim: str, which: str, album: Album, host
     ("play", "seconds"),
     [
         ("Prepare the hosts", 1),
-        ("Configure the apps and their processes", 1),
+        ("Configure Django, gunicorn, the workers and supervisord", 1),
         ("Build the releases and migrate", 1),
         ("Build the releases and migrate", 2.5),
         ("Build the releases and migrate", 4),

@@ -109,34 +109,33 @@ def test_ports_are_opened_by_variables_and_closed_without(
         host.check_output("systemctl stop wanted")
 
 
-def test_rules_that_shut_everybody_out_are_put_back(host: Any, address: str) -> None:
+def test_rules_that_lock_everybody_out_are_reverted(host: Any, address: str) -> None:
     rules = "/etc/homeport/firewall.nft"
     before = host.file(rules).content_string
     closed = r"table inet homeport {\n chain input {\n type filter hook input priority filter; policy drop;\n }\n}\n"
     host.check_output(f"printf '{closed}' >{rules}")
-    # who asks for it is cut off at once, as an operator would be
+    # its own connection is interrupted at once, as an operator's would be
     trial = f"{LIBRARY}/trial apply firewall {rules} {LIBRARY}/firewall load"
-    host.check_output(f"systemd-run --quiet --collect --setenv=HOMEPORT_TRIAL_SECONDS=6 {trial}")
+    host.check_output(f"systemd-run --quiet --collect --setenv=HOMEPORT_CONFIRM_SECONDS=6 {trial}")
     wait_for(lambda: not reachable(address, [22, 80]), 60)
     wait_for(lambda: reachable(address, [22, 80]) == {22, 80}, 60)
     assert host.file(rules).content_string == before
     assert not host.file("/var/lib/homeport/trials/firewall/pending").exists
-    # who got in only after that is told so
-    late = host.run(f"{LIBRARY}/trial keep firewall")
-    assert (late.rc, "it took too long" in late.stderr) == (1, True)
+    late = host.run(f"{LIBRARY}/trial confirm firewall")
+    assert (late.rc, "came too late" in late.stderr) == (1, True)
 
 
-def test_a_run_that_shuts_everybody_out_says_so_and_is_undone(
+def test_a_run_that_locks_everybody_out_fails_and_is_reverted(
     host: Any, address: str, operator: Operator
 ) -> None:
     apps = host.ansible.get_variables()["django_apps"]
     rules = "/etc/homeport/firewall.nft"
     before = host.file(rules).content_string
     without_ssh = [{"port": 80, "protocol": "tcp", "sources": ["any"], "service": "nginx"}]
-    wrong = {"homeport_exposure": without_ssh, "__host_trial_seconds": 30}
+    wrong = {"homeport_exposure": without_ssh, "__host_confirm_seconds": 30}
     done = operator.run("multi_app", "-e", json.dumps(wrong), apps=apps)
     assert done.status != 0
-    assert "lets nobody log in with its new firewall" in done.output
+    assert "accepts no login with its new firewall" in done.output
     wait_for(lambda: reachable(address, [22, 80]) == {22, 80}, 40)
     assert host.file(rules).content_string == before
     done = operator.run("multi_app", apps=apps)
@@ -144,7 +143,7 @@ def test_a_run_that_shuts_everybody_out_says_so_and_is_undone(
     assert host.file(rules).content_string == before
 
 
-def test_a_reboot_in_the_middle_of_a_trial_puts_it_back(host: Any) -> None:
+def test_a_reboot_reverts_a_pending_change(host: Any) -> None:
     rules = "/etc/homeport/firewall.nft"
     before = host.file(rules).content_string
     pending = "/var/lib/homeport/trials/firewall/pending"
