@@ -107,9 +107,8 @@ def render() -> Render:
     def found(name: str, facts: dict[str, Any] | None = None, **given: Any) -> Files:
         role = ROOT / "roles" / name
         variables = {"ansible_facts": {"homeport": {**FACTS, **(facts or {})}}, "inventory_hostname": "host"}
-        for file in ("defaults/main.yml", "vars/main.yml"):
-            if (role / file).exists():
-                variables.update(load(role / file) or {})
+        for file in (role / "defaults/main.yml", *sorted(role.glob("vars/**/*.yml"))):
+            variables.update(load(file) or {})
         variables.update(given)
         result: Files = {}
         configure = role / "tasks/configure.yml"
