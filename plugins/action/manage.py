@@ -134,9 +134,7 @@ class ActionModule(ActionBase):
             fields = json.loads(str(found.get("stdout", "")).rstrip().rpartition("\n")[2])
         except ValueError as error:
             reason = found.get("stderr") or found.get("module_stderr") or found.get("msg") or error
-            raise AnsibleActionFail(
-                f"the project does not say what its users are made of: {reason}"
-            ) from error
+            raise AnsibleActionFail(f"Reading the user model's fields failed: {reason}") from error
         return [str(field) for field in fields]
 
     def _conversation(
@@ -169,7 +167,7 @@ class ActionModule(ActionBase):
         status = converse(words, device)
         result: dict[str, Any] = {"changed": True, "rc": status}
         if status == SSH_FAILED and self._connection.transport == "ssh":
-            result.update(failed=True, msg=f"ssh to the server failed, or was cut off. {typed_instead}")
+            result.update(failed=True, msg=f"ssh to the server failed, or was interrupted. {typed_instead}")
         elif status:
             result.update(failed=True, msg=f"{line} ended with {meaning(status)}")
         return result

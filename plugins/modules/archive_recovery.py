@@ -89,7 +89,7 @@ def alone(data: str) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DeployError(
-                "another recovery is still at work on this host, though whoever began it may have left: wait for it, "
+                "Another recovery is still running on this host, also where its run has ended: wait for it, "
                 "and run this again. Nothing was changed"
             ) from None
         yield
@@ -135,7 +135,7 @@ def main() -> None:
     if not os.path.isdir(f"/etc/postgresql/{params['version']}/{params['cluster']}"):
         if module.check_mode:  # a bare host
             module.exit_json(changed=True)
-        module.fail_json(msg="this host has no PostgreSQL cluster that could be replaced")
+        module.fail_json(msg="This host has no PostgreSQL cluster to replace")
     try:
         when = moment(params["point"]) if params["point"] else ""
         data = Archive(params).data

@@ -123,7 +123,7 @@ def started(module: Module, kind: str) -> dict[str, Any]:
     if code or failed:
         words = ["journalctl", "--unit", f"homeport-{word}", "--lines", "15", "--no-pager", "--output", "cat"]
         told = "\n".join(failed) or module.run_command(words)[1]
-        raise DeployError(f"not all went well:\n{told}")
+        raise DeployError(f"Not every backup succeeded:\n{told}")
     return {"changed": True, "apps": {name: found[name] for name in names}}
 
 

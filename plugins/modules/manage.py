@@ -161,7 +161,7 @@ def main() -> None:
     except Gone:
         sys.exit(1)  # nobody is there to be told
     except (OSError, KeyError, subprocess.SubprocessError) as error:
-        module.fail_json(msg=f"the command cannot be started: {error}", **result)
+        module.fail_json(msg=f"The command cannot be started: {error}", **result)
     module.exit_json(
         **result,
         rc=ended.status,

@@ -124,7 +124,7 @@ def chosen_file(app: App, name: str) -> str:
     if not path.startswith(f"{app.home}/"):
         raise DeployError(f"file: must be below {app.home}")
     if not app.runner.as_app("looking for the file", is_file, path):
-        raise DeployError(f"there is no SQLite file {path}; -e file=PATH names another one")
+        raise DeployError(f"There is no SQLite file {path}: -e file=PATH names another one")
     return path
 
 

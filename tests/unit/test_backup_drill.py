@@ -109,7 +109,7 @@ def test_a_drill_and_what_is_told_of_it(tmp_path: Path, scratch: Path) -> None:
         ("", {"rows": {"post": 1}}, "post"),
         ("", {"rows": {}}, "post"),
         ("", {"migrations": []}, "migrations"),
-        ("", {"check": "[ ] a.2"}, "migrations that have not run"),
+        ("", {"check": "[ ] a.2"}, "migrations that are not applied"),
     ],
 )
 def test_a_drill_that_fails_leaves_nothing(

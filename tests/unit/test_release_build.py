@@ -129,13 +129,13 @@ def test_the_nearest_manage_py(tmp_path: Path) -> None:
 
 def test_two_manage_py_equally_near(tmp_path: Path) -> None:
     with pytest.raises(
-        DeployError, match=r"several manage\.py \(a/manage\.py, b/manage\.py\); name one in manage"
+        DeployError, match=r"several manage\.py \(a/manage\.py, b/manage\.py\): name one in manage"
     ):
         find_manage(tmp_path, "a/manage.py", "b/manage.py")
 
 
 def test_no_manage_py(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match=r"no manage\.py; name the management command"):
+    with pytest.raises(DeployError, match=r"no manage\.py: name the management command"):
         find_manage(tmp_path, "README")
 
 
@@ -360,7 +360,7 @@ def test_what_a_build_that_was_cut_off_left_goes(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release_build, "SMALLEST_SPACE", 1 << 60)
-    with pytest.raises(DeployError, match="no space left to build"):
+    with pytest.raises(DeployError, match="Not enough disk space to build"):
         build(tmp_path).fetch()
 
 
@@ -470,7 +470,7 @@ def test_a_folder_of_static_files_is_reached_through_no_link(tmp_path: Path) -> 
         f"{found.releases}/1/other",
         str(tmp_path / "other/shared"),
     ):
-        with pytest.raises(DeployError, match="static files: "):
+        with pytest.raises(DeployError, match="Static files: "):
             publish(path, found)
     assert not os.path.isdir(found.static) or os.listdir(found.static) == []
 

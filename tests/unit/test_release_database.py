@@ -198,7 +198,7 @@ def test_half_a_dump_is_none(error: str, hint: str, tmp_path: Path) -> None:
 
 def test_where_no_dump_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = layout(tmp_path)
-    with pytest.raises(DeployError, match=r"oracle database cannot be dumped here.*migrate\.dump: false"):
+    with pytest.raises(DeployError, match=r"cannot dump a oracle database.*migrate\.dump: false"):
         database(found, Pipe()).dump({**FOUND, "vendor": "oracle"}, "b", "")
     usage = shutil.disk_usage(tmp_path)._replace(free=300 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
@@ -217,7 +217,7 @@ def written(found: HereLayout, release: str, before: str, when: str) -> None:
 def test_the_dump_to_go_back_to(tmp_path: Path) -> None:
     """Of when the release was live: its last one; else what the first release after it found."""
     found = layout(tmp_path)
-    with pytest.raises(DeployError, match="there is no dump of the database as 1 knew it"):
+    with pytest.raises(DeployError, match="There is no dump of the database as 1 knew it"):
         dump_before(found, "1")
     written(found, "3", "1", "2026-01-05")
     written(found, "2", "1", "2026-01-03")
@@ -228,7 +228,7 @@ def test_the_dump_to_go_back_to(tmp_path: Path) -> None:
     assert dump_before(found, "1")["release"] == "3"
     assert dump_before(found, "3")["release"] == "5"
     assert dump_before(found, "1", "2")["release"] == "2"
-    with pytest.raises(DeployError, match="there is no dump 7; there are 2, 3, 5, 20260109-restore"):
+    with pytest.raises(DeployError, match="There is no dump 7; there are 2, 3, 5, 20260109-restore"):
         dump_before(found, "1", "7")
     with pytest.raises(DeployError, match="as 5 knew it"):
         dump_before(found, "5")

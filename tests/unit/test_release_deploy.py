@@ -236,8 +236,8 @@ def went(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         ({"to": "7"}, "There is no release 7; kept are 1, 2"),
         ({"to": "2"}, "2 is the live release already"),
-        ({"restore": "true"}, "there is no dump of the database as 1 knew it"),
-        ({"restore": "20260101T000000-x"}, "there is no dump 20260101T000000-x; there are none"),
+        ({"restore": "true"}, "There is no dump of the database as 1 knew it"),
+        ({"restore": "20260101T000000-x"}, "There is no dump 20260101T000000-x; there are none"),
     ],
 )
 def test_rollbacks_that_are_refused(

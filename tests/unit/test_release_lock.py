@@ -34,7 +34,7 @@ from tests.unit.releases import layout
 
 def test_one_step_at_a_time(tmp_path: Path) -> None:
     found = layout(tmp_path)
-    told = r"blog is being deployed by anna@laptop since 20\d\d-.* UTC \(0 s ago\); wait for it to end"
+    told = r"blog is locked by anna@laptop since 20\d\d-.* UTC \(0 s ago\): wait until that run ends"
     with Lock(found, "run 1", "anna@laptop"), pytest.raises(Locked, match=told) as error:
         Lock(found, "run 2", "bob@laptop", force=True).__enter__()
     assert error.value.run == "run 1"
@@ -44,7 +44,7 @@ def test_between_its_steps_the_app_is_the_runs(tmp_path: Path) -> None:
     found = layout(tmp_path)
     with Lock(found, "run 1", "anna@laptop") as lock:
         lock.memo["migrations"] = ["blog.0002"]
-    with pytest.raises(Locked, match=r"that run has not ended; it was last seen 0 s ago.*-e unlock=true"):
+    with pytest.raises(Locked, match=r"that run has not ended; its last step ended 0 s ago.*-e unlock=true"):
         Lock(found, "run 2", "bob@laptop").__enter__()
     with Lock(found, "run 1", "anna@laptop") as lock:
         assert lock.memo == {"migrations": ["blog.0002"]}
@@ -118,7 +118,7 @@ except Interrupted:
 def test_a_step_that_is_left_is_ended(tmp_path: Path) -> None:
     found = layout(tmp_path)
     with held(tmp_path, ends=True, stubborn=False) as step:
-        with pytest.raises(Locked, match=r"wait for it to end, or end it with -e unlock=true$"):
+        with pytest.raises(Locked, match=r"wait until that run ends, or interrupt it with -e unlock=true$"):
             Lock(found, "run 2", "bob@laptop").__enter__()
         with Lock(found, "run 2", "bob@laptop", take=("run 1",)):
             assert step.wait(5) == 7
@@ -132,7 +132,7 @@ def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_one_that_must_not_be_ended_is_not(tmp_path: Path) -> None:
     with held(tmp_path, ends=False, stubborn=False) as step:
-        with pytest.raises(Locked, match=r"wait for it to end$"):
+        with pytest.raises(Locked, match=r"wait until that run ends$"):
             Lock(layout(tmp_path), "run 2", "bob@laptop", force=True).__enter__()
         assert step.poll() is None
         step.kill()

@@ -216,7 +216,7 @@ def test_a_live_release_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Public(tmp_path / "b", [500, 500, 200]).watch(0.01)  # two bad answers may be a coincidence
     with pytest.raises(DeployError, match="is live, but answers / with status 500"):
         Public(tmp_path / "c", [200, 500]).watch(1)
-    with pytest.raises(DeployError, match=r"is live, but blog.queue ended:\nwhat blog.queue said"):
+    with pytest.raises(DeployError, match=r"is live, but blog.queue exited:\nwhat blog.queue said"):
         Public(tmp_path / "d", [200], web="RUNNING", queue="BACKOFF").watch(0.01)
     closed = Public(tmp_path / "f", [503])
     write(Path(closed.layout.home) / "maintenance/on")
@@ -263,7 +263,7 @@ def test_a_worker_that_ends_while_it_loads(tmp_path: Path, monkeypatch: pytest.M
     found.watch(0.01)
     # supervisord has started it again since
     found.renewed = {"blog.queue:0": os.getpid() + 1}
-    with pytest.raises(DeployError, match=r"is live, but blog.queue:0 ended:\nwhat blog.queue:0 said"):
+    with pytest.raises(DeployError, match=r"is live, but blog.queue:0 exited:\nwhat blog.queue:0 said"):
         found.watch(0)
 
 

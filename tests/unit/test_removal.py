@@ -470,7 +470,7 @@ def test_nothing_is_removed_while_supervisord_knows_the_app(
 ) -> None:
     monkeypatch.setattr(removal_steps, "programs", lambda _app: ["blog.web:0"])
     cluster = Cluster("blog")
-    with pytest.raises(DeployError, match=r"still knows blog\.web:0"):
+    with pytest.raises(DeployError, match=r"still has the programs blog\.web:0"):
         removal_steps.remove(app, cluster, [])  # type: ignore[arg-type]
     assert cluster.seen == []
     assert os.path.isdir(app.home)

@@ -101,7 +101,7 @@ def test_answers_that_are_none_concern_their_app_alone(evil: Evil, host: Any) ->
     before = live(host, "victim")
     done = evil.play("deploy", evil={"env": {"LIE": "[]"}}, env={"X": evil.nonce})
     assert done.status != 0
-    assert "evil: loading the project: the project's answer is none" in done.output, done.output
+    assert "evil: loading the project: the project's answer is invalid" in done.output, done.output
     assert live(host, "victim") != before
     # live with a good answer, it begins to lie when its database is dumped
     late = forged.replace("os.environ.get('LIE'):", "'compress' in sys.argv[-1]:")
@@ -142,7 +142,7 @@ def test_a_forged_manifest(evil: Evil, host: Any) -> None:
         host.check_output("find /srv/victim/home /srv/victim/shared -printf '%p %u %i\\n' | sort") == victim
     )
     assert done.status != 0  # its own rows are not those that it has claimed
-    assert "is not what was backed up" in done.output, done.output
+    assert "differs from the backup" in done.output, done.output
 
 
 def test_nginx_follows_no_link_to_what_is_not_the_apps(evil: Evil, host: Any) -> None:

@@ -235,7 +235,7 @@ def test_damage_is_noticed(operator: Operator, host: Any, vault: Any) -> None:
         # what is damaged may be of no use to the latest backup: then the check of the whole repository tells
         said = {
             "memories": "memories: the last restore drill failed",
-            "@all": "the drill's check of the backup repository failed",
+            "@all": "the drill's check of The backup repository failed",
         }
         noticed = [name for name in said if not outcome(host, "drill", name)["ok"]]
         assert noticed
@@ -266,7 +266,7 @@ def test_a_wrong_password_is_refused(operator: Operator, host: Any) -> None:
         for verb in ("drill", "incremental"):
             assert host.run(f"systemctl start homeport-archive-{verb}").rc != 0
         for kind in ("drill", "backup"):
-            assert "does not open with this password" in outcome(host, kind, "@archive")["message"], kind
+            assert "encrypted with another password" in outcome(host, kind, "@archive")["message"], kind
     finally:
         host.check_output(f"mv {path}.right {path}")
     path = "/etc/homeport/backup/password"
@@ -274,9 +274,9 @@ def test_a_wrong_password_is_refused(operator: Operator, host: Any) -> None:
     try:
         done = restore(operator, "-e", "confirm=memories")
         assert done.status != 0
-        assert "does not open with this password" in done.output, done.output
+        assert "rejects this password" in done.output, done.output
         assert host.run("systemctl start homeport-backup").rc != 0
-        assert "does not open with this password" in outcome(host, "backup")["message"]
+        assert "rejects this password" in outcome(host, "backup")["message"]
     finally:
         host.check_output(f"mv {path}.right {path}")
     host.check_output("systemctl reset-failed; systemctl start homeport-backup")
@@ -395,7 +395,7 @@ def recover_in_two_runs(operator: Operator, host: Any) -> None:
     # the archive is not there where the inventory says it is
     lost = operator.run("recover", "-e", "pgbackrest_repository=s3:https://vault1:9000/bucket/elsewhere")
     assert lost.status != 0
-    assert "there is no archive at the place" in lost.output, lost.output
+    assert "There is no archive in pgbackrest_repository" in lost.output, lost.output
     assert host.check_output(f"{ask} 'table since'") == "1"
     # PostgreSQL is down
     host.check_output("systemctl stop 'postgresql@*'")
@@ -462,7 +462,7 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
     # a new cluster does not go on with the lost one's archive
     refused = other.run("typical")
     assert refused.status != 0
-    assert "that of another PostgreSQL cluster, and stays as it is" in refused.output, refused.output
+    assert "belongs to another PostgreSQL cluster, and was not changed" in refused.output, refused.output
     recover_in_two_runs(other, vault)
     done = other.run("typical")
     assert done.status == 0, done.output

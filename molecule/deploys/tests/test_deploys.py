@@ -256,7 +256,7 @@ def test_a_lock_that_was_left_elsewhere_is_told_and_can_be_taken(
     host.check_output(f"printf %s '{json.dumps(left)}' > /srv/memories/deploy.lock")
     refused = operator.run("deploy")
     assert refused.status != 0
-    for text in ("being deployed by anna@laptop since", "(11 min ago)", "-e unlock=true"):
+    for text in ("locked by anna@laptop since", "(11 min ago)", "-e unlock=true"):
         assert text in refused.output, refused.output
     assert album.health()["release"] == before
     assert operator.run("deploy", "-e", "unlock=true").status == 0

@@ -272,7 +272,7 @@ def test_two_deploys_at_once(album: Album, operator: Operator, host: Any) -> Non
     host.check_output(f"rm {go}")
     assert first.returncode == 0, output
     assert second.status != 0
-    assert "memories is being deployed by" in second.output, second.output
+    assert "memories is locked by" in second.output, second.output
     assert operator.run("deploy").status == 0
 
 

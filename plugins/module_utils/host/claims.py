@@ -23,7 +23,7 @@ def answer(printed: str, mark: str, form: Mapping[str, Any], what: str) -> dict[
     """
     lines = [line for line in printed.splitlines() if line.startswith(mark)]
     if not lines:
-        raise DeployError(f"{what}: the project ended Python before it could answer")
+        raise DeployError(f"{what}: the project's Python exited before it could answer")
     try:
         found = json.loads(lines[-1][len(mark) :])
     except (ValueError, RecursionError):
@@ -34,14 +34,14 @@ def answer(printed: str, mark: str, form: Mapping[str, Any], what: str) -> dict[
 def checked(found: Any, form: Mapping[str, Any], what: str) -> dict[str, Any]:
     """``found`` in its ``form``; raises when it has another one."""
     if not isinstance(found, dict):
-        raise DeployError(f"{what} is none")
+        raise DeployError(f"{what} is invalid")
     result = {}
     for key, kind in form.items():
         name = key.lstrip("?")
         if name not in found and key.startswith("?"):
             continue
         if not fits(found.get(name), kind):
-            raise DeployError(f"{what} has a wrong {name}")
+            raise DeployError(f"{what} has an invalid {name}")
         result[name] = found[name]
     return result
 

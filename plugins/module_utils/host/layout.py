@@ -304,8 +304,8 @@ class Runner:
             raise DeployError(f"{what} could not be started: {error}") from error
         reasons = {
             "time": f"did not finish within {seconds:.0f} s",
-            "silence": f"brought nothing more for {SILENCE} s",
-            "disk": f"was ended, because {' or '.join(disks)} has hardly any space left",
+            "silence": f"printed nothing for {SILENCE} s",
+            "disk": f"was stopped, because {' or '.join(disks)} is almost full",
         }
         if done.stopped:
             told = tail(done.stdout + done.stderr)

@@ -75,9 +75,9 @@ class Archive:
             last = found["db"][-1]
             if str(last["system-id"]) not in self.others():
                 raise DeployError(
-                    "the archive is that of another PostgreSQL cluster, and stays as it is. Where that one was lost "
-                    "with its server, bring it back onto this one with the playbook recover. Where it is not wanted "
-                    "any more, name another folder in pgbackrest_repository. Where this cluster is that one after an "
+                    "The archive belongs to another PostgreSQL cluster, and was not changed. If that cluster was lost "
+                    "with its server, recover it onto this one with the playbook recover. If it is not wanted "
+                    "any more, name another folder in pgbackrest_repository. If this cluster is that one after an "
                     f"upgrade from PostgreSQL {last['version']}, let the archive go on with it, and run this again: "
                     f"runuser -u postgres -- pgbackrest --stanza={STANZA} stanza-upgrade"
                 )
@@ -156,7 +156,7 @@ class Archive:
         while self.live.ask(arrived).strip() != "t":
             if time.monotonic() > until:
                 raise DeployError(
-                    f"the archive does not take what PostgreSQL writes: {segment} waits since {ARRIVAL} s"
+                    f"The archive does not accept the WAL: {segment} has been waiting for {ARRIVAL} s"
                 )
             time.sleep(0.2)
         return lsn
@@ -195,8 +195,8 @@ class Archive:
         """What pgBackRest cannot decipher it takes for a file of a wrong form."""
         if "unable to load info file" in told and ("FormatError" in told or "CryptoError" in told):
             return WrongKey(
-                "the archive does not open with this password: pgbackrest_password, or the homeport_secret that it is "
-                "derived from, is not the one that the archive was made with"
+                "The archive is encrypted with another password: pgbackrest_password, or the homeport_secret that it "
+                "is derived from, differs from the one of the archive"
             )
         return DeployError(f"{what} failed:\n{tail(plain(told))}")
 
@@ -263,7 +263,7 @@ class Archive:
                 told = stream.read()
             if "recovery ended before configured recovery target was reached" in told:
                 raise DeployError(
-                    "the archive does not reach that time yet, or nothing was written since"
+                    "The archive does not reach that point in time yet, or nothing was written since"
                 ) from error
             raise DeployError(f"{error}\n{tail(told)}") from error
         if database:
@@ -277,7 +277,7 @@ class Archive:
         with open(f"{SCRATCH}/log", encoding="utf-8", errors="replace") as stream:
             bad = [line for line in stream if f" base/{oid}/" in line and "WARNING:" in line]
         if oid and bad:
-            raise DeployError(f"the archive has invalid pages of {database}:\n{tail(''.join(bad))}")
+            raise DeployError(f"The archive has invalid pages of {database}:\n{tail(''.join(bad))}")
 
     def wait(self) -> None:
         """pg_ctl is content once the server runs; it has arrived when it lets its user in."""
@@ -289,13 +289,13 @@ class Archive:
                 return
             except DeployError:
                 time.sleep(0.2)
-        raise DeployError("the second cluster did not arrive within two hours")
+        raise DeployError("The recovered cluster did not reach its target within two hours")
 
     def take_version(self, version: str) -> None:
         """Has the second cluster be of an older version, as the cluster was before an upgrade."""
         if not os.path.exists(f"/usr/lib/postgresql/{version}/bin/postgres"):
             raise DeployError(
-                f"that time is before the upgrade from PostgreSQL {version}, whose server is not installed any more: "
+                f"That time is before the upgrade from PostgreSQL {version}, whose server is no longer installed: "
                 f"install postgresql-{version}, or restore a backup of that time (to=TIME), which any version reads"
             )
         self.programs = f"/usr/lib/postgresql/{version}/bin"
@@ -317,7 +317,7 @@ def configured() -> dict[str, Any]:
             found: dict[str, Any] = json.load(stream)
     except FileNotFoundError:
         raise DeployError(
-            "there is no continuous archive of this host's PostgreSQL: set pgbackrest_repository, and run the setup "
+            "This host's PostgreSQL has no continuous archive: set pgbackrest_repository, and run the setup "
             "playbook first"
         ) from None
     return found

@@ -29,7 +29,7 @@ def drill(archive: Archive) -> dict[str, Any]:
     with archive.as_of("") as point:
         if not point.arrived(reached):
             raise DeployError(
-                f"the archive ends before {reached}, where the cluster was when the drill began"
+                f"The archive ends before {reached}, the position of the cluster when the drill began"
             )
         tables = rows = 0
         failed = []

@@ -49,7 +49,7 @@ def drill(app: App, store: Store) -> dict[str, Any]:
         # the live release may be newer than the backup: what it would migrate is told, and no fault of the backup's
         same_release = os.path.basename(app.release()) == fetched.manifest["release"]
         if counted["check"] and same_release:
-            raise DeployError(f"migrate --check finds migrations that have not run:\n{counted['check']}")
+            raise DeployError(f"migrate --check finds migrations that are not applied:\n{counted['check']}")
     finally:
         remove(folder, strict=False)
     return {
@@ -75,7 +75,7 @@ def in_scratch(app: App, fetched: Fetched) -> dict[str, Any]:
             app.empty(app.scratch)
     if not app.database:
         raise DeployError(
-            "the app's database is on a server where no scratch database can be made for the drill: make an empty one "
+            "The app's database is on a server where the drill cannot create a scratch database: create an empty one "
             f"that belongs to the app's role there, and name it in backup_scratch ({{{app.name}: NAME}})"
         )
     name = f"homeport_drill_{app.name}"

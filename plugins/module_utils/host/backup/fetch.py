@@ -52,23 +52,24 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
     snapshots = sorted(snapshots, key=moment_of)
     snapshots = [snapshot for snapshot in snapshots if BEFORE not in (snapshot.get("tags") or [])]
     if not snapshots:
-        raise DeployError(f"there is no backup of {app} in the repository")
+        raise DeployError(f"The repository has no backup of {app}")
     if wanted in ("", "latest"):
         return snapshots[-1]
     if re.fullmatch(TIME, wanted):
         try:
             moment = datetime.fromisoformat(wanted.rstrip("Z")).replace(tzinfo=timezone.utc)
         except ValueError as error:
-            raise DeployError(f"{wanted} is no time: {error}") from error
+            raise DeployError(f"{wanted} is an invalid timestamp: {error}") from error
         before = [snapshot for snapshot in snapshots if moment_of(snapshot) <= moment]
         if not before:
             raise DeployError(
-                f"there is no backup of {app} from before {wanted}; the first is of {snapshots[0]['time']}"
+                f"There is no backup of {app} from before {wanted}; the first is of {snapshots[0]['time']}"
             )
         return before[-1]
     there = "\n".join(f"  {told(snapshot)}" for snapshot in snapshots[-20:])
     raise DeployError(
-        f"{wanted!r} is neither a backup of {app} nor a time (2026-01-31 or 2026-01-31T14:30, UTC); there are\n{there}"
+        f"{wanted!r} is neither a backup of {app} nor a valid timestamp (2026-01-31 or 2026-01-31T14:30, UTC); "
+        f"there are\n{there}"
     )
 
 
@@ -77,7 +78,7 @@ def moment_of(snapshot: Mapping[str, Any]) -> datetime:
     text = re.sub(r"(\.\d{1,6})\d*", r"\1", str(snapshot["time"])).replace("Z", "+00:00")
     found = re.fullmatch(r"(.*?)(?:\.(\d+))?([+-]\d\d:\d\d)", text)
     if not found:
-        raise DeployError(f"restic told of a time that is none: {snapshot['time']}")
+        raise DeployError(f"restic printed an invalid timestamp: {snapshot['time']}")
     return datetime.fromisoformat(f"{found[1]}{found[3]}")
 
 
@@ -98,7 +99,9 @@ def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
     what = f"the manifest of the backup {snapshot[:8]}"
     manifest = claims.checked(found, FORM, what)
     if manifest["format"] != MANIFEST or manifest["app"] != app:
-        raise DeployError(f"the backup {snapshot[:8]} has a manifest that this version does not know")
+        raise DeployError(
+            f"The manifest of the backup {snapshot[:8]} has a format that this version of Homeport does not know"
+        )
     manifest["dump"] = claims.checked(
         found["dump"], {"file": str, "bytes": int, "sha256": str}, f"{what}: dump"
     )
@@ -109,7 +112,7 @@ def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
         or foreign
         or manifest["dump"]["file"] != KINDS.get(manifest["vendor"])
     ):
-        raise DeployError(f"{what} names folders or files that are not those of {app}; it is not restored")
+        raise DeployError(f"{what} has folders or files that do not belong to {app}: it is not restored")
     return manifest
 
 
@@ -133,7 +136,7 @@ class Fetched:
         ids = self.manifest["ids"]
         if (owner.get("uid"), owner.get("gid")) != (ids["uid"], ids["gid"]) or 0 in (ids["uid"], ids["gid"]):
             raise DeployError(
-                f"the manifest of the backup {snapshot[:8]} names another owner than its files have; it is not restored"
+                f"The manifest of the backup {snapshot[:8]} names another owner than its files have: it is not restored"
             )
         parent = os.path.dirname(folder)
         os.makedirs(parent, mode=0o700, exist_ok=True)
@@ -159,12 +162,10 @@ class Fetched:
         if missing or more:
             what = f"{len(missing)} files are missing or of another size, {len(more)} are too many"
             raise DeployError(
-                f"what was fetched is not what was stored: {what}; for one, {(missing + more)[0]}"
+                f"The restored files differ from the stored ones: {what}; for example {(missing + more)[0]}"
             )
         if digest(self.dump) != self.manifest["dump"]["sha256"]:
-            raise DeployError(
-                "the fetched dump of the database is not the one that the manifest was written for"
-            )
+            raise DeployError("The dump of the database does not match the digest in the manifest")
         return {"files": len(found), "bytes": sum(found.values())}
 
     def hand_over(self, app: App) -> None:
@@ -218,6 +219,6 @@ def compared(manifest: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         if wanted.get(name) != rows.get(name)
     ]
     if wrong:
-        raise DeployError("the restored database is not what was backed up:\n" + "\n".join(wrong[:20]))
+        raise DeployError("The restored database differs from the backup:\n" + "\n".join(wrong[:20]))
     if list(manifest["migrations"]) != list(found["migrations"]):
-        raise DeployError("the restored database has seen other migrations than the backup says")
+        raise DeployError("The restored database has other migrations applied than the backup")

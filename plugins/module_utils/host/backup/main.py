@@ -38,7 +38,7 @@ def configured(folder: str = CONFIG) -> dict[str, Any]:
             found: dict[str, Any] = json.load(stream)
     except FileNotFoundError:
         raise DeployError(
-            "this host keeps no backups: set backup_repository, and run the setup playbook first"
+            "This host has no backups: set backup_repository, and run the setup playbook first"
         ) from None
     return found
 
@@ -55,7 +55,7 @@ def alone(patience: float = 3 * 3600) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > until:
                     raise DeployError(
-                        "another backup, drill or restore is still at work on this host"
+                        "Another backup, drill or restore is still running on this host"
                     ) from None
                 time.sleep(1)
         yield
@@ -221,7 +221,7 @@ def main(argv: list[str] | None = None) -> int:
         unknown = [name for name in asked.app if name not in known]
         if unknown:
             raise DeployError(
-                f"there is no {', '.join(unknown)} here; there are {', '.join(known) or 'none'}"
+                f"There is no app {', '.join(unknown)} on this host; there are {', '.join(known) or 'none'}"
             )
         apps = [App(known[name]) for name in asked.app or known]
         store = Store(config, gently=True)

@@ -50,7 +50,7 @@ class PointInTime:
     @contextmanager
     def login(self, database: str) -> Iterator[Login]:
         if database not in self.owners:
-            raise DeployError(f"the archive has no database {database} at that time")
+            raise DeployError(f"The archive has no database {database} at that point in time")
         with self.cluster.login(database, [self.owners[database]]) as login:
             yield login
 

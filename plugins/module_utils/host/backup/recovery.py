@@ -28,17 +28,17 @@ def foreign(archive: Archive) -> bool:
     """Whether the archive is that of another cluster than this host's; refuses one that could not be brought back."""
     found = archive.stanza()
     if not found["db"]:
-        raise DeployError("there is no archive at the place that pgbackrest_repository names")
+        raise DeployError("There is no archive in pgbackrest_repository")
     last = found["db"][-1]
     if str(last["system-id"]) == archive.system():
         return False
     if last["version"] != archive.version:
         raise DeployError(
-            f"the archive is of PostgreSQL {last['version']}, and this host has {archive.version}: take a host with "
+            f"The archive is of PostgreSQL {last['version']}, and this host has {archive.version}: use a host with "
             f"PostgreSQL {last['version']}, or restore the apps from their nightly backups, which any version reads"
         )
     if not any(backup["database"]["id"] == last["id"] for backup in found["backup"]):
-        raise DeployError("the archive has no backup that a cluster could be made from")
+        raise DeployError("The archive has no full backup to recover a cluster from")
     return True
 
 
@@ -67,8 +67,8 @@ class Recovery:
         if held and not self.replace:
             what = ", ".join(f"{name} ({count} tables)" for name, count in held.items())
             raise DeployError(
-                f"this host's cluster is not empty: it has {what}. All of it would be replaced by what the archive "
-                "has; say -e replace=true when that is wanted. Nothing was changed"
+                f"This host's cluster is not empty: it has {what}. The recovery replaces all of it by what the archive "
+                "has: -e replace=true confirms that. Nothing was changed"
             )
         self.systemctl("stop")
         try:
@@ -94,15 +94,16 @@ class Recovery:
         """After a run that was cut off once the cluster had arrived; it stays, whatever fails here."""
         if foreign(self.archive):
             raise DeployError(
-                f"a run was cut off when a cluster had arrived, and the archive is that of another one. {self.aside} "
-                f"is what the host had before, and {self.archive.data} what came then and may have been written to: "
+                f"A run was interrupted after a cluster was recovered, and the archive is that of another cluster. "
+                f"{self.aside} is what the host had before, and {self.archive.data} what came "
+                f"then and may have been written to: "
                 "move the former away, and run this again. Nothing was changed"
             )
         aimed = self.aimed()
         if aimed != self.moment:
             when = aimed.replace(" ", "T").removesuffix("+00")
             raise DeployError(
-                f"a run was cut off when the cluster had arrived, as of {when or 'the last moment of the archive'}. It "
+                f"A run was interrupted after the cluster was recovered, as of {when or 'the end of the archive'}. It "
                 "may have been written to since, so it is only finished: run this again "
                 f"{'with -e target_time=' + when if when else 'without target_time'}. An app's database as of another "
                 "moment is had with restore (-e target_time=) then. Nothing was changed"
@@ -165,7 +166,7 @@ class Recovery:
             except DeployError:
                 self.alive()
             time.sleep(0.5)
-        raise DeployError(f"PostgreSQL did not arrive within {PATIENCE // 3600} hours")
+        raise DeployError(f"PostgreSQL did not finish its recovery within {PATIENCE // 3600} hours")
 
     def alive(self) -> None:
         active = subprocess.run(["systemctl", "is-active", "--quiet", self.unit], check=False).returncode == 0
@@ -174,8 +175,8 @@ class Recovery:
             return
         told = self.log()
         if "recovery ended before configured recovery target was reached" in told:
-            raise DeployError("the archive does not reach that time, or nothing was written since")
-        raise DeployError(f"PostgreSQL did not come up with what the archive has:\n{tail(told)}")
+            raise DeployError("The archive does not reach that point in time, or nothing was written since")
+        raise DeployError(f"PostgreSQL did not start from the archive:\n{tail(told)}")
 
     def log(self) -> str:
         path = f"/var/log/postgresql/postgresql-{self.archive.version}-{self.archive.cluster}.log"

@@ -47,7 +47,7 @@ def look(app: App, store: Store, source: str, wanted: str, database: bool = True
         raise DeployError("database=false: an SQLite database is among the files, and cannot be left out")
     if database and vendor != manifest["vendor"]:
         raise DeployError(
-            f"the backup is of a {manifest['vendor']} database, and {app.name} has {vendor} now: restore it "
+            f"The backup is of a {manifest['vendor']} database, and {app.name} has {vendor} now: restore it "
             "into an app with the same kind of database, and move that one then (move_database)"
         )
     if database:
@@ -80,7 +80,7 @@ def refuse_newer(migrations: list[str], known: set[str], commit: str) -> None:
     newer = [name for name in migrations if known and name not in known and has_app(name, known)]
     if newer:
         raise DeployError(
-            f"the backup's database has seen migrations that the live release does not know ({', '.join(newer)}): "
+            f"The backup has migrations applied that the live release does not know ({', '.join(newer)}): "
             f"deploy the code of its time first{' (commit ' + commit + ')' if commit else ''}"
         )
 
@@ -99,7 +99,7 @@ def moment(text: str) -> str:
         whole, _dot, rest = text.rstrip("Z").replace(" ", "T").partition(".")
         found = datetime.fromisoformat(whole).strftime("%Y-%m-%d %H:%M:%S")
     except ValueError as error:
-        raise DeployError(f"point: {text!r} is no time: {error}") from error
+        raise DeployError(f"target_time: {text!r} is an invalid timestamp: {error}") from error
     return f"{found}{'.' + rest if rest else ''}+00"
 
 
@@ -108,7 +108,7 @@ def look_at_point(app: App, wanted: str) -> dict[str, Any]:
     when = moment(wanted)
     if not app.database:
         raise DeployError(
-            "point: an app's database can be had as of a moment where PostgreSQL is on the app's own host; elsewhere, "
+            "target_time: a restore to a point in time needs PostgreSQL on the app's own host; elsewhere, "
             "restore a backup (to=TIME)"
         )
     configured()
@@ -140,8 +140,9 @@ class Restore:
     def run(self) -> dict[str, Any]:
         if os.path.lexists(self.before):
             raise DeployError(
-                f"{self.before} has the files that an earlier restore has replaced; it was cut off, or could not put "
-                "them back. Put back what is missing, or move that folder away, and run this again. Nothing was changed"
+                f"{self.before} has the files that an earlier restore has replaced; it was interrupted, or could not "
+                "restore them. Restore what is missing by hand, or move that folder away, and run this again. Nothing "
+                "was changed"
             )
         try:
             fetched = self.timed(
@@ -170,7 +171,7 @@ class Restore:
             return take(self.app, self.store, BEFORE)
         except DeployError as error:
             raise DeployError(
-                f"what would be replaced cannot be backed up before, so nothing was changed (-e dump=false leaves that "
+                f"The last backup of what would be replaced failed, so nothing was changed (-e dump=false leaves it "
                 f"out):\n{error}"
             ) from error
 
@@ -254,22 +255,22 @@ class Restore:
         except OSError as second:
             self.torn = True
             raise DeployError(
-                f"{error}\nand the files could not be put back as they were: {second}\nThey are in {self.before}. The "
-                "app is stopped, and closed to visitors, until they have been put back by hand: run the "
+                f"{error}\nand the files could not be restored as they were: {second}\nThey are in {self.before}. The "
+                "app stays stopped and closed to visitors until they are restored by hand: run the "
                 f"setup playbook then, and the playbook maintenance with -e app={self.app.name} -e state=off"
             ) from error
         if self.app.sqlite or not self.loaded:
             return
         if not self.last:
             raise DeployError(
-                f"{error}\nThe files were put back; the database was replaced, and there is no last backup of it"
+                f"{error}\nThe files were restored as they were; the database was replaced, and it has no last backup"
             ) from error
         names = [name for name in os.listdir(self.app.staging) if name.startswith("database.")]
         try:
             self.app.load(f"{self.app.staging}/{names[0]}")
         except DeployError as second:
             raise DeployError(
-                f"{error}\nand the database could not be put back as it was: {second}\nIts last backup is "
+                f"{error}\nand the database could not be restored as it was: {second}\nIts last backup is "
                 f"{self.last['snapshot'][:8]}"
             ) from error
 

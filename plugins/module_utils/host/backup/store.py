@@ -99,9 +99,9 @@ class Store:
         """restic says since 0.17 by its exit status what others said in words alone."""
         if status == 12 or "wrong password or no key found" in told:
             return WrongKey(
-                f"the backup repository {self.repository} does not open with this password: backup_password, or the "
-                "homeport_secret that it is derived from, is not the one that the repository was made with. Name the "
-                "old one in backup_previous_passwords, or in homeport_secret_previous, and it gets the new one"
+                f"The backup repository {self.repository} rejects this password: backup_password, or the "
+                "homeport_secret that it is derived from, differs from the one of the repository. Name the "
+                "old one in backup_previous_passwords, or in homeport_secret_previous: the repository gets the new one"
             )
         if status == 10 or "Is there a repository at the following location?" in told:
             return NoRepository(f"there is no backup repository at {self.repository}\n{tail(told, 3)}")
@@ -154,7 +154,7 @@ class Store:
             if found.get("message_type") == "summary":
                 summary = found
         if not summary.get("snapshot_id"):
-            raise DeployError("restic told of no snapshot")
+            raise DeployError("restic printed no snapshot")
         return summary
 
     def listed(self, snapshot: str) -> list[dict[str, Any]]:

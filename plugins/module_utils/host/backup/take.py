@@ -138,7 +138,7 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
     counted = claims.answer(told, MARK, COUNTED, "dumping the database")
     vendor = counted["vendor"]
     if vendor not in KINDS:
-        raise DeployError(f"a database of {plain(vendor)} cannot be kept here")
+        raise DeployError(f"Homeport cannot back up a database of {plain(vendor)}")
     path = f"{folder}/{KINDS[vendor]}"
     os.rename(unnamed, path)
     arrived = digest(path)
@@ -163,7 +163,7 @@ def check(app: App, path: str, counted: Mapping[str, Any], arrived: str) -> None
     """Reads a dump from its beginning to its end; the program that made an SQLite file has done so already."""
     if counted["vendor"] == "sqlite":
         if counted.get("sha256") != arrived:
-            raise DeployError("the copy of the SQLite database is not the one that was made")
+            raise DeployError("The copy of the SQLite database does not match its digest")
         return
     with open(path, "rb") as stream:
         argv = [f"{LIBRARY}/run", app.release(), newest("pg_restore"), "--file=/dev/null"]
@@ -174,7 +174,7 @@ def room(folder: str, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE:
         raise DeployError(
-            f"no space left below {folder}: {free >> 20} MiB are free and {needed + SPARE >> 20} MiB needed"
+            f"Not enough disk space below {folder}: {free >> 20} MiB are free and {needed + SPARE >> 20} MiB needed"
         )
 
 
@@ -193,7 +193,7 @@ def refuse_sparse(app: App, paths: list[str]) -> None:
     whole = shutil.disk_usage(app.home).total
     if claimed > whole:
         raise DeployError(
-            f"the files of {app.name} are {claimed >> 20} MiB long, and its disk has {whole >> 20} MiB: one of them is "
+            f"The files of {app.name} are {claimed >> 20} MiB long, and its disk has {whole >> 20} MiB: one of them is "
             "sparse (find -size +100G shows it); it cannot be backed up"
         )
 

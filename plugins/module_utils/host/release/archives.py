@@ -27,7 +27,7 @@ def download(url: str, target: IO[bytes], disk: str, environment: dict[str, str]
     with opener.open(url, timeout=60) as answer:
         for block in iter(lambda: answer.read(1 << 20), b""):
             if shutil.disk_usage(disk).free < SMALLEST_FREE:
-                raise DeployError("the disk has hardly any space left")
+                raise DeployError("The disk is almost full")
             target.write(block)
     target.flush()
 

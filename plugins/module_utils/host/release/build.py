@@ -127,7 +127,7 @@ class Build:
         needed = max(SMALLEST_SPACE, 2 * self.layout.record(self.layout.current).get("bytes", 0))
         if free.free < needed:
             raise DeployError(
-                f"no space left to build: {self.layout.releases} has {free.free >> 20} MiB free and "
+                f"Not enough disk space to build: {self.layout.releases} has {free.free >> 20} MiB free and "
                 f"{needed >> 20} MiB are needed; free some, or lower keep_releases"
             )
 
@@ -236,7 +236,7 @@ class Build:
         arguments = source, self.spec.get("manage") or "", "package" in self.spec["source"], environment
         found = self.runner.as_app("looking for manage.py", app_project.find_manage, *arguments)
         if not claims.fits(found, [str]) or len(found) != 3:
-            raise DeployError("looking for manage.py: the answer is none")
+            raise DeployError("Looking for manage.py: the answer is invalid")
         return found[0], found[1], found[2]
 
     def write_environment(self, manage: str, project: str, source: str, named: str) -> None:
@@ -271,7 +271,7 @@ class Build:
         words = project, source, values["HOMEPORT_PACKAGE"]
         found = self.runner.as_app("looking for modules", app_project.import_folders, *words)
         if not claims.fits(found, [str]):
-            raise DeployError("looking for modules: the answer is none")
+            raise DeployError("Looking for modules: the answer is invalid")
         folders += found
         path = ":".join(shlex.quote(folder) for folder in folders)
         lines.append(f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"\n')
@@ -326,7 +326,7 @@ class Build:
         what = "looking for the application"
         found = self.runner.as_app(what, app_project.find_application, project, *hints)
         if not isinstance(found, str) or not re.fullmatch(r"[\w.]+:[\w.]+", found):
-            raise DeployError(f"{what}: {found} is none; name it in web.application")
+            raise DeployError(f"{what}: {found} is not a module and its callable; name it in web.application")
         return found
 
     def find_static(self, answer: dict[str, Any], source: str) -> str:
@@ -344,7 +344,7 @@ class Build:
             return ""
         if not f"{real}".startswith(f"{os.path.realpath(self.folder)}/"):
             raise DeployError(
-                f"the settings have STATIC_ROOT {root}, which all releases would share: take it from the "
+                f"The settings have STATIC_ROOT {root}, which all releases would share: take it from the "
                 "environment variable STATIC_ROOT, or name a folder of the project"
             )
         return root

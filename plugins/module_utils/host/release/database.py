@@ -169,14 +169,15 @@ class Database:
         vendor = found["vendor"]
         if vendor not in DUMPABLE:
             raise DeployError(
-                f"a {vendor} database cannot be dumped here before it is migrated; see to a backup of your own and "
+                f"Homeport cannot dump a {vendor} database before it is migrated: make a backup of your own and "
                 "set migrate.dump: false"
             )
         self.own_folder()
         free, needed = shutil.disk_usage(self.folder).free, found.get("bytes", 0) + SPARE
         if free < needed:
             raise DeployError(
-                f"no space left for a dump of the database: {free >> 20} MiB are free and {needed >> 20} MiB needed"
+                f"Not enough disk space for a dump of the database: {free >> 20} MiB are free and "
+                f"{needed >> 20} MiB needed"
             )
         path = f"{self.folder}/{name}.{DUMPABLE[vendor]}"
         started = time.monotonic()
@@ -192,7 +193,7 @@ class Database:
             if "server version mismatch" in str(error):
                 hint = (
                     "\nthe database's server is newer than this host's postgresql-client; install a newer one, or set "
-                    "migrate.dump: false and see to a backup of your own"
+                    "migrate.dump: false and make a backup of your own"
                 )
             raise DeployError(f"{error}{hint}") from error
         os.rename(f"{path}.part", path)
@@ -238,14 +239,14 @@ def dump_before(layout: Layout, target: str, name: str = "") -> dict[str, Any]:
         named = [dump for dump in found if dump["release"] == name]
         if not named:
             there = ", ".join(dump["release"] for dump in found) or "none"
-            raise DeployError(f"restore: there is no dump {name}; there are {there}")
+            raise DeployError(f"There is no dump {name}; there are {there}")
         return named[0]
     # made when it was live; else by the first of the releases that followed it
     mine = [dump for dump in found if dump["before"] == target]
     later = [dump for dump in found if dump["before"] and dump["release"] > target]
     if not mine and not later:
         raise DeployError(
-            f"restore: there is no dump of the database as {target} knew it; without it the database stays as it is"
+            f"There is no dump of the database as {target} knew it: without -e restore=true the database stays as it is"
         )
     return mine[-1] if mine else later[0]
 
@@ -285,7 +286,7 @@ def loose(done: dict[str, Any]) -> str:
 def held(found: dict[str, Any]) -> str:
     lines = [f"  {name}: {'; '.join(reasons)}" for name, reasons in found["unsafe"].items()]
     return (
-        "held: the code that is live goes on running while these migrate, and they would break it:\n"
+        "Held: these migrations would break the code that runs meanwhile:\n"
         + "\n".join(lines)
         + "\nSplit them over two deploys (first code that needs neither the old nor the new shape), or say that it is "
         "meant: -e allow_unsafe_migrations=true"

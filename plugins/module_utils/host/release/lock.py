@@ -72,8 +72,10 @@ class Lock:
             pid = found.get("pid", 0)
             if not (pid and (self.force or found.get("run") in self.take) and self.free(pid)):
                 self.stream.close()
-                remedy = ", or end it with -e unlock=true" if pid and not self.force else ""
-                raise Locked(f"{told(self.name, found)}; wait for it to end{remedy}", found.get("run", ""))
+                remedy = ", or interrupt it with -e unlock=true" if pid and not self.force else ""
+                raise Locked(
+                    f"{told(self.name, found)}: wait until that run ends{remedy}", found.get("run", "")
+                )
         found = found_in(self.stream)
         seen = os.fstat(self.stream.fileno()).st_mtime
         idle = time.time() - seen
@@ -82,8 +84,8 @@ class Lock:
         elif found and not (self.force or found.get("run") in self.take or idle > IDLE or seen < booted()):
             self.stream.close()
             raise Locked(
-                f"{told(self.name, found)}, and that run has not ended; it was last seen {duration(idle)} ago. If it "
-                "is dead, -e unlock=true takes over",
+                f"{told(self.name, found)}, and that run has not ended; its last step ended {duration(idle)} ago. If "
+                "it is dead, -e unlock=true takes over",
                 found.get("run", ""),
             )
         self.keep()
@@ -170,7 +172,7 @@ def told(name: str, found: dict[str, Any]) -> str:
     since = found.get("started", time.time())
     stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since))
     who = found.get("holder") or "another run"
-    return f"{name} is being deployed by {who} since {stamp} ({duration(time.time() - since)} ago)"
+    return f"{name} is locked by {who} since {stamp} ({duration(time.time() - since)} ago)"
 
 
 def duration(seconds: float) -> str:

@@ -124,10 +124,10 @@ def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
     found = search(source, "manage.py", depth=4)
     nearest = [path for path in found if path.count("/") == min(other.count("/") for other in found)]
     if not nearest:
-        raise DeployError("the source has no manage.py; name the management command in manage")
+        raise DeployError("The source has no manage.py: name the management command in manage")
     if len(nearest) > 1:
         names = ", ".join(os.path.relpath(path, source) for path in nearest)
-        raise DeployError(f"the source has several manage.py ({names}); name one in manage")
+        raise DeployError(f"The source has several manage.py ({names}): name one in manage")
     return "python manage.py", os.path.dirname(nearest[0])
 
 
@@ -185,7 +185,7 @@ def find_application(project: str, server: str, dotted: str, urls: str) -> str:
     if len(found) == 1:
         module = os.path.relpath(found[0], project)[:-3].replace("/", ".")
         return f"{module}:application"
-    raise DeployError(f"cannot tell where the {server.upper()} application is; name it in web.application")
+    raise DeployError(f"The {server.upper()} application was not found: name it in web.application")
 
 
 def place(target: str, root: str, content: IO[bytes]) -> None:
@@ -245,7 +245,7 @@ def copy(path: str, kept: str) -> None:
     words = ["cp", "-R", "-d", "--preserve=timestamps,links", "--", path, kept]
     done = subprocess.run(words, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise DeployError(f"{path} cannot be taken over: {done.stderr.strip()}")
+        raise DeployError(f"{path} cannot be copied: {done.stderr.strip()}")
 
 
 def borrow(path: str, kept: str) -> None:

@@ -80,7 +80,7 @@ class Source:
         pointers = self.runner.as_app("looking for Git LFS", app_project.lfs_pointers, target)
         if pointers and not ("git" in self.spec and shutil.which("git-lfs")):
             raise DeployError(
-                f"the source has files that are only pointers of Git LFS, such as {pointers[0]}; "
+                f"The source has files that are only pointers of Git LFS, such as {pointers[0]}; "
                 + (
                     "name git-lfs in system_packages"
                     if "git" in self.spec

@@ -34,7 +34,7 @@ def publish_from(top: int, layout: Layout, end: float) -> None:
     uid, gid = layout.ids()[0], layout.web_gid()
     for folder, _folders, files, descriptor in os.fwalk(".", dir_fd=top):
         if time.monotonic() > end:
-            raise DeployError(f"publishing static files did not finish within {BUILD} s")
+            raise DeployError(f"Publishing static files did not finish within {BUILD} s")
         target = os.path.normpath(os.path.join(layout.static, folder))
         if not os.path.isdir(target):
             os.mkdir(target)
@@ -52,7 +52,7 @@ def folder_below(base: str, path: str) -> Iterator[int]:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     names = os.path.relpath(path, base).split("/")
     if ".." in names:
-        raise DeployError(f"static files: {path} is no folder of the app's releases")
+        raise DeployError(f"Static files: {path} is not a folder of the app's releases")
     with contextlib.ExitStack() as opened_ones:
         found = os.open(base, flags)
         opened_ones.callback(os.close, found)
@@ -60,7 +60,7 @@ def folder_below(base: str, path: str) -> Iterator[int]:
             try:
                 found = os.open(name, flags, dir_fd=found)
             except NotADirectoryError:
-                raise DeployError(f"static files: a link leads to {path}") from None
+                raise DeployError(f"Static files: {path} is reached through a link") from None
             opened_ones.callback(os.close, found)
         yield found
 

@@ -222,11 +222,11 @@ class Switch:
             ended = [name for name, state in states.items() if state in ENDED or name in again]
             if ended:
                 printed = self.printed(ended[0])
-                raise DeployError(f"the new release is live, but {', '.join(ended)} ended{printed}")
+                raise DeployError(f"The new release is live, but {', '.join(ended)} exited{printed}")
             problem = self.problem(min(10, self.layout.spec["health"]["timeout"]))
             failures = failures + 1 if problem else 0
             if failures >= STRIKES:
-                raise DeployError(f"the new release is live, but {problem}")
+                raise DeployError(f"The new release is live, but {problem}")
             starting = [name for name, state in states.items() if state == "STARTING" and name not in asleep]
             loading = [name for name in self.renewed if not self.has_loaded(name, found[name])]
             left = end_time - time.monotonic()
@@ -289,7 +289,7 @@ class Switch:
         if not os.path.exists(ready):
             printed = self.printed(name)
             self.stop_slot(slot)
-            raise DeployError(f"the new release did not come up in {name}{printed}")
+            raise DeployError(f"The new release did not start in {name}{printed}")
 
     def stop_slot(self, slot: str) -> None:
         """Lets the slot's requests finish, and puts it back to sleep."""
@@ -329,7 +329,7 @@ class Switch:
         if not done or ended:
             left = ended or [name for name in old if self.running().get(name) != wanted[name]]
             raise DeployError(
-                f"the new release serves, but not all of its processes run: {', '.join(left)}{self.printed(left[0])}"
+                f"The new release is live, but these processes do not run it: {', '.join(left)}{self.printed(left[0])}"
             )
 
 

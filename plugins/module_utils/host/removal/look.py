@@ -236,7 +236,7 @@ def databases(cluster: Cluster, app: App, keep: Iterable[str]) -> dict[str, Any]
     found["role"] = found["role"] and not found["kept"]
     if found["role"] and found["elsewhere"]:
         raise DeployError(
-            f"the PostgreSQL role {app.name} owns or may use something outside its own databases "
+            f"The PostgreSQL role {app.name} owns or may use something outside its own databases "
             f"({', '.join(found['elsewhere'])}); drop that first (DROP OWNED), or give "
             "it to a role that is no superuser (REASSIGN OWNED)"
         )

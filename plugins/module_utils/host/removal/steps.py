@@ -75,7 +75,7 @@ def end_processes(app: App) -> None:
     signal_all(account.pw_uid, signal.SIGKILL)
     if not wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1):
         left = ", ".join(map(str, processes_of(account.pw_uid)[:10]))
-        raise DeployError(f"processes of {app.name} cannot be ended: {left}")
+        raise DeployError(f"Processes of {app.name} cannot be stopped: {left}")
 
 
 def signal_all(uid: int, number: int) -> None:
@@ -132,7 +132,7 @@ def remove(app: App, cluster: Cluster | None, keep: list[str]) -> list[str]:
     """Removes what the roles have left, except the user (``remove_user``)."""
     left = programs(app)
     if left:
-        raise DeployError(f"supervisord still knows {', '.join(left)}; nothing was removed")
+        raise DeployError(f"supervisord still has the programs {', '.join(left)}: nothing was removed")
     kept = app.stores()
     if kept:
         raise DeployError(f"{', '.join(kept)} is still declared on this host; nothing was removed")
