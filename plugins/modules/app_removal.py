@@ -145,7 +145,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps
 
 
 class Removal:
-    """One step on one host. Each finds out for itself what there is: the run before may have been cut off."""
+    """One step on one host. Each finds out for itself what there is: the run before may have been interrupted."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -163,7 +163,7 @@ class Removal:
         if self.module.check_mode:
             return {"changed": True}
         steps = {"stop": self.stop, "start": self.start, "dump": self.dump, "remove": self.remove}
-        if not os.path.isdir(self.app.home):  # a database server, or what was cut off while it was removed
+        if not os.path.isdir(self.app.home):  # a database server, or one whose removal was interrupted
             return steps[phase]()
         lock = Lock(
             self.app.layout,

@@ -11,7 +11,7 @@ short_description: Bring a PostgreSQL cluster back from its continuous archive
 description:
   - Puts the whole cluster that a pgBackRest archive holds in the place of the one that the host has, which must be
     empty, and lets it go on from there. Where the archive is that of the host's own cluster there is nothing to do.
-  - What the host had is put aside before, and back when anything fails. A run that was cut off is finished by running
+  - What the host had is put aside before, and back when anything fails. An interrupted run is finished by running
     it again.
 options:
   settings:
@@ -39,7 +39,7 @@ options:
     type: str
     default: ""
   replace:
-    description: Whether a cluster may be replaced that is not empty. It is kept beside the new one then.
+    description: Whether a cluster may be replaced that is not empty. It is kept next to the new one then.
     type: bool
     default: false
 author: [Homeport contributors (@homeport)]
@@ -72,7 +72,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.recovery import Recovery, foreign
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import moment
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import timestamp
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 
@@ -137,7 +137,7 @@ def main() -> None:
             module.exit_json(changed=True)
         module.fail_json(msg="This host has no PostgreSQL cluster to replace")
     try:
-        when = moment(params["point"]) if params["point"] else ""
+        when = timestamp(params["point"]) if params["point"] else ""
         data = Archive(params).data
         with (
             alone(data),
@@ -151,8 +151,8 @@ def main() -> None:
                 module.exit_json(changed=True)
             module.exit_json(changed=True, recovered=work.run())
     except (DeployError, OSError, json.JSONDecodeError) as error:
-        told = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
-        module.fail_json(msg=told)
+        message = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
+        module.fail_json(msg=message)
 
 
 if __name__ == "__main__":

@@ -122,8 +122,8 @@ def started(module: Module, kind: str) -> dict[str, Any]:
     ]
     if code or failed:
         words = ["journalctl", "--unit", f"homeport-{word}", "--lines", "15", "--no-pager", "--output", "cat"]
-        told = "\n".join(failed) or module.run_command(words)[1]
-        raise DeployError(f"Not every backup succeeded:\n{told}")
+        message = "\n".join(failed) or module.run_command(words)[1]
+        raise DeployError(f"Not every backup succeeded:\n{message}")
     return {"changed": True, "apps": {name: found[name] for name in names}}
 
 
@@ -146,13 +146,13 @@ def restore(module: Module) -> dict[str, Any]:
         lock.finish()
         if params["point"]:
             found = look_at_point(app, params["point"])
-            told = f"the database as of {found['point']}"
+            message = f"the database as of {found['point']}"
             restored = RestorePoint(app, store, found["point"], params["keep"]).run()
         else:
             found = look(app, store, params["app"], params["to"], params["database"])
-            told = f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}"
+            message = f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}"
             work = Restore(app, store, params["app"], found["snapshot"], params["keep"], params["database"])
-            told += "" if params["database"] else ", files alone"
+            message += "" if params["database"] else ", files alone"
             restored = work.run()
     entry = {
         "verb": "restore",
@@ -162,7 +162,7 @@ def restore(module: Module) -> dict[str, Any]:
         "revision": found.get("commit", ""),
         "by": params["holder"],
         "seconds": sum(value for key, value in restored["seconds"].items() if key != "closed"),
-        "message": told,
+        "message": message,
         "migrations": restored["migrated"],
     }
     release_history.append(app.name, entry)
@@ -191,8 +191,8 @@ def main() -> None:
     except Locked as error:
         module.fail_json(msg=str(error), locked=error.run)
     except (DeployError, OSError, sqlite3.Error, xmlrpc.client.Error, json.JSONDecodeError) as error:
-        told = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
-        module.fail_json(msg=told)
+        message = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
+        module.fail_json(msg=message)
     module.exit_json(**result)
 
 

@@ -72,7 +72,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.proje
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import Requirements
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
 class LocalLayout(Layout):
@@ -193,7 +193,7 @@ class LocalApp:
             )
         self.write("runserver.pid", str(process.pid))
         self.write("runserver.mark", mark)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             if process.poll() is not None:
                 break

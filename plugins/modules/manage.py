@@ -159,7 +159,7 @@ def main() -> None:
                 seconds=params["seconds"],
             )
     except Gone:
-        sys.exit(1)  # nobody is there to be told
+        sys.exit(1)  # nobody reads the answer
     except (OSError, KeyError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"The command cannot be started: {error}", **result)
     module.exit_json(

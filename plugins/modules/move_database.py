@@ -190,12 +190,12 @@ def copied(app: App, path: str, replace: bool) -> tuple[dict[str, Any], str]:
     answer = ask(app, path, False)
     if not answer["extra"]:
         return answer, ""
-    told = ", ".join(f"{name} ({count})" for name, count in sorted(answer["extra"].items()))
+    message = ", ".join(f"{name} ({count})" for name, count in sorted(answer["extra"].items()))
     if not replace:
         raise DeployError(
-            f"PostgreSQL has rows that {path} does not have: {told}. Migrations have inserted them, or the app has run "
-            "with PostgreSQL before. -e replace=true replaces them, after a dump; maintenance -e state=off opens the "
-            "app with the database that it has"
+            f"PostgreSQL has rows that {path} does not have: {message}. Migrations have inserted them, or the app has "
+            "run with PostgreSQL before. -e replace=true replaces them, after a dump; maintenance -e state=off opens "
+            "the app with the database that it has"
         )
     release = app.release()
     known = {"vendor": "postgresql", "bytes": app.look().get("bytes", 0), "pending": []}
@@ -245,8 +245,8 @@ def main() -> None:
     except Locked as error:
         module.fail_json(msg=str(error), locked=error.run)
     except (DeployError, OSError, sqlite3.Error, xmlrpc.client.Error) as error:
-        told = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
-        module.fail_json(msg=f"{told}\n{UNCHANGED}")
+        message = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
+        module.fail_json(msg=f"{message}\n{UNCHANGED}")
     module.exit_json(changed=moved["copied"], moved=moved)
 
 

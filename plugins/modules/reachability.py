@@ -84,7 +84,9 @@ def main() -> None:
         problems = {name: answer.result() for name, answer in found.items()}
     own = module.run_command(["hostname", "-I"])[1].split()
     module.exit_json(
-        changed=False, problems={name: told for name, told in problems.items() if told}, addresses=own
+        changed=False,
+        problems={name: problem for name, problem in problems.items() if problem},
+        addresses=own,
     )
 
 

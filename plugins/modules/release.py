@@ -67,13 +67,13 @@ options:
     default: ""
   restore:
     description:
-      - For V(rollback), put the database back as it was dumped before the releases that are gone back from.
+      - For V(rollback), put the database back as it was dumped before the releases that are rolled back.
         What was written since is lost; a dump of the present state is made first.
       - V(true), or the name of a dump.
     type: str
     default: ""
   again:
-    description: Put a release live again that was gone back from, when nothing has changed since.
+    description: Make a release live again that was rolled back, when nothing has changed since.
     type: bool
     default: false
   unlock:

@@ -26,7 +26,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch 
     compared,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.recovery import Recovery, foreign
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Restore, moment
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Restore, timestamp
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import (
     NoRepository,
     Store,
@@ -619,7 +619,7 @@ def test_the_files_of_an_archive() -> None:
     ],
 )
 def test_a_moment(text: str, expected: str) -> None:
-    assert moment(text) == expected
+    assert timestamp(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -627,7 +627,7 @@ def test_a_moment(text: str, expected: str) -> None:
 )
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(DeployError, match="target_time"):
-        moment(text)
+        timestamp(text)
 
 
 # What pgBackRest says
@@ -833,7 +833,7 @@ class Recovering(Recovery):
         data = Path(self.archive.data)
         (data / "global").mkdir(parents=True)
         (data / "recovery.signal").write_text("")
-        aim = f"recovery_target_time = '{self.moment}'\n" if self.moment else ""
+        aim = f"recovery_target_time = '{self.target_time}'\n" if self.target_time else ""
         (data / "postgresql.auto.conf").write_text(f"# Recovery settings\nrestore_command = 'x'\n{aim}")
         self.step("fetch")
         (data / "global/pg_control").write_text("")
@@ -920,10 +920,10 @@ def test_a_recovery_that_was_cut_off_begins_anew(tmp_path: Path, came: str) -> N
 AS_OF = "2026-01-31 14:29:30+00"
 
 
-def written(tmp_path: Path, fails: str, moment: str = "") -> Recovering:
+def written(tmp_path: Path, fails: str, timestamp: str = "") -> Recovering:
     """A recovery that ended after the cluster had come back, which apps have written to since."""
     work = Recovering(tmp_path, {}, fails=fails)
-    work.moment = moment
+    work.target_time = timestamp
     with pytest.raises(DeployError, match="it broke"):
         work.run()
     (tmp_path / "main/rows").write_text("of days")
@@ -953,11 +953,11 @@ def test_a_recovery_that_was_cut_off_is_not_finished_for_another_moment(
     tmp_path: Path, aimed: str, asked: str, text: str
 ) -> None:
     work = written(tmp_path, "finish", aimed)
-    work.moment = asked
+    work.target_time = asked
     with pytest.raises(DeployError, match=text):
         work.run()
     assert work.steps == []
-    work.moment = aimed
+    work.target_time = aimed
     work.run()
     assert (tmp_path / "main/rows").exists()
 

@@ -145,8 +145,8 @@ def watched(
             pass
     for stream in output:
         stream.close()
-    told = [bytes(output.get(stream, b"")) for stream in (process.stdout, process.stderr)]
-    return Ended(process.returncode, told[0], told[1], time.monotonic() - started, stopped)
+    streams = [bytes(output.get(stream, b"")) for stream in (process.stdout, process.stderr)]
+    return Ended(process.returncode, streams[0], streams[1], time.monotonic() - started, stopped)
 
 
 class Watch:
@@ -178,9 +178,9 @@ class Watch:
         return "disk" if any(shutil.disk_usage(path).free < SMALLEST_FREE for path in self.disks) else ""
 
 
-def collect(selector: selectors.BaseSelector, output: dict[Any, bytearray], patience: float) -> bool:
+def collect(selector: selectors.BaseSelector, output: dict[Any, bytearray], timeout: float) -> bool:
     """Takes what there is to be read; whether there was something."""
-    ready = selector.select(patience)
+    ready = selector.select(timeout)
     for key, _events in ready:
         block = os.read(key.fd, 1 << 16)
         kept = output[key.fileobj]

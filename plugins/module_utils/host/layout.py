@@ -68,8 +68,10 @@ def is_orphaned(program: str, own: str = "/usr/bin/python3") -> bool:
             return ""
 
     source = re.compile(r"(?m)^ +-?\d+ [a-z][a-z+]*:")
-    told = policy(program)
-    return " /var/lib/dpkg/status\n" in told and not source.search(told) and bool(source.search(policy(own)))
+    output = policy(program)
+    return (
+        " /var/lib/dpkg/status\n" in output and not source.search(output) and bool(source.search(policy(own)))
+    )
 
 
 def is_gone(program: str) -> bool:
@@ -116,11 +118,11 @@ class Layout:
 
     def point(self, link: str, target: str) -> None:
         """Moves ``link`` to ``target`` in one step."""
-        beside = f"{link}.new"
-        if os.path.lexists(beside):
-            os.unlink(beside)
-        os.symlink(target, beside)
-        os.rename(beside, link)
+        new = f"{link}.new"
+        if os.path.lexists(new):
+            os.unlink(new)
+        os.symlink(target, new)
+        os.rename(new, link)
 
     def known_releases(self) -> list[str]:
         """Folders of the complete releases, oldest first."""
@@ -256,8 +258,10 @@ class Runner:
         with given(stdin) as stream:
             done = self._watched(argv, what, cwd, env, seconds, stdin=stream)
         if done.status:
-            told = tail(done.stdout + done.stderr)
-            error = DeployError(f"{what} failed (exit status {done.status}):\n{told}{limit_met(argv, told)}")
+            output = tail(done.stdout + done.stderr)
+            error = DeployError(
+                f"{what} failed (exit status {done.status}):\n{output}{limit_met(argv, output)}"
+            )
             error.output = done.stdout + done.stderr
             raise error
         return done.stdout
@@ -265,7 +269,7 @@ class Runner:
     def pipe(
         self, argv: list[str], what: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None
     ) -> str:
-        """Runs ``argv`` on files that the app itself may not be able to open; returns what it says beside them."""
+        """Runs ``argv`` on files that the app itself may not be able to open; returns what it says next to them."""
         with open(os.devnull, "r+b") as null:
             options: dict[str, Any] = {"stdin": stdin or null, "stdout": stdout or null}
             if stdout:
@@ -308,8 +312,8 @@ class Runner:
             "disk": f"was stopped, because {' or '.join(disks)} is almost full",
         }
         if done.stopped:
-            told = tail(done.stdout + done.stderr)
-            raise DeployError(f"{what} {reasons[done.stopped]}" + (f":\n{told}" if told else ""))
+            output = tail(done.stdout + done.stderr)
+            raise DeployError(f"{what} {reasons[done.stopped]}" + (f":\n{output}" if output else ""))
         return done
 
     def in_release(self, release: str, argv: list[str], what: str, **options: Any) -> str:
@@ -342,7 +346,7 @@ def remove(path: str, strict: bool = True) -> None:
 
 def remove_later(path: str) -> None:
     """The same, while the run goes on: a second for ten thousand files. What is left by a host that goes down meanwhile
-    counts as a build that was cut off."""
+    counts as an interrupted build."""
     if not os.path.isdir("/run/systemd/system"):
         remove(path, strict=False)
         return
@@ -355,7 +359,7 @@ NO_MEMORY = r"MemoryError|[Cc]annot allocate memory|[Oo]ut of memory|std::bad_al
 NO_PROCESS = r"can't start new thread|BlockingIOError|[Rr]esource temporarily unavailable|[Cc]annot fork"
 
 
-def limit_met(argv: list[str], told: str) -> str:
+def limit_met(argv: list[str], output: str) -> str:
     """Which limit of the app's may have ended a command of a release; one without memory often says nothing."""
     if argv[0] != f"{LIBRARY}/run":
         return ""
@@ -364,9 +368,9 @@ def limit_met(argv: list[str], told: str) -> str:
             limits = stream.read()  # root's, as all of config
     except OSError:
         return ""
-    if "ulimit -d" in limits and (not told.strip() or re.search(NO_MEMORY, told)):
+    if "ulimit -d" in limits and (not output.strip() or re.search(NO_MEMORY, output)):
         return "\nlimits.memory: it may need more than the app is allowed, which holds for builds, too"
-    if re.search(NO_PROCESS, told):
+    if re.search(NO_PROCESS, output):
         return "\nlimits.processes: it may need more than the app is allowed, which holds for builds, too"
     return ""
 

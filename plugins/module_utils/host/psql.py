@@ -288,8 +288,8 @@ def called(
     except subprocess.TimeoutExpired as error:
         raise DeployError(f"{what} did not end within {seconds} s") from error
     if done.returncode:
-        told = tail(done.stderr.decode(errors="replace"))
-        if "authentication failed" in told or "no pg_hba.conf entry" in told:
-            told += "\nhomeport_hba.conf of the role postgres lets it in: run the setup playbook first"
-        raise DeployError(f"{what} failed:\n{told}")
+        output = tail(done.stderr.decode(errors="replace"))
+        if "authentication failed" in output or "no pg_hba.conf entry" in output:
+            output += "\nhomeport_hba.conf of the role postgres lets it in: run the setup playbook first"
+        raise DeployError(f"{what} failed:\n{output}")
     return (done.stdout or b"").decode(errors="replace")

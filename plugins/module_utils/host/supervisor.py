@@ -71,12 +71,12 @@ class Supervisor:
                 if fault.faultCode != NOT_RUNNING:
                     raise
 
-    def stop(self, names: list[str], patience: float) -> None:
+    def stop(self, names: list[str], timeout: float) -> None:
         """Stops all of them, and waits until each has; supervisord kills the stubborn."""
         self.ask_to_stop(names)
-        wait_until(lambda: all(self.info(name)["statename"] in STOPPED for name in names), patience)
+        wait_until(lambda: all(self.info(name)["statename"] in STOPPED for name in names), timeout)
 
-    def restart(self, names: list[str], patience: float) -> None:
+    def restart(self, names: list[str], timeout: float) -> None:
         """Stops all of them, and starts each as soon as it has stopped; supervisord kills the stubborn.
 
         One that takes its time to finish keeps only itself waiting.
@@ -93,12 +93,12 @@ class Supervisor:
                     waiting.remove(name)
             return not waiting
 
-        wait_until(started, patience)
+        wait_until(started, timeout)
 
 
-def wait_until(condition: Callable[[], bool], patience: float, pause: float = 0.02) -> bool:
-    """Whether ``condition`` came true within ``patience`` seconds."""
-    end = time.monotonic() + patience
+def wait_until(condition: Callable[[], bool], timeout: float, pause: float = 0.02) -> bool:
+    """Whether ``condition`` came true within ``timeout`` seconds."""
+    end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() >= end:
             return False

@@ -31,7 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
 
 CONFIG = "/etc/homeport/archive.json"
 STANZA = "homeport"
-NAME = "@archive"  # under which its outcomes are kept beside those of the apps
+NAME = "@archive"  # under which its outcomes are kept next to those of the apps
 SCRATCH = "/var/lib/postgresql/homeport-point"
 SOCKET = f"{SCRATCH}-socket"  # in which nobody else than postgres and nobody finds it
 PORT = 54329
@@ -93,14 +93,14 @@ class Archive:
         )
         status = found["status"]
         if status["code"] not in (0, 1, 2):  # well, no archive yet, no backup in it yet
-            told = [repository["status"]["message"] for repository in found.get("repo", [])]
-            raise self.error("\n".join([status["message"], *told]), "looking at the archive")
+            output = [repository["status"]["message"] for repository in found.get("repo", [])]
+            raise self.error("\n".join([status["message"], *output]), "looking at the archive")
         return {"db": [], "backup": [], **found}
 
     def system(self) -> str:
         """What tells this host's cluster from all others, whether it runs or not."""
-        told = self.run(["pg_controldata", "-D", self.data], "reading the cluster's control file")
-        found = re.search(r"^Database system identifier: +(\d+)$", told, re.MULTILINE)
+        output = self.run(["pg_controldata", "-D", self.data], "reading the cluster's control file")
+        found = re.search(r"^Database system identifier: +(\d+)$", output, re.MULTILINE)
         if not found:
             raise DeployError(f"{self.data} has no system identifier")
         return found[1]
@@ -124,10 +124,10 @@ class Archive:
         ours = {entry["id"] for entry in found["db"][-1:] if str(entry["system-id"]) == system}
         return [entry for entry in found["backup"] if entry["database"]["id"] in ours]
 
-    def version_at(self, moment: str) -> str:
+    def version_at(self, target_time: str) -> str:
         """PostgreSQL's version of the base backup that a moment is reached from; that of the cluster if unknown."""
         found = self.stanza()
-        until = calendar.timegm(time.strptime(moment[:19], "%Y-%m-%d %H:%M:%S"))
+        until = calendar.timegm(time.strptime(target_time[:19], "%Y-%m-%d %H:%M:%S"))
         versions = {entry["id"]: str(entry["version"]) for entry in found["db"]}
         before = [entry for entry in found["backup"] if entry["timestamp"]["stop"] <= until]
         return versions.get(before[-1]["database"]["id"], self.version) if before else self.version
@@ -161,11 +161,11 @@ class Archive:
             time.sleep(0.2)
         return lsn
 
-    def fetch(self, folder: str, moment: str, database: str) -> None:
-        """Puts the cluster's files as of ``moment`` into ``folder``; of the databases only one, where it is named."""
+    def fetch(self, folder: str, target_time: str, database: str) -> None:
+        """Puts the cluster's files as of ``target_time`` into ``folder``; of the databases only the named one."""
         words = ["restore", f"--pg1-path={folder}", "--target-action=promote"]
-        words += ["--type=time", f"--target={moment}"] if moment else ["--type=default"]
-        words = words if moment else [word for word in words if not word.startswith("--target-action")]
+        words += ["--type=time", f"--target={target_time}"] if target_time else ["--type=default"]
+        words = words if target_time else [word for word in words if not word.startswith("--target-action")]
         if database:
             words.append(f"--db-include={database}")
         self.pgbackrest(words, "fetching from the archive")
@@ -191,17 +191,17 @@ class Archive:
             raise self.error(out + done.stderr.decode(errors="replace"), what)
         return out
 
-    def error(self, told: str, what: str) -> DeployError:
+    def error(self, output: str, what: str) -> DeployError:
         """What pgBackRest cannot decipher it takes for a file of a wrong form."""
-        if "unable to load info file" in told and ("FormatError" in told or "CryptoError" in told):
+        if "unable to load info file" in output and ("FormatError" in output or "CryptoError" in output):
             return WrongKey(
                 "The archive is encrypted with another password: pgbackrest_password, or the homeport_secret that it "
                 "is derived from, differs from the one of the archive"
             )
-        return DeployError(f"{what} failed:\n{tail(plain(told))}")
+        return DeployError(f"{what} failed:\n{tail(plain(output))}")
 
     @contextmanager
-    def as_of(self, moment: str, database: str = "") -> Iterator[PointInTime]:
+    def as_of(self, target_time: str, database: str = "") -> Iterator[PointInTime]:
         """A second cluster with what there was at a moment, for as long as it is looked at."""
         self.stop()
         account = pwd.getpwnam("postgres")
@@ -215,7 +215,7 @@ class Archive:
             os.chown(path, account.pw_uid, gid)
             os.chmod(path, mode)
         try:
-            self.fetch(SCRATCH, moment, database)
+            self.fetch(SCRATCH, target_time, database)
             self.start(database)
             yield PointInTime(self.second())
         finally:
@@ -260,12 +260,12 @@ class Archive:
             self.wait()
         except DeployError as error:
             with open(f"{SCRATCH}/log", encoding="utf-8", errors="replace") as stream:
-                told = stream.read()
-            if "recovery ended before configured recovery target was reached" in told:
+                output = stream.read()
+            if "recovery ended before configured recovery target was reached" in output:
                 raise DeployError(
                     "The archive does not reach that point in time yet, or nothing was written since"
                 ) from error
-            raise DeployError(f"{error}\n{tail(told)}") from error
+            raise DeployError(f"{error}\n{tail(output)}") from error
         if database:
             self.refuse_invalid_pages(database)
 
@@ -323,13 +323,13 @@ def configured() -> dict[str, Any]:
     return found
 
 
-def dumped(archive: Archive, database: str, moment: str, folder: str) -> dict[str, Any]:
+def dumped(archive: Archive, database: str, target_time: str, folder: str) -> dict[str, Any]:
     """A database of some moment as a file of root's, with what a manifest says of one."""
     path = f"{folder}/database.pgdump"
     archive.stanza()
     archive.now()
-    archive.take_version(archive.version_at(moment))
-    with archive.as_of(moment, database) as point:
+    archive.take_version(archive.version_at(target_time))
+    with archive.as_of(target_time, database) as point:
         found = point.counted(database)
         point.dump(database, path)
     return {

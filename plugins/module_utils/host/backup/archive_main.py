@@ -41,10 +41,10 @@ def drill(archive: Archive) -> dict[str, Any]:
                 text = str(error) if isinstance(error, DeployError) else type(error).__name__
                 failed.append(f"{name}: {text}")
         if failed:
-            told = "\n".join(failed)
+            lines = "\n".join(failed)
             raise DeployError(
                 f"{len(failed)} of {len(point.owners)} databases cannot be counted; the others are whole, "
-                f"{tables} tables with {rows} rows\n{told}"
+                f"{tables} tables with {rows} rows\n{lines}"
             )
     return {"tables": tables, "rows": rows, "lsn": reached, "seconds": round(time.monotonic() - started, 2)}
 

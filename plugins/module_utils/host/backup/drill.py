@@ -127,7 +127,7 @@ def own_extensions(app: App, database: str, names: list[str]) -> None:
 
 
 def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
-    """The app's user reads it, and SQLite writes beside what it reads: a folder of the app's own, for that long."""
+    """The app's user reads it, and SQLite writes next to what it reads: a folder of the app's own, for that long."""
     folder = f"{app.home}/backup-drill"
     if os.path.lexists(folder):
         remove(folder)

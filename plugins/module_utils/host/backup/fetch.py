@@ -25,7 +25,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.take i
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
 
-# The form of a manifest (claims.checked), beside the dump and the owner.
+# The form of a manifest (claims.checked), next to the dump and the owner.
 FORM = {
     **dict.fromkeys(("app", "home", "vendor", "release", "commit"), str),
     **{key: [str] for key in ("migrations", "paths")},
@@ -57,16 +57,16 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
         return snapshots[-1]
     if re.fullmatch(TIME, wanted):
         try:
-            moment = datetime.fromisoformat(wanted.rstrip("Z")).replace(tzinfo=timezone.utc)
+            latest = datetime.fromisoformat(wanted.rstrip("Z")).replace(tzinfo=timezone.utc)
         except ValueError as error:
             raise DeployError(f"{wanted} is an invalid timestamp: {error}") from error
-        before = [snapshot for snapshot in snapshots if moment_of(snapshot) <= moment]
+        before = [snapshot for snapshot in snapshots if moment_of(snapshot) <= latest]
         if not before:
             raise DeployError(
                 f"There is no backup of {app} from before {wanted}; the first is of {snapshots[0]['time']}"
             )
         return before[-1]
-    there = "\n".join(f"  {told(snapshot)}" for snapshot in snapshots[-20:])
+    there = "\n".join(f"  {line_of(snapshot)}" for snapshot in snapshots[-20:])
     raise DeployError(
         f"{wanted!r} is neither a backup of {app} nor a valid timestamp (2026-01-31 or 2026-01-31T14:30, UTC); "
         f"there are\n{there}"
@@ -82,12 +82,12 @@ def moment_of(snapshot: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(f"{found[1]}{found[3]}")
 
 
-def told(snapshot: Mapping[str, Any]) -> str:
+def line_of(snapshot: Mapping[str, Any]) -> str:
     kinds = [
         tag for tag in snapshot.get("tags") or [] if tag not in ("homeport",) and not tag.startswith("app:")
     ]
-    moment = moment_of(snapshot).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"{str(snapshot['id'])[:8]}  {moment}  {', '.join(kinds)}"
+    latest = moment_of(snapshot).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{str(snapshot['id'])[:8]}  {latest}  {', '.join(kinds)}"
 
 
 def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:

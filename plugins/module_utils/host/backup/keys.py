@@ -2,7 +2,7 @@
 # MIT License (see LICENSE)
 """Changing the password of a repository: what is stored stays as it is, only the key to it is locked once more.
 
-The role keeps earlier passwords beside the one that is used, as long as the inventory names them. By one of them a
+The role keeps earlier passwords next to the one that is used, as long as the inventory names them. By one of them a
 key for the new password is added; the key of one that is no longer named is removed. Keys that somebody else has added
 are left alone.
 """
@@ -22,7 +22,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.store 
     WrongKey,
 )
 
-RECORD = "@keys"  # beside the outcomes of the apps, none of which has such a name
+RECORD = "@keys"  # next to the outcomes of the apps, none of which has such a name
 
 
 def renew(store: Store, say: Callable[[str], None] = print) -> None:
@@ -43,8 +43,8 @@ def renew(store: Store, say: Callable[[str], None] = print) -> None:
         say(f"{store.repository} opens with the new password")
     kept = set(known.values())
     record(sorted({*before, *kept}))
-    gone = {*before} - kept
-    for key in [key for key in store.keys_there() if key in gone]:
+    removed = {*before} - kept
+    for key in [key for key in store.keys_there() if key in removed]:
         store.run(["key", "remove", key], "removing an earlier key of the backup repository")
         say(f"{store.repository} no longer opens with an earlier password")
     record(sorted(kept))
@@ -87,8 +87,8 @@ def recorded() -> list[str]:
 
 def record(keys: list[str]) -> None:
     if keys != recorded():
-        beside = f"{backup_state.path_of(RECORD)}.new"
-        with open(beside, "w", encoding="utf-8") as stream:
+        new = f"{backup_state.path_of(RECORD)}.new"
+        with open(new, "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
             stream.write(json.dumps({"keys": keys}) + "\n")
-        os.rename(beside, backup_state.path_of(RECORD))
+        os.rename(new, backup_state.path_of(RECORD))

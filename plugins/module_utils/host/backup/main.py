@@ -21,7 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.app_process i
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import keys as backup_keys
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.drill import drill
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import told
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import line_of
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import CONFIG, Store
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, clear, take
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
@@ -29,7 +29,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 SHORTEST, LONGEST = 3600, 12 * 3600  # seconds that a backup or drill of one app may take at most
 CLEARING = 60  # seconds in which one that has to end takes away what it has left
 PARTS = 30  # of the repository, of which each night reads one
-ALL = "@all"  # what concerns the whole repository is kept beside the apps
+ALL = "@all"  # what concerns the whole repository is kept next to the apps
 
 
 def configured(folder: str = CONFIG) -> dict[str, Any]:
@@ -44,10 +44,10 @@ def configured(folder: str = CONFIG) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def alone(patience: float = 3 * 3600) -> Iterator[None]:
+def alone(timeout: float = 3 * 3600) -> Iterator[None]:
     """One backup, drill or restore at a time."""
     with open(f"{backup_state.STATE}/lock", "w", encoding="utf-8") as stream:
-        until = time.monotonic() + patience
+        until = time.monotonic() + timeout
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -227,7 +227,9 @@ def main(argv: list[str] | None = None) -> int:
         store = Store(config, gently=True)
         if asked.verb == "list":
             for app in apps:
-                print("".join(f"{app.name}  {told(found)}\n" for found in store.snapshots(app.name)), end="")
+                print(
+                    "".join(f"{app.name}  {line_of(found)}\n" for found in store.snapshots(app.name)), end=""
+                )
             return 0
         if asked.verb == "password":
             with alone(60):

@@ -63,8 +63,8 @@ class PointInTime:
                     raise DeployError(
                         f"the tables of {database} were not counted within {COUNTING // 3600} h"
                     )
-                told = login.run(["psql", *QUIET], "counting", ROWS.format(query), seconds=COUNTING)
-                return [tuple(row.values()) for row in json.loads(told)]
+                output = login.run(["psql", *QUIET], "counting", ROWS.format(query), seconds=COUNTING)
+                return [tuple(row.values()) for row in json.loads(output)]
 
             return counted("postgresql", ask)
 

@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, tail
 
-PATIENCE = 4 * 3600  # seconds that PostgreSQL may take to read what it wrote since the backup
+TIMEOUT = 4 * 3600  # seconds that PostgreSQL may take to read what it wrote since the backup
 CONTROL = "global/pg_control"
 NAMES = """
 SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database WHERE datallowconn AND NOT datistemplate;
@@ -45,16 +45,16 @@ def foreign(archive: Archive) -> bool:
 class Recovery:
     """The steps in their order. What the host had is put aside first, and back when any of them fails."""
 
-    def __init__(self, archive: Archive, moment: str, replace: bool) -> None:
+    def __init__(self, archive: Archive, target_time: str, replace: bool) -> None:
         self.archive = archive
-        self.moment = moment
+        self.target_time = target_time
         self.replace = replace
         self.aside = f"{archive.data}.replaced"
         self.unit = f"postgresql@{archive.version}-{archive.cluster}.service"
 
     def run(self) -> dict[str, Any]:
         started = time.monotonic()
-        if os.path.lexists(self.aside) and not self.arrived():  # a run was cut off
+        if os.path.lexists(self.aside) and not self.arrived():  # a run was interrupted
             self.back()
         if os.path.lexists(self.aside):
             return self.resume(started)
@@ -91,7 +91,7 @@ class Recovery:
         return os.path.lexists(f"{data}/{CONTROL}") and not os.path.lexists(f"{data}/recovery.signal")
 
     def resume(self, started: float) -> dict[str, Any]:
-        """After a run that was cut off once the cluster had arrived; it stays, whatever fails here."""
+        """After an interrupted run once the cluster had arrived; it stays, whatever fails here."""
         if foreign(self.archive):
             raise DeployError(
                 f"A run was interrupted after a cluster was recovered, and the archive is that of another cluster. "
@@ -100,7 +100,7 @@ class Recovery:
                 "move the former away, and run this again. Nothing was changed"
             )
         aimed = self.aimed()
-        if aimed != self.moment:
+        if aimed != self.target_time:
             when = aimed.replace(" ", "T").removesuffix("+00")
             raise DeployError(
                 f"A run was interrupted after the cluster was recovered, as of {when or 'the end of the archive'}. It "
@@ -152,13 +152,13 @@ class Recovery:
         account = pwd.getpwnam("postgres")
         os.mkdir(self.archive.data, 0o700)
         os.chown(self.archive.data, account.pw_uid, account.pw_gid)
-        self.archive.fetch(self.archive.data, self.moment, "")
+        self.archive.fetch(self.archive.data, self.target_time, "")
         # nobody sees it before it has arrived; and a smaller host than the lost one may have lower limits
         script = f"echo 'hot_standby = off' >>{self.archive.data}/postgresql.auto.conf"
         self.archive.run(["sh", "-ec", script], "configuring the recovery")
 
     def wait(self) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
             try:
                 if self.archive.live.ask("SELECT pg_is_in_recovery();").strip() == "f":
@@ -166,17 +166,17 @@ class Recovery:
             except DeployError:
                 self.alive()
             time.sleep(0.5)
-        raise DeployError(f"PostgreSQL did not finish its recovery within {PATIENCE // 3600} hours")
+        raise DeployError(f"PostgreSQL did not finish its recovery within {TIMEOUT // 3600} hours")
 
     def alive(self) -> None:
         active = subprocess.run(["systemctl", "is-active", "--quiet", self.unit], check=False).returncode == 0
         pid = f"{self.archive.data}/postmaster.pid"
         if active and os.path.exists(pid):
             return
-        told = self.log()
-        if "recovery ended before configured recovery target was reached" in told:
+        output = self.log()
+        if "recovery ended before configured recovery target was reached" in output:
             raise DeployError("The archive does not reach that point in time, or nothing was written since")
-        raise DeployError(f"PostgreSQL did not start from the archive:\n{tail(told)}")
+        raise DeployError(f"PostgreSQL did not start from the archive:\n{tail(output)}")
 
     def log(self) -> str:
         path = f"/var/log/postgresql/postgresql-{self.archive.version}-{self.archive.cluster}.log"

@@ -91,7 +91,7 @@ def has_app(migration: str, known: set[str]) -> bool:
     return any(name.partition(".")[0] == label for name in known)
 
 
-def moment(text: str) -> str:
+def timestamp(text: str) -> str:
     """A time in UTC as PostgreSQL reads it."""
     try:
         if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?", text):
@@ -105,7 +105,7 @@ def moment(text: str) -> str:
 
 def look_at_point(app: App, wanted: str) -> dict[str, Any]:
     """What would be replaced by the database of a moment."""
-    when = moment(wanted)
+    when = timestamp(wanted)
     if not app.database:
         raise DeployError(
             "target_time: a restore to a point in time needs PostgreSQL on the app's own host; elsewhere, "

@@ -29,15 +29,15 @@ def read(app: str) -> dict[str, Any]:
 
 
 def write(app: str, kind: str, outcome: Mapping[str, Any]) -> None:
-    """Keeps the outcome of a ``backup`` or a ``drill``; the last good one stays beside a bad one."""
+    """Keeps the outcome of a ``backup`` or a ``drill``; the last good one stays next to a bad one."""
     state = read(app)
     entry = {"time": stamp(), **outcome}
     kept = state.get(kind, {}).get("good")
     state[kind] = {"last": entry, "good": entry if entry["ok"] else kept}
-    beside = f"{path_of(app)}.new"
-    with open(beside, "w", encoding="utf-8") as stream:
+    new = f"{path_of(app)}.new"
+    with open(new, "w", encoding="utf-8") as stream:
         os.fchmod(stream.fileno(), 0o600)
         stream.write(json.dumps(state, indent=1, sort_keys=True) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
-    os.rename(beside, path_of(app))
+    os.rename(new, path_of(app))

@@ -95,17 +95,17 @@ class Store:
             raise self.error(done.returncode, done.stderr.decode(errors="replace"), what)
         return (done.stdout or b"").decode(errors="replace")
 
-    def error(self, status: int, told: str, what: str) -> DeployError:
+    def error(self, status: int, output: str, what: str) -> DeployError:
         """restic says since 0.17 by its exit status what others said in words alone."""
-        if status == 12 or "wrong password or no key found" in told:
+        if status == 12 or "wrong password or no key found" in output:
             return WrongKey(
                 f"The backup repository {self.repository} rejects this password: backup_password, or the "
                 "homeport_secret that it is derived from, differs from the one of the repository. Name the "
                 "old one in backup_previous_passwords, or in homeport_secret_previous: the repository gets the new one"
             )
-        if status == 10 or "Is there a repository at the following location?" in told:
-            return NoRepository(f"there is no backup repository at {self.repository}\n{tail(told, 3)}")
-        return DeployError(f"{what} failed (restic, exit status {status}):\n{tail(told)}")
+        if status == 10 or "Is there a repository at the following location?" in output:
+            return NoRepository(f"there is no backup repository at {self.repository}\n{tail(output, 3)}")
+        return DeployError(f"{what} failed (restic, exit status {status}):\n{tail(output)}")
 
     def open(self, create: bool) -> None:
         """Makes sure that the repository is there and can be read; an empty place becomes one if that is wanted."""

@@ -126,16 +126,16 @@ def clear(app: App) -> None:
 
 
 def dump(app: App, release: str, compress: int) -> dict[str, Any]:
-    """Writes the database beside the manifest-to-be, which is returned."""
+    """Writes the database next to the manifest-to-be, which is returned."""
     folder = app.staging
     unnamed = f"{folder}/database"
     argv = [f"{LIBRARY}/run", release, *argv_of("dump", release=release, count=True, compress=compress)]
     last = (read(app.name).get("backup") or {}).get("good") or {}
     room(folder, last.get("dump", 0))
     with create(unnamed) as stream:
-        told = app.runner.pipe(argv, "dumping the database", stdout=stream)
+        output = app.runner.pipe(argv, "dumping the database", stdout=stream)
         os.fsync(stream.fileno())
-    counted = claims.answer(told, MARK, COUNTED, "dumping the database")
+    counted = claims.answer(output, MARK, COUNTED, "dumping the database")
     vendor = counted["vendor"]
     if vendor not in KINDS:
         raise DeployError(f"Homeport cannot back up a database of {plain(vendor)}")
@@ -144,7 +144,7 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
     arrived = digest(path)
     check(app, path, counted, arrived)
     uid, gid = app.layout.ids()
-    # What the app has said of its rows stands beside what root knows, and decides nothing.
+    # What the app has said of its rows stands next to what root knows, and decides nothing.
     return {
         **{key: counted[key] for key in ("rows", "migrations", "extensions")},
         "format": MANIFEST,

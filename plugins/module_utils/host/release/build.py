@@ -266,7 +266,7 @@ class Build:
         lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
         node = f"{node_folder(self.layout)}/bin:" if self.spec.get("node") else ""
         lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:{node}"$PATH"\n')
-        # Whoever runs it finds the project's modules, and those beside it where manage.py has a folder of its own.
+        # Whoever runs it finds the project's modules, and those next to it where manage.py has a folder of its own.
         folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
         words = project, source, values["HOMEPORT_PACKAGE"]
         found = self.runner.as_app("looking for modules", app_project.import_folders, *words)
@@ -306,7 +306,7 @@ class Build:
             self.in_source(name, app_project.borrow, f"data/{os.path.basename(name)}")
 
     def keep_data(self, answer: dict[str, Any]) -> None:
-        """Data that the project keeps beside its code moves to where it survives the release."""
+        """Data that the project keeps next to its code moves to where it survives the release."""
         if answer["MEDIA_ROOT"] and self.spec["media"]["kind"] == "local":
             self.in_source(answer["MEDIA_ROOT"], app_project.link_shared, "media", True)
         for name in answer["sqlite"]:

@@ -197,7 +197,7 @@ class Database:
                 )
             raise DeployError(f"{error}{hint}") from error
         os.rename(f"{path}.part", path)
-        told = {
+        record = {
             "release": name,
             "before": os.path.basename(before) if before else "",
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -207,7 +207,7 @@ class Database:
         }
         with open(f"{path}.json", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
-            stream.write(json.dumps(told, indent=1, sort_keys=True) + "\n")
+            stream.write(json.dumps(record, indent=1, sort_keys=True) + "\n")
         return path
 
     def own_folder(self) -> None:

@@ -54,10 +54,10 @@ def git_access(layout: Layout) -> Iterator[dict[str, str]]:
     """The environment in which git may read what the app may: its deploy key, its token, the hosts it knows."""
     ssh = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new"
     ssh += f" -o UserKnownHostsFile={layout.home}/home/known_hosts"
-    # a look before a deploy, or a plan, may be under way beside a deploy
+    # a look before a deploy, or a plan, may run during a deploy
     key = f"{layout.runtime}/deploy_key-{os.getpid()}"
     for left in glob.glob(f"{layout.runtime}/deploy_key-*"):
-        if not os.path.exists(f"/proc/{left.rpartition('-')[2]}") or left == key:  # of a run that was cut off
+        if not os.path.exists(f"/proc/{left.rpartition('-')[2]}") or left == key:  # of an interrupted run
             with contextlib.suppress(OSError):  # the app may have put a folder there
                 os.unlink(left)
     if layout.secrets.get("deploy_key"):

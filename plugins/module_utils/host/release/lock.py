@@ -74,7 +74,7 @@ class Lock:
                 self.stream.close()
                 remedy = ", or interrupt it with -e unlock=true" if pid and not self.force else ""
                 raise Locked(
-                    f"{told(self.name, found)}: wait until that run ends{remedy}", found.get("run", "")
+                    f"{holder_of(self.name, found)}: wait until that run ends{remedy}", found.get("run", "")
                 )
         found = found_in(self.stream)
         seen = os.fstat(self.stream.fileno()).st_mtime
@@ -84,8 +84,8 @@ class Lock:
         elif found and not (self.force or found.get("run") in self.take or idle > IDLE or seen < booted()):
             self.stream.close()
             raise Locked(
-                f"{told(self.name, found)}, and that run has not ended; its last step ended {duration(idle)} ago. If "
-                "it is dead, -e unlock=true takes over",
+                f"{holder_of(self.name, found)}, and that run has not ended; its last step ended {duration(idle)} ago. "
+                "If it is dead, -e unlock=true takes over",
                 found.get("run", ""),
             )
         self.keep()
@@ -167,7 +167,7 @@ def found_in(stream: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) and "started" in found else {}
 
 
-def told(name: str, found: dict[str, Any]) -> str:
+def holder_of(name: str, found: dict[str, Any]) -> str:
     """Who has the app ``name``, and since when."""
     since = found.get("started", time.time())
     stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since))

@@ -152,9 +152,9 @@ def change_lines(change: Change, between: str) -> list[str]:
     lines = []
     for kind, names in change.items():
         for name in names:
-            told = names[name] if isinstance(names, dict) else ""
-            told = " -> ".join(told) if isinstance(told, list) else told
-            lines.append(f"{SIGNS[kind]} {name}{between}{told}".rstrip())
+            detail = names[name] if isinstance(names, dict) else ""
+            detail = " -> ".join(detail) if isinstance(detail, list) else detail
+            lines.append(f"{SIGNS[kind]} {name}{between}{detail}".rstrip())
     return lines
 
 

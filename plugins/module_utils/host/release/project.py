@@ -261,7 +261,7 @@ def borrow(path: str, kept: str) -> None:
 
 
 def precompress(root: str) -> None:
-    """Adds .gz and .br beside every file that is worth it and has none yet."""
+    """Adds .gz and .br next to every file that is worth it and has none yet."""
     brotli = shutil.which("brotli")
     missing = []
     for folder, _folders, files in os.walk(root):
@@ -298,12 +298,12 @@ def unlinked(root: str, inside: str) -> None:
 def link_tree(source: str, target: str) -> None:
     """Gives ``target`` every file of ``source`` that it does not have, as a hard link."""
     for folder, _folders, files in os.walk(source):
-        beside = os.path.join(target, os.path.relpath(folder, source))
-        if not os.path.isdir(beside):
-            os.makedirs(beside)
+        folder_there = os.path.join(target, os.path.relpath(folder, source))
+        if not os.path.isdir(folder_there):
+            os.makedirs(folder_there)
         for name in files:
-            if not os.path.lexists(os.path.join(beside, name)):
-                os.link(os.path.join(folder, name), os.path.join(beside, name))
+            if not os.path.lexists(os.path.join(folder_there, name)):
+                os.link(os.path.join(folder, name), os.path.join(folder_there, name))
 
 
 def link_bytecode(before: str, venv: str) -> None:

@@ -23,7 +23,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.git_a
 
 UV = "/usr/local/bin/uv"
 
-# Looked for in this order, in the source's root and then beside manage.py.
+# Looked for in this order, in the source's root and then next to manage.py.
 REQUIREMENT_FILES = [
     "requirements.txt",
     "requirements/production.txt",
@@ -130,7 +130,7 @@ class Requirements:
         return f"{kind} {named}" if path else kind
 
     def install_node(self) -> None:
-        """Node.js with npm and npx, in an environment of its own beside the app's caches: releases share it."""
+        """Node.js with npm and npx, in an environment of its own next to the app's caches: releases share it."""
         version, folder = self.layout.spec["node"], node_folder(self.layout)
         if all(self._as_app(os.path.isfile, f"{folder}/bin/{name}") for name in ("python", "node", "npm")):
             return
@@ -233,7 +233,7 @@ class Requirements:
         return [word for name in self.spec["files"] for word in ("-r", f"./{name}")]
 
     def _folder(self, kind: str, path: str) -> str:
-        """Where everything is installed from: what a requirements file in a folder has as ``-e .`` is beside that."""
+        """Where everything is installed from: what a requirements file in a folder has as ``-e .`` is next to that."""
         if kind == "file" and os.path.relpath(path, self.source) in REQUIREMENT_FILES:
             return self.source
         if kind == "file" and os.path.relpath(path, self.project) in REQUIREMENT_FILES:
@@ -352,16 +352,16 @@ NO_VERSION = r"setuptools-scm was unable to detect version|versioningit.{0,40}Er
 
 def explained(message: str, output: str) -> str:
     """What uv says, without what is secret in addresses, and with what would help by all of its output."""
-    told = re.sub(r"://[^/\s'`\"]+@", "://****@", message)
+    shown = re.sub(r"://[^/\s'`\"]+@", "://****@", message)
     built = re.search(r"ailed to (?:download and )?build `([^`]+)`", output)
     for pattern, packages in REMEDIES if built else ():
         if built and re.search(pattern, output):
-            return f"{told}\nsystem_packages: {built[1]} is built here from its source and needs {packages}"
+            return f"{shown}\nsystem_packages: {built[1]} is built here from its source and needs {packages}"
     if re.search(OTHER_PYTHON, output):
-        return f"{told}\npython: name a version that the project takes, such as '3.12'"
+        return f"{shown}\npython: name a version that the project takes, such as '3.12'"
     if re.search(NO_VERSION, output):
-        return f"{told}\nenv: the source brings no git; SETUPTOOLS_SCM_PRETEND_VERSION can name the version"
-    return told
+        return f"{shown}\nenv: the source brings no git; SETUPTOOLS_SCM_PRETEND_VERSION can name the version"
+    return shown
 
 
 INSTEAD = {"psycopg-": ("psycopg2",), "django_q2-": ("django_q-",)}

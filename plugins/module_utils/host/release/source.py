@@ -211,8 +211,8 @@ class Source:
                 self._git([*fetch, before], what)
             log = ["-C", folder, "log", "--no-decorate", "--format=%h %as %an: %s"]
             lines = self._git([*log, f"{before}..{after}"], what).splitlines()
-            gone = self._git([*log, f"{after}..{before}"], what).splitlines()
-            return lines + [f"no more: {line}" for line in gone]
+            dropped = self._git([*log, f"{after}..{before}"], what).splitlines()
+            return lines + [f"no more: {line}" for line in dropped]
         except DeployError as error:
             return [f"the commits between cannot be told: {str(error).splitlines()[-1]}"]
         finally:

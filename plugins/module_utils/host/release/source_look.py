@@ -177,9 +177,9 @@ def over_ssh(secret: str, url: str, hint: str, key: str, folder: str) -> dict[st
             os.unlink(name)
     refs = parsed(done.stdout)
     if done.returncode and not refs:
-        told = tail(done.stderr.decode(errors="replace"), 5)
-        refused = f"\n{hint}" if "Permission denied (" in told else ""
-        raise DeployError(f"source.git: {url} cannot be read from the host:\n{told}{refused}")
+        output = tail(done.stderr.decode(errors="replace"), 5)
+        refused = f"\n{hint}" if "Permission denied (" in output else ""
+        raise DeployError(f"source.git: {url} cannot be read from the host:\n{output}{refused}")
     return refs
 
 

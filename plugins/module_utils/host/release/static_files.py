@@ -20,7 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 
 
 def publish(root: str, layout: Layout, end: float = math.inf) -> None:
-    """Adds a release's static files to those that the web server reads, beside the other releases' files.
+    """Adds a release's static files to those that the web server reads, next to the other releases' files.
 
     Pages of the release that is live and of the one that follows it both find theirs, before and after
     the switch. The files are hard links: they cost no space. The app may exchange what it has there meanwhile: each
@@ -91,12 +91,12 @@ def put(descriptor: int, public: str, uid: int, gid: int) -> None:
         if os.path.samestat(os.fstat(descriptor), os.lstat(public)):
             return
     folder, name = os.path.split(public)
-    beside = os.path.join(folder, f".{name}.new")
+    new = os.path.join(folder, f".{name}.new")
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(beside)
+        os.unlink(new)
     # with a folder, though the path needs none, Python has the kernel follow this link to what is open
-    os.link(f"/proc/self/fd/{descriptor}", beside, src_dir_fd=descriptor, follow_symlinks=True)
-    os.rename(beside, public)
+    os.link(f"/proc/self/fd/{descriptor}", new, src_dir_fd=descriptor, follow_symlinks=True)
+    os.rename(new, public)
 
 
 def withdraw(layout: Layout, releases: list[str]) -> None:

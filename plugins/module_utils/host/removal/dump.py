@@ -99,7 +99,7 @@ class Dump:
 
     def begin(self) -> None:
         os.makedirs(removal.BACKUPS, mode=0o700, exist_ok=True)
-        for name in os.listdir(removal.BACKUPS):  # of a run that was cut off
+        for name in os.listdir(removal.BACKUPS):  # of an interrupted run
             if re.fullmatch(rf"{self.app.name}-[0-9T]+\{PARTIAL}", name):
                 shutil.rmtree(f"{removal.BACKUPS}/{name}")
         os.mkdir(self.work, 0o700)

@@ -28,7 +28,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     entries,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
-from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import found_in, told
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import found_in, holder_of
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import SOCKET, Supervisor
 
 STATE_FOLDER = "/var/lib/homeport"
@@ -219,7 +219,7 @@ def refuse_during_deploy(app: App) -> None:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DeployError(f"{told(app.name, found_in(stream))}; wait for it to end") from None
+                raise DeployError(f"{holder_of(app.name, found_in(stream))}; wait for it to end") from None
     except FileNotFoundError:
         return
 

@@ -49,11 +49,11 @@ def stop(app: App) -> None:
         )
     names = programs(app)
     if names:
-        Supervisor().stop(names, patience(app))
+        Supervisor().stop(names, stop_timeout(app))
     end_processes(app)
 
 
-def patience(app: App) -> float:
+def stop_timeout(app: App) -> float:
     """As long as supervisord itself is patient with the app's most patient process."""
     found = Supervisor().api.getAllConfigInfo()
     return (
@@ -152,7 +152,7 @@ def remove(app: App, cluster: Cluster | None, keep: list[str]) -> list[str]:
 
 
 def remove_user(app: App) -> list[str]:
-    """Comes last: by then no file belongs to a number that is free again, and a run that was cut off is seen."""
+    """Comes last: by then no file belongs to a number that is free again, and An interrupted run is seen."""
     account = app.account()
     if not account:
         return []
