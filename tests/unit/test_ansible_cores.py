@@ -149,4 +149,4 @@ def test_what_another_host_knows_is_looked_at(core: str, oldest: Path, tmp_path:
         text=True,
     )
     told = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("- ")]
-    assert set(told) == {"- backup_drill_percent: must be a number from 1 to 100"}, done.stdout
+    assert set(told) == {"- backup_drill_percent: must be from 1 to 100"}, done.stdout
