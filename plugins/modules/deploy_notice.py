@@ -23,6 +23,11 @@ options:
     type: list
     elements: str
     default: []
+  batch:
+    description: Those of them that the present part of a rolling deploy is made for.
+    type: list
+    elements: str
+    default: []
   notify:
     description:
       - Whom to tell, by app. C(command) gets a JSON object on its standard input and the same values as C(HOMEPORT_*)

@@ -49,7 +49,7 @@ def named(arguments: list[str]) -> Path:
 
 
 def keep(loader: Any, playbooks: Path) -> None:
-    files = [*playbooks.glob("vars/*.yml"), *playbooks.parent.glob("roles/*/vars/main.yml")]
+    files = [*playbooks.glob("vars/*.yml"), *playbooks.parent.glob("roles/*/vars/main/packages.yml")]
     for name in map(str, files):
         # before ansible-core 2.19 all strings of a file are templates, and nothing has to say so
         with contextlib.suppress(TypeError):

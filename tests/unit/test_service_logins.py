@@ -165,6 +165,8 @@ def test_what_is_not_there_any_more(serve: Serve, tmp_path: Path, monkeypatch: p
         ("pymemcache:///run/memcached-none/memcached.sock", "/run/memcached-none/memcached.sock"),
         ("postgres://blog@/blog?host=/var/run/postgresql", ""),
         ("postgres://blog@/old?host=/var/run/postgresql", "the database old of this host's PostgreSQL"),
+        ("postgres:///old?host=/var/run/postgresql", "the database old of this host's PostgreSQL"),
+        ("postgres:///blog", ""),
         ("postgres://blog@/old?host=/elsewhere", ""),
         ("postgres://blog@%2Fvar%2Frun%2Fpostgresql/blog", ""),
         ("postgres://%2Frun%2Fpostgresql/old", "the database old of this host's PostgreSQL"),

@@ -92,7 +92,7 @@ def test_answers_that_are_none_concern_their_app_alone(evil: Evil, host: Any) ->
         "import atexit, os, sys\n"
         "def lie():\n"
         "    for stream in (sys.stdout, sys.stderr):\n"
-        "        stream.write('homeport-probe:' + os.environ.get('LIE', '[]') + '\\n')\n"
+        "        stream.write('homeport-answer:' + os.environ.get('LIE', '[]') + '\\n')\n"
         "        stream.flush()\n"
         "if os.environ.get('LIE'):\n"
         "    atexit.register(lie)\n"
@@ -125,7 +125,7 @@ def test_a_forged_manifest(evil: Evil, host: Any) -> None:
     forged = (
         "import atexit, json, os, sys\n"
         "def lie():\n"
-        f"    sys.stderr.write('homeport-probe:' + json.dumps({lie!r}) + '\\n')\n"
+        f"    sys.stderr.write('homeport-answer:' + json.dumps({lie!r}) + '\\n')\n"
         "    sys.stderr.flush()\n"
         "if 'compress' in sys.argv[-1]:\n"
         "    atexit.register(lie)\n"

@@ -235,7 +235,7 @@ def test_damage_is_noticed(operator: Operator, host: Any, vault: Any) -> None:
         # what is damaged may be of no use to the latest backup: then the check of the whole repository tells
         said = {
             "memories": "memories: the last restore drill failed",
-            "@all": "the drill's check of The backup repository failed",
+            "@all": "the drill's check of the backup repository failed",
         }
         noticed = [name for name in said if not outcome(host, "drill", name)["ok"]]
         assert noticed

@@ -130,7 +130,7 @@ def test_unsafe_migrations_are_held_and_can_be_gone_back_from(
         assert text in plan.output, plan.output
     held = operator.run("deploy")
     assert held.status != 0
-    for text in ("held:", "album_album.colour", "album_digest.text", "-e allow_unsafe_migrations=true"):
+    for text in ("Held:", "album_album.colour", "album_digest.text", "-e allow_unsafe_migrations=true"):
         assert text in held.output, held.output
     assert album.health()["release"] == before
     assert last_record(host)["outcome"] == "held"

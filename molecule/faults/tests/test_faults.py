@@ -46,7 +46,7 @@ def test_a_rollback_takes_seconds_and_loses_no_request(album: Album, operator: O
     held = operator.run("deploy")
     assert held.status != 0
     assert f"{newer} was rolled back" in held.output, held.output
-    assert "-e again=true puts it live" in held.output
+    assert "-e again=true makes it live" in held.output
     assert album.health()["release"] == before
     assert operator.run("rollback", "-e", "app=memories", "-e", f"to={newer}").status == 0
     assert album.health()["release"] == newer
@@ -174,8 +174,8 @@ HOSTILE: list[tuple[str, Any, str]] = [
     ("processes", {"x": "a && b"}, "processes.x.command: must be one command"),
     ("processes", {"x": "'a"}, "processes.x.command: cannot be split into words"),
     ("schedules", {"x": {"command": "true", "calendar": "daily\nOnBootSec=1"}}, "schedules.x.calendar: must be a"),
-    ("schedules", {"x": {"command": "fi", "calendar": "daily"}}, "schedules.x.command: is nothing that"),
-    ("hooks", {"after_build": ["echo '"]}, "hooks.after_build[0]: is nothing that"),
+    ("schedules", {"x": {"command": "fi", "calendar": "daily"}}, "schedules.x.command: is not a valid shell command"),
+    ("hooks", {"after_build": ["echo '"]}, "hooks.after_build[0]: is not a valid shell command"),
     ("overlay_settings", {"A": "1; import os"}, "overlay_settings.A: is not a Python expression"),
     ("database", {"name": "x\" OWNER y"}, "database.name: must be lower-case letters"),
     ("system_packages", ["sudo-"], "system_packages[0]: must be the name of a Debian package"),

@@ -23,7 +23,6 @@ CONTRIB = frozenset((
 # fmt: on
 
 
-# fmt: on
 POSTGIS = (
     "postgis",
     "postgis_raster",

@@ -74,9 +74,8 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
         "host": host,
         "port": port,
         "password": wanted.logins[0]["password"],
-        "logins": [
-            {**login, "name": ""} for login in wanted.logins
-        ],  # the default user, who may have several
+        # passwords of the default user, who may have several
+        "logins": [{**login, "name": ""} for login in wanted.logins],
         "url": wanted.url("redis", host, port, "0"),
     }
 

@@ -65,7 +65,7 @@ def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
 def absent(parts: SplitResult) -> str:
     """The place where nothing serves an address; empty where something does, or where that remains unknown."""
     scheme, host = parts.scheme.partition("+")[0], unquote(parts.hostname or "")
-    engine = engine_of(parts.geturl())
+    engine = engine_of(f"{parts.scheme}://")
     if engine == "postgres" and (not host or host.startswith("/")):
         name = unquote(parts.path[1:])
         options = dict(pair.partition("=")[::2] for pair in parts.query.split("&"))

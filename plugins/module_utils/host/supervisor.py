@@ -13,7 +13,6 @@ from typing import Any
 
 SOCKET = "/var/run/supervisor.sock"
 NOT_RUNNING = 70
-NO_FILE = 20
 ALREADY_STARTED = 60
 STOPPED = ("STOPPED", "EXITED", "FATAL")
 

@@ -112,6 +112,3 @@ def databases(apps: Iterable[str]) -> dict[str, str]:
         return {}  # it does not run
     ours = set(apps)
     return {name: role["owner"] for name, role in found.items() if role["logins"] or role["owner"] in ours}
-
-
-# Compared with what is declared

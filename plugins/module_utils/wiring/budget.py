@@ -25,8 +25,6 @@ NGINX = 3
 SYSTEM = 90  # kernel, systemd, journald, sshd, and a login with a run of Ansible in it
 BUILD = 150  # a release that is built or tried beside those that serve
 
-VERDICTS = ("ok", "tight", "over")
-
 
 @dataclass(frozen=True)
 class Item:

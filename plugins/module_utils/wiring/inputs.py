@@ -108,7 +108,7 @@ def archives(known: Mapping[str, Any]) -> list[str]:
         values.update({name: values[long] for name, long in names.items()})
         # the one that is used then is derived
         values["password"] = values["password"] or "x" * SHORTEST
-        values["passwords"] = [values["password"], *values.get("previous_passwords", [])]
+        values["passwords"] = [values["password"], *(values.get("previous_passwords") or [])]
         try:
             check_values(values)
         except BackupError as error:

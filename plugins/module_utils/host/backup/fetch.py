@@ -86,8 +86,8 @@ def line_of(snapshot: Mapping[str, Any]) -> str:
     kinds = [
         tag for tag in snapshot.get("tags") or [] if tag not in ("homeport",) and not tag.startswith("app:")
     ]
-    latest = moment_of(snapshot).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"{str(snapshot['id'])[:8]}  {latest}  {', '.join(kinds)}"
+    time = moment_of(snapshot).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{str(snapshot['id'])[:8]}  {time}  {', '.join(kinds)}"
 
 
 def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:

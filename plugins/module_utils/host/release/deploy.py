@@ -126,6 +126,7 @@ class Deploy:
         # a restore is never interrupted: the database would be in neither state
         self.held = self.stack.enter_context(Lock(*words, ends=not asked.restore))
         self.stack.enter_context(interruption.step())
+        self.before = self.layout.current or ""  # a run that was ended for this one may have switched
         if self.layout.name in asked.failed:
             self.held.finish()
             self.ended = True

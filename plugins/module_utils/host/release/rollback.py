@@ -77,24 +77,23 @@ class Rollback(Deploy):
             )
 
     def go_back(self) -> None:
-        result, switch = self.result, Switch(self.layout, Supervisor(), interruption.hold)
+        result = self.result
         if self.restored:
-            self.exchange_database(switch, self.restored)
+            self.exchange_database(self.restored)
         else:
-            self.activate(switch)
-        self.result = {**result, "seconds": switch.seconds}
+            self.activate()
+        self.result = {**result, "seconds": self.switching.seconds}
 
-    def activate(self, switch: Switch) -> None:
+    def activate(self) -> None:
         """The last steps of a deploy."""
-        self.switching = switch
         for step in (Deploy.try_out, Deploy.switch, Deploy.watch, Deploy.prune):
             step(self)
 
-    def exchange_database(self, switch: Switch, dump: dict[str, Any]) -> None:
+    def exchange_database(self, dump: dict[str, Any]) -> None:
         """Switches with the database as ``dump`` has it, after a dump of its present state."""
         database = Database(self.layout, self.before)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        with switch.paused():
+        with Switch(self.layout, Supervisor(), interruption.hold).paused():
             found = {**database.ask(), "pending": dump["migrations"]}
             kept = database.dump(found, f"{stamp}-restore", "")
             self.request.warn(
@@ -103,7 +102,7 @@ class Rollback(Deploy):
             with interruption.held_off():  # the database and the code go back together
                 database.restore(dump["path"])
                 try:
-                    self.activate(switch)
+                    self.activate()
                 except DeployError:
                     database.restore(kept)
                     raise

@@ -152,7 +152,7 @@ def remove(app: App, cluster: Cluster | None, keep: list[str]) -> list[str]:
 
 
 def remove_user(app: App) -> list[str]:
-    """Comes last: by then no file belongs to a number that is free again, and An interrupted run is seen."""
+    """Comes last: by then no file belongs to a number that is free again, and an interrupted run is seen."""
     account = app.account()
     if not account:
         return []
