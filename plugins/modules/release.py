@@ -163,7 +163,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.deplo
 from ansible_collections.homeport.django.plugins.module_utils.host.release.plan import shown
 from ansible_collections.homeport.django.plugins.module_utils.host.release.run import Run
 
-CONSEQUENCE = "The release that was live before goes on serving unless the message says otherwise."
+CONSEQUENCE = "The live release still serves unless the message says otherwise."
 PHASES = ("build", "migrate", "activate", "rollback")
 
 

@@ -226,7 +226,7 @@ def went(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The releases that are made live, without anything that serves them."""
     found: list[str] = []
     monkeypatch.setattr(
-        Rollback, "activate", lambda self, _switch: found.append(os.path.basename(self.release))
+        Rollback, "activate", lambda self: found.append(os.path.basename(self.release))
     )
     return found
 
@@ -300,7 +300,7 @@ def test_a_rollback_with_the_database_keeps_what_it_replaces(
         def restore(self, path: str) -> None:
             done.append("kept" if path.endswith("-restore") else "wanted")
 
-    def activate(_self: Rollback, _switch: Switch) -> None:
+    def activate(_self: Rollback) -> None:
         done.append("activate")
         raise DeployError("it does not start")
 

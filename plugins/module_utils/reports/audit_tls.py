@@ -32,6 +32,7 @@ def weak_client(newest: ssl.TLSVersion) -> ssl.SSLContext:
     """A client that speaks ``newest`` at best, with all suites that this OpenSSL has and that are weak."""
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     found.check_hostname, found.verify_mode = False, ssl.CERT_NONE
+    found.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # servers without secure renegotiation
     found.minimum_version, found.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, newest
     found.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
     weak = [suite["name"] for suite in found.get_ciphers() if is_weak(suite)]

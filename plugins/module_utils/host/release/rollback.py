@@ -82,7 +82,7 @@ class Rollback(Deploy):
             self.exchange_database(self.restored)
         else:
             self.activate()
-        self.result = {**result, "seconds": self.switching.seconds}
+        self.result = {**self.result, **result}
 
     def activate(self) -> None:
         """The last steps of a deploy."""
