@@ -225,9 +225,7 @@ def test_a_host_without_the_app_would_get_its_first_release(
 def went(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The releases that are made live, without anything that serves them."""
     found: list[str] = []
-    monkeypatch.setattr(
-        Rollback, "activate", lambda self: found.append(os.path.basename(self.release))
-    )
+    monkeypatch.setattr(Rollback, "activate", lambda self: found.append(os.path.basename(self.release)))
     return found
 
 
