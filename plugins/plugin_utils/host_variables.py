@@ -10,6 +10,8 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 
+UNKNOWN = object()
+
 
 def known_variables(
     variables: Mapping[str, Any], prefixes: tuple[str, ...], templar: Any = None
@@ -19,12 +21,14 @@ def known_variables(
     for host in variables.get("ansible_play_hosts_all") or []:
         known = {name: known_value(hosts[host], name) for name in hosts[host] if name.startswith(prefixes)}
         left = [
-            name for name, value in known.items() if templar and (value is None or templar.is_template(value))
+            name
+            for name, value in known.items()
+            if templar and (value is UNKNOWN or templar.is_template(value))
         ]
         if left:  # made from other hosts' variables: before ansible-core 2.19 they are still templates
             whole = {**hosts.raw_get(host), "hostvars": hosts}
             known.update({name: known_value(Templated(templar, whole), name) for name in left})
-        yield known, hosts[host]
+        yield {name: value for name, value in known.items() if value is not UNKNOWN}, hosts[host]
 
 
 class Templated(dict[str, Any]):
@@ -39,8 +43,8 @@ class Templated(dict[str, Any]):
 
 
 def known_value(variables: Mapping[str, Any], name: str) -> Any:
-    """A variable of a host; nothing where it is made from what is known only later, such as facts."""
+    """A variable of a host; UNKNOWN where it is made from what is known only later, such as facts."""
     try:
         return plain(variables[name])
     except AnsibleError:
-        return None
+        return UNKNOWN

@@ -12,6 +12,7 @@ import yaml
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
 from ansible_collections.homeport.django.plugins.module_utils.validation.roles.host import INPUTS
 from ansible_collections.homeport.django.plugins.module_utils.wiring.host import swap_size
+from ansible_collections.homeport.django.plugins.module_utils.wiring.inputs import input_problems
 
 ROOT = Path(__file__).parents[2]
 SWAP = ROOT / "roles/host/files/usr/local/lib/homeport/swap"
@@ -45,6 +46,7 @@ def test_the_defaults_are_right() -> None:
         ("host_updates_days", ["Monday"]),
         ("host_updates_days", "Mon"),
         ("host_updates_except", ['x"; }; APT::Update::Pre-Invoke { "reboot']),
+        ("host_time_servers", [""]),
         ("host_time_servers", ["pool server"]),
         ("host_time_servers", ["-x.example.org"]),
         ("host_swap", "large"),
@@ -58,6 +60,11 @@ def test_what_is_wrong_is_named(name: str, value: Any) -> None:
     found = malformed({name: value})
     assert len(found) == 1
     assert found[0].startswith(name)
+
+
+def test_a_variable_without_a_value_switches_nothing_off() -> None:
+    variables = {"host_firewall": None, "host_users": [], "nginx_http_extra": None}
+    assert input_problems(variables, {}) == ["host_firewall: has no value; leave it out for the default"]
 
 
 @pytest.mark.parametrize(

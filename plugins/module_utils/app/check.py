@@ -77,7 +77,7 @@ def parse(apps: Any, secrets: Any, homeport_secret: Any, setup: str, previous: A
         return Parsed({}, {}, problems)
     _check_secret(homeport_secret, previous, problems)
     parsed = _parse_set(apps, "django_apps", APP, problems)
-    secret_sets = _parse_set({} if secrets is None else secrets, "vault_django_apps", SECRETS, problems)
+    secret_sets = _parse_set(secrets or {}, "vault_django_apps", SECRETS, problems)
     for name in secret_sets:
         if name not in parsed and isinstance(apps, Mapping) and name not in apps:
             problems.add(

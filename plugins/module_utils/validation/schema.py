@@ -153,15 +153,14 @@ class Scalar(Field):
     """A string, number or boolean, kept as the string that an environment variable holds."""
 
     kind = "string, number or boolean"
+    wanted = "must be a string, a number or a boolean"
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, (str, int, float, bool))
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
         if not self.accepts(value):
-            problems.add(
-                path, f"must be a string, a number or a boolean, not {type_name(value)}{quote_hint(value)}"
-            )
+            problems.add(path, f"{self.wanted}, not {type_name(value)}{quote_hint(value)}")
             return ""
         if isinstance(value, float) and not math.isfinite(value):
             problems.add(path, "is not a number that could be written down (put it in quotes)")

@@ -42,6 +42,12 @@ TYPES = {
 def input_problems(known: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
     """What is wrong with those of a host's variables that are inputs of roles, and with the apps by these."""
     problems = [*problems_of(known), *instances(known), *archives(known)]
+    # with no value the role would switch off what protects the host
+    problems += [
+        f"{name}: has no value; leave it out for the default"
+        for name, value in known.items()
+        if name.startswith("host_") and value is None
+    ]
     problems += sandboxed.problems(apps, known)
     named = {re.split(r"[.:\[]", problem, maxsplit=1)[0] for problem in problems}
     return problems + other_types({name: value for name, value in known.items() if name not in named})

@@ -24,6 +24,7 @@ class Credential(Plain):
     """A key or its name, on one line."""
 
     kind = "string"
+    wanted = "must be a string"
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str)

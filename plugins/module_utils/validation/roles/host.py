@@ -34,6 +34,7 @@ class Port(Plain):
     """A port, or a range of ports."""
 
     kind = "port or range of ports"
+    wanted = "must be a port or a range of ports"
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, (str, int)) and not isinstance(value, bool)
@@ -68,7 +69,7 @@ class TimeServer(Str):
 
     def objection(self, value: str) -> str:
         label = "[A-Za-z0-9-]{1,63}"
-        if re.fullmatch(rf"(?!-){label}(\.{label})*", value) or not IpAddress().objection(value):
+        if re.fullmatch(rf"(?!-){label}(\.{label})*", value) or (value and not IpAddress().objection(value)):
             return ""
         return "must be the name or the address of a time server"
 
