@@ -85,6 +85,7 @@ def looked(task_vars: dict[str, Any]) -> dict[str, Any]:
 
 def version(module: str) -> str:
     found = hashlib.sha256()
-    for name in (f"modules/{module}.py", *SHARED):
-        found.update((PLUGINS / name).read_bytes())
+    package = sorted((PLUGINS / "module_utils/host" / module).glob("*.py"))
+    for path in (PLUGINS / f"modules/{module}.py", *package, *(PLUGINS / name for name in SHARED)):
+        found.update(path.read_bytes())
     return found.hexdigest()

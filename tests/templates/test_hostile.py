@@ -22,6 +22,7 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app.check import check
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.processes import PROCESS
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
+from ansible_collections.homeport.django.plugins.module_utils.host.service_config.entries import Entry
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
     INPUTS,
     problems_of,
@@ -39,7 +40,6 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres im
 from ansible_collections.homeport.django.plugins.module_utils.wiring.redis import redis_app_instances
 from ansible_collections.homeport.django.plugins.module_utils.wiring.release import release_specs
 from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
-from ansible_collections.homeport.django.plugins.modules.service_config import Entry
 
 from tests.hostile import NASTY, ODD, Author, takes, text
 from tests.templates.conftest import ROOT, SECRET, Files, Render, write

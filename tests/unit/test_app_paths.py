@@ -91,7 +91,7 @@ ROOTS_OWN = {
 # What writes what roles declare, and what runs on the controller.
 ROLES_OWN = {
     "given", "others", "postgres_clusters", "restarts", "upgrade.system", "modules.host_facts", "modules.local_app",
-    "modules.service_config",
+    "service_config.entries", "service_config.record", "service_config.transaction", "service_config.undo",
 }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_what_is_wrong_is_named(name: str, value: Any) -> None:
 
 
 def test_a_variable_without_a_value_switches_nothing_off() -> None:
-    variables = {"host_firewall": None, "host_users": [], "nginx_http_extra": None}
+    variables: dict[str, Any] = {"host_firewall": None, "host_users": [], "nginx_http_extra": None}
     assert input_problems(variables, {}) == ["host_firewall: has no value; leave it out for the default"]
 
 

@@ -15,7 +15,10 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.homeport.django.plugins.filter.host import restarts as told_by_run
 from ansible_collections.homeport.django.plugins.module_utils.host import given, restarts
-from ansible_collections.homeport.django.plugins.modules import service_config
+from ansible_collections.homeport.django.plugins.module_utils.host.service_config import record as records
+from ansible_collections.homeport.django.plugins.module_utils.host.service_config import services, transaction
+from ansible_collections.homeport.django.plugins.module_utils.host.service_config.record import Record
+from ansible_collections.homeport.django.plugins.module_utils.host.service_config.undo import Backup
 
 from tests.unit.rendered import TRUSTED
 from tests.unit.statuses import GROUPS, document, status
@@ -98,7 +101,7 @@ def test_a_service_that_was_started_anew_waits_for_nothing(files: Set, unit_run:
     unit_run()
     result = files.run(changed(), **LATER)
     assert (result["changed"], result["restart"], files.host.commands) == (False, {}, [])
-    assert service_config.Record("web").held == {}
+    assert Record("web").held == {}
 
 
 def kill(_command: str) -> None:
@@ -109,7 +112,7 @@ def cut_off(files: Set, *entries: dict[str, Any], **options: Any) -> None:
     files.declare(*entries, **options)
     files.host.on_command = kill
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _command: None
 
 
@@ -125,7 +128,7 @@ def test_a_refused_change_waits_for_nothing(files: Set) -> None:
     files.run(SANDBOX, **LATER)
     files.host.failing = {"check": "no"}
     assert files.end(changed(), validate=["check"], **LATER).result["restart"] == {}
-    assert service_config.Record("web").held == {}
+    assert Record("web").held == {}
 
 
 def kept(files: Set) -> list[str]:
@@ -147,7 +150,7 @@ def test_what_waited_is_restored_when_the_service_does_not_start_with_it(files: 
     assert files.path("sandbox.conf").read_text() == "1\n"
     assert files.path("other.conf").read_text() == "a\n"
     assert not files.path("new.conf").exists()
-    assert (service_config.Record("web").held, kept(files)) == ({}, [])
+    assert (Record("web").held, kept(files)) == ({}, [])
     files.host.failing = {}
     assert files.run(*wanted, **LATER)["restart"]["why"] == ["new.conf", "sandbox.conf"]
     assert files.run(*wanted, restart="now")["restart"]["when"] == "done"
@@ -175,8 +178,8 @@ def test_what_waited_of_another_set_is_restored_when_their_service_does_not_star
     files.run(SANDBOX, **LATER)
     theirs = files.folder / "theirs.conf"
     theirs.write_text("good\n")
-    other = service_config.Record("other")
-    before = service_config.Backup(os.path.join(service_config.STATE_FOLDER, "held.other"))
+    other = Record("other")
+    before = Backup(os.path.join(records.STATE_FOLDER, "held.other"))
     before.save(str(theirs))
     theirs.write_text("bad\n")
     other.held, other.previous = {"unit": "web", "why": ["theirs.conf"], "start": "first"}, before.saved
@@ -184,7 +187,7 @@ def test_what_waited_of_another_set_is_restored_when_their_service_does_not_star
     files.host.failing = {"systemctl restart web": "it is bad"}
     assert "also what waited" in str(files.end(changed("2\n"), restart="now"))
     assert (theirs.read_text(), files.path("sandbox.conf").read_text()) == ("good\n", "1\n")
-    assert service_config.Record("other").held == {}
+    assert Record("other").held == {}
     assert files.host.commands == ["systemctl restart web"] * 2
 
 
@@ -210,7 +213,7 @@ def test_a_refused_change_leaves_what_waits(files: Set) -> None:
     files.host.failing = {"check": "no"}
     assert files.end(changed("bad\n"), validate=["check"], restart="now").failed
     assert (files.path("sandbox.conf").read_text(), kept(files)) == ("2\n", ["0"])
-    assert service_config.Record("web").held["why"] == ["sandbox.conf"]
+    assert Record("web").held["why"] == ["sandbox.conf"]
 
 
 def test_a_part_without_the_service_leaves_what_waits(files: Set) -> None:
@@ -218,7 +221,7 @@ def test_a_part_without_the_service_leaves_what_waits(files: Set) -> None:
     files.run(changed(), **LATER)
     files.service = None
     files.run({"path": "part.conf", "content": "x\n"}, partial=True)
-    assert service_config.Record("web").held["why"] == ["sandbox.conf"]
+    assert Record("web").held["why"] == ["sandbox.conf"]
     assert kept(files) == ["0"]
 
 
@@ -228,7 +231,7 @@ def test_a_service_that_is_stopped_is_started_with_what_waited(files: Set) -> No
     files.host.active.clear()
     result = files.run(changed(), **LATER)
     assert (result["restart"], files.host.commands) == ({}, ["systemctl enable --now web"])
-    assert service_config.Record("web").held == {}
+    assert Record("web").held == {}
 
 
 class Cluster:
@@ -249,7 +252,7 @@ class Cluster:
 @pytest.fixture
 def postgres(files: Set, monkeypatch: pytest.MonkeyPatch) -> type[Cluster]:
     monkeypatch.setattr(restarts, "Cluster", Cluster)
-    monkeypatch.setattr(service_config, "Cluster", lambda: type("Quiet", (), {"ask": lambda *_: ""})())
+    monkeypatch.setattr(services, "Cluster", lambda: type("Quiet", (), {"ask": lambda *_: ""})())
     return Cluster
 
 

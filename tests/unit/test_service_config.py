@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host import given
-from ansible_collections.homeport.django.plugins.modules import service_config
+from ansible_collections.homeport.django.plugins.module_utils.host.service_config import (
+    entries,
+    record,
+    transaction,
+)
 
 from tests.unit.support import CANARY
 
@@ -124,14 +128,14 @@ class Set:
         self.declare(*files, **options)
         self.host.commands.clear()
         with pytest.raises(Ended) as caught:
-            service_config.run(self.host)
+            transaction.run(self.host)
         return caught.value
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set:
-    monkeypatch.setattr(service_config, "STATE_FOLDER", str(tmp_path / "state"))
-    monkeypatch.setattr(service_config.Entry, "ids", lambda _entry: (os.getuid(), os.getgid()))
+    monkeypatch.setattr(record, "STATE_FOLDER", str(tmp_path / "state"))
+    monkeypatch.setattr(entries.Entry, "ids", lambda _entry: (os.getuid(), os.getgid()))
     (tmp_path / "etc").mkdir()
     host = Host()
     host.active.add("web")
@@ -173,7 +177,7 @@ def test_check_mode_changes_nothing(files: Set) -> None:
 
 
 def test_a_run_from_another_controller_waits(files: Set, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_config, "LOCK_TIMEOUT", 0)
+    monkeypatch.setattr(transaction, "LOCK_TIMEOUT", 0)
     other, seen = Set(files.folder, Host()), []
 
     def meanwhile(_command: str) -> None:
@@ -251,7 +255,7 @@ def test_a_run_that_is_cut_off_leaves_no_record(files: Set, records: Path) -> No
     files.host.on_command = kill
     files.declare({**A, "content": "b\n"}, given={**GIVEN, "digest": "e"})
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     assert not records.exists()
 
 
@@ -460,7 +464,7 @@ def test_a_reload_that_was_cut_off_is_made_up_for(files: Set) -> None:
     files.host.on_command = kill
     files.declare(reloaded("a", "two\n"), units=["db@a"])
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _words: None
     files.run(reloaded("a", "two\n"), units=["db@a"])
     assert files.host.commands == ["systemctl reload db@a"]
@@ -543,7 +547,7 @@ def test_a_restart_that_was_cut_off_is_made_up_for(files: Set) -> None:
     files.host.on_command = kill
     files.declare(instance("a", "two\n"), instance("b"), units=["db@a", "db@b"])
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _words: None
     files.run(instance("a", "two\n"), instance("b"), units=["db@a", "db@b"])
     assert files.host.commands == ["systemctl restart db@a"]
@@ -559,7 +563,7 @@ def test_a_unit_that_a_run_was_cut_off_at_is_stopped_when_it_is_not_declared(fil
 
     files.host.on_command = kill
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _words: None
     files.run(A)
     assert "db@a" not in files.host.active
@@ -649,9 +653,9 @@ def test_a_full_disk_puts_everything_back(files: Set, monkeypatch: pytest.Monkey
     def full(_entry: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    original = service_config.Entry.apply
+    original = entries.Entry.apply
     monkeypatch.setattr(
-        service_config.Entry,
+        entries.Entry,
         "apply",
         lambda entry: (full if entry.path.endswith("b.conf") else original)(entry),
     )
@@ -671,7 +675,7 @@ def test_a_run_that_was_cut_off_is_finished_by_the_next(files: Set, when: str) -
     files.host.on_command = kill
     files.declare({**A, "content": "b\n"}, validate=["check"])
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _command: None
     assert files.path("a.conf").read_text() == "b\n"
 
@@ -689,7 +693,7 @@ def test_a_refusal_does_not_forget_what_an_earlier_run_left_to_do(files: Set) ->
     files.host.on_command = kill
     files.declare({**A, "on_change": "restart"})
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _command: None
 
     files.host.failing = {"check": "no"}
@@ -709,7 +713,7 @@ def test_a_run_that_was_cut_off_still_removes_what_is_not_declared(files: Set) -
     files.host.on_command = kill
     files.declare({"path": "new.conf", "content": "n\n"})
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _command: None
     files.run(A)
     assert sorted(path.name for path in files.folder.iterdir()) == ["a.conf"]
@@ -758,7 +762,7 @@ def test_a_group_that_does_not_exist(files: Set, monkeypatch: pytest.MonkeyPatch
     def missing(_entry: Any) -> tuple[int, int]:
         raise KeyError("getgrnam(): name not found: 'blog'")
 
-    monkeypatch.setattr(service_config.Entry, "ids", missing)
+    monkeypatch.setattr(entries.Entry, "ids", missing)
     ended = files.end(A, {"path": "b.conf", "content": "b\n"})
     assert "A user or a group does not exist: getgrnam(): name not found: 'blog'" in str(ended)
     assert files.path("a.conf").read_text() == "a\n"
@@ -771,7 +775,7 @@ def test_an_account_that_check_mode_has_not_made(files: Set, monkeypatch: pytest
     def missing(_entry: Any) -> tuple[int, int]:
         raise KeyError("no such user")
 
-    monkeypatch.setattr(service_config.Entry, "ids", missing)
+    monkeypatch.setattr(entries.Entry, "ids", missing)
     files.host.check_mode = True
     assert files.run(A)["changed"]
 
@@ -816,7 +820,7 @@ def test_a_part_that_was_cut_off_is_applied_by_the_whole(files: Set) -> None:
     files.host.on_command = kill
     files.declare({**A, "content": "new\n"}, partial=True)
     with pytest.raises(Killed):
-        service_config.run(files.host)
+        transaction.run(files.host)
     files.host.on_command = lambda _words: None
     assert files.run({**A, "content": "new\n"})["applied"] == "reload"
 
