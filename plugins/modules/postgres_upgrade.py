@@ -97,16 +97,21 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.archiv
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
-from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import (
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.closing import (
     CLOSED,
-    STATE,
-    Upgrade,
-    call,
     close_apps,
-    newest_packaged,
     open_apps,
-    record,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.finish import confirm, finish
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.plan import look as planned
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.plan import (
+    newest_packaged,
+    replaced,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import Upgrade, call
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.prepare import prepare
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.record import STATE, record
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.switch import back, switch, undo
 
 
 @contextlib.contextmanager
@@ -129,7 +134,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         if check:
             return {"goes": "back", "old": known["old"], "new": known["new"]}
         with alone():
-            Upgrade.recorded().back()
+            back(Upgrade.recorded())
         known = record()
     version, cluster = used_cluster()
     if not version:
@@ -141,7 +146,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
                 f"the last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: what it left "
                 "has to be removed by hand"
             )
-        Upgrade.recorded().replaced()  # refuses where somebody else uses that cluster
+        replaced(Upgrade.recorded())  # refuses where somebody else uses that cluster
         return {"goes": "finish", "old": known["new"], "new": known["old"], "mode": known["mode"]}
     if known.get("phase") == "undoing":
         with alone():
@@ -161,7 +166,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         if verb == "finish" and not known.get("finished"):
             raise DeployError("the upgrade is not complete yet: run this without finish first")
         if verb == "undo" and known["mode"] == "link":
-            Upgrade.recorded().undo()  # which says why not
+            undo(Upgrade.recorded())  # which says why not
         return {"goes": verb, "old": known["old"], "new": known["new"], "mode": known["mode"]}
     if switched and not known.get("finished"):
         return {"goes": "resume", "old": known["old"], "new": known["new"], "mode": known["mode"]}
@@ -180,7 +185,8 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             f"the upgrade from PostgreSQL {known['old']} to {known['new']} is not finished: -e finish=true removes its "
             "way back, -e undo=true goes that way"
         )
-    return {"goes": "upgrade", **Upgrade(version, wanted, cluster, params["mode"]).look(params["extensions"])}
+    upgrade = Upgrade(version, wanted, cluster, params["mode"])
+    return {"goes": "upgrade", **planned(upgrade, params["extensions"])}
 
 
 def work(phase: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -188,18 +194,18 @@ def work(phase: str, params: dict[str, Any]) -> dict[str, Any]:
         version, cluster = used_cluster()
         upgrade = Upgrade(version, params["to"], cluster, params["mode"])
         started = time.monotonic()
-        dumps = upgrade.prepare()
+        dumps = prepare(upgrade)
         return {"changed": True, "dumps": dumps, "seconds": round(time.monotonic() - started, 1)}
     upgrade = Upgrade.recorded()
     if phase == "switch":
-        return {"changed": True, "seconds": upgrade.switch()}
+        return {"changed": True, "seconds": switch(upgrade)}
     if phase == "undo":
         started = time.monotonic()
-        upgrade.undo()
+        undo(upgrade)
         return {"changed": True, "seconds": round(time.monotonic() - started, 1)}
     if phase == "finish":
-        return {"changed": True, "seconds": upgrade.finish()}
-    upgrade.confirm()
+        return {"changed": True, "seconds": finish(upgrade)}
+    confirm(upgrade)
     return {"changed": True}
 
 

@@ -46,7 +46,7 @@ ROOTS_OWN = {
     "dumps, the lock and the maintenance page of an app, which are root's": [
         "release.database.dump", "release.database.restore", "release.database.dumps", "release.lock.__enter__",
         "release.switch.paused", "backup.restore.closed", "removal.look.refuse_during_deploy",
-        "upgrade.postgres.close_apps",
+        "upgrade.closing.close_apps",
     ],
     "the logs of an app, whose folder is root's": ["log_files.logs_of", "log_files.end_of"],
     "backups on their way, in folders that root alone can enter": [
@@ -57,14 +57,13 @@ ROOTS_OWN = {
         "copies.digest", "copies.synced", "removal.dump.make", "removal.dump.begin", "removal.dump.postgres",
     ],
     "what PostgreSQL's user does, among its own files": [
-        "upgrade.postgres.carry", "upgrade.postgres.confirm", "upgrade.postgres.drop",
-        "upgrade.postgres.replace", "upgrade.postgres.settings_in", "upgrade.postgres.synchronize",
-        "upgrade.postgres.write",
+        "upgrade.finish.confirm", "upgrade.folders.replace", "upgrade.folders.synchronize", "upgrade.postgres.drop",
+        "upgrade.settings.carry", "upgrade.settings.settings_in", "upgrade.settings.write",
     ],
     "folders of Redis, Valkey and RabbitMQ, whose names alone matter": ["undeclared.stores", "undeclared.vhosts"],
     "PostgreSQL's own folders": [
         "backup.recovery.aimed", "backup.recovery.finish", "backup.recovery.fetch", "backup.recovery.log",
-        "backup.recovery.back", "modules.archive_recovery.configured", "upgrade.postgres.give_to_root",
+        "backup.recovery.back", "modules.archive_recovery.configured", "upgrade.settings.give_to_root",
     ],
     "names and rights, of which nothing is opened but what is no link": [
         "audit.files.host_files", "audit.files.named", "audit.files.encrypted", "removal.look.leftovers",
@@ -80,8 +79,8 @@ ROOTS_OWN = {
         "release.serving.release_of", "release.switch.waits_for_something", "removal.look.files_of_roles",
         "removal.look.domains", "removal.look.removed", "removal.look.state", "removal.look.recorded",
         "removal.look.mounted_below",
-        "modules.postgres_upgrade.alone", "upgrade.postgres.dump", "upgrade.postgres.folder",
-        "upgrade.postgres.open_apps", "upgrade.postgres.record", "upgrade.postgres.write_whole",
+        "modules.postgres_upgrade.alone", "upgrade.closing.open_apps", "upgrade.prepare.dump",
+        "upgrade.prepare.work_folder", "upgrade.record.record", "upgrade.record.write_whole",
         "programs.postgres_client.newest",
         "status.backups.loaded", "status.host.host", "status.apps.deploys",
         "status.apps.timers", "status.places.read", "undeclared.databases",

@@ -16,16 +16,22 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup import
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import PostgresCluster
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import postgres as postgres_upgrade
-from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import (
-    Upgrade,
-    carry,
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import (
+    closing,
+    plan,
+    prepare,
+    switch,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import record as written
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.finish import confirm
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.folders import (
     differs,
-    settings_in,
-    size_mb,
     synchronize,
     unlinked,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import Upgrade
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.prepare import size_mb
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.settings import carry, settings_in
 from ansible_collections.homeport.django.plugins.modules import postgres_upgrade as module
 
 ABOUT = {
@@ -170,16 +176,17 @@ class Stepping(Upgrade):
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(postgres_upgrade, "STATE", str(tmp_path / "upgrades"))
-    monkeypatch.setattr(postgres_upgrade, "RECORD", str(tmp_path / "upgrades/postgresql.json"))
-    monkeypatch.setattr(postgres_upgrade, "CLOSED", str(tmp_path / "upgrades/closed.json"))
-    monkeypatch.setattr(postgres_upgrade, "give_to_root", lambda _example, _folder: None)
+    monkeypatch.setattr(written, "STATE", str(tmp_path / "upgrades"))
+    monkeypatch.setattr(written, "RECORD", str(tmp_path / "upgrades/postgresql.json"))
+    monkeypatch.setattr(closing, "CLOSED", str(tmp_path / "upgrades/closed.json"))
+    for part in (prepare, switch):
+        monkeypatch.setattr(part, "give_to_root", lambda _example, _folder: None)
     return tmp_path
 
 
 def switched(work: Stepping) -> Stepping:
     work.note("prepared")
-    work.switch()
+    switch.switch(work)
     return work
 
 
@@ -196,22 +203,23 @@ def test_the_steps_of_an_upgrade() -> None:
         "wait",
     ]
     assert work.steps == steps
-    assert postgres_upgrade.record()["phase"] == "switched"
+    assert written.record()["phase"] == "switched"
     work.steps.clear()
-    Stepping.switch(work)  # once more: it is there
+    switch.switch(work)  # once more: it is there
     assert work.steps == ["17 starts", "start 17", "wait"]
     assert switched(Stepping("link")).steps == [step for step in steps if step != "synchronize"]
 
 
 def test_what_cannot_be_prepared_leaves_no_new_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     work = Stepping(fails="pg_upgrade --check")
-    for step in ("replaced", "create", "folder"):
-        monkeypatch.setattr(work, step, lambda: None)
+    for step in ("replaced", "create_cluster"):
+        monkeypatch.setattr(prepare, step, lambda _upgrade: None)
+    monkeypatch.setattr(prepare, "work_folder", lambda: None)
     monkeypatch.setattr(work.new, "run", lambda _words, _what: "")
-    monkeypatch.setattr(postgres_upgrade, "call", lambda _words, _what: "")
+    monkeypatch.setattr(prepare, "call", lambda _words, _what: "")
     monkeypatch.setattr(work.live, "ask", lambda _statement, _seconds=0: "")
     with pytest.raises(DeployError, match="--check failed"):
-        work.prepare()
+        prepare.prepare(work)
     assert work.steps == [
         "drop 17",
         "carry",
@@ -220,10 +228,10 @@ def test_what_cannot_be_prepared_leaves_no_new_cluster(monkeypatch: pytest.Monke
         "drop 17",
     ]
     work.mode = "link"
-    monkeypatch.setattr(work, "dump", lambda _stamp: work.step("dump"))
+    monkeypatch.setattr(prepare, "dump", lambda _upgrade, _stamp: work.step("dump"))
     work.fails = "dump"
     with pytest.raises(DeployError, match="dump failed"):
-        work.prepare()
+        prepare.prepare(work)
     assert work.steps[-2:] == ["dump", "drop 17"]
 
 
@@ -234,7 +242,7 @@ def test_what_fails_before_the_new_cluster_serves_is_undone(fails: str) -> None:
         switched(work)
     undone = ["stop 15", "stop 17", "unlinked", "15 starts", "start 15", "wait", "drop 17"]
     assert work.steps[-len(undone) :] == undone
-    assert postgres_upgrade.record()["phase"] == "prepared"
+    assert written.record()["phase"] == "prepared"
 
 
 @pytest.mark.parametrize("alive", [True, False])
@@ -252,7 +260,7 @@ def test_servers_that_pg_upgrade_left_are_stopped(
         return ""
 
     monkeypatch.setattr(work.old, "run", run)
-    work.back()
+    switch.back(work)
     assert work.steps[: 4 if alive else 3] == ["stop 15", "status", *(["stop"] if alive else []), "stop 17"]
     assert work.steps[-1] == "drop 17"
 
@@ -270,12 +278,12 @@ def test_a_new_cluster_that_does_not_start() -> None:
         "start 15",
         "wait",
     ]
-    assert postgres_upgrade.record()["phase"] == "undone"
+    assert written.record()["phase"] == "undone"
     for fails in ("17 starts", "start 17"):
         work = Stepping("link", fails)
         with pytest.raises(DeployError, match="run this again"):
             switched(work)
-        assert postgres_upgrade.record()["phase"] == "switched"
+        assert written.record()["phase"] == "switched"
 
 
 def test_going_back_that_was_interrupted_goes_on(host: dict[str, Any]) -> None:
@@ -283,18 +291,18 @@ def test_going_back_that_was_interrupted_goes_on(host: dict[str, Any]) -> None:
     work = Stepping(fails="synchronize")
     work.note("switched", finished=True)
     with pytest.raises(DeployError, match="synchronize failed"):
-        work.undo()
+        switch.undo(work)
     for verb in ("upgrade", "finish"):
         with pytest.raises(DeployError, match="-e undo=true goes on with that"):
             looked(verb=verb)
     assert looked(verb="undo")["goes"] == "undo"
-    work.undo()
-    assert postgres_upgrade.record()["phase"] == "undone"
+    switch.undo(work)
+    assert written.record()["phase"] == "undone"
 
 
 def test_there_is_no_way_back_by_link() -> None:
     with pytest.raises(DeployError, match="dumps that were made before"):
-        Stepping("link").undo()
+        switch.undo(Stepping("link"))
 
 
 # What is looked at
@@ -332,9 +340,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return str(found["beside"] if "PGPORT" in cluster.environment else json.dumps(found["about"]))
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=found["free"]))
-    monkeypatch.setattr(postgres_upgrade, "answer", answer)
-    monkeypatch.setattr(postgres_upgrade, "pace", lambda: found.get("pace", 1.0))
-    monkeypatch.setattr(postgres_upgrade, "clusters", lambda: found["clusters"])
+    monkeypatch.setattr(plan, "answer", answer)
+    monkeypatch.setattr(plan, "pace", lambda: found.get("pace", 1.0))
+    monkeypatch.setattr(plan, "clusters", lambda: found["clusters"])
     monkeypatch.setattr(Cluster, "look", look)
     monkeypatch.setattr(Cluster, "ask", ask)
     monkeypatch.setattr(module, "used_cluster", lambda: ("15", "main"))
@@ -402,7 +410,7 @@ def test_a_cluster_is_stopped_again_after_the_look(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[str] = []
-    monkeypatch.setattr(postgres_upgrade, "call", lambda words, _what: called.append(" ".join(words)))
+    monkeypatch.setattr(plan, "call", lambda words, _what: called.append(" ".join(words)))
     host["clusters"].append(PostgresCluster("17", "main", 5433, False, True))
     with pytest.raises(DeployError, match="not empty"):
         looked()
@@ -438,7 +446,7 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
         looked(to="18")
     for verb in ("undo", "finish"):
         assert looked(verb=verb)["goes"] == verb
-    work.undo()
+    switch.undo(work)
     monkeypatch.setattr(module, "used_cluster", lambda: ("15", "main"))
     again = looked(verb="undo")  # by a run that was cut before it opened the apps
     assert again["goes"] == "undone"
@@ -459,9 +467,9 @@ def test_what_a_failed_upgrade_has_left_is_removed(
     host["clusters"].append(PostgresCluster("17", "main", 5433, False, True))
     found = looked(verb="finish")
     assert (found["goes"], found["old"], found["new"]) == ("finish", "17", "15")
-    work.confirm()
+    confirm(work)
     assert work.steps == ["drop 17", "rmtree", "rmtree"]
-    assert postgres_upgrade.record() == {}
+    assert written.record() == {}
     work.note(phase)
     monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
     with pytest.raises(DeployError, match="removed by hand"):
@@ -472,7 +480,7 @@ def test_a_copy_that_is_there_needs_no_space(host: dict[str, Any], monkeypatch: 
     host["free"] = 2 << 30
     with pytest.raises(DeployError, match="no space"):
         looked()
-    monkeypatch.setattr(postgres_upgrade, "folder_size", lambda _folder: 1 << 30)
+    monkeypatch.setattr(plan, "folder_size", lambda _folder: 1 << 30)
     assert looked()["goes"] == "upgrade"
 
 
@@ -487,7 +495,7 @@ def test_what_an_interrupted_run_has_left_is_undone(
     assert work.steps == []
     assert looked()["goes"] == "upgrade"
     assert work.steps[-1] == "drop 17"
-    assert postgres_upgrade.record()["phase"] == "prepared"
+    assert written.record()["phase"] == "prepared"
     work.note("stopped")
     assert looked(verb="undo")["goes"] == "undone"
 
@@ -516,17 +524,17 @@ def test_apps_are_closed_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         def __init__(self, name: str) -> None:
             self.name, self.home = name, f"{tmp_path}/srv/{name}"
 
-    monkeypatch.setattr(postgres_upgrade, "App", Here)
-    monkeypatch.setattr(postgres_upgrade, "stop", lambda app: seen.append(f"stop {app.name}"))
-    monkeypatch.setattr(postgres_upgrade, "start", lambda app: seen.append(f"start {app.name}"))
+    monkeypatch.setattr(closing, "App", Here)
+    monkeypatch.setattr(closing, "stop", lambda app: seen.append(f"stop {app.name}"))
+    monkeypatch.setattr(closing, "start", lambda app: seen.append(f"start {app.name}"))
     for name in ("blog", "shop"):
         (tmp_path / f"srv/{name}/maintenance").mkdir(parents=True)
     (tmp_path / "srv/shop/maintenance/on").write_text("closed by hand")
-    assert postgres_upgrade.open_apps() == {"changed": False, "seconds": 0}
+    assert closing.open_apps() == {"changed": False, "seconds": 0}
     for _run in range(2):  # once more by a run that goes on, since the host may have rebooted
-        postgres_upgrade.close_apps(["blog", "shop", "new"])
+        closing.close_apps(["blog", "shop", "new"])
         assert (tmp_path / "srv/blog/maintenance/on").exists()
-    opened = postgres_upgrade.open_apps()
+    opened = closing.open_apps()
     assert opened["changed"]
     assert opened["seconds"] >= 0
     assert seen == [*["stop blog", "stop shop"] * 2, "start blog", "start shop"]
@@ -538,13 +546,13 @@ def test_apps_are_closed_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if app.name == "blog":
             raise DeployError("no supervisord")
 
-    monkeypatch.setattr(postgres_upgrade, "start", fails)
-    postgres_upgrade.close_apps(["blog", "shop"])
+    monkeypatch.setattr(closing, "start", fails)
+    closing.close_apps(["blog", "shop"])
     with pytest.raises(DeployError, match="blog was not started: no supervisord"):
-        postgres_upgrade.open_apps()
+        closing.open_apps()
     assert seen[-1] == "start shop"
     assert not (tmp_path / "srv/blog/maintenance/on").exists()
-    assert not postgres_upgrade.open_apps()["changed"]
+    assert not closing.open_apps()["changed"]
 
 
 def test_the_operator_types_the_version() -> None:

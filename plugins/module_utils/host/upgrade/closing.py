@@ -1,0 +1,62 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""The apps of a host while the cluster is upgraded: closed to visitors before, opened afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import xmlrpc.client
+from typing import Any
+
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import FLAG
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App
+from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.record import STATE, write_whole
+
+CLOSED = f"{STATE}/closed.json"  # on an app server, what is stopped meanwhile
+
+
+def close_apps(names: list[str]) -> dict[str, Any]:
+    """Nothing of the apps runs, and visitors are told so; those that were closed already stay so afterwards."""
+    try:
+        with open(CLOSED, encoding="utf-8") as stream:
+            known = json.load(stream)  # of a run that was interrupted, since which the host may have rebooted
+    except FileNotFoundError:
+        there = [name for name in names if os.path.isdir(f"{App(name).home}/maintenance")]
+        ours = [name for name in there if not os.path.exists(f"{App(name).home}/maintenance/on")]
+        known = {"apps": there, "ours": ours, "since": time.time()}
+        write_whole(CLOSED, known)
+    for name in known["ours"]:
+        with open(f"{App(name).home}/maintenance/on", "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), 0o644)
+            stream.write(FLAG)
+    for name in known["apps"]:
+        stop(App(name))
+    return {"changed": True}
+
+
+def open_apps() -> dict[str, Any]:
+    """Starts what was stopped, and returns for how many seconds visitors were kept out."""
+    try:
+        with open(CLOSED, encoding="utf-8") as stream:
+            found = json.load(stream)
+    except FileNotFoundError:
+        return {"changed": False, "seconds": 0}
+    apps = {name: App(name) for name in found["apps"]}
+    failed = []
+    for app in apps.values():
+        try:
+            start(app)
+        except (DeployError, OSError, xmlrpc.client.Error) as error:  # the other apps are opened all the same
+            failed.append(f"{app.name} was not started: {error}")
+    for name in found["ours"]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{apps[name].home}/maintenance/on")
+    os.unlink(CLOSED)
+    if failed:
+        raise DeployError("\n".join(failed))
+    return {"changed": True, "seconds": round(time.time() - found["since"], 1)}
