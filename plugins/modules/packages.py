@@ -62,6 +62,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.module import
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
 
 VERSION = "{version}"
+ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
+OPTIONS = (
+    "--no-install-recommends", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
+)  # fmt: skip
 
 
 def pick(module: AnsibleModule, word: str) -> str:
@@ -87,6 +91,50 @@ def versioned(module: AnsibleModule, words: list[str], have: set[str]) -> list[s
         _code, out, _err = module.run_command(["apt-cache", "depends", "postgresql"])
         found = [int(version) for version in re.findall(r"Depends: postgresql-(\d+)$", out, re.MULTILINE)]
     return [word.replace(VERSION, str(max(found))) for word in words] if found else words
+
+
+class Apt:
+    """apt-get without questions, which waits for another package manager."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.words = ["apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={module.params['lock_timeout']}"]
+
+    def call(self, *words: str) -> tuple[int, str, str]:
+        found: tuple[int, str, str] = self.module.run_command(
+            [*self.words, *words], environ_update=ENVIRONMENT
+        )
+        return found
+
+    def install(self, *names: str) -> tuple[int, str, str]:
+        return self.call("install", *OPTIONS, *names)
+
+
+def refresh(module: AnsibleModule, apt: Apt) -> bool:
+    """Finishes a dpkg run that was cut off, and fetches lists that are too old; returns whether they were fresh."""
+    if os.listdir("/var/lib/dpkg/updates"):
+        module.run_command(["dpkg", "--configure", "-a"], environ_update=ENVIRONMENT)
+    fresh = lists_age() < module.params["max_age"]
+    if not fresh:
+        code, out, err = apt.call("update")
+        if code:
+            module.fail_json(msg=f"apt-get update failed: {err or out}")
+    return fresh
+
+
+def install(module: AnsibleModule, apt: Apt, missing: list[str], fresh: bool) -> None:
+    """Installs what is missing, with the units masked before. ``fresh``: the lists were not fetched just now."""
+    for unit in module.params["masked"]:
+        code, out, err = module.run_command(["systemctl", "mask", unit])
+        if code:
+            module.fail_json(msg=f"{unit} cannot be masked: {err or out}", missing=missing)
+    names = [pick(module, word) for word in missing]
+    code, out, err = apt.install(*names)
+    if code and fresh:  # lists that are not old enough to distrust, yet name versions that are gone
+        apt.call("update")
+        code, out, err = apt.install(*names)
+    if code:
+        module.fail_json(msg=f"apt-get install {' '.join(names)} failed: {err or out}", missing=missing)
 
 
 def main() -> None:
@@ -115,42 +163,12 @@ def main() -> None:
         given.keep(there)
         module.exit_json(changed=False, missing=[])
     given.forget()
-
-    environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
-    apt = ["apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={module.params['lock_timeout']}"]
-
-    def call(*words: str) -> tuple[int, str, str]:
-        found: tuple[int, str, str] = module.run_command([*apt, *words], environ_update=environment)
-        return found
-
-    if os.listdir("/var/lib/dpkg/updates"):
-        module.run_command(["dpkg", "--configure", "-a"], environ_update=environment)
-    fresh = lists_age() < module.params["max_age"]
-    if not fresh:
-        code, out, err = call("update")
-        if code:
-            module.fail_json(msg=f"apt-get update failed: {err or out}")
+    apt = Apt(module)
+    fresh = refresh(module, apt)
     if any(VERSION in word for word in missing):  # there were no lists yet
         missing = versioned(module, missing, have)
         there = {"packages": dict.fromkeys(versioned(module, names, have), True)}
-    for unit in module.params["masked"]:
-        code, out, err = module.run_command(["systemctl", "mask", unit])
-        if code:
-            module.fail_json(msg=f"{unit} cannot be masked: {err or out}", missing=missing)
-    options = [
-        "--no-install-recommends",
-        "-o",
-        "Dpkg::Options::=--force-confdef",
-        "-o",
-        "Dpkg::Options::=--force-confold",
-    ]
-    names = [pick(module, word) for word in missing]
-    code, out, err = call("install", *options, *names)
-    if code and fresh:  # lists that are not old enough to distrust, yet name versions that are gone
-        call("update")
-        code, out, err = call("install", *options, *names)
-    if code:
-        module.fail_json(msg=f"apt-get install {' '.join(names)} failed: {err or out}", missing=missing)
+    install(module, apt, missing, fresh)
     given.keep(there)
     module.exit_json(changed=True, missing=missing)
 

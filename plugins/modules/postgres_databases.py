@@ -285,7 +285,7 @@ def drop_logins(
     return changes
 
 
-def main() -> None:
+def arguments() -> dict[str, Any]:
     login = {
         "name": {"type": "str", "required": True},
         "password": {"type": "str", "required": True, "no_log": True},
@@ -298,14 +298,22 @@ def main() -> None:
         "connection_limit": {"type": "int", "default": -1},
         "extensions": {"type": "list", "elements": "str", "default": []},
     }
-    module = Module(
-        argument_spec={
-            "databases": {"type": "list", "elements": "dict", "options": database, "required": True},
-            "taken": {"type": "list", "elements": "str", "default": []},
-            "given": {"type": "dict", "default": {}},
-        },
-        supports_check_mode=True,
-    )
+    return {
+        "databases": {"type": "list", "elements": "dict", "options": database, "required": True},
+        "taken": {"type": "list", "elements": "str", "default": []},
+        "given": {"type": "dict", "default": {}},
+    }
+
+
+def take(cluster: Cluster, step: Step) -> None:
+    if step.new:
+        cluster.extend(step.new, step.statement)
+    else:
+        cluster.ask(f"{step.statement};\n", LONG)
+
+
+def main() -> None:
+    module = Module(argument_spec=arguments(), supports_check_mode=True)
     wanted = module.params["databases"]
     cluster = Cluster()
     given = Given.told(module.params["given"])
@@ -321,10 +329,7 @@ def main() -> None:
         for step in steps:
             doing = step.what
             if not module.check_mode:
-                if step.new:
-                    cluster.extend(step.new, step.statement)
-                else:
-                    cluster.ask(f"{step.statement};\n", LONG)
+                take(cluster, step)
             changes.append(step.what)
         doing = "drop a login"
         changes += drop_logins(cluster, wanted, state, module.check_mode)

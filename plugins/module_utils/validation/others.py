@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
@@ -19,20 +19,36 @@ def objections(
 ) -> list[str]:
     """What of it an app, or a service for the apps, would take: lines for the operator. ``taken`` are the words of
     ``take_over``, by which the operator has said that it may."""
-    taken, told = set(taken), []
-    known = set(found["domains"])  # apps that are there already
+    others, taken = found["others"], set(taken)
+    told = [
+        *of_accounts(apps, others, set(found["domains"]), host),
+        *of_ports(apps, others["listeners"], host),
+    ]
+    if any(app["proxied"] for app in apps.values()):
+        told += of_nginx(others, taken, host, nginx_sandbox)
+    return [*told, *of_postgres(list(databases), others["postgres"], taken, host)]
+
+
+def of_accounts(apps: dict[str, Any], others: dict[str, Any], known: Collection[str], host: str) -> list[str]:
+    """Users and folders. ``known`` are apps that are there already."""
+    told = []
     for name, app in sorted(apps.items()):
-        if app["user"] in found["others"]["accounts"]:
-            home = found["others"]["accounts"][app["user"]]
+        if app["user"] in others["accounts"]:
+            home = others["accounts"][app["user"]]
             told.append(
                 f"{host} has a user {app['user']} with the home {home}: give the app {name} another name"
             )
-        if name in found["others"]["folders"] and name not in known:
+        if name in others["folders"] and name not in known:
             told.append(
                 f"{host} has a /srv/{name} that is not Homeport's: move it away, or give the app another name"
             )
+    return told
+
+
+def of_ports(apps: dict[str, Any], listeners: dict[str, list[str]], host: str) -> list[str]:
+    told = []
     for port, names in wanted_ports(apps).items():
-        owners = found["others"]["listeners"].get(port)
+        owners = listeners.get(port)
         if owners is not None and not {"nginx", "supervisord"} & set(owners):
             owner = ", ".join(owners) or "another program"
             remedy = (
@@ -44,21 +60,28 @@ def objections(
                 f"port {port} of {host} belongs to {owner}, and {', '.join(names)} would be served there: stop it for "
                 f"good ({remedy}), or have it listen elsewhere"
             )
-    proxied = any(app["proxied"] for app in apps.values())
-    files = found["others"]["nginx"]
-    if files and proxied and "nginx" not in taken:
+    return told
+
+
+def of_nginx(others: dict[str, Any], taken: Collection[str], host: str, sandbox: bool) -> list[str]:
+    """Other sites, and what they have where Homeport's nginx does not see it."""
+    told, files = [], others["nginx"]
+    if files and "nginx" not in taken:
         told.append(
             f"nginx on {host} serves something already ({', '.join(files)}): Homeport replaces nginx.conf and removes "
             "sites-enabled/default, and leaves other sites as they are. -e take_over=nginx goes on"
         )
-    for path, hidden in found["others"]["hidden"].items() if proxied and nginx_sandbox else ():
+    for path, hidden in others["hidden"].items() if sandbox else ():
         told.append(
             f"nginx on {host} uses {hidden} ({path}), and Homeport's nginx does not see /home, /root and /run/user: "
             "move it, such as to /srv, or set nginx_sandbox to false"
         )
-    postgres_found = found["others"]["postgres"]
-    rules = postgres_found.get("rules", [])
-    wanted = list(databases)
+    return told
+
+
+def of_postgres(wanted: list[str], found: dict[str, Any], taken: Collection[str], host: str) -> list[str]:
+    """Rules of pg_hba.conf, and databases of the same names."""
+    told, rules = [], found.get("rules", [])
     if rules and wanted and "pg_hba" not in taken:
         told.append(
             f"PostgreSQL on {host} lets others in by {len(rules)} rule{'' if len(rules) == 1 else 's'} of pg_hba.conf "
@@ -66,7 +89,7 @@ def objections(
             "get in in postgres_clients; -e take_over=pg_hba goes on"
         )
     for name in wanted:
-        owner = postgres_found.get("databases", {}).get(name)
+        owner = found.get("databases", {}).get(name)
         if owner and f"database:{name}" not in taken:
             told.append(
                 f"PostgreSQL on {host} has a database {name} already, of {owner}: choose another database.name, or go "

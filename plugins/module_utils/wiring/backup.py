@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
@@ -156,6 +156,35 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         return []
     found = checked(values)
     config = {
+        "path": f"{FOLDER}/config.json",
+        "content": f"{json.dumps(config_of(values, found, apps, host), indent=1, sort_keys=True)}\n",
+        "mode": "0600",
+        "on_change": "none",
+    }
+    program = {
+        "path": "/usr/local/sbin/homeport-backup",
+        "src": "usr/local/sbin/homeport-backup",
+        "mode": "0755",
+        "on_change": "none",
+    }
+    return [
+        *folders(found),
+        config,
+        *password_files(values["passwords"]),
+        *secret_files(values, found["kind"]),
+        *library_files(LIBRARY, MODULES),
+        program,
+        *unit_files("backup", "Backup of the apps", values["schedule"], found),
+        *unit_files("drill", "Restore drill of the apps", values["drill_schedule"], found),
+    ]
+
+
+def config_of(
+    values: Mapping[str, Any], found: Mapping[str, Any], apps: list[Mapping[str, Any]], host: str
+) -> dict[str, Any]:
+    """What the programs on the host are told of the backups, beside secrets."""
+    scratch = values["scratch"]
+    return {
         "repository": found["repository"],
         "host": host,
         "keep": {name: int(count) for name, count in values["keep"].items()},
@@ -168,82 +197,78 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
                 "database": "",
                 "extensions": [],
                 **app,
-                "scratch": values["scratch"].get(app["name"], app.get("scratch", "")),
+                "scratch": scratch.get(app["name"], app.get("scratch", "")),
             }
             for app in apps
         ],
     }
-    closed = {"mode": "0600", "on_change": "none"}
-    files: list[dict[str, Any]] = [
-        {"path": path, "state": "directory", "mode": mode, "on_change": "none"}
-        for path, mode in (
-            ("/etc/homeport", "0755"),
-            (FOLDER, "0700"),
-            ("/var/lib/homeport/backups", "0700"),
-            *([(found["folder"], "0700")] if found["kind"] == "local" else []),
-        )
-    ]
-    files += [
-        {
-            "path": f"{FOLDER}/config.json",
-            "content": f"{json.dumps(config, indent=1, sort_keys=True)}\n",
-            **closed,
-        },
-    ]
-    # the repository changes its password together with the host
-    files += [
+
+
+def folders(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    modes = {"/etc/homeport": "0755", FOLDER: "0700", "/var/lib/homeport/backups": "0700"}
+    pairs = [*modes.items(), *([(found["folder"], "0700")] if found["kind"] == "local" else [])]
+    return [{"path": path, "state": "directory", "mode": mode, "on_change": "none"} for path, mode in pairs]
+
+
+def password_files(passwords: list[str]) -> list[dict[str, Any]]:
+    """A file of each; the repository changes its password together with the host."""
+    return [
         {
             "path": f"{FOLDER}/password{f'.{number}' if number else ''}",
             "content": f"{password}\n",
             "secret": True,
             "mode": "0600",
         }
-        for number, password in enumerate(dict.fromkeys(values["passwords"]))
+        for number, password in enumerate(dict.fromkeys(passwords))
     ]
+
+
+def secret_files(values: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """What opens the place of the repository."""
     secrets = {
         "credentials.json": json.dumps(dict(values["credentials"])) if values["credentials"] else "",
-        "ssh_key": f"{values['ssh_key'].rstrip()}\n" if found["kind"] == "sftp" else "",
-        "known_hosts": f"{values['known_hosts'].rstrip()}\n" if found["kind"] == "sftp" else "",
+        "ssh_key": f"{values['ssh_key'].rstrip()}\n" if kind == "sftp" else "",
+        "known_hosts": f"{values['known_hosts'].rstrip()}\n" if kind == "sftp" else "",
         "ca.pem": f"{values['ca'].strip()}\n" if values["ca"] else "",
     }
-    files += [
-        {"path": f"{FOLDER}/{name}", "content": content, "secret": True, **closed}
+    return [
+        {
+            "path": f"{FOLDER}/{name}",
+            "content": content,
+            "secret": True,
+            "mode": "0600",
+            "on_change": "none",
+        }
         for name, content in secrets.items()
         if content
     ]
-    # the programs share what the deploys do with databases: on the host it is found as in the collection
-    files += [
+
+
+def library_files(folder: str, modules: Iterable[str]) -> list[dict[str, Any]]:
+    """What the programs share with deploys, which do the same with databases; on the host as in the collection."""
+    return [
         {
-            "path": f"{LIBRARY}/{name}.py",
+            "path": f"{folder}/{name}.py",
             "src": f"../../../plugins/module_utils/{name}.py",
             "on_change": "none",
         }
-        for name in MODULES
+        for name in modules
     ]
-    files.append(
+
+
+def unit_files(name: str, title: str, schedule: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A service, and the timer that starts it."""
+    unit = {"name": name, "title": title, "schedule": schedule, "folder": found.get("folder", "")}
+    service, timer = (
         {
-            "path": "/usr/local/sbin/homeport-backup",
-            "src": "usr/local/sbin/homeport-backup",
-            "mode": "0755",
+            "path": f"/etc/systemd/system/homeport-{name}.{kind}",
+            "template": f"etc/systemd/system/homeport-backup.{kind}.j2",
+            "vars": {"unit": unit},
             "on_change": "none",
         }
+        for kind in ("service", "timer")
     )
-    for name, title, schedule in (
-        ("backup", "Backup of the apps", values["schedule"]),
-        ("drill", "Restore drill of the apps", values["drill_schedule"]),
-    ):
-        shared = {"name": name, "title": title, "schedule": schedule, "folder": found.get("folder", "")}
-        files += [
-            {
-                "path": f"/etc/systemd/system/homeport-{name}.{kind}",
-                "template": f"etc/systemd/system/homeport-backup.{kind}.j2",
-                "vars": {"unit": shared},
-                "on_change": "none",
-            }
-            for kind in ("service", "timer")
-        ]
-        files[-1]["restarts"] = [f"homeport-{name}.timer"]
-    return files
+    return [service, {**timer, "restarts": [f"homeport-{name}.timer"]}]
 
 
 def backup_apps(apps: Apps) -> list[dict[str, Any]]:
