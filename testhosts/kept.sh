@@ -55,7 +55,7 @@ make() {
 up() {
     local scenario=$1 image tag
     image=$("$HOMEPORT/testhosts/image.sh" "${IMAGE:-debian:13}")
-    tag=homeport/kept:$scenario-$(digest "$scenario" "$image")
+    tag=homeport/kept:$scenario-$clone-$(digest "$scenario" "$image")  # the secrets on it are those of the clone
     docker image inspect "$tag" >/dev/null 2>&1 || make "$scenario" "$tag"
     echo "$tag"
 }
