@@ -70,7 +70,7 @@ def deploy(host: Any, broken: dict[str, Any], *words: str) -> subprocess.Complet
         extra,
         *words,
     ]
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
