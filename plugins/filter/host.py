@@ -19,6 +19,23 @@ def restarts(groups: Any, hostvars: Any) -> list[str]:
     return messages({host: hostvars[host] for host in hosts})
 
 
+def site_authority(secrets: Any, found: Any = "") -> str:
+    """What clients trust: the certificates of the site's authority, in PEM."""
+    # only sites of several hosts need it, and it takes a while to import
+    from ansible_collections.homeport.django.plugins.module_utils.wiring.authority import authority
+
+    return authority([str(secret) for secret in secrets], str(found))
+
+
+def server_certificate(secrets: Any, address: Any, found: Any = "") -> dict[str, str]:
+    """The certificate of a server of the site, and its key."""
+    from ansible_collections.homeport.django.plugins.module_utils.wiring import authority
+
+    valid = [str(secret) for secret in secrets]
+    trusted = authority.authority(valid, str(found))
+    return authority.server_certificate(valid, str(address), trusted, str(found))
+
+
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -26,4 +43,6 @@ class FilterModule:
             "firewall_rules": firewall_rules,
             "swap_size": swap_size,
             "restarts": restarts,
+            "site_authority": site_authority,
+            "server_certificate": server_certificate,
         }

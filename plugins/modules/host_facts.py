@@ -41,6 +41,7 @@ ansible_facts:
         C(time_daemon) (the systemd unit that keeps the clock right, or an empty string),
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (what the role P(homeport.django.certificates#role) was given for each site that has one),
+        C(tls) (certificates of the site's authority, and of its servers that run here, in PEM),
         C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
         C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
         up who listens where, changed files of nginx, databases and rules of PostgreSQL),
@@ -69,6 +70,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.common.authority import CERTIFICATES
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import used_logins
@@ -121,6 +123,15 @@ def certificate_sites() -> dict[str, Any]:
             return dict(json.load(stream)["sites"])
     except (OSError, ValueError, KeyError):
         return {}
+
+
+def tls_certificates() -> str:
+    """What the host has of the site's authority, in PEM."""
+    found = []
+    for path in CERTIFICATES:
+        with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="ascii") as stream:
+            found.append(stream.read())
+    return "".join(found)
 
 
 def login_user() -> str:
@@ -256,6 +267,7 @@ def main() -> None:
         "swap": swap(),
         "certificates": certificate_sites(),
         "logins": live_logins(),
+        "tls": tls_certificates(),
         "revisions": live_records("revision"),
         "sources": live_records("source"),
         "domains": live_domains(),

@@ -18,12 +18,12 @@ Values = Mapping[str, Any]
 def database_of(
     name: str, app: Values, secrets: Values, homeport_secrets: list[str], setup: Setup, host: Values
 ) -> dict[str, Any]:
-    """The database as its user sees it: engine, name, user, password, host, port, sslmode, url, managed. ``owner`` is
-    whose it is, and ``logins`` are all by which it can be reached over the network."""
+    """The database as its user sees it: engine, name, user, password, host, port, sslmode, sslrootcert, url, managed.
+    ``owner`` is whose it is, and ``logins`` are all by which it can be reached over the network."""
     given = app["database"]
     url = given.get("url") or secrets.get("database_url")
     result: dict[str, Any] = {
-        **dict.fromkeys(("user", "password", "host", "port", "sslmode", "url"), ""),
+        **dict.fromkeys(("user", "password", "host", "port", "sslmode", "sslrootcert", "url"), ""),
         "conn_max_age": given.get("conn_max_age", 0 if app["web"]["server"] == "asgi" else 600),
         "managed": False,
         "owner": name,

@@ -89,7 +89,7 @@ def base_environment(
 
 def empty_here(plain: Mapping[str, str]) -> dict[str, str]:
     """Variables that are there at times only; an app that refers to them works at other times, too."""
-    names = (*FALLBACKS, *(("PGPASSWORD", "PGSSLMODE") if "PGHOST" in plain else ()))
+    names = (*FALLBACKS, *(("PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT") if "PGHOST" in plain else ()))
     return {name: "" for name in names if name not in plain}
 
 

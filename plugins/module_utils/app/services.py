@@ -38,6 +38,8 @@ NOTHING: dict[str, Any] = {
     "password": "",
     "logins": [],
     "vhost": "",
+    # whether its connections are encrypted, as they are where the app is on another host
+    "tls": False,
     "socket": "",
     "memory": 0,
 }

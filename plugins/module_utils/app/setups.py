@@ -36,6 +36,7 @@ SETUPS = {
     "worker": _ALL,
     "cache": replace(_ALL, caches=(*used_for("cache"), "none")),
     "site": _ALL,
+    "external_services": _ALL,
 }
 
 

@@ -30,7 +30,7 @@ def in_url(host: str) -> str:
 
 
 def parse_database_url(url: str) -> dict[str, Any]:
-    """engine, name, user, password, host, port and sslmode of a database's URL."""
+    """engine, name, user, password, host, port, sslmode and sslrootcert of a database's URL."""
     parts = urlsplit(url)
     engine = engine_of(url) or parts.scheme.partition("+")[0]
     options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
@@ -42,4 +42,5 @@ def parse_database_url(url: str) -> dict[str, Any]:
         "host": unquote(parts.hostname or "") or unquote(options.get("host", "")),
         "port": parts.port or (POSTGRES_PORT if engine == "postgres" else ""),
         "sslmode": options.get("sslmode", ""),
+        "sslrootcert": unquote(options.get("sslrootcert", "")),
     }

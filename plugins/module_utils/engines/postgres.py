@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import POSTGRES_PORT
+from ansible_collections.homeport.django.plugins.module_utils.common.authority import AUTHORITY
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine, Values, Wanted
 
 SOCKET = "/var/run/postgresql"
@@ -20,6 +21,7 @@ VARIABLES = {
     "PGUSER": "user",
     "PGPASSWORD": "password",
     "PGSSLMODE": "sslmode",
+    "PGSSLROOTCERT": "sslrootcert",
 }
 
 
@@ -33,9 +35,11 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
     found: dict[str, Any] = {"managed": True, "name": name, "port": POSTGRES_PORT}
     if wanted.host:
         user, password = wanted.logins[0].values()
-        url = wanted.url(scheme, wanted.host, POSTGRES_PORT, f"{name}?sslmode=require", user)
-        remote = {"host": wanted.host, "sslmode": "require", "logins": wanted.logins, "url": url}
-        return {**found, **remote, "user": user, "password": password}
+        verified = {"sslmode": "verify-full", "sslrootcert": AUTHORITY}
+        options = "&".join(f"{key}={value}" for key, value in verified.items())
+        url = wanted.url(scheme, wanted.host, POSTGRES_PORT, f"{name}?{options}", user)
+        remote = {"host": wanted.host, "logins": wanted.logins, "url": url}
+        return {**found, **remote, **verified, "user": user, "password": password}
     # of the forms with a socket the one that every reader of such addresses takes: urlsplit finds no host, and
     # libpq goes by PGHOST
     url = f"{scheme}://{wanted.app}@/{name}?host={SOCKET}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.authority import TRUSTED_FOLDERS
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine, Values, Wanted
 
 # Below 1024: an app cannot bind it while the service restarts (docs/decisions/0024).
@@ -17,18 +18,21 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
     user, password = wanted.logins[0].values()
     return {
         "managed": True,
+        "tls": bool(wanted.host),
         "host": host,
         "port": PORT,
         "user": user,
         "password": password,
         "logins": wanted.logins,
         "vhost": wanted.app,
-        "url": wanted.url("amqp", host, PORT, wanted.app, user),
+        "url": wanted.url("amqps" if wanted.host else "amqp", host, PORT, wanted.app, user),
     }
 
 
 def environment(broker: Values) -> dict[str, str]:
-    return {"AMQP_URL": broker["url"], "RABBITMQ_URL": broker["url"]}
+    found = {"AMQP_URL": broker["url"], "RABBITMQ_URL": broker["url"]}
+    # no URL of AMQP can say whom to trust
+    return {**found, "SSL_CERT_DIR": TRUSTED_FOLDERS} if broker["tls"] else found
 
 
 RABBITMQ = Engine("rabbitmq", uses=("broker",), resolve=resolve, environment=environment, idle=130)

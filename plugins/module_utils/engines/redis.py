@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.homeport.django.plugins.module_utils.common.authority import AUTHORITY
 from ansible_collections.homeport.django.plugins.module_utils.engines import rabbitmq
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import (
     Engine,
@@ -38,6 +39,8 @@ PORTS = tuple(sorted({*range(200, 600)} - {
 }))  # fmt: skip
 SERVERS = ("redis", "valkey")
 LOOPBACK = ["127.0.0.1", "::1"]
+# As the URLs of redis-py, Celery and those who build on them say it.
+VERIFIED = f"ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs={AUTHORITY}"
 # Whoever reaches the port can try a million passwords a second.
 SHORTEST_PASSWORD = 16
 POLICIES = (
@@ -71,12 +74,13 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
     host = wanted.host or address
     return {
         "managed": True,
+        "tls": bool(wanted.host),
         "host": host,
         "port": port,
         "password": wanted.logins[0]["password"],
         # passwords of the default user, who may have several
         "logins": [{**login, "name": ""} for login in wanted.logins],
-        "url": wanted.url("redis", host, port, "0"),
+        "url": wanted.url("rediss", host, port, f"0?{VERIFIED}") if wanted.host else wanted.url("redis", host, port, "0"),
     }
 
 
@@ -127,7 +131,7 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
         problems += [
             *check_name(path, given),
             *check_memory(path, given),
-            *check_listen(path, listen),
+            *check_listen(path, listen, boolean(given.get("tls", False), strict=False)),
             *check_port(path, given.get("port")),
         ]
         if server not in SERVERS:
@@ -161,6 +165,7 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
                 "memory": whole(given.get("memory", DEFAULT_MEMORY)),
                 "policy": policy,
                 "persistent": persistent,
+                "tls": boolean(given.get("tls", False), strict=False),
             }
         )
     if problems:
@@ -188,7 +193,7 @@ def check_port(path: str, given: Any) -> list[str]:
     return [] if port and port <= 65535 else [f"{path}.port: must be a number from 1 to 65535"]
 
 
-def check_listen(path: str, listen: Any) -> list[str]:
+def check_listen(path: str, listen: Any, encrypted: bool = False) -> list[str]:
     if not isinstance(listen, list):
         return [f"{path}.listen: must be a list of IP addresses"]
     problems = []
@@ -198,10 +203,10 @@ def check_listen(path: str, listen: Any) -> list[str]:
         except ValueError:
             problems.append(f"{path}.listen: {address} is not an IP address")
             continue
-        if found.is_unspecified or found.is_multicast or found.is_global:
+        if found.is_unspecified or found.is_multicast or (found.is_global and not encrypted):
             problems.append(
                 f"{path}.listen: {address} is not a loopback or private address; what goes over the network "
-                "is not encrypted"
+                "is not encrypted without tls"
             )
     return problems
 

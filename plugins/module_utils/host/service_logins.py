@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.common.authority import AUTHORITY
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import ADDRESSES
@@ -124,7 +126,8 @@ def ask_postgres(parts: SplitResult) -> str:
         "PGUSER": user(parts),
         "PGPASSWORD": password(parts),
         "PGDATABASE": unquote(parts.path[1:]),
-        "PGSSLMODE": "require" if "sslmode=require" in parts.query else "prefer",
+        "PGSSLMODE": option(parts, "sslmode") or "prefer",
+        "PGSSLROOTCERT": option(parts, "sslrootcert"),
         "PGCONNECT_TIMEOUT": str(TIMEOUT),
     }
 
@@ -164,13 +167,17 @@ def ask_rabbitmq(parts: SplitResult) -> str:
 
 
 ASK: dict[str, Callable[[SplitResult], str]] = {
-    "redis": ask_redis,
-    "amqp": ask_rabbitmq,
+    **dict.fromkeys(("redis", "rediss"), ask_redis),
+    **dict.fromkeys(("amqp", "amqps"), ask_rabbitmq),
 }
 
 
 def user(parts: SplitResult) -> str:
     return unquote(parts.username or "")
+
+
+def option(parts: SplitResult, name: str) -> str:
+    return parse_qs(parts.query).get(name, [""])[0]
 
 
 def password(parts: SplitResult) -> str:
@@ -180,7 +187,19 @@ def password(parts: SplitResult) -> str:
 def connected(parts: SplitResult, port: int) -> Any:
     # the stream keeps the connection open until it is closed itself
     with socket.create_connection((parts.hostname or "", parts.port or port), TIMEOUT) as connection:
-        return connection.makefile("rwb")
+        if parts.scheme not in ("rediss", "amqps"):
+            return connection.makefile("rwb")
+        with trust(parts).wrap_socket(connection, server_hostname=parts.hostname) as encrypted:
+            return encrypted.makefile("rwb")
+
+
+def trust(parts: SplitResult) -> ssl.SSLContext:
+    """Whom an address says to trust, else the system's authorities and the site's."""
+    named = option(parts, "ssl_ca_certs")
+    context = ssl.create_default_context(cafile=named or None)
+    if not named and os.path.exists(AUTHORITY):
+        context.load_verify_locations(AUTHORITY)
+    return context
 
 
 def short(text: str) -> bytes:

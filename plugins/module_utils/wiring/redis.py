@@ -20,7 +20,12 @@ def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[st
             "server": app[service]["engine"],
             "port": app[service]["port"],
             # an address of its own instead of the loopback address that all share
-            "listen": [app[service]["host"], *(address for address in listen if address != "127.0.0.1")],
+            "listen": list(
+                dict.fromkeys(
+                    [app[service]["host"], *(address for address in listen if address != "127.0.0.1")]
+                )
+            ),
+            "tls": app[service]["tls"],
             "password": app[service]["password"],
             "previous_passwords": [login["password"] for login in app[service]["logins"][1:]],
             "memory": app[service]["memory"],
