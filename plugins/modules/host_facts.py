@@ -128,7 +128,7 @@ def certificate_sites() -> dict[str, Any]:
 def tls_certificates() -> str:
     """What the host has of the site's authority, in PEM."""
     found = []
-    for path in CERTIFICATES:
+    for path in sorted({path for pattern in CERTIFICATES for path in glob.glob(pattern)}):
         with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="ascii") as stream:
             found.append(stream.read())
     return "".join(found)

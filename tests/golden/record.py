@@ -46,7 +46,7 @@ OF_THE_RUN = {"run", "holder", "given", "uploads", "digest"}
 
 def inventories() -> dict[str, Path]:
     """By name: shipped ones, without those whose apps and services others have, and those of this folder."""
-    shipped = ("simple", "typical", "worker", "two_servers")
+    shipped = ("simple", "typical", "worker", "external_services")
     paths = [ROOT / "inventories" / name / "hosts.yml" for name in shipped]
     return {path.parent.name: path for path in [*paths, *sorted(GOLDEN.glob("inventories/*/hosts.yml"))]}
 

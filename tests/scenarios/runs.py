@@ -27,7 +27,7 @@ MINUTES = int(os.environ.get("SCENARIO_MINUTES", "30"))
 # from (testhosts/kept.sh), which they would wait for.
 LONGEST_FIRST = (
     "attack", "upgrade", "faults", "layouts", "two_workers", "site", "backup", "operations", "deploys", "simple",
-    "https", "multi_app", "two_servers", "bare", "typical",
+    "https", "external_services", "multi_app", "bare", "typical",
 )  # fmt: skip
 
 

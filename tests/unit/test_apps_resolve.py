@@ -148,18 +148,22 @@ def test_postgres_on_the_same_host_needs_no_password() -> None:
     assert parse_database_url(database["url"])["host"] == "/var/run/postgresql"
 
 
+VERIFIED = "sslmode=verify-full&sslrootcert=/etc/ssl/homeport/authority.pem"
+
+
 @pytest.mark.parametrize(("address", "shown"), [("db.example", "db.example"), ("10.0.0.2", "10.0.0.2"), ("fd00::2", "[fd00::2]")])  # fmt: skip
 def test_postgres_on_another_host(address: str, shown: str) -> None:
     found = resolved(host={"database_host": address})
     password = derive(SECRET, "blog", "database_password")
     login = f"blog.{fingerprint(password)}"
-    assert found["database"]["url"] == f"postgres://{login}:{password}@{shown}:5432/blog?sslmode=require"
+    assert found["database"]["url"] == f"postgres://{login}:{password}@{shown}:5432/blog?{VERIFIED}"
     assert found["database"]["owner"] == "blog"
     assert found["database"]["logins"] == [{"name": login, "password": password}]
     environment = found["environment"]
     assert environment["PGHOST"] == address
     assert environment["PGPASSWORD"] == password
-    assert environment["PGSSLMODE"] == "require"
+    assert environment["PGSSLMODE"] == "verify-full"
+    assert environment["PGSSLROOTCERT"] == "/etc/ssl/homeport/authority.pem"
 
 
 @pytest.mark.parametrize("password", ["pass w@rd:/?#%'\"", "ünïcödé ☃ ünïcödé", "a+b&c=d{e} a+b&c=d{e}"])

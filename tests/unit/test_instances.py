@@ -48,6 +48,7 @@ def test_defaults() -> None:
         "memory": 64,
         "policy": "noeviction",
         "persistent": False,
+        "tls": False,
     }
 
 

@@ -25,7 +25,7 @@ from tests.unit.support import CANARY, SECRET, app
 ROOT = Path(__file__).parents[2]
 # What the playbooks set, what has a check of its own (instances, backups), and what reaches no file as a text.
 ELSEWHERE = {
-    "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_setup", "redis_instances", "memcached_instances", "postgres_listen_addresses",
+    "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_wired_authority", "host_setup", "redis_instances", "memcached_instances", "postgres_listen_addresses",
     "rabbitmq_listen", "rabbitmq_vhosts",
 }  # fmt: skip
 ROLES = (

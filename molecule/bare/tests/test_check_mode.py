@@ -20,7 +20,7 @@ SETUPS = {
     "inventories/multi_app": ("multi_app", {"web1": "web1"}),
     "inventories/cache": ("cache", {"web1": "web1"}),
     "inventories/worker": ("worker", {"web1": "web1"}),
-    "inventories/two_servers": ("typical", {"web1": "web1", "db1": "web2"}),
+    "inventories/external_services": ("external_services", {"web1": "web1", "db1": "web2", "store1": "web2"}),
     "inventories/two_workers": ("worker", {"web1": "web1", "web2": "web2"}),
     "molecule/site/inventory": ("site", {"web1": "web1"}),
 }

@@ -58,7 +58,7 @@ def test_what_would_cut_the_site_off_is_refused(
     album: Album, operator: Operator, host: Any, database: Any, old: str, tmp_path: Path
 ) -> None:
     live, known = host.check_output("readlink -e /srv/memories/current"), logins(database)
-    without = operator.run("typical", *secrets(tmp_path, NEW))
+    without = operator.run("external_services", *secrets(tmp_path, NEW))
     assert without.status != 0
     assert "memories: the password of its database" in without.output, without.output
     assert "homeport_secret_previous" in without.output
@@ -86,7 +86,7 @@ def test_nothing_is_lost_and_nobody_signed_out(
     (first,) = logins(database)
 
     with load(album, rate=50, path="/") as running:
-        rotated = operator.run("typical", *secrets(tmp_path, NEW, old), "-vvv", "--diff")
+        rotated = operator.run("external_services", *secrets(tmp_path, NEW, old), "-vvv", "--diff")
         assert rotated.status == 0, rotated.output
     assert lost(running) == 0
     assert signed_in(album)
@@ -100,7 +100,7 @@ def test_nothing_is_lost_and_nobody_signed_out(
     )
 
     with load(album, rate=50, path="/") as running:
-        done = operator.run("typical", *secrets(tmp_path, NEW), "-vvv", "--diff")
+        done = operator.run("external_services", *secrets(tmp_path, NEW), "-vvv", "--diff")
         assert done.status == 0, done.output
     assert lost(running) == 0
     # signed anew when they were seen with the fallback
@@ -124,6 +124,6 @@ def test_nothing_is_lost_and_nobody_signed_out(
     assert album.health()["status"] == "ok"
 
     # the inventory's own again, which is what the other tests run with
-    again = operator.run("typical", *secrets(tmp_path, old, NEW))
+    again = operator.run("external_services", *secrets(tmp_path, old, NEW))
     assert again.status == 0, again.output
     assert first in logins(database)

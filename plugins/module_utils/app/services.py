@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup, not_part
+from ansible_collections.homeport.django.plugins.module_utils.common.authority import TRUSTED_FOLDERS
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import accepted, logins
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
@@ -228,6 +229,9 @@ def services_environment(name: str, services: Mapping[str, Values]) -> dict[str,
         found = engine.environment(service) if engine and service["url"] else {}
         if not found.keys() & result.keys():
             result.update(found)
+    if cache["tls"] or broker["tls"]:
+        # not every client's URL can say whom to trust
+        result["SSL_CERT_DIR"] = TRUSTED_FOLDERS
     return result
 
 

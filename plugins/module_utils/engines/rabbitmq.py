@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.authority import TRUSTED_FOLDERS
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine, Values, Wanted
 
 # Below 1024: an app cannot bind it while the service restarts (docs/decisions/0024).
@@ -30,9 +29,7 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
 
 
 def environment(broker: Values) -> dict[str, str]:
-    found = {"AMQP_URL": broker["url"], "RABBITMQ_URL": broker["url"]}
-    # no URL of AMQP can say whom to trust
-    return {**found, "SSL_CERT_DIR": TRUSTED_FOLDERS} if broker["tls"] else found
+    return {"AMQP_URL": broker["url"], "RABBITMQ_URL": broker["url"]}
 
 
 RABBITMQ = Engine("rabbitmq", uses=("broker",), resolve=resolve, environment=environment, idle=130)

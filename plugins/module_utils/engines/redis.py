@@ -80,14 +80,21 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
         "password": wanted.logins[0]["password"],
         # passwords of the default user, who may have several
         "logins": [{**login, "name": ""} for login in wanted.logins],
-        "url": wanted.url("rediss", host, port, f"0?{VERIFIED}") if wanted.host else wanted.url("redis", host, port, "0"),
+        "url": wanted.url("rediss" if wanted.host else "redis", host, port, path_of(wanted)),
     }
+
+
+def path_of(wanted: Wanted) -> str:
+    """Readers of CACHE_URL make settings of Django of a query; those trust SSL_CERT_DIR."""
+    return f"0?{VERIFIED}" if wanted.host and wanted.use == "broker" else "0"
 
 
 def environment(service: Values) -> dict[str, str]:
     names = {"REDIS_HOST": "host", "REDIS_PORT": "port", "REDIS_PASSWORD": "password"}
     found = {key: str(service[field]) for key, field in names.items() if service[field]}
-    return {"REDIS_URL": service["url"], **found}
+    if not service["tls"]:
+        return {"REDIS_URL": service["url"], **found}
+    return {"REDIS_URL": f"{service['url'].partition('?')[0]}?{VERIFIED}", **found}
 
 
 def version(text: str) -> tuple[int, ...]:

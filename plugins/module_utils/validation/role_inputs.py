@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.roles i
     postgres,
     python,
     rabbitmq,
+    redis,
     supervisord,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Field, Problems
@@ -33,6 +34,7 @@ INPUTS: dict[str, Field] = {
     **postgres.INPUTS,
     **python.INPUTS,
     **rabbitmq.INPUTS,
+    **redis.INPUTS,
     **supervisord.INPUTS,
 }
 

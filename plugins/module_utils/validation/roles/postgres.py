@@ -8,6 +8,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.roles.v
     NAME,
     NAME_HINT,
     Network,
+    Pem,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Field,
@@ -74,6 +75,8 @@ INPUTS: dict[str, Field] = {
             }
         )
     ),
+    "postgres_tls_certificate": Pem("a certificate"),
+    "postgres_tls_key": Pem("a private key, without a passphrase,"),
     "postgres_memory_percent": Int(low=1, high=90),
     "postgres_max_connections": Int(low=4, high=100000),
     "postgres_settings": Map(

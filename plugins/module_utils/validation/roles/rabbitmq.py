@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.homeport.django.plugins.module_utils.validation.roles.values import (
+    Pem,
     Plain,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
@@ -24,6 +25,8 @@ class RabbitSetting(Plain):
 
 
 INPUTS: dict[str, Field] = {
+    "rabbitmq_tls_certificate": Pem("a certificate"),
+    "rabbitmq_tls_key": Pem("a private key, without a passphrase,"),
     "rabbitmq_memory_percent": Int(low=1, high=90),
     "rabbitmq_disk_free_mb": Int(low=1, high=1 << 24),
     "rabbitmq_settings": Map(

@@ -46,6 +46,17 @@ class IpAddress(Str):
         return "" if good else "must be an IP address"
 
 
+class Pem(Str):
+    """Certificates or a private key in PEM; empty is none."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            pattern=r"(\s*-----BEGIN ([A-Z ]+)-----\n[A-Za-z0-9+/=\n]+-----END \2-----\s*)*",
+            hint=f"must be {what} in PEM",
+            multiline=True,
+        )
+
+
 class Plain(Scalar):
     """A value on one line, without what would be lost around it."""
 
