@@ -9,6 +9,7 @@ shipped roles and action plugins; in the place of the modules, which run on the 
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ UNDECLARED: dict[str, Any] = {
 # What the module host_facts would find on a bare Debian 13.
 FACTS: dict[str, Any] = {
     "distribution": "debian", "version": "13", "codename": "trixie", "architecture": "x86_64", "systemd": True,
-    "ipv6": True, "setup": "", "sets": [], "login": "admin", "ssh_ports": [22], "pending_changes": [],
+    "ipv6": True, "setup": "", "sets": [], "tls": "", "login": "admin", "ssh_ports": [22], "pending_changes": [],
     "container": False, "time_daemon": "",
     "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"}, "certificates": {}, "logins": {}, "revisions": {},
     "domains": {}, "others": OTHERS, "backup": {}, "archive": {}, "given": {}, "parts": {}, "packages": [], "run": "",
@@ -160,6 +161,8 @@ def lines(question: dict[str, Any], known: dict[str, str], said: dict[str, Any])
         content = secrets.get(entry["path"], entry.pop("content", None))
         yield f"## {entry.pop('path')} {json.dumps(entry, sort_keys=True, ensure_ascii=False)}"
         if content is not None:
+            # no two signatures are the same
+            content = re.sub(r"(?s)(BEGIN CERTIFICATE-----).*?(-----END CERT)", r"\1 ... \2", content)
             same = known.get(hashlib.sha256(content.encode()).hexdigest())
             yield f"(as {same})" if same else content.rstrip("\n")
 

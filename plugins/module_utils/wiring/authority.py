@@ -2,8 +2,8 @@
 # MIT License (see LICENSE)
 """The site's private authority, and the certificates of its servers (docs/decisions/0037).
 
-Keys are derived from the site's secret like passwords. What is signed is not the same twice: the certificates that a host
-has are kept as long as they are right.
+Keys are derived from the site's secret like passwords. Nothing is signed the same way twice: a host's certificates are
+kept as long as they are right.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def authority(secrets: Iterable[str], found: str = "") -> str:
 
 
 def server_certificate(secrets: Iterable[str], address: str, trusted: str, found: str = "") -> dict[str, str]:
-    """The certificate of a server at an address (with the authority's) and its key, both in PEM. ``found`` is kept if it
-    is right."""
+    """The certificate of a server at an address, followed by the authority's, and its key, in PEM. The one in ``found``
+    is kept if it is right."""
     signer = derive_key(next(iter(secrets)), "authority")
     key = derive_key(next(iter(secrets)), f"server/{address}")
     issuer = read(trusted)[0]
