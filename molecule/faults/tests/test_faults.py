@@ -194,7 +194,8 @@ HOSTILE_INPUTS: list[tuple[str, Any, str]] = [
 # What changes on a host by being logged in and asked.
 TRACES = (
     "( -path /run -o -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/lib/systemd -o -path /var/lib/sudo "
-    "-o -path /var/lib/postgresql -o -path /var/backups -o -path /var/lib/logrotate -o -name .ansible -o -name __pycache__ )"
+    "-o -path /var/lib/postgresql -o -path /var/backups -o -path /var/lib/logrotate "
+    "-o -name .ansible -o -name __pycache__ )"
 )
 
 
