@@ -162,7 +162,9 @@ def lines(question: dict[str, Any], known: dict[str, str], said: dict[str, Any])
         yield f"## {entry.pop('path')} {json.dumps(entry, sort_keys=True, ensure_ascii=False)}"
         if content is not None:
             # no two signatures are the same, and keys look as if they were to be kept
-            content = re.sub(r"(?s)(BEGIN (?:CERTIFICATE|PRIVATE KEY)-----).*?(-----END)", r"\1 ... \2", content)
+            content = re.sub(
+                r"(?s)(BEGIN (?:CERTIFICATE|PRIVATE KEY)-----).*?(-----END)", r"\1 ... \2", content
+            )
             same = known.get(hashlib.sha256(content.encode()).hexdigest())
             yield f"(as {same})" if same else content.rstrip("\n")
 

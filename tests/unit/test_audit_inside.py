@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.filter.host import server_certificate
 from ansible_collections.homeport.django.plugins.module_utils.host.audit import (
     deploy_check as audit_deploy_check,
 )
@@ -62,6 +64,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.audit.upkeep 
 
 from tests.unit.audits import accept
 from tests.unit.releases import write
+from tests.unit.support import SECRET
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -109,15 +112,31 @@ def test_what_listens_and_who_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "is_open"),
-    [(b"+PONG\r\n", True), (b"-NOAUTH Authentication required.\r\n", False), (b"", False)],
+    [(b"+PONG\r\n", True), (b"-NOAUTH Authentication required.\r\n", False), (b"", None)],
 )
-def test_a_store_that_answers_anybody(answer: bytes, is_open: bool) -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_store_that_answers_anybody(
+    answer: bytes, is_open: bool | None, encrypted: bool, tmp_path: Path
+) -> None:
+    made = server_certificate([SECRET], "10.0.0.3")
+    (tmp_path / "server.pem").write_text(made["key"] + made["certificate"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
         def serve() -> None:
             connection, _address = server.accept()
             with connection:
+                assert connection.recv(64) == b"PING\r\n"
+                connection.sendall(b"" if encrypted else answer)
+            if answer and not encrypted:
+                return
+            plain, _address = server.accept()
+            if not answer:
+                plain.close()
+                return
+            with context.wrap_socket(plain, server_side=True) as connection:
                 assert connection.recv(64) == b"PING\r\n"
                 connection.sendall(answer)
 

@@ -102,8 +102,10 @@ def test_the_broker_asks_who_comes_from_another_server(host: Any, other: Any) ->
     assert environment.split()[0] == address
     port = environment.split()[1]
     ask = (
-        "import socket, sys; stream = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).makefile('rwb'); "
-        "stream.write(b'PING\\r\\n'); stream.flush(); print(stream.readline().decode())"
+        "import socket, ssl, sys; plain = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); "
+        "trust = ssl.create_default_context(cafile='/etc/ssl/homeport/authority.pem'); "
+        "stream = trust.wrap_socket(plain, server_hostname=sys.argv[1]); "
+        "stream.sendall(b'PING\\r\\n'); print(stream.recv(100).decode())"
     )
     assert "NOAUTH" in other.check_output(f'python3 -c "{ask}" {address} {port}')
     listening = host.check_output("ss -Hltn")

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -102,8 +103,23 @@ def stores(listening: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def answers(address: str, port: int, greeting: bytes) -> bool:
-    """Whether a store does what it is asked by anybody."""
+    """Whether a store does what it is asked by anybody, in the clear or, where it hangs up on that, over TLS."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    with socket.create_connection((everywhere.get(address, address), port), timeout=3) as connection:
-        connection.sendall(greeting)
-        return connection.recv(64).startswith((b"+PONG", b"VERSION"))
+    place = (everywhere.get(address, address), port)
+    with socket.create_connection(place, timeout=3) as connection:
+        said = said_to(connection, greeting)
+    if not said:
+        anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(place, timeout=3) as plain, anybody.wrap_socket(plain) as connection:
+            said = said_to(connection, greeting)
+    return said.startswith((b"+PONG", b"VERSION"))
+
+
+def said_to(connection: socket.socket, greeting: bytes) -> bytes:
+    """The first words of an answer; none where the connection is closed."""
+    connection.sendall(greeting)
+    try:
+        return connection.recv(64)
+    except ConnectionResetError:
+        return b""
