@@ -19,21 +19,12 @@ def restarts(groups: Any, hostvars: Any) -> list[str]:
     return messages({host: hostvars[host] for host in hosts})
 
 
-def site_authority(secrets: Any, found: Any = "") -> str:
-    """What clients trust: the certificates of the site's authority, in PEM."""
+def site_tls(secrets: Any, address: Any, found: Any = "") -> dict[str, str]:
+    """Whom the hosts of a site trust, and the certificate and key of one that serves others."""
     # only sites of several hosts need it, and it takes a while to import
-    from ansible_collections.homeport.django.plugins.module_utils.wiring.authority import authority
+    from ansible_collections.homeport.django.plugins.module_utils.wiring.authority import tls
 
-    return authority([str(secret) for secret in secrets], str(found))
-
-
-def server_certificate(secrets: Any, address: Any, found: Any = "") -> dict[str, str]:
-    """The certificate of a server of the site, and its key."""
-    from ansible_collections.homeport.django.plugins.module_utils.wiring import authority
-
-    valid = [str(secret) for secret in secrets]
-    trusted = authority.authority(valid, str(found))
-    return authority.server_certificate(valid, str(address), trusted, str(found))
+    return tls([str(secret) for secret in secrets], str(address), str(found))
 
 
 class FilterModule:
@@ -43,6 +34,5 @@ class FilterModule:
             "firewall_rules": firewall_rules,
             "swap_size": swap_size,
             "restarts": restarts,
-            "site_authority": site_authority,
-            "server_certificate": server_certificate,
+            "site_tls": site_tls,
         }

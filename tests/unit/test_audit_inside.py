@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.filter.host import server_certificate
+from ansible_collections.homeport.django.plugins.filter.host import site_tls
 from ansible_collections.homeport.django.plugins.module_utils.host.audit import (
     deploy_check as audit_deploy_check,
 )
@@ -118,7 +118,7 @@ def test_what_listens_and_who_does(tmp_path: Path) -> None:
 def test_a_store_that_answers_anybody(
     answer: bytes, is_open: bool | None, encrypted: bool, tmp_path: Path
 ) -> None:
-    made = server_certificate([SECRET], "10.0.0.3")
+    made = site_tls([SECRET], "10.0.0.3")
     (tmp_path / "server.pem").write_text(made["key"] + made["certificate"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.filter.host import server_certificate, site_authority
+from ansible_collections.homeport.django.plugins.filter.host import site_tls
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import FOLDER
 from ansible_collections.homeport.django.plugins.module_utils.wiring import authority
@@ -22,10 +22,14 @@ ADDRESS = "127.0.0.1"
 
 
 def server(folder: Path, secrets: list[str], address: str = ADDRESS, found: str = "") -> dict[str, str]:
-    made = server_certificate(secrets, address, found)
+    made = site_tls(secrets, address, found)
     (folder / "crt").write_text(made["certificate"])
     (folder / "key").write_text(made["key"])
     return made
+
+
+def trusted_by(secrets: list[str], found: str = "") -> str:
+    return site_tls(secrets, ADDRESS, found)["authority"]
 
 
 def shaken(folder: Path, trusted: str, name: str = ADDRESS) -> str:
@@ -57,7 +61,7 @@ def shaken(folder: Path, trusted: str, name: str = ADDRESS) -> str:
 
 def test_clients_accept_a_server_by_its_address_alone(tmp_path: Path) -> None:
     server(tmp_path, [SECRET], "10.0.0.3")
-    trusted = site_authority([SECRET])
+    trusted = trusted_by([SECRET])
     assert shaken(tmp_path, trusted, "10.0.0.3") == ""
     assert shaken(tmp_path, trusted, ADDRESS) == ""  # on the server itself
     assert "IP address mismatch" in shaken(tmp_path, trusted, "10.0.0.4")
@@ -67,12 +71,12 @@ def test_clients_accept_a_server_by_its_address_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["db.example", "fd00::3"])
 def test_names_and_ipv6(address: str, tmp_path: Path) -> None:
     server(tmp_path, [SECRET], address)
-    assert shaken(tmp_path, site_authority([SECRET]), address) == ""
+    assert shaken(tmp_path, trusted_by([SECRET]), address) == ""
 
 
 def test_an_impostor_is_refused(tmp_path: Path) -> None:
     server(tmp_path, [OTHER])
-    assert "certificate verify failed" in shaken(tmp_path, site_authority([SECRET]))
+    assert "certificate verify failed" in shaken(tmp_path, trusted_by([SECRET]))
 
 
 def test_while_the_secret_is_replaced_both_are_trusted(tmp_path: Path) -> None:
@@ -80,44 +84,44 @@ def test_while_the_secret_is_replaced_both_are_trusted(tmp_path: Path) -> None:
     before.mkdir()
     after.mkdir()
     old = server(before, [SECRET])
-    trusted = site_authority([OTHER, SECRET], site_authority([SECRET]))
+    trusted = trusted_by([OTHER, SECRET], trusted_by([SECRET]))
     new = server(after, [OTHER, SECRET], found=old["certificate"])
     assert new["key"] != old["key"]
     assert shaken(before, trusted) == shaken(after, trusted) == ""
-    done = site_authority([OTHER], trusted)
+    done = trusted_by([OTHER], trusted)
     assert shaken(after, done) == ""
     assert "certificate verify failed" in shaken(before, done)
 
 
 def test_what_a_host_has_is_kept(tmp_path: Path) -> None:
     made = server(tmp_path, [SECRET])
-    trusted = site_authority([SECRET], made["certificate"])
+    trusted = trusted_by([SECRET], made["certificate"])
     assert trusted in made["certificate"]
     found = f"{trusted}no PEM\n{made['certificate']}"
-    assert server_certificate([SECRET], ADDRESS, made["certificate"] + trusted) == made
-    assert site_authority([SECRET], found) == trusted
+    assert site_tls([SECRET], ADDRESS, made["certificate"] + trusted) == made
+    assert trusted_by([SECRET], found) == trusted
 
 
 @pytest.mark.parametrize("what", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "é"])
 def test_what_is_no_certificate_is_replaced(what: str, tmp_path: Path) -> None:
     server(tmp_path, [SECRET], found=what)
-    assert shaken(tmp_path, site_authority([SECRET], what)) == ""
+    assert shaken(tmp_path, trusted_by([SECRET], what)) == ""
 
 
 def test_another_address_or_secret_gets_another_certificate() -> None:
-    made = server_certificate([SECRET], ADDRESS)
-    assert server_certificate([SECRET], "10.0.0.3", made["certificate"]) != made
-    assert server_certificate([OTHER], ADDRESS, made["certificate"])["certificate"] != made["certificate"]
+    made = site_tls([SECRET], ADDRESS)
+    assert site_tls([SECRET], "10.0.0.3", made["certificate"]) != made
+    assert site_tls([OTHER], ADDRESS, made["certificate"])["certificate"] != made["certificate"]
 
 
 def test_one_is_renewed_long_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = server_certificate([SECRET], ADDRESS)
+    made = site_tls([SECRET], ADDRESS)
     (leaf, issuer) = x509.load_pem_x509_certificates(made["certificate"].encode())
     now = datetime.datetime.now(datetime.timezone.utc)
     assert leaf.not_valid_after_utc - now > datetime.timedelta(days=9 * 365)
     assert issuer.not_valid_after_utc > leaf.not_valid_after_utc
     monkeypatch.setattr(authority, "RENEW", authority.LIFE + datetime.timedelta(days=1))
-    renewed = server_certificate([SECRET], ADDRESS, made["certificate"])
+    renewed = site_tls([SECRET], ADDRESS, made["certificate"])
     assert renewed["certificate"] != made["certificate"]
     assert renewed["key"] == made["key"]
 
@@ -128,7 +132,7 @@ def test_the_name_by_which_openssl_finds_the_authority(tmp_path: Path) -> None:
     (link,) = [entry["path"] for entry in files["__host_authority_files"] if entry.get("state") == "link"]
     shown = subprocess.run(
         ["openssl", "x509", "-noout", "-subject_hash"],
-        input=site_authority([SECRET]), capture_output=True, text=True, check=True,
+        input=trusted_by([SECRET]), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert link == f"{FOLDER}/{shown.stdout.strip()}.0"
 

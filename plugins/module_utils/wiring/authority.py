@@ -56,15 +56,16 @@ def authority(secrets: Iterable[str], found: str = "") -> str:
     return pem(*chosen)
 
 
-def server_certificate(secrets: Iterable[str], address: str, trusted: str, found: str = "") -> dict[str, str]:
-    """The certificate of a server at an address, followed by the authority's, and its key, in PEM. The one in ``found``
-    is kept if it is right."""
-    signer = derive_key(next(iter(secrets)), "authority")
-    key = derive_key(next(iter(secrets)), f"server/{address}")
+def tls(secrets: list[str], address: str, found: str = "") -> dict[str, str]:
+    """In PEM: what clients trust (C(authority)), and the certificate of a server at an address, followed by that of the
+    authority, with its C(key). What of ``found`` is right is kept."""
+    trusted = authority(secrets, found)
+    key = derive_key(secrets[0], f"server/{address}")
     issuer = read(trusted)[0]
     kept = [one for one in read(found) if is_right(one, key, issuer, address)]
-    certificate = kept[0] if kept else _signed(key, address, issuer, signer)
+    certificate = kept[0] if kept else _signed(key, address, issuer, derive_key(secrets[0], "authority"))
     return {
+        "authority": trusted,
         "certificate": pem(certificate, issuer),
         "key": key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
