@@ -50,7 +50,7 @@ FACTS: dict[str, Any] = {
     "valkey": "8.1.1", "time_daemon": "", "login": "admin", "ssh_ports": [22], "pending_changes": [], "setup": "site",
     "sets": [], "certificates": {}, "parts": {}, "packages": [], "domains": {},
     "others": {"accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {}},
-    "logins": {}, "backup": {}, "archive": {},
+    "logins": {}, "backup": {}, "archive": {}, "tls": "",
 }  # fmt: skip
 
 

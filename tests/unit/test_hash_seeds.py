@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -63,6 +65,14 @@ others: {hosts: {monitor1: {ansible_host: 192.0.2.6}}}
 """
 
 
+def unsigned(what: Any) -> str:
+    """Without what differs for another reason: no two signatures are the same."""
+    text = json.dumps(what)
+    if "BEGIN CERTIFICATE" in text:
+        text = re.sub(r'"digest": "\w+"|BEGIN CERTIFICATE.*?END CERTIFICATE', "", text)
+    return text
+
+
 def test_each_seed_gives_the_same(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(SITE)
@@ -89,4 +99,4 @@ def test_each_seed_gives_the_same(tmp_path: Path) -> None:
     for found in results[1:]:
         assert list(found) == list(results[0])
         for where, what in found.items():
-            assert json.dumps(what) == json.dumps(results[0][where]), where
+            assert unsigned(what) == unsigned(results[0][where]), where

@@ -49,6 +49,8 @@ def test_defaults() -> None:
         "policy": "noeviction",
         "persistent": False,
         "tls": False,
+        "admin_access": "",
+        "admin_password": "",
     }
 
 

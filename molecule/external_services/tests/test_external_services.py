@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import testinfra
 
-from tests.acceptance import checks, tasks
-from tests.acceptance.album import Album, picture
+from tests.acceptance import tasks
+from tests.acceptance.album import Album
 from tests.acceptance.operator import Operator
 
 testinfra_hosts = ["ansible://web1"]
@@ -36,11 +36,6 @@ def album(web: Any) -> Album:
     return Album(web.ansible.get_variables()["ansible_host"], "memories.example")
 
 
-def test_an_upload_becomes_a_photo(album: Album) -> None:
-    assert album.health()["status"] == "ok"
-    checks.check_album_works(album)
-
-
 def test_no_service_beside_the_app(web: Any) -> None:
     for package in ("postgresql", "redis-server"):
         assert not web.package(package).is_installed
@@ -55,8 +50,9 @@ def test_no_app_beside_its_services(database: Any, store: Any) -> None:
         assert not server.file("/srv/memories").exists
 
 
-def test_a_task_goes_through_the_broker_of_another_host(album: Album) -> None:
-    tasks.wait_until_done(album, tasks.upload(album))
+def test_an_upload_becomes_a_photo_by_a_task_through_another_host(album: Album) -> None:
+    assert album.health()["status"] == "ok"
+    tasks.wait_until_done(album, tasks.upload(album), 180)
 
 
 def test_the_app_comes_over_tls_with_a_scram_password(album: Album, database: Any) -> None:
@@ -169,7 +165,8 @@ def test_backups_of_a_database_on_another_host(
     options = ["-e", json.dumps(kept)]
     done = operator.run("external_services", *options)
     assert done.status == 0, done.output
-    album.upload(album.new_album("Before the fire"), picture(90, 60))
+    photo = tasks.upload(album)
+    tasks.wait_until_done(album, photo, 180)
     photos = web.check_output("find /srv/memories/shared/media -type f -exec sha256sum {} + | sort")
     count = as_postgres(database, "select count(*) from album_album")
     done = operator.run("backup", *options, "-e", "drill=true")
@@ -185,7 +182,7 @@ def test_backups_of_a_database_on_another_host(
     assert "exactly as they were counted" in done.output
     assert as_postgres(database, "select count(*) from album_album") == count
     assert web.check_output("find /srv/memories/shared/media -type f -exec sha256sum {} + | sort") == photos
-    assert "Before the fire" in album.get("/").text
+    assert tasks.state(album, photo) == "done"
 
     database.check_output("systemctl start homeport-archive-drill")
     done = operator.run("status", *options)

@@ -12,7 +12,11 @@ from urllib.parse import urlsplit
 from ansible_collections.homeport.django.plugins.module_utils.app.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup, not_part
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import TRUSTED_FOLDERS
-from ansible_collections.homeport.django.plugins.module_utils.common.derive import accepted, logins
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import (
+    accepted,
+    derive,
+    logins,
+)
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Wanted
@@ -41,6 +45,8 @@ NOTHING: dict[str, Any] = {
     "vhost": "",
     # whether its connections are encrypted, as they are where the app is on another host
     "tls": False,
+    # by which root on its server renews its certificate; no app knows it
+    "admin_password": "",
     "socket": "",
     "memory": 0,
 }
@@ -207,6 +213,7 @@ def wanted_of(
         given=app[use],
         host=str(host.get(f"{use}_host") or ""),
         logins=logins(name, accepted_of(name, f"{use}_password", app, secrets, homeport_secrets)),
+        admin_password=derive(homeport_secrets[0], name, f"{use}_admin"),
     )
 
 

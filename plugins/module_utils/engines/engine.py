@@ -43,6 +43,8 @@ class Wanted:
     host: str
     # all users with their passwords that are accepted, the one to use first
     logins: list[dict[str, Any]]
+    # of the service's administrator, where it has one
+    admin_password: str = ""
 
     def url(self, scheme: str, host: str, port: int, path: str, user: str = "") -> str:
         """The address with the password that is used."""

@@ -75,6 +75,7 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
     return {
         "managed": True,
         "tls": bool(wanted.host),
+        "admin_password": wanted.admin_password if wanted.host else "",
         "host": host,
         "port": port,
         "password": wanted.logins[0]["password"],
@@ -157,6 +158,9 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
             problems.append(
                 f"{path}.previous_passwords: must have {SHORTEST_PASSWORD} characters or more each"
             )
+        admin = str(given.get("admin_password") or "")
+        if admin and len(admin) < SHORTEST_PASSWORD:
+            problems.append(f"{path}.admin_password: must have {SHORTEST_PASSWORD} characters or more")
         passwords = [str(word) for word in (given.get("password") or "", *earlier)]
         installed = versions.get(str(server), "")
         result.append(
@@ -169,6 +173,8 @@ def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[In
                 "access": access(passwords, installed),
                 "reload_access": " ".join(["on", *hashes(reload_passwords(passwords)), "-@all", "+acl|load"]),
                 "reload_passwords": reload_passwords(passwords),
+                "admin_access": " ".join(["on", *hashes([admin]), "-@all", "+config|set"]) if admin else "",
+                "admin_password": admin,
                 "memory": whole(given.get("memory", DEFAULT_MEMORY)),
                 "policy": policy,
                 "persistent": persistent,

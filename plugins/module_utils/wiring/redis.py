@@ -28,6 +28,7 @@ def redis_app_instances(apps: Apps, services: Iterable[str], listen: Iterable[st
             "tls": app[service]["tls"],
             "password": app[service]["password"],
             "previous_passwords": [login["password"] for login in app[service]["logins"][1:]],
+            "admin_password": app[service]["admin_password"],
             "memory": app[service]["memory"],
             "policy": "allkeys-lru" if service == "cache" else "noeviction",
             "persistent": service == "broker",
