@@ -185,6 +185,20 @@ def test_own_certificates(tmp_path: Path) -> None:
     assert problems(3, key) == []
 
 
+def test_the_authority_of_a_database(tmp_path: Path) -> None:
+    make_certificate(tmp_path, "ca.pem", "authority.example")
+    (tmp_path / "wrong.pem").write_text(CANARY)
+
+    def problems(ca: str) -> list[str]:
+        apps = {"blog": app(database={"ca": ca, "url": "postgres://blog@db.example/blog"})}
+        return local_files(parsed(apps), str(tmp_path))
+
+    assert problems("ca.pem") == []
+    field = "django_apps.blog.database.ca"
+    assert problems("wrong.pem") == [f"{field}: is not a certificate in PEM"]
+    assert problems("none.pem") == [f"{field}: there is no file none.pem (relative to {tmp_path})"]
+
+
 @pytest.mark.parametrize("apps", [None, "x", [], {"blog": None}, {"blog": "x"}, {3: {}}])
 def test_topology_leaves_wrong_shapes_to_the_check(apps: Any) -> None:
     topology(parsed(apps, setup="typical"), BOTH, "typical")

@@ -442,3 +442,17 @@ def test_nothing_that_yaml_can_say_breaks_the_check(setup: str) -> None:
     for field in SECRETS.fields:
         for value in ODD:
             assert CANARY not in "".join(problems(app(), {field: value}, setup=setup))
+
+
+@pytest.mark.parametrize(
+    ("database", "vault", "message"),
+    [
+        ({"ca": "ca.pem"}, {}, "goes with the url of a database that exists already; Homeport verifies its own"),
+        ({"ca": "ca.pem", "url": "mysql://u@h/n"}, {}, "is for PostgreSQL; write what another driver takes into the url"),
+        ({"ca": "ca.pem"}, {"database_url": "postgres://u:p@h/n?sslrootcert=system"}, "is also in the url, as sslrootcert; keep one"),
+        ({"ca": "ca.pem"}, {"database_url": "postgres://u:p@h/n"}, ""),
+    ],
+)  # fmt: skip
+def test_the_authority_of_a_database(database: dict[str, Any], vault: dict[str, str], message: str) -> None:
+    wanted = [f"django_apps.blog.database.ca: {message}"] if message else []
+    assert problems(app(database=database), vault) == wanted

@@ -421,3 +421,24 @@ def test_an_app_may_name_fallbacks_that_are_not_there() -> None:
     assert rotated(env=own)["environment"]["OLD_KEYS"] == ""
     found = rotated([OLD], env=own)["environment"]
     assert found["OLD_KEYS"] == found["SECRET_KEY_FALLBACKS"]
+
+
+BOUGHT = "postgres://u:p@db.example:6432/n"
+CA = "/srv/blog/config/database-ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        (BOUGHT, f"{BOUGHT}?sslmode=verify-full&sslrootcert={CA}"),
+        (f"{BOUGHT}?sslmode=verify-ca", f"{BOUGHT}?sslmode=verify-ca&sslrootcert={CA}"),
+        (f"{BOUGHT}?connect_timeout=3", f"{BOUGHT}?connect_timeout=3&sslmode=verify-full&sslrootcert={CA}"),
+    ],
+)
+def test_the_authority_of_a_bought_database(url: str, written: str) -> None:
+    found = resolved({"database_url": url}, database={"ca": "files/ca.pem"})
+    assert found["database"]["ca"] == "files/ca.pem"
+    environment = found["environment"]
+    assert environment["DATABASE_URL"] == written
+    assert environment["PGSSLROOTCERT"] == CA
+    assert environment["PGSSLMODE"] in written

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +190,27 @@ def test_backups_of_a_database_on_another_host(
     assert done.status == 0, done.output
     assert "memories    web1  drill" in done.output
     assert "PostgreSQL  db1   drill" in done.output
+
+
+def test_a_database_that_somebody_else_runs_is_verified_by_its_authority(
+    operator: Operator, album: Album, web: Any, database: Any, tmp_path: Path
+) -> None:
+    """The app's own database, given by its address as a bought one would be."""
+    address = web.check_output(". /srv/memories/config/env; echo $DATABASE_URL").partition("?")[0]
+    (tmp_path / "right.pem").write_text(web.file("/etc/ssl/homeport/authority.pem").content_string)
+    server = database.ansible.get_variables()["ansible_host"]
+    web.check_output(IMPOSTOR.format(crt="/run/other.pem", key="/run/other.key", address=server))
+    (tmp_path / "wrong.pem").write_text(web.file("/run/other.pem").content_string)
+    before = album.health()["release"]
+    for name, status in (("wrong.pem", 2), ("right.pem", 0)):
+        bought = {"database": {"url": address, "ca": str(tmp_path / name)}}
+        done = operator.run("external_services", changes=bought)
+        assert done.status == status, done.output
+        if status:
+            assert "certificate verify failed" in done.output
+            assert album.health()["release"] == before
+    assert album.health()["release"] != before
+    done = in_release(web, "import os; print(os.environ['DATABASE_URL'].partition('?')[2])")
+    assert done.stdout.strip() == "sslmode=verify-full&sslrootcert=/srv/memories/config/database-ca.pem"
+    done = operator.run("external_services")
+    assert done.status == 0, done.output

@@ -138,6 +138,7 @@ def _check_app(
     _check_static(path, app, setup, setup_name, problems)
     _check_overlay(path, app, problems)
     _check_secrets(path, name, app, secrets, problems)
+    _check_authority(path, app, secrets, problems)
     for process in sorted(set(app.get("processes", {})) & set(app.get("schedules", {}))):
         problems.add(f"{path}.schedules.{process}", "is also the name of a process; choose another")
     if not problems:
@@ -208,6 +209,23 @@ def _check_secrets(
     for field in ("database", "notify"):
         if "url" in app.get(field, {}) and f"{field}_url" in secrets:
             problems.add(f"{path}.{field}.url", f"is also in {vault}.{field}_url; keep one")
+
+
+def _check_authority(path: str, app: dict[str, Any], secrets: dict[str, Any], problems: Problems) -> None:
+    """The authority of a database that exists already."""
+    given = app.get("database", {})
+    address = given.get("url") or secrets.get("database_url")
+    if "ca" not in given:
+        return
+    if not isinstance(address, str):
+        problems.add(
+            f"{path}.database.ca",
+            "goes with the url of a database that exists already; Homeport verifies its own",
+        )
+    elif engine_of(address) != "postgres":
+        problems.add(f"{path}.database.ca", "is for PostgreSQL; write what another driver takes into the url")
+    elif "sslrootcert=" in address:
+        problems.add(f"{path}.database.ca", "is also in the url, as sslrootcert; keep one")
 
 
 def is_expression(text: Any) -> bool:

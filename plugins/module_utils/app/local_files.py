@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
-from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import unfit
+from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import no_authority, unfit
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import unwritable
 
 Values = Mapping[str, Any]
@@ -28,6 +28,7 @@ def local_files(parsed: Parsed, base: str) -> list[str]:
                     f"{path}.files.{target}: there is no template {shown(template)} (relative to {base})"
                 )
         problems += _page(f"{path}.maintenance.page", app["maintenance"].get("page"), base)
+        problems += _authority(f"{path}.database.ca", app["database"].get("ca"), base)
         problems += _certificate(name, app, parsed.secrets.get(name, {}).get("tls_key"), base)
     return problems
 
@@ -66,16 +67,30 @@ def _certificate(name: str, app: Values, key: Any, base: str) -> list[str]:
     if not isinstance(chain, str):
         return []
     path = f"django_apps.{name}.tls.chain"
-    try:
-        with open(absolute(base, chain), "rb") as stream:
-            text = stream.read()
-    except OSError as error:
-        reason = "there is no file" if isinstance(error, FileNotFoundError) else "cannot be read:"
-        return [f"{path}: {reason} {shown(chain)} (relative to {base})"]
-    except ValueError:  # no path; the schema has said so
-        return []
+    text, problems = _content(path, chain, base)
+    if text is None:
+        return problems
     domains = [domain for domain in (*app.get("domains", []), *app["aliases"]) if isinstance(domain, str)]
     return unfit(path, f"vault_django_apps.{name}.tls_key", text, key, domains)
+
+
+def _authority(path: str, given: Any, base: str) -> list[str]:
+    """Certificates of an authority that cannot be read, or of which none is valid any more."""
+    if not isinstance(given, str):
+        return []
+    text, problems = _content(path, given, base)
+    return problems if text is None else no_authority(path, text)
+
+
+def _content(path: str, given: str, base: str) -> tuple[bytes | None, list[str]]:
+    try:
+        with open(absolute(base, given), "rb") as stream:
+            return stream.read(), []
+    except OSError as error:
+        reason = "there is no file" if isinstance(error, FileNotFoundError) else "cannot be read:"
+        return None, [f"{path}: {reason} {shown(given)} (relative to {base})"]
+    except ValueError:  # no path; the schema has said so
+        return None, []
 
 
 def absolute(base: str, path: str) -> str:

@@ -12,6 +12,18 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 
+def no_authority(path: str, text: bytes) -> list[str]:
+    """What is wrong with the certificates (PEM) of an authority."""
+    try:
+        found = x509.load_pem_x509_certificates(text)
+    except ValueError:
+        return [f"{path}: is not a certificate in PEM"]
+    last = max(one.not_valid_after_utc for one in found)
+    if last < datetime.datetime.now(datetime.timezone.utc):
+        return [f"{path}: the certificate expired on {last:%Y-%m-%d}"]
+    return []
+
+
 def unfit(path: str, key_path: str, chain: bytes, key: Any, domains: list[str]) -> list[str]:
     """What is wrong with a certificate (PEM, its chain after it) for some domains, and with its private key."""
     try:

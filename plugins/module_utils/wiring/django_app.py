@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app.database import CA
 from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import is_geographic
 from ansible_collections.homeport.django.plugins.module_utils.queues.queue import INSTANCE
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import (
@@ -116,6 +117,9 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
         {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common},
         {"path": f"{config}/limits", "content": limits(app["limits"]), **common},
     ]
+    if "ca" in app["database"]:
+        authority = os.path.join(base, os.path.expanduser(app["database"]["ca"]))
+        entries.append({"path": f"{app['home']}/{CA}", "src": authority, **common})
     for name, script in process_scripts(app).items():
         secret = {"secret": True} if script.startswith(("export ", "unset ", "homeport_")) else {}
         entries.append({"path": f"{config}/processes/{name}", "content": script, **secret, **common})

@@ -48,6 +48,10 @@ DATABASE = Object(
         "url": Str(
             "address of a database that exists already; with a password it goes to the vault's database_url"
         ),
+        "ca": Str(
+            "file on the controller with the certificates (PEM) by which the PostgreSQL of the url, or of the vault's "
+            "database_url, is verified"
+        ),
         "conn_max_age": Int(
             "seconds a connection is kept (default: 600, or 0 with web.server: asgi, where Django does not close them)",
             high=86400,
