@@ -111,7 +111,11 @@ def test_every_variable_of_the_environment_is_in_the_table() -> None:
     services: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("simple", {}, {"cache": {"url": "redis://h"}}),
         ("typical", {"database_host": "db"}, {"broker": {"url": "redis://h"}}),
-        ("site", {}, {"cache": "redis", "broker": "rabbitmq", "rotation": {"secret_key": [2, 1]}}),
+        (
+            "site",
+            {"cache_host": "c"},
+            {"cache": "redis", "broker": "rabbitmq", "rotation": {"secret_key": [2, 1]}},
+        ),
     ]
     known: set[str] = set()
     for setup, host, given in services:
