@@ -20,7 +20,6 @@ from ansible_collections.homeport.django.plugins.module_utils.common.words impor
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inputs import ROLES, input_problems
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import (
     certificates,
-    exposed,
     nameless,
     topology,
 )
@@ -104,7 +103,6 @@ class ActionModule(ActionBase):
         if setup != "local" and not reads:
             groups, hosts = task_vars.get("groups", {}), task_vars.get("hostvars", {})
             problems += topology(parsed, groups, setup)
-            problems += exposed(groups, hosts)
             problems += nameless(groups, hosts)
             settings = {
                 name: str(plain(self._templar.template(task_vars.get(name, ""))) or "")

@@ -12,7 +12,6 @@ from ansible_collections.homeport.django.plugins.module_utils.app.check import P
 from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import (
     certificates,
-    exposed,
     topology,
 )
 from ansible_collections.homeport.django.plugins.plugin_utils import origin
@@ -79,27 +78,6 @@ def test_topology(
     problems = topology(parsed({"blog": app(**fields)}, vault, setup), groups, setup)
     assert found is None or len(problems) == found
     assert CANARY not in "".join(problems)
-
-
-@pytest.mark.parametrize(
-    ("address", "apps", "found"),
-    [
-        ("203.0.113.7", ["a"], 0),  # for documentation, and so nobody's
-        ("8.8.8.8", ["a"], 1),
-        ("8.8.8.8", ["c"], 0),
-        ("8.8.8.8", ["c", "a"], 1),
-        ("10.0.0.7", ["a"], 0),
-        ("fd00::1", ["a"], 0),
-        ("2606:4700::1", ["a"], 1),
-        ("cache.internal", ["a"], 0),
-    ],
-)
-def test_what_passes_unencrypted_stays_in_private(address: str, apps: list[str], found: int) -> None:
-    groups = {"app_servers": apps, "cache_servers": ["c"]}
-    hosts = {"c": {"inventory_hostname": "c", "ansible_host": address}}
-    assert len(exposed(groups, hosts)) == found
-    hosts["c"]["homeport_address"] = "192.168.0.1"
-    assert exposed(groups, hosts) == []
 
 
 ONE, MAIL = {"app_servers": ["a"]}, "me@example.org"

@@ -108,20 +108,6 @@ def certificates(parsed: Parsed, settings: Mapping[str, str], groups: Groups, se
     return problems
 
 
-def exposed(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
-    """Caches and brokers that other hosts reach under a public address: what passes there is not encrypted."""
-    problems = []
-    for group in ("cache_servers", "broker_servers"):
-        for host in list(groups.get(group) or [])[:1]:
-            address = host_address(hosts.get(host) or {"inventory_hostname": host})
-            if [other for other in groups.get("app_servers") or [] if other != host] and _is_public(address):
-                problems.append(
-                    f"inventory: {host} of the group {group} is known to the app servers by a public address; set "
-                    "its homeport_address to one in a private network, or put it on the apps' own host"
-                )
-    return problems
-
-
 def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
     """Hosts that others reach by a name: PostgreSQL, Redis and RabbitMQ are told addresses."""
     servers = list(groups.get("app_servers") or [])
@@ -143,12 +129,5 @@ def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
 def _is_address(text: str) -> bool:
     try:
         return bool(ipaddress.ip_address(text))
-    except ValueError:
-        return False
-
-
-def _is_public(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_global
     except ValueError:
         return False
