@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import threading
 import time
@@ -29,7 +30,10 @@ class ActionModule(ActionBase):
         known = Lookups([*arguments.get("addresses", []), *wanted(arguments.get("names", {}))])
         answer = self._execute_module(
             module_name="homeport.django.reachability",
-            module_args={key: arguments[key] for key in ("apps", "secrets") if key in arguments},
+            module_args={
+                **{key: arguments[key] for key in ("apps", "secrets") if key in arguments},
+                "services": with_authorities(arguments.get("services", {}), str(arguments.get("base", ""))),
+            },
             task_vars=task_vars,
         )
         if answer.get("failed") or answer.get("unreachable"):
@@ -46,11 +50,23 @@ class ActionModule(ActionBase):
         if warnings:
             result["warnings"] = warnings
         problems = [f"django_apps.{name}.{told}" for name, told in sorted(answer["problems"].items())]
+        problems += [f"{field}: {told}" for field, told in sorted(answer["unreached"].items())]
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
-            text = "\n".join([f"{host} cannot fetch what is to be deployed; nothing was changed:", *lines])
+            text = "\n".join([f"{host} cannot reach what the apps need; nothing was changed:", *lines])
             result.update(failed=True, msg=text)
         return result
+
+
+def with_authorities(services: Mapping[str, Any], base: str) -> dict[str, dict[str, str]]:
+    """The services, each with the certificates of its authority, where a file of the controller has them."""
+    found = {}
+    for field, service in services.items():
+        found[field] = {"url": str(service["url"]), "ca": ""}
+        if service["ca"]:
+            with open(os.path.join(base, os.path.expanduser(service["ca"])), encoding="utf-8") as stream:
+                found[field]["ca"] = stream.read()
+    return found
 
 
 class Lookups:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.filter.apps import plain
@@ -103,6 +104,21 @@ def unfetched(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
     }
 
 
+def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
+    """Services of the apps (all without ``names``) that somebody else runs, and that no live release logs in to: by
+    their place in the definitions, the url and the file of the authority."""
+    found = {}
+    for name, app in apps.items():
+        known = facts["logins"].get(name, {})
+        for use in ("database", "cache", "broker") if not names or name in names else ():
+            service = app[use]
+            parts = urlsplit(service["url"])
+            away = parts.hostname and not unquote(parts.hostname).startswith("/") and not service["managed"]
+            if away and known.get(use, {}).get("server") != [parts.hostname, parts.port or 0]:
+                found[f"django_apps.{name}.{use}"] = {"url": service["url"], "ca": service.get("ca", "")}
+    return found
+
+
 def unserved(apps: Any, wanted: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
     """Domains of the apps (all without ``names``) that the host has not served as they are, by app, and whether an
     authority will ask for them. Behind a proxy they lead to that."""
@@ -154,6 +170,7 @@ class FilterModule:
             "undelivered": undelivered,
             "taken_domains": taken_domains,
             "unfetched": unfetched,
+            "unproven": unproven,
             "unserved": unserved,
             "taken_over": taken_over,
             "kept_apps": kept_apps,

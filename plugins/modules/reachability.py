@@ -11,6 +11,7 @@ short_description: Look whether code and names can be reached, before anything i
 description:
   - Asks for the code of apps where the host fetches it by itself (git, an archive's address), with the key or token
     that is declared, as the app's user where there is one. It changes nothing, and works in check mode.
+  - Opens a connection to services that somebody else runs, and shakes hands where their address asks for TLS.
   - The action plugin of the same name fails with what cannot be fetched, with field, file and line. It looks in the
     DNS, too, and warns of domains that do not lead to the host.
 options:
@@ -23,6 +24,16 @@ options:
     description: What leads to private code, as the filter P(homeport.django.release_secrets#filter) gives it.
     type: dict
     default: {}
+  services:
+    description: >-
+      Services that somebody else runs, as the filter P(homeport.django.unproven#filter) gives them: by the place in
+      the definitions, C(url) and C(ca), the certificates (PEM) of an authority.
+    type: dict
+    default: {}
+  base:
+    description: Folder on the controller that C(ca) is relative to. Read by the action plugin.
+    type: str
+    default: ""
   names:
     description: Domains that are looked for in the DNS, by app, each with whether an authority will ask for it. Read by
       the action plugin.
@@ -48,6 +59,10 @@ problems:
   description: What keeps the host from fetching the code of an app, by app. Begins with the field.
   returned: always
   type: dict
+unreached:
+  description: What keeps the host from a service, by the place in the definitions.
+  returned: always
+  type: dict
 addresses:
   description: The host's own addresses.
   returned: always
@@ -58,6 +73,7 @@ addresses:
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from ansible_collections.homeport.django.plugins.module_utils.host.bought import service_problem
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.release.source_look import source_problem
 
@@ -67,6 +83,8 @@ def main() -> None:
         argument_spec={
             "apps": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "services": {"type": "dict", "default": {}, "no_log": True},
+            "base": {"type": "str", "default": ""},
             "names": {"type": "dict", "default": {}},
             "addresses": {"type": "list", "elements": "str", "default": []},
         },
@@ -81,11 +99,17 @@ def main() -> None:
             app["name"]: pool.submit(source_problem, app, secrets.get(app["name"], {}), folders[app["name"]])
             for app in apps
         }
+        asked = {
+            field: pool.submit(service_problem, service)
+            for field, service in module.params["services"].items()
+        }
         problems = {name: answer.result() for name, answer in found.items()}
+        unreached = {field: answer.result() for field, answer in asked.items()}
     own = module.run_command(["hostname", "-I"])[1].split()
     module.exit_json(
         changed=False,
         problems={name: problem for name, problem in problems.items() if problem},
+        unreached={field: problem for field, problem in unreached.items() if problem},
         addresses=own,
     )
 

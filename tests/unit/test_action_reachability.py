@@ -35,10 +35,11 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> None:
 class Action(reachability.ActionModule):
     def __init__(self, problems: dict[str, str], **arguments: Any) -> None:
         self.problems = problems
+        self.unreached: dict[str, str] = arguments.pop("unreached", {})
         self._task: Any = SimpleNamespace(args=arguments)
 
     def _execute_module(self, **_options: Any) -> dict[str, Any]:
-        return {"problems": self.problems, "addresses": ["10.0.0.5"]}
+        return {"problems": self.problems, "unreached": self.unreached, "addresses": ["10.0.0.5"]}
 
 
 def ran(problems: dict[str, str] | None = None, **arguments: Any) -> dict[str, Any]:
@@ -50,6 +51,14 @@ def ran(problems: dict[str, str] | None = None, **arguments: Any) -> dict[str, A
 
 def names(*domains: str, acme: bool = False) -> dict[str, Any]:
     return {"blog": {"domains": list(domains), "acme": acme}}
+
+
+def test_services_that_cannot_be_reached() -> None:
+    result = ran(
+        unreached={"django_apps.blog.database": "db.example:5432 does not answer: Connection refused"}
+    )
+    assert result["failed"]
+    assert "nothing was changed:\n- django_apps.blog.database: db.example:5432 does not" in result["msg"]
 
 
 def test_what_cannot_be_fetched() -> None:

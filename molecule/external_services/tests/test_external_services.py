@@ -202,6 +202,10 @@ def test_a_database_that_somebody_else_runs_is_verified_by_its_authority(
     web.check_output(IMPOSTOR.format(crt="/run/other.pem", key="/run/other.key", address=server))
     (tmp_path / "wrong.pem").write_text(web.file("/run/other.pem").content_string)
     before = album.health()["release"]
+    nobody = {"database": {"url": address.replace(":5432/", ":5433/")}}
+    done = operator.run("external_services", changes=nobody)
+    assert (done.status, done.changed) == (2, 0), done.output
+    assert f"django_apps.memories.database: {server}:5433 does not answer" in done.output, done.output
     for name, status in (("wrong.pem", 2), ("right.pem", 0)):
         bought = {"database": {"url": address, "ca": str(tmp_path / name)}}
         done = operator.run("external_services", changes=bought)

@@ -1,0 +1,83 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""Whether a service that somebody else runs can be reached from here, and is the one that its address asks for.
+
+Before anything is changed there is no client on the host yet: this opens the connection, and for what asks for TLS
+shakes hands. Logins are tried later (service_logins.py).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, engine_of
+
+TIMEOUT = 10  # seconds
+# PostgreSQL's question whether a server speaks TLS
+SSL_REQUEST = struct.pack(">II", 8, 80877103)
+ENCRYPTED = ("require", "verify-ca", "verify-full")
+
+
+def service_problem(service: Mapping[str, Any]) -> str:
+    """What keeps the host from a service (its C(url), and certificates of an authority, C(ca), in PEM); empty where
+    nothing is found."""
+    url = service["url"]
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""  # the check of the definitions says so
+    engine = engine_of(url)
+    port = port or (FACTS[engine].schemes[parts.scheme.partition("+")[0]] if engine else 0)
+    if not host or unquote(host).startswith("/") or not port:
+        return ""
+    try:
+        with socket.create_connection((host, port), TIMEOUT) as connection:
+            return tls_problem(connection, parts, engine, str(service.get("ca", "")))
+    except socket.gaierror as error:
+        return f"{host} is not found in the DNS: {error.strerror}"
+    except ssl.SSLCertVerificationError as error:
+        return f"the certificate of {host}:{port} is refused: {error.verify_message}"
+    except ssl.SSLError as error:
+        return f"{host}:{port} speaks no TLS that this host knows: {error.reason or error}"
+    except OSError as error:
+        return f"{host}:{port} does not answer: {error.strerror or 'no answer in time'}"
+
+
+def tls_problem(connection: socket.socket, parts: SplitResult, engine: str, ca: str) -> str:
+    """Shakes hands where the address asks for TLS. Raises an error of ssl where that fails."""
+    options = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    if engine == "postgres":
+        mode = options.get("sslmode", "")
+        if mode not in ENCRYPTED:
+            return ""
+        connection.sendall(SSL_REQUEST)
+        if connection.recv(1) != b"S":
+            return f"{parts.hostname} does not speak TLS, and the address asks for it (sslmode={mode})"
+        trusted = options.get("sslrootcert", "")
+        # without any, libpq looks where only the app's user has something
+        judged = mode.startswith("verify-") and bool(ca or trusted == "system" or os.path.isfile(trusted))
+        named = mode == "verify-full"
+    elif parts.scheme.partition("+")[0] in ("rediss", "valkeys"):
+        trusted = options.get("ssl_ca_certs", "")
+        judged = options.get("ssl_cert_reqs", "required") not in ("none", "CERT_NONE")
+        named = options.get("ssl_check_hostname", "true").lower() != "false"
+    elif parts.scheme.partition("+")[0] == "amqps":
+        trusted, judged, named = "", False, False
+    else:
+        return ""
+    context = ssl.create_default_context(
+        cadata=ca or None, cafile=trusted if not ca and os.path.isfile(trusted) else None
+    )
+    if not judged or not named:
+        context.check_hostname = False
+    if not judged:
+        context.verify_mode = ssl.CERT_NONE
+    with context.wrap_socket(connection, server_hostname=parts.hostname):
+        return ""
