@@ -124,7 +124,9 @@ def answer(module: str, arguments: dict[str, Any]) -> dict[str, Any]:
             "visits": {},
             "unasked": [],
         }
-    return {"addresses": [], "problems": {}} if module == "homeport.django.reachability" else {}
+    return (
+        {"addresses": [], "problems": {}, "unreached": {}} if module == "homeport.django.reachability" else {}
+    )
 
 
 def texts(name: str) -> dict[str, str]:
