@@ -9,6 +9,7 @@ import pytest
 import yaml
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
+    MISSING,
     Bool,
     Choice,
     Field,
@@ -36,6 +37,8 @@ def differences(name: str, field: Field, spec: dict[str, Any]) -> list[str]:
     found = []
     if spec["type"] != type_of(field):
         found.append(f"{name}: is {spec['type']} in the spec, and {type_of(field)} in the fields")
+    if field.default is not MISSING and field.default != spec.get("default"):
+        found.append(f"{name}: has another default")
     if isinstance(field, Choice) and spec.get("choices") != field.choices:
         found.append(f"{name}: has other choices")
     if isinstance(field, List):
@@ -65,3 +68,4 @@ def test_a_difference_is_found() -> None:
     assert len(differences("x", field, spec)) == 3
     assert differences("x", field, {"type": "dict", "options": {}})
     assert differences("x", List(Int()), {"type": "list", "elements": "str"})
+    assert differences("x", Int(default=64), {"type": "int", "default": 32})

@@ -23,9 +23,9 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory i
 from tests.unit.support import CANARY, SECRET, app
 
 ROOT = Path(__file__).parents[2]
-# What the playbooks set, what has a check of its own (instances, backups), and what reaches no file as a text.
+# What the playbooks set, and what reaches no file as a text.
 ELSEWHERE = {
-    "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_setup", "redis_instances", "memcached_instances", "postgres_listen_addresses",
+    "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_setup", "postgres_listen_addresses",
     "rabbitmq_listen", "rabbitmq_vhosts",
 }  # fmt: skip
 ROLES = (
@@ -243,9 +243,9 @@ def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"redis_instances": [{"name": "X;", "port": 6390, "password": CANARY * 2}]}, "redis_instances: X;.name: must be small letters"),
-        ({"redis_instances": "x"}, "redis_instances: must be a list of dictionaries"),
-        ({"memcached_instances": [{"name": "x", "group": "root"}]}, "memcached_instances: x.group: must be the name of a group"),
+        ({"redis_instances": [{"name": "X;", "port": 6390, "password": CANARY * 2}]}, "redis_instances[0].name: must be small letters"),
+        ({"redis_instances": "x"}, "redis_instances: must be a list, not a string"),
+        ({"memcached_instances": [{"name": "x", "group": "root"}]}, "memcached_instances[0].group: must be the name of a group"),
         ({"backup_repository": "/etc"}, "backup_repository: must be a folder of its own"),
         ({"backup_repository": "/mnt/x", "backup_schedule": "daily\nx"}, "backup_schedule: must be a single line"),
         ({"backup_repository": "/mnt/x", "backup_password": f" {CANARY}{CANARY}"}, "backup_password: must be one line"),
@@ -274,7 +274,10 @@ def test_instances_and_backups(given: dict[str, Any], told: str) -> None:
         ({"nginx_sandbox": [CANARY]}, "nginx_sandbox: must be true or false"),
         ({"nginx_connections_per_client": CANARY}, "nginx_connections_per_client: must be a whole number"),
         ({"supervisord_sandbox": {"a": CANARY}}, "supervisord_sandbox: must be true or false"),
-        ({"memcached_instances": [{"memory_mb": CANARY, "name": "x"}]}, "memcached_instances"),
+        (
+            {"memcached_instances": [{"memory_mb": CANARY, "name": "x", "group": "x"}]},
+            "memcached_instances[0].memory_mb: is not a field here",
+        ),
     ],
 )
 def test_a_role_need_not_look_at_types_again(given: dict[str, Any], told: str) -> None:

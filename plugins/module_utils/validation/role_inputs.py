@@ -16,6 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.roles i
     backup,
     certificates,
     host,
+    instances,
     nginx,
     postgres,
     python,
@@ -24,11 +25,12 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.roles i
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Field, Problems
 
-# Variables of users by name. Instances of Redis and Memcached have a check of their own (engines/instances.py).
+# Variables of users by name.
 INPUTS: dict[str, Field] = {
     **backup.INPUTS,
     **certificates.INPUTS,
     **host.INPUTS,
+    **instances.INPUTS,
     **nginx.INPUTS,
     **postgres.INPUTS,
     **python.INPUTS,
@@ -44,14 +46,25 @@ DNS_NEEDS = (
 
 
 class InputError(ValueError):
-    """An input of a role that cannot work; the message names it."""
+    """Inputs of a role that cannot work; each problem names its variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def parsed(value: Any, name: str) -> Any:
+    """``value`` with its defaults and in its types; raises for what a configuration cannot hold."""
+    problems = Problems()
+    found = INPUTS[name].check(value, name, problems)
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def accepted(value: Any, name: str) -> Any:
     """``value``, as it is; raises for what a configuration cannot hold."""
-    problems = malformed({name: value})
-    if problems:
-        raise InputError("\n".join(problems))
+    parsed(value, name)
     return value
 
 

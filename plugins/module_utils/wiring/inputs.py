@@ -12,8 +12,6 @@ from typing import Any
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
-from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
     malformed,
@@ -41,7 +39,7 @@ TYPES = {
 
 def input_problems(known: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
     """What is wrong with those of a host's variables that are inputs of roles, and with the apps by these."""
-    problems = [*problems_of(known), *instances(known), *archives(known)]
+    problems = [*problems_of(known), *archives(known)]
     # with no value the role would switch off what protects the host
     problems += [
         f"{name}: has no value; leave it out for the default"
@@ -82,22 +80,6 @@ def argument_spec(role: str) -> dict[str, Any]:
     text = (ROLES_FOLDER / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     spec: dict[str, Any] = yaml.safe_load(text)["argument_specs"]["main"].get("options", {})
     return spec
-
-
-def instances(known: Mapping[str, Any]) -> list[str]:
-    """What is wrong with instances of caches and brokers that users declare next to those of the apps."""
-    problems = []
-    checks = {name: check for engine in ENGINES.values() for name, check in engine.inputs.items()}
-    for name, check_instances in checks.items():
-        declared = known.get(name)
-        if not isinstance(declared, list) or not all(isinstance(one, dict) for one in declared):
-            problems += [f"{name}: must be a list of dictionaries"] if declared is not None else []
-            continue
-        try:
-            check_instances(declared)
-        except InstancesError as error:
-            problems += [f"{name}: {problem}" for problem in error.problems]
-    return problems
 
 
 def archives(known: Mapping[str, Any]) -> list[str]:
