@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory i
 from tests.unit.support import CANARY, SECRET, app
 
 ROOT = Path(__file__).parents[2]
+AWS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b/+="}
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 # What the playbooks set, and what reaches no file as a text.
 ELSEWHERE = {
     "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_setup", "postgres_listen_addresses",
@@ -251,8 +254,8 @@ def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() 
         ({"backup_repository": "/mnt/x", "backup_password": f" {CANARY}{CANARY}"}, "backup_password: must be one line"),
         ({"backup_repository": "/mnt/x", "backup_keep": 5}, "backup_keep: must be a dictionary"),
         ({"backup_repository": "/mnt/x", "backup_keep": {"daily": [CANARY]}}, "backup_keep"),
-        ({"backup_repository": "s3:h/b", "backup_credentials": {"AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be a single line"),
-        ({"backup_repository": "s3:h/b", "backup_credentials": {"A=B": "x"}}, "backup_credentials: 'A=B' is not a good name here: use the name of a variable"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {**AWS, "AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be a single line"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {**AWS, "A=B": "x"}}, "backup_credentials: 'A=B' is not a good name here: use the name of a variable"),
         ({"backup_repository": "s3:https://h:99999/b"}, "backup_repository: S3 is written"),
         ({"backup_repository": "sftp:me@h:99999:/x"}, "backup_repository: sftp has a port from 1 to 65535"),
         ({"pgbackrest_repository": "/mnt/x", "pgbackrest_password": f"{CANARY} {CANARY}"}, "pgbackrest_password: must be 16"),
@@ -304,25 +307,49 @@ def test_what_is_no_input_of_a_role_is_nobodys_business() -> None:
 
 def test_all_problems_of_backups_are_reported_at_once() -> None:
     given = {
-        "backup_repository": "/mnt/x",
+        "backup_repository": "sftp:me@vault",
+        "backup_password": "short",
+        "backup_previous_passwords": ["short"],
+        "backup_ssh_key": "/root/.ssh/id_ed25519",
+        "backup_known_hosts": "/root/.ssh/known_hosts",
+        "backup_ca": "/etc/ssl/ca.pem",
         "backup_keep": {"daly": 1},
         "backup_drill_percent": 0,
+        "backup_scratch": {"Blog": "x"},
+        "pgbackrest_repository": "s3:bucket",
+        "pgbackrest_password": "with a space and more of it",
         "pgbackrest_keep": 0,
         "pgbackrest_queue_gb": "much",
+        "nginx_client_timeout": "soon",
     }
-    found = {problem.partition(":")[0].partition(".")[0] for problem in problems_of_play(play(a=given))}
-    assert found == given.keys() - {"backup_repository"}
+    found = [re.split(r"[:.\[]", problem)[0] for problem in problems_of_play(play(a=given))]
+    assert set(found) == set(given)
+    assert [name for name in found if found.count(name) > 1] == ["backup_keep", "backup_keep"]
+
+
+def test_all_that_a_repository_lacks_is_reported_at_once() -> None:
+    given = {"backup_repository": "sftp:me@vault:/b", "backup_ca": CA, "pgbackrest_repository": "s3:h/b"}
+    assert problems_of_play(play(a=given)) == [
+        "backup_ssh_key: is required for sftp: the private key to log in with",
+        "backup_known_hosts: is required for sftp: the host's public keys (ssh-keyscan)",
+        "backup_ca: is for S3 alone, and backup_repository is none",
+        "pgbackrest_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ]
+
+
+def test_nothing_is_required_without_a_repository() -> None:
+    given: dict[str, Any] = {"backup_ca": CA, "backup_password": "", "backup_ssh_key": None, "pgbackrest_credentials": {}}
+    assert problems_of_play(play(a=given)) == []
 
 
 def test_good_backups_are_no_problem() -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b/+="}
     assert (
         problems_of_play(
             play(
                 a={
                     "backup_repository": "/mnt/x",
                     "pgbackrest_repository": "s3:https://h:9000/b/c",
-                    "pgbackrest_credentials": keys,
+                    "pgbackrest_credentials": AWS,
                 }
             )
         )

@@ -8,7 +8,7 @@ look at what a text holds. This is for the preflight, and for a role that is use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
@@ -62,6 +62,18 @@ def parsed(value: Any, name: str) -> Any:
     return found
 
 
+def parsed_role(role: str, values: Mapping[str, Any], required: Collection[str] = ()) -> dict[str, Any]:
+    """The inputs of a role, by names without the role's, in their types; raises for all that cannot work."""
+    given = {f"{role}_{name}": value for name, value in values.items()}
+    problems = problems_of(given)
+    problems += [
+        f"{role}_{name}: is required: {INPUTS[f'{role}_{name}'].doc}" for name in required if not values[name]
+    ]
+    if problems:
+        raise InputError(problems)
+    return {name: INPUTS[f"{role}_{name}"].check(value, name, Problems()) for name, value in values.items()}
+
+
 def accepted(value: Any, name: str) -> Any:
     """``value``, as it is; raises for what a configuration cannot hold."""
     parsed(value, name)
@@ -70,7 +82,7 @@ def accepted(value: Any, name: str) -> Any:
 
 def problems_of(variables: Mapping[str, Any]) -> list[str]:
     """What is wrong with those of the variables that are inputs of roles, each by itself and together."""
-    return [*malformed(variables), *proofs_by_dns(variables)]
+    return [*malformed(variables), *proofs_by_dns(variables), *backup.missing_keys(variables)]
 
 
 def malformed(variables: Mapping[str, Any]) -> list[str]:
