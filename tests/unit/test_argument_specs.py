@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS, WIRED
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     MISSING,
     Bool,
@@ -19,6 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Object,
 )
 
+ALL = {**INPUTS, **WIRED}
 ROLES = Path(__file__).parents[2] / "roles"
 SPECS: dict[str, dict[str, Any]] = {}
 for path in ROLES.glob("*/meta/argument_specs.yml"):
@@ -57,9 +58,31 @@ def differences(name: str, field: Field, spec: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("name", ALL)
 def test_specs_and_fields_agree(name: str) -> None:
-    assert differences(name, INPUTS[name], SPECS[name]) == []
+    assert differences(name, ALL[name], SPECS[name]) == []
+
+
+# What has its description elsewhere: the apps in docs/apps.md; and texts by name.
+OTHER_DICTIONARIES = {
+    "django_app_apps",
+    "django_app_failed",
+    "django_app_other_failures",
+    "preflight_distributions",
+}
+
+
+def test_the_fields_of_every_dictionary_are_described() -> None:
+    """As sub-options, or by what docs/generate.py makes of the fields where entries have names."""
+    for name, spec in SPECS.items():
+        if spec["type"] != "dict" or spec.get("options") or name in OTHER_DICTIONARIES:
+            continue
+        field = ALL.get(name)
+        if field is None:
+            assert spec["description"] == "The same, from the apps. Set by the playbooks.", name
+        else:
+            assert isinstance(field, Map), name
+            assert isinstance(spec["description"], list) == isinstance(field.value, Object), name
 
 
 def test_a_difference_is_found() -> None:

@@ -338,7 +338,12 @@ def test_all_that_a_repository_lacks_is_reported_at_once() -> None:
 
 
 def test_nothing_is_required_without_a_repository() -> None:
-    given: dict[str, Any] = {"backup_ca": CA, "backup_password": "", "backup_ssh_key": None, "pgbackrest_credentials": {}}
+    given: dict[str, Any] = {
+        "backup_ca": CA,
+        "backup_password": "",
+        "backup_ssh_key": None,
+        "pgbackrest_credentials": {},
+    }
     assert problems_of_play(play(a=given)) == []
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
 from ansible_collections.homeport.django.plugins.module_utils.validation.roles import (
+    apps,
     backup,
     certificates,
     host,
@@ -37,6 +38,8 @@ INPUTS: dict[str, Field] = {
     **rabbitmq.INPUTS,
     **supervisord.INPUTS,
 }
+# The same that the playbooks set, and users of a role alone.
+WIRED: dict[str, Field] = apps.INPUTS
 
 
 DNS_NEEDS = (
@@ -56,7 +59,7 @@ class InputError(ValueError):
 def parsed(value: Any, name: str) -> Any:
     """``value`` with its defaults and in its types; raises for what a configuration cannot hold."""
     problems = Problems()
-    found = INPUTS[name].check(value, name, problems)
+    found = {**INPUTS, **WIRED}[name].check(value, name, problems)
     if problems:
         raise InputError(problems)
     return found
