@@ -28,8 +28,8 @@ def memcached_instances(declared: Any) -> list[dict[str, Any]]:
         raise AnsibleFilterError(str(error)) from error
 
 
-def instance_conflicts(declared: Any) -> list[str]:
-    return conflicts(plain(declared))
+def instance_conflicts(declared: Any, variable: str) -> list[str]:
+    return conflicts(plain(declared), str(variable))
 
 
 class FilterModule:

@@ -52,6 +52,8 @@ def differences(name: str, field: Field, spec: dict[str, Any]) -> list[str]:
             found.append(f"{name}: differs in {sorted(set(options) ^ set(field.fields))}")
         for part in options.keys() & field.fields.keys():
             inner = field.fields[part]
+            if inner.default is MISSING and "default" in options[part]:
+                found.append(f"{name}.{part}: has a default in the spec alone")
             if bool(options[part].get("required")) != inner.required:
                 found.append(f"{name}.{part}: is required in one of both")
             found += differences(f"{name}.{part}", inner, options[part])
@@ -83,6 +85,27 @@ def test_the_fields_of_every_dictionary_are_described() -> None:
         else:
             assert isinstance(field, Map), name
             assert isinstance(spec["description"], list) == isinstance(field.value, Object), name
+
+
+def shape(options: dict[str, Any]) -> dict[str, Any]:
+    """Types, defaults and choices, without descriptions."""
+    keys = ("type", "elements", "default", "choices", "required")
+    return {
+        name: (
+            {key: option[key] for key in keys if key in option},
+            shape(option.get("suboptions") or option.get("options") or {}),
+        )
+        for name, option in options.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "option"), [("postgres_databases", "databases"), ("rabbitmq_vhosts", "vhosts")]
+)
+def test_a_module_takes_what_its_role_takes(module: str, option: str) -> None:
+    text = (ROLES.parent / f"plugins/modules/{module}.py").read_text()
+    documentation = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])
+    assert shape(documentation["options"][option]["suboptions"]) == shape(SPECS[module]["options"])
 
 
 def test_a_difference_is_found() -> None:

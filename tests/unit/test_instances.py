@@ -171,13 +171,13 @@ def test_all_problems_are_told_at_once() -> None:
 
 def test_names_and_ports_are_taken_once() -> None:
     assert problems(redis(), redis(port=6381)) == [
-        "redis_instances: blog-cache: declared 2 times; each instance needs a name of its own"
+        "redis_instances: blog-cache is declared 2 times; each needs a name of its own"
     ]
     beside = redis(name="b", port=6380, listen=["127.9.8.7"])
     assert len(redis_instances([redis(), beside], NEW)) == 2
     assert problems(redis(listen=["127.0.0.1", "10.0.0.7"]), {**beside, "listen": ["127.9.8.7", "10.0.0.7"]})
     assert problems(redis(), redis(name="b", server="valkey", port="6380")) == [
-        "redis_instances: blog-cache, b: use the same port 6380; give one of them another "
+        "redis_instances: blog-cache, b use the same port 6380; give one of them another "
         "(cache.port or broker.port of an app)"
     ]
 
@@ -208,12 +208,15 @@ def test_memcached_refused(fields: dict[str, Any], message: str) -> None:
 def test_instances_of_users_and_of_apps_share_nothing() -> None:
     """Before the roles have their defaults, and where a template has made texts of numbers."""
     apps = [{"name": "blog-cache", "port": 300, "listen": ["127.9.8.7", "10.0.0.7"]}]
-    assert filters.instance_conflicts([*apps, {"name": "mine", "port": 300}]) == []
-    assert filters.instance_conflicts([*apps, {"name": "mine", "port": "300", "listen": ["10.0.0.7"]}]) == [
-        "blog-cache, mine: use the same port 300; give one of them another (cache.port or broker.port of an app)"
+    mine = {"name": "mine", "port": "300"}
+    assert filters.instance_conflicts([*apps, mine], "redis_instances") == []
+    assert filters.instance_conflicts([*apps, {**mine, "listen": ["10.0.0.7"]}], "redis_instances") == [
+        "redis_instances: blog-cache, mine use the same port 300; give one of them another "
+        "(cache.port or broker.port of an app)"
     ]
-    assert filters.instance_conflicts([{"name": "blog", "group": "a"}, {"name": "blog", "group": "b"}]) == [
-        "blog: declared 2 times; each instance needs a name of its own"
+    groups = [{"name": "blog", "group": "a"}, {"name": "blog", "group": "b"}]
+    assert filters.instance_conflicts(groups, "memcached_instances") == [
+        "memcached_instances: blog is declared 2 times; each needs a name of its own"
     ]
 
 

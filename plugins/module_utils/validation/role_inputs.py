@@ -85,7 +85,12 @@ def accepted(value: Any, name: str) -> Any:
 
 def problems_of(variables: Mapping[str, Any]) -> list[str]:
     """What is wrong with those of the variables that are inputs of roles, each by itself and together."""
-    return [*malformed(variables), *proofs_by_dns(variables), *backup.missing_keys(variables)]
+    return [
+        *malformed(variables),
+        *proofs_by_dns(variables),
+        *keys_of_certificates(variables),
+        *backup.missing_keys(variables),
+    ]
 
 
 def malformed(variables: Mapping[str, Any]) -> list[str]:
@@ -114,3 +119,15 @@ def proofs_by_dns(variables: Mapping[str, Any]) -> list[str]:
         if challenge == "dns-01" and not (server or hook):
             found.append(f"certificates_sites.{printable(name)}.challenge: {DNS_NEEDS}")
     return found
+
+
+def keys_of_certificates(variables: Mapping[str, Any]) -> list[str]:
+    """Certificates of one's own whose private key is nowhere."""
+    sites, keys = (variables.get(f"certificates_{name}") or {} for name in ("sites", "private_keys"))
+    if not (isinstance(sites, Mapping) and isinstance(keys, Mapping)):
+        return []
+    return [
+        f"certificates_private_keys: has no key for the certificate of certificates_sites.{printable(name)}"
+        for name, site in sites.items()
+        if isinstance(site, Mapping) and site.get("kind") == "own" and name not in keys
+    ]

@@ -64,7 +64,7 @@ def config_of(values: Mapping[str, Any], found: Mapping[str, Any], host: str) ->
     return {
         "repository": found["repository"],
         "host": host,
-        "keep": values["keep"],
+        "keep": {unit: count for unit, count in values["keep"].items() if count},
         "bandwidth": values["bandwidth"],
         "drill_percent": values["drill_percent"],
         "sftp": found.get("sftp"),

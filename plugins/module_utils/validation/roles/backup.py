@@ -29,7 +29,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Problems,
     Str,
 )
-from ansible_collections.homeport.django.plugins.module_utils.validation.values import Calendar
+from ansible_collections.homeport.django.plugins.module_utils.validation.values import Calendar, Timestamp
 
 UNITS = ("hourly", "daily", "weekly", "monthly", "yearly")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -132,7 +132,7 @@ INPUTS: dict[str, Field] = {
     "backup_password": Str("what backups are encrypted with", pattern=f"({PASSWORD})?", hint=PASSWORD_HINT),
     "backup_previous_passwords": List(Str(pattern=PASSWORD, hint=PASSWORD_HINT)),
     **_keys("backup"),
-    "backup_keep": Object({unit: Int(high=999_999_999) for unit in UNITS}, rule=_keep_rule),
+    "backup_keep": Object({unit: Int(high=999_999_999, default=0) for unit in UNITS}, rule=_keep_rule),
     "backup_schedule": Calendar(),
     "backup_drill_schedule": Calendar(),
     "backup_drill_percent": Int(low=1, high=100),
@@ -154,6 +154,7 @@ INPUTS: dict[str, Field] = {
     "pgbackrest_drill_schedule": Calendar(),
     "pgbackrest_queue_gb": Int(low=1),
     "pgbackrest_nice": Int(low=-20, high=19),
+    "pgbackrest_recover_target_time": Timestamp(),
 }
 
 
@@ -167,8 +168,9 @@ def _missing(role: str, variables: Mapping[str, Any]) -> list[str]:
         return variables.get(f"{role}_{name}")
 
     try:
-        kind = target(value("repository"))["kind"] if value("repository") else ""
-    except (ValueError, AttributeError):  # is told of it already
+        repository = value("repository")
+        kind = target(repository)["kind"] if repository and isinstance(repository, str) else ""
+    except ValueError:  # is reported already
         return []
     found = []
     if kind == "sftp" and not value("ssh_key"):

@@ -53,12 +53,11 @@ class Instances(List):
 
     def check(self, value: Any, path: str, problems: Problems) -> Any:
         found = super().check(value, path, problems)
-        for problem in conflicts(found):
-            problems.add(path, problem)
+        problems.extend(conflicts(found, path))
         return found
 
 
-def conflicts(instances: Iterable[Mapping[str, Any]]) -> list[str]:
+def conflicts(instances: Iterable[Mapping[str, Any]], variable: str) -> list[str]:
     """Names, and ports of an address, that several instances have. A text may be a number of a template."""
     names: dict[str, int] = {}
     places: dict[tuple[str, str], list[str]] = {}
@@ -70,12 +69,13 @@ def conflicts(instances: Iterable[Mapping[str, Any]]) -> list[str]:
         for address in listen if port and isinstance(listen, list) else []:
             places.setdefault((port, str(address)), []).append(name)
     shared = [
-        f"{', '.join(users)}: use the same port {port}; give one of them another (cache.port or broker.port of an app)"
+        f"{variable}: {', '.join(users)} use the same port {port}; give one of them another (cache.port or "
+        "broker.port of an app)"
         for (port, _address), users in places.items()
         if len(users) > 1
     ]
     several = [
-        f"{name}: declared {count} times; each instance needs a name of its own"
+        f"{variable}: {name} is declared {count} times; each needs a name of its own"
         for name, count in names.items()
         if count > 1
     ]

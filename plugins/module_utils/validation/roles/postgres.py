@@ -22,6 +22,8 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.values 
     tidied,
 )
 
+LISTEN = r"(\*|[A-Za-z0-9_.:-]+)"
+
 
 class Password(Str):
     """A password of PostgreSQL; empty is none."""
@@ -40,7 +42,7 @@ INPUTS: dict[str, Field] = {
             {
                 "name": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
                 "owner": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
-                "password": Password(),
+                "password": Password(default=""),
                 "logins": List(
                     Object(
                         {
@@ -49,10 +51,11 @@ INPUTS: dict[str, Field] = {
                             ),
                             "password": Password(required=True),
                         }
-                    )
+                    ),
+                    default=[],
                 ),
-                "connection_limit": Int(low=-1, high=10000),
-                "extensions": List(Str()),
+                "connection_limit": Int(low=-1, high=10000, default=-1),
+                "extensions": List(Str(), default=[]),
             }
         )
     ),
@@ -73,6 +76,10 @@ INPUTS: dict[str, Field] = {
                 "address": Network(required=True),
             }
         )
+    ),
+    "postgres_listen_addresses": Str(
+        pattern=rf"({LISTEN}(\s*,\s*{LISTEN})*)?",
+        hint="must be addresses or host names with commas between them, or * for all",
     ),
     "postgres_memory_percent": Int(low=1, high=90),
     "postgres_max_connections": Int(low=4, high=100000),
