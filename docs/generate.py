@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,14 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.json_sc
     DRAFT,
     json_schema,
 )
-from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS  # noqa: E402
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (  # noqa: E402
+    INPUTS,
+    WIRED,
+)
 
 Row = tuple[str, str, str, str]
 SCHEMA = ROOT / "docs/schema/apps.json"
+FIELDS = re.compile(r"^( +)# generated: (\w+)\n.*?(?=^\1# end$)", re.DOTALL | re.MULTILINE)
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -70,13 +75,48 @@ def variable_rows(options: Mapping[str, Any], path: str = "") -> Iterator[Row]:
         if "choices" in option:
             kind = ", ".join(code(choice) for choice in option["choices"])
         default = "required" if option.get("required") else code(shown(option["default"]))
-        yield code(f"{path}{name}"), kind, default, cell(option["description"])
-        known, inside = INPUTS.get(name), "[]." if option["type"] == "list" else "."
-        if isinstance(known, schema.Map) and isinstance(known.value, schema.Object):
+        # the rest of a list is generated from the fields, as the rows that follow are
+        description = (
+            option["description"] if isinstance(option["description"], str) else option["description"][0]
+        )
+        yield code(f"{path}{name}"), kind, default, cell(description)
+        inside = "[]." if option["type"] == "list" else "."
+        shape = fields_by_name(name)
+        if shape:
             # an option without a meaning is in the program's own words
-            yield from (row for row in field_rows(known.value, f"{name}.<name>.") if row[3])
-        elif not option["description"].startswith("The same"):
+            yield from (row for row in field_rows(shape, f"{name}.<name>.") if row[3])
+        elif not description.startswith("The same"):
             yield from variable_rows(option.get("options", {}), f"{path}{name}{inside}")
+
+
+def fields_by_name(variable: str) -> schema.Object | None:
+    """The fields of each entry of a variable whose entries have names, which no argument spec can describe."""
+    known = {**INPUTS, **WIRED}.get(variable)
+    return known.value if isinstance(known, schema.Map) and isinstance(known.value, schema.Object) else None
+
+
+def specs(path: Path) -> str:
+    """The argument specs of a role with the fields of such variables written anew."""
+    return FIELDS.sub(lambda match: described(match[2], match[1]), path.read_text())
+
+
+def described(variable: str, indent: str) -> str:
+    """A line for each field, as entries of an option's description."""
+    shape = fields_by_name(variable)
+    assert shape, f"{variable} has no entries with names"
+    rows = list(field_rows(shape))
+    lines = [
+        f"{name} ({', '.join(filter(None, [kind, told if told == 'required' else told and f'default: {told}']))}) - "
+        f"{meaning}."
+        for name, kind, told, meaning in rows
+        if meaning
+    ]
+    own = [name for name, _kind, _default, meaning in rows if not meaning]
+    lines += [f"{', '.join(own)} - options of the program itself."] if own else []
+    texts = [re.sub(r"`([^`]*)`", r"C(\1)", line).replace("&lt;", "<").replace("\\|", "|") for line in lines]
+    wrapped = [textwrap.wrap(text, 118 - len(indent), break_on_hyphens=False) for text in texts]
+    entries = [f"{indent}- >-\n{textwrap.indent(chr(10).join(entry), f'{indent}  ')}\n" for entry in wrapped]
+    return "".join([f"{indent}# generated: {variable}\n", *entries])
 
 
 def shown(value: Any) -> str:
@@ -199,6 +239,11 @@ def pages() -> list[Path]:
 
 
 def main() -> None:
+    texts = {path: specs(path) for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml"))}
+    for path, text in texts.items():  # which the pages are made from
+        if text != path.read_text():
+            path.write_text(text)
+            print(path.relative_to(ROOT))
     texts = {path: rendered(path) for path in pages()}
     for path, text in [*texts.items(), (SCHEMA, apps_schema())]:
         if not path.is_file() or text != path.read_text():

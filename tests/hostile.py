@@ -65,6 +65,7 @@ ODD = [
     "Europe/Vienna", "../../etc/passwd", "en_US.UTF-8", "admin@example.org", "ann", "root ALL=(ALL) ALL\nx",
     "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n", "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n",
     "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",
+    "/mnt/disk/site", "sftp:me@vault.example:2222:/b/site", "s3:https://h:9000/bucket/site", "vault.example ssh-ed25519 AAAA", "2026-01-31T14:30:05Z",
 ]  # fmt: skip
 
 KEYS = [

@@ -17,6 +17,8 @@ from ansible_collections.homeport.django.plugins.module_utils.app.check import p
 from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
 from ansible_collections.homeport.django.plugins.module_utils.app.shell_syntax import shell_syntax
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Problems
+from ansible_collections.homeport.django.plugins.module_utils.validation.values import Timestamp
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inputs import ROLES, input_problems
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import (
     certificates,
@@ -43,11 +45,13 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
         base = str(self._task.args.get("base") or task_vars.get("inventory_dir") or os.getcwd())
-        for message in deprecations(load_extra_vars(self._loader)):
+        typed = load_extra_vars(self._loader)
+        for message in deprecations(typed):
             self._display.deprecated(message, version=REMOVED_IN, collection_name="homeport.django")
         told = unread_variables(task_vars, base)
         if str(task_vars.get("restart", "later")) not in ("now", "later"):
             told.append("restart: is now or later (-e restart=now)")
+        told += typed_times(typed)
         told += self._limited(task_vars)
         if boolean(self._task.args.get("definitions", True)):
             told += self._definitions(task_vars, base)
@@ -133,6 +137,16 @@ def inputs(variables: Mapping[str, Any], templar: Any, apps: Mapping[str, Any]) 
             for problem in input_problems(known, apps)
         )
     )
+
+
+def typed_times(typed: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the points in time that are typed after -e."""
+    problems = Problems()
+    for name in ("target_time", "point"):
+        text = str(typed.get(name) or "")
+        if "{{" not in text:
+            Timestamp().check(text, name, problems)
+    return problems
 
 
 def unread_variables(variables: Mapping[str, Any], base: str) -> list[str]:

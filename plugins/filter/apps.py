@@ -64,12 +64,13 @@ from ansible_collections.homeport.django.plugins.plugin_utils.command_line impor
 
 
 def plain(value: Any) -> Any:
-    """Ansible's lazy containers, as ordinary ones."""
+    """Ansible's lazy containers and texts, as ordinary ones."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return value
+    # a value that is encrypted by itself, before ansible-core 2.19
+    return str(value) if getattr(value, "__ENCRYPTED__", False) else value
 
 
 def resolve(
@@ -147,6 +148,14 @@ def accepted(value: Any, name: str) -> Any:
         raise AnsibleFilterError(str(error)) from error
 
 
+def parsed(value: Any, name: str) -> Any:
+    """The same with its defaults, and in the types of its fields."""
+    try:
+        return role_inputs.parsed(plain(value), name)
+    except role_inputs.InputError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 def postgres_value(value: Any) -> str:
     """A value as postgresql.conf has it, in quotes."""
     text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
@@ -198,6 +207,7 @@ class FilterModule:
             "certificate_keys": certificate_keys,
             "without": without,
             "accepted": accepted,
+            "parsed": parsed,
             "postgres_value": postgres_value,
             "failed_apps": failed_apps,
             "declared": declared,

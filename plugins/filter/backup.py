@@ -11,6 +11,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.common import rotation
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import SITE, accepted
+from ansible_collections.homeport.django.plugins.module_utils.validation.repositories import target
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import InputError
 from ansible_collections.homeport.django.plugins.module_utils.wiring import backup as backup_config
 from ansible_collections.homeport.django.plugins.module_utils.wiring import pgbackrest as archive_config
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
@@ -23,27 +25,27 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres im
 def backup_files(values: Any, apps: Any, host: Any) -> list[dict[str, Any]]:
     try:
         return backup_config.backup_files(plain(values), plain(apps), str(host))
-    except backup_config.BackupError as error:
-        raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
+    except InputError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 def archive_files(values: Any, version: Any, cluster: Any) -> list[dict[str, Any]]:
     try:
         return archive_config.archive_files(plain(values), str(version), str(cluster))
-    except backup_config.BackupError as error:
-        raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
+    except InputError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 def archive_recovery(values: Any) -> dict[str, dict[str, Any]]:
     try:
         return archive_config.recovery_of(plain(values))
-    except backup_config.BackupError as error:
-        raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
+    except InputError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 def foreign_backups(repository: Any, found: Any, passwords: Any) -> list[str]:
     """Why the backups of a host could not be read with its new passwords; nothing where they can."""
-    place = backup_config.target(str(repository))["repository"]
+    place = target(str(repository))["repository"]
     return rotation.foreign("backup", place, plain(found), plain(passwords))
 
 

@@ -10,28 +10,26 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.engines import memcached, redis
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
-    Instance,
-    InstancesError,
-)
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import InputError
+from ansible_collections.homeport.django.plugins.module_utils.validation.roles.instances import conflicts
 
 
-def redis_instances(declared: Any, facts: Any) -> list[Instance]:
+def redis_instances(declared: Any, facts: Any) -> list[dict[str, Any]]:
     try:
         return redis.redis_instances(plain(declared), {name: facts.get(name, "") for name in redis.SERVERS})
-    except InstancesError as error:
-        raise AnsibleFilterError(f"redis_instances is invalid:\n{error}") from error
+    except InputError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
-def ports_taken(declared: Any) -> list[str]:
-    return redis.ports_taken(plain(declared))
-
-
-def memcached_instances(declared: Any) -> list[Instance]:
+def memcached_instances(declared: Any) -> list[dict[str, Any]]:
     try:
         return memcached.memcached_instances(plain(declared))
-    except InstancesError as error:
-        raise AnsibleFilterError(f"memcached_instances is invalid:\n{error}") from error
+    except InputError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def instance_conflicts(declared: Any, variable: str) -> list[str]:
+    return conflicts(plain(declared), str(variable))
 
 
 class FilterModule:
@@ -41,5 +39,5 @@ class FilterModule:
         return {
             "redis_instances": redis_instances,
             "memcached_instances": memcached_instances,
-            "ports_taken": ports_taken,
+            "instance_conflicts": instance_conflicts,
         }

@@ -463,19 +463,22 @@ def test_inputs_of_roles_arrive(render: Render, parse: Any, tmp_path: Path) -> N
 
 def test_backups_are_told_what_is_written() -> None:
     values = {
-        "repository": "sftp:me@vault:/it's/$x", "passwords": [ALL_PRINTABLE], "ssh_key": "KEY\n", "known_hosts": "vault ssh-ed25519 AAAA\n",
-        "credentials": {"AWS_ACCESS_KEY_ID": "a'\"$%\\"}, "ca": "", "keep": {"daily": 7}, "schedule": "daily", "drill_schedule": "Sun 04:30", "drill_percent": 100,
-        "bandwidth": 0, "scratch": {}, "timeout": 60, "queue_gb": 8, "full_schedule": "daily", "incremental_schedule": "daily",
+        "repository": "sftp:me@vault:/it's/$x", "ssh_key": "-----BEGIN PRIVATE KEY-----\n", "known_hosts": "vault ssh-ed25519 AAAA\n",
+        "credentials": {"AWS_ACCESS_KEY_ID": "a'\"$%\\"}, "ca": "",
+    }  # fmt: skip
+    backup = {
+        **values, "passwords": [ALL_PRINTABLE], "keep": {"daily": 7}, "schedule": "daily", "drill_schedule": "Sun 04:30",
+        "drill_percent": 100, "bandwidth": 0, "scratch": {},
     }  # fmt: skip
     found = {
-        entry["path"]: entry.get("content", "") for entry in backup_config.backup_files(values, [], "host")
+        entry["path"]: entry.get("content", "") for entry in backup_config.backup_files(backup, [], "host")
     }
     assert json.loads(found["/etc/homeport/backup/config.json"])["repository"] == values["repository"]
     assert found["/etc/homeport/backup/password"] == f"{ALL_PRINTABLE}\n"
     assert json.loads(found["/etc/homeport/backup/credentials.json"]) == values["credentials"]
-    told = archive_config.settings_of({**values, "keep": 2, "password": ALL_PRINTABLE.replace(" ", "")})[
-        "settings"
-    ]
+    told = archive_config.settings_of(
+        {**values, "keep": 2, "queue_gb": 8, "password": ALL_PRINTABLE.replace(" ", "")}
+    )["settings"]
     assert told["repo1-cipher-pass"] == ALL_PRINTABLE.replace(" ", "")
     assert told["repo1-path"] == "/it's/$x"
 

@@ -41,6 +41,19 @@ MORE: dict[str, Any] = {
     "certificates_dns_key_secret": "c2VjcmV0",
     "backup_keep": {"daily": 2, "weekly": 0},
     "host_firewall_rules": [{"port": 8080}],
+    "host_users": [{"name": "ann", "sudo": True}, {"name": "bob", "sudo": False}],
+    "nginx_sites": {
+        "own": {"server_names": ["own.example"], "upstream": "127.0.0.1:9000", "timeout": 30, "tls": {}}
+    },
+    "redis_instances": [
+        {
+            "name": "own",
+            "port": 399,
+            "password": "of-nobody-at-all-but-long",
+            "memory": 32,
+            "persistent": True,
+        }
+    ],
     "postgres_settings": {"max_worker_processes": 4},
 }
 APP: dict[str, Any] = {
@@ -125,15 +138,31 @@ app_servers:
   vars:
     django_apps: {blog: {domains: [blog.example], source: {git: x}, database: sqlite}}
     backup_repository: "sftp:admin@{{ hostvars['vault1'].ansible_host }}:/var/backups/site"
-    backup_known_hosts: x
-    backup_ssh_key: x
+    backup_known_hosts: vault1 ssh-ed25519 AAAA
+    backup_ssh_key: -----BEGIN OPENSSH PRIVATE KEY-----
     backup_drill_percent: "{{ 900 }}"
 """
 
 
 @pytest.mark.parametrize("core", ["oldest", "this"])
-def test_what_another_host_knows_is_looked_at(core: str, oldest: Path, tmp_path: Path) -> None:
+def test_what_another_host_knows_and_what_is_encrypted_is_looked_at(
+    core: str, oldest: Path, tmp_path: Path
+) -> None:
     (tmp_path / "hosts.yml").write_text(AWAY)
+    (tmp_path / "key").write_text("of nobody")
+    vault = ["--vault-password-file", str(tmp_path / "key")]
+    words = [
+        str(Path(sys.executable).parent / "ansible-vault"),
+        "encrypt_string",
+        *vault,
+        "--name",
+        "backup_password",
+    ]
+    encrypted = subprocess.run(
+        [*words, "sixteen-letters-and-more"], check=True, capture_output=True, text=True
+    )
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/app_servers.yml").write_text(encrypted.stdout)
     play = {
         "hosts": "app_servers",
         "gather_facts": False,
@@ -142,7 +171,7 @@ def test_what_another_host_knows_is_looked_at(core: str, oldest: Path, tmp_path:
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     folder = oldest if core == "oldest" else Path(sys.executable).parent
     done = subprocess.run(
-        [folder / "ansible-playbook", "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
+        [folder / "ansible-playbook", *vault, "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"},
         capture_output=True,

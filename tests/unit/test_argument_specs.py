@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS, WIRED
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
+    MISSING,
     Bool,
     Choice,
     Field,
@@ -18,6 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Object,
 )
 
+ALL = {**INPUTS, **WIRED}
 ROLES = Path(__file__).parents[2] / "roles"
 SPECS: dict[str, dict[str, Any]] = {}
 for path in ROLES.glob("*/meta/argument_specs.yml"):
@@ -36,6 +38,8 @@ def differences(name: str, field: Field, spec: dict[str, Any]) -> list[str]:
     found = []
     if spec["type"] != type_of(field):
         found.append(f"{name}: is {spec['type']} in the spec, and {type_of(field)} in the fields")
+    if field.default is not MISSING and field.default != spec.get("default"):
+        found.append(f"{name}: has another default")
     if isinstance(field, Choice) and spec.get("choices") != field.choices:
         found.append(f"{name}: has other choices")
     if isinstance(field, List):
@@ -48,15 +52,60 @@ def differences(name: str, field: Field, spec: dict[str, Any]) -> list[str]:
             found.append(f"{name}: differs in {sorted(set(options) ^ set(field.fields))}")
         for part in options.keys() & field.fields.keys():
             inner = field.fields[part]
+            if inner.default is MISSING and "default" in options[part]:
+                found.append(f"{name}.{part}: has a default in the spec alone")
             if bool(options[part].get("required")) != inner.required:
                 found.append(f"{name}.{part}: is required in one of both")
             found += differences(f"{name}.{part}", inner, options[part])
     return found
 
 
-@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("name", ALL)
 def test_specs_and_fields_agree(name: str) -> None:
-    assert differences(name, INPUTS[name], SPECS[name]) == []
+    assert differences(name, ALL[name], SPECS[name]) == []
+
+
+# What has its description elsewhere: the apps in docs/apps.md; and texts by name.
+OTHER_DICTIONARIES = {
+    "django_app_apps",
+    "django_app_failed",
+    "django_app_other_failures",
+    "preflight_distributions",
+}
+
+
+def test_the_fields_of_every_dictionary_are_described() -> None:
+    """As sub-options, or by what docs/generate.py makes of the fields where entries have names."""
+    for name, spec in SPECS.items():
+        if spec["type"] != "dict" or spec.get("options") or name in OTHER_DICTIONARIES:
+            continue
+        field = ALL.get(name)
+        if field is None:
+            assert spec["description"] == "The same, from the apps. Set by the playbooks.", name
+        else:
+            assert isinstance(field, Map), name
+            assert isinstance(spec["description"], list) == isinstance(field.value, Object), name
+
+
+def shape(options: dict[str, Any]) -> dict[str, Any]:
+    """Types, defaults and choices, without descriptions."""
+    keys = ("type", "elements", "default", "choices", "required")
+    return {
+        name: (
+            {key: option[key] for key in keys if key in option},
+            shape(option.get("suboptions") or option.get("options") or {}),
+        )
+        for name, option in options.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "option"), [("postgres_databases", "databases"), ("rabbitmq_vhosts", "vhosts")]
+)
+def test_a_module_takes_what_its_role_takes(module: str, option: str) -> None:
+    text = (ROLES.parent / f"plugins/modules/{module}.py").read_text()
+    documentation = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])
+    assert shape(documentation["options"][option]["suboptions"]) == shape(SPECS[module]["options"])
 
 
 def test_a_difference_is_found() -> None:
@@ -65,3 +114,4 @@ def test_a_difference_is_found() -> None:
     assert len(differences("x", field, spec)) == 3
     assert differences("x", field, {"type": "dict", "options": {}})
     assert differences("x", List(Int()), {"type": "list", "elements": "str"})
+    assert differences("x", Int(default=64), {"type": "int", "default": 32})

@@ -36,12 +36,15 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.store 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.validation.repositories import target
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
+    InputError,
+    parsed,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
     MODULES,
-    BackupError,
     backup_apps,
     backup_files,
-    target,
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring.pgbackrest import (
     ARCHIVE_MODULES,
@@ -68,6 +71,8 @@ VALUES: dict[str, Any] = {
     "bandwidth": 0,
     "scratch": {},
 }
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+HOSTS = "vault.example ssh-ed25519 AAAA"
 CA = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----\n"
 S3 = {
     "repository": "s3:https://s3.example:9000/bucket/pg/x",
@@ -131,8 +136,9 @@ def test_a_repository(repository: str, expected: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_a_repository_that_is_refused(repository: str) -> None:
-    with pytest.raises(BackupError, match=r"^backup_repository: "):
-        target(repository)
+    for role in ("backup", "pgbackrest"):
+        with pytest.raises(InputError, match=rf"^{role}_repository: "):
+            parsed(repository, f"{role}_repository")
 
 
 @pytest.mark.parametrize(
@@ -157,16 +163,37 @@ def test_a_repository_that_is_refused(repository: str) -> None:
     ],
 )
 def test_inputs_that_are_refused(change: dict[str, Any], field: str) -> None:
-    with pytest.raises(BackupError, match=field) as caught:
+    with pytest.raises(InputError, match=field) as caught:
         backup_files({**VALUES, **change}, [BLOG], "web1")
     assert CANARY not in str(caught.value)
+
+
+def test_all_inputs_that_are_refused_are_named_at_once() -> None:
+    bad = {**VALUES, "repository": "sftp:me@vault:/b", "passwords": [], "keep": {}, "scratch": {"blog": 1}}
+    with pytest.raises(InputError) as caught:
+        backup_files(bad, [{**BLOG, "home": "srv"}], "web1")
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "backup_keep",
+        "backup_scratch.blog",
+        "backup_apps[0].home",
+        "backup_ssh_key",
+        "backup_known_hosts",
+        "backup_password",
+    ]
+    with pytest.raises(InputError) as caught:
+        recovery_of({**ARCHIVE, "repository": "", "password": "", "keep": 0})
+    assert caught.value.problems == [
+        "pgbackrest_keep: must be from 1 to 2147483648",
+        "pgbackrest_repository: is required: where the archive of PostgreSQL goes",
+        "pgbackrest_password: is required: what the archive is encrypted with",
+    ]
 
 
 def test_a_bundle_of_certificates_is_judged() -> None:
     """As systems have them, with a remark at the end: no number of certificates makes that a matter of years."""
     bundle = CA * 150
     assert backup_files({**VALUES, **S3, "ca": f"\n{bundle}\n"}, [BLOG], "web1")
-    with pytest.raises(BackupError, match="backup_ca: must be certificates"):
+    with pytest.raises(InputError, match="backup_ca: must be certificates"):
         backup_files({**VALUES, **S3, "ca": f"{bundle}# the last one\n"}, [BLOG], "web1")
 
 
@@ -525,7 +552,7 @@ ARCHIVE: dict[str, Any] = {
     "known_hosts": "",
     "credentials": {},
     "ca": "",
-    "timeout": 60,
+    "archive_timeout": 60,
     "keep": 2,
     "full_schedule": "weekly",
     "incremental_schedule": "daily",
@@ -541,7 +568,7 @@ def told_of(**change: Any) -> dict[str, Any]:
 
 def test_the_places_of_an_archive() -> None:
     assert told_of()["repo1-path"] == "/var/backups/postgres"
-    keys = {"ssh_key": "k", "known_hosts": "h"}
+    keys = {"ssh_key": KEY, "known_hosts": HOSTS}
     sftp = told_of(repository="sftp:me@vault.example:2222:/b/pg", **keys)
     assert (sftp["repo1-sftp-host"], sftp["repo1-sftp-host-port"], sftp["repo1-path"]) == (
         "vault.example",
@@ -566,18 +593,18 @@ def test_the_places_of_an_archive() -> None:
     ("change", "field"),
     [
         ({"repository": "/var/lib/postgresql"}, "pgbackrest_repository"),
-        ({"repository": "sftp:me@vault:b", "ssh_key": "k", "known_hosts": "h"}, "pgbackrest_repository"),
+        ({"repository": "sftp:me@vault:b", "ssh_key": KEY, "known_hosts": HOSTS}, "pgbackrest_repository"),
         ({"repository": "sftp:me@vault:/b"}, "pgbackrest_ssh_key"),
         ({"repository": "s3:https://s3.example/b"}, "pgbackrest_credentials"),
         ({"password": "short"}, "pgbackrest_password"),
         ({"password": "with a space and more of it"}, "pgbackrest_password"),
         ({"ca": CA}, "pgbackrest_ca"),
-        ({"timeout": 0}, "pgbackrest_archive_timeout"),
+        ({"archive_timeout": 0}, "pgbackrest_archive_timeout"),
         ({"keep": 0}, "pgbackrest_keep"),
     ],
 )
 def test_inputs_of_the_archive_that_are_refused(change: dict[str, Any], field: str) -> None:
-    with pytest.raises(BackupError, match=field):
+    with pytest.raises(InputError, match=field):
         archive_files({**ARCHIVE, **change}, "17", "main")
 
 
@@ -795,15 +822,15 @@ def test_when_an_archive_begins_with_a_full_backup(
 
 
 def test_what_a_recovery_is_told() -> None:
-    sftp = {"repository": "sftp:me@vault.example:/b", "ssh_key": "key\n\n", "known_hosts": "hosts"}
+    sftp = {"repository": "sftp:me@vault.example:/b", "ssh_key": f"{KEY}\n", "known_hosts": HOSTS}
     found = recovery_of({**ARCHIVE, **sftp})
-    assert found["files"] == {"ssh_key": "key\n", "known_hosts": "hosts\n"}
+    assert found["files"] == {"ssh_key": KEY, "known_hosts": f"{HOSTS}\n"}
     assert found["secrets"] == {"repo1-cipher-pass": ARCHIVE["password"]}
     s3 = recovery_of({**ARCHIVE, **S3, "ca": CA})
     assert s3["files"] == {"ca.pem": CA}
     assert s3["secrets"]["repo1-s3-key-secret"] == "key"
     assert CANARY not in str(found["settings"])
-    with pytest.raises(BackupError, match="pgbackrest_repository"):
+    with pytest.raises(InputError, match="pgbackrest_repository"):
         recovery_of({**ARCHIVE, "repository": ""})
 
 

@@ -45,6 +45,11 @@ def test_generated_parts_are_fresh(path: Path) -> None:
     assert "<!-- generated: " in path.read_text()
 
 
+def test_generated_descriptions_are_fresh() -> None:
+    for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
+        assert generator().specs(path) == path.read_text(), f"{name(path)} is stale: run make docs"
+
+
 @pytest.mark.parametrize("path", READMES, ids=name)
 def test_a_readme_is_a_paragraph_an_example_and_a_table(path: Path) -> None:
     text = path.read_text()

@@ -25,8 +25,8 @@ all:
       - {name: bob, authorized_keys: [ssh-ed25519 AAAA bob]}
     host_checklists: true
     backup_repository: "sftp:admin@192.0.2.9:/var/backups/site"
-    backup_ssh_key: x
-    backup_known_hosts: x
+    backup_ssh_key: -----BEGIN OPENSSH PRIVATE KEY-----
+    backup_known_hosts: vault1 ssh-ed25519 AAAA
     pgbackrest_repository: /var/backups/archive
     certificates_email: admin@example.org
     django_apps:

@@ -107,10 +107,11 @@ def arrives(fields: dict[str, Any], secrets: dict[str, Any], found: dict[str, An
         # a number may be written as a text, which is what `-e` gives
         assert given in told or given.isdigit(), given
     files = {entry["path"]: str(entry.get("content")) for entry in app_files({"blog": found})}
+    # after the variables that each has of its own
     for name, process in found["processes"].items():
-        assert files[f"/srv/blog/config/processes/{name}"] == f"exec {process['command']}\n"
+        assert files[f"/srv/blog/config/processes/{name}"].endswith(f"exec {process['command']}\n")
     for name, schedule in found["schedules"].items():
-        assert files[f"/srv/blog/config/processes/{name}"] == f"{schedule['command']}\n"
+        assert files[f"/srv/blog/config/processes/{name}"].endswith(f"{schedule['command']}\n")
 
 
 def test_no_definition_stops_the_preflight() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter import instances as filters
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
 from ansible_collections.homeport.django.plugins.module_utils.engines.memcached import memcached_instances
 from ansible_collections.homeport.django.plugins.module_utils.engines.redis import redis_instances
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import InputError
 
 from tests.unit.support import CANARY
 
@@ -28,7 +28,7 @@ def one(**fields: Any) -> dict[str, Any]:
 
 
 def problems(*declared: dict[str, Any]) -> list[str]:
-    with pytest.raises(InstancesError) as caught:
+    with pytest.raises(InputError) as caught:
         redis_instances(list(declared), NEW)
     assert CANARY not in str(caught.value)
     return caught.value.problems
@@ -69,7 +69,7 @@ def test_earlier_passwords_are_let_in_as_well() -> None:
     assert found["access"].split()[1:4] == [hashed(f"{PASSWORD}{end}") for end in ("", "-1", "-2")]
     assert CANARY not in str(found)
     assert problems(redis(previous_passwords=[PASSWORD, "short"])) == [
-        "blog-cache.previous_passwords: must have 16 characters or more each"
+        "redis_instances[0].previous_passwords[1]: must have 16 characters or more"
     ]
 
 
@@ -123,51 +123,77 @@ def test_private_addresses(address: str) -> None:
     assert one(listen=[address])["bind"] == [address]
 
 
+def test_what_is_encrypted_may_have_a_public_address() -> None:
+    found = one(listen=["8.8.8.8"], tls=True, admin_password=f"{PASSWORD}-admin")
+    assert (found["tls"], found["bind"]) == (True, ["8.8.8.8"])
+    assert found["admin_access"] == f"on {hashed(f'{PASSWORD}-admin')} -@all +config|set"
+    assert not {*found["admin_access"].split()[1:2]} & {
+        *found["access"].split(),
+        *found["reload_access"].split(),
+    }
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": "Blog"}, "Blog.name: must be small letters"),
-        ({"name": "../x"}, "../x.name: must be small letters"),
+        ({"name": "Blog"}, "name: must be small letters"),
+        ({"name": "../x"}, "name: must be small letters"),
         ({"name": "a" * 64}, "63 at most"),
-        ({"name": "a\nb"}, "small letters"),
-        ({"port": 0}, "blog-cache.port: must be a number from 1 to 65535"),
-        ({"port": 70000}, "blog-cache.port: must be"),
-        ({"port": None}, "blog-cache.port: must be"),
-        ({"port": True}, "blog-cache.port: must be"),
-        ({"memory": 1}, "blog-cache.memory: must be a number of MiB, 8 or more"),
-        ({"memory": "64mb"}, "blog-cache.memory: must be"),
-        ({"password": PASSWORD[:15]}, "blog-cache.password: must have 16 characters or more"),
-        ({"password": ""}, "blog-cache.password: must have"),
-        ({"password": None}, "blog-cache.password: must have"),
-        ({"server": "keydb"}, "blog-cache.server: must be redis or valkey"),
-        ({"policy": "lru"}, "blog-cache.policy: must be one of noeviction, allkeys-lru"),
-        ({"policy": "allkeys-lru", "persistent": True}, "blog-cache.policy: a persistent instance"),
-        ({"listen": "127.0.0.1"}, "blog-cache.listen: must be a list"),
-        ({"listen": ["localhost"]}, "blog-cache.listen: localhost is not an IP address"),
-        ({"listen": ["0.0.0.0"]}, "blog-cache.listen: 0.0.0.0 is not a loopback or private address"),
-        ({"listen": ["::"]}, "blog-cache.listen: :: is not a loopback or private address"),
-        ({"listen": ["10.0.0.5", "8.8.8.8"]}, "blog-cache.listen: 8.8.8.8 is not a loopback"),
-        ({"listen": ["224.0.0.1"]}, "blog-cache.listen: 224.0.0.1 is not a loopback"),
+        ({"name": "a\nb"}, "name: must be a single line"),
+        ({"port": 0}, "port: must be from 1 to 65535"),
+        ({"port": 70000}, "port: must be from 1 to 65535"),
+        ({"port": None}, "port: is required: TCP port"),
+        ({"port": True}, "port: must be a whole number, not a boolean"),
+        ({"memory": 1}, "memory: must be from 8 to"),
+        ({"memory": "64mb"}, "memory: must be a whole number"),
+        ({"password": PASSWORD[:15]}, "password: must have 16 characters or more"),
+        ({"password": ""}, "password: must have 16 characters or more"),
+        ({"password": None}, "password: is required: what clients must say first"),
+        ({"password": 1234567890123456}, "password: must be a string, not a number (put it in quotes)"),
+        ({"server": "keydb"}, "server: must be one of redis, valkey"),
+        ({"policy": "lru"}, "policy: must be one of noeviction, allkeys-lru"),
+        ({"policy": "allkeys-lru", "persistent": True}, "policy: a persistent instance"),
+        ({"persistent": "perhaps"}, "persistent: must be true or false"),
+        ({"listen": "127.0.0.1"}, "listen: must be a list"),
+        ({"listen": []}, "listen: must have at least 1 item"),
+        ({"listen": ["localhost"]}, "listen[0]: must be an IP address"),
+        ({"listen": ["fe80::1%eth0"]}, "listen[0]: must be an IP address"),
+        ({"listen": ["0.0.0.0"]}, "listen[0]: is not one address"),
+        ({"listen": ["::"]}, "listen[0]: is not one address"),
+        ({"listen": ["10.0.0.5", "8.8.8.8"]}, "listen[1]: is not a loopback"),
+        ({"listen": ["224.0.0.1"]}, "listen[0]: is not one address"),
+        ({"admin_password": "short"}, "admin_password: must have 16 characters or more"),
+        ({"tls": "perhaps"}, "tls: must be true or false"),
+        ({"pasword": PASSWORD}, "pasword: is not a field here (did you mean 'password'?)"),
     ],
 )
 def test_refused(fields: dict[str, Any], message: str) -> None:
     (found,) = problems(redis(**fields))
+    assert found.startswith("redis_instances[0].")
     assert message in found
 
 
 def test_all_problems_are_told_at_once() -> None:
-    assert len(problems(redis(port=0, memory=1), redis(name="b", password="x"))) == 3
+    found = problems(redis(port=0, memory=1), redis(name="b", password="x"), redis(port=9), [])  # type: ignore[arg-type]
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "redis_instances[0].port",
+        "redis_instances[0].memory",
+        "redis_instances[1].password",
+        "redis_instances[3]",
+        "redis_instances",
+    ]
 
 
 def test_names_and_ports_are_taken_once() -> None:
     assert problems(redis(), redis(port=6381)) == [
-        "blog-cache: declared 2 times; each instance needs a name of its own"
+        "redis_instances: blog-cache is declared 2 times; each needs a name of its own"
     ]
     beside = redis(name="b", port=6380, listen=["127.9.8.7"])
     assert len(redis_instances([redis(), beside], NEW)) == 2
     assert problems(redis(listen=["127.0.0.1", "10.0.0.7"]), {**beside, "listen": ["127.9.8.7", "10.0.0.7"]})
     assert problems(redis(), redis(name="b", server="valkey", port="6380")) == [
-        "blog-cache, b: use the same port 6380; give one of them another (cache.port or broker.port of an app)"
+        "redis_instances: blog-cache, b use the same port 6380; give one of them another "
+        "(cache.port or broker.port of an app)"
     ]
 
 
@@ -180,22 +206,38 @@ def test_memcached() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": "a b"}, "a b.name: must be small letters"),
-        ({"group": ""}, "c.group: must be the name of a group"),
-        ({"group": "root"}, "c.group: must be the name of a group of the host, and not root"),
-        ({"group": "blog\nUser=root"}, "c.group: must be the name of a group"),
-        ({"memory": 0}, "c.memory: must be a number of MiB"),
+        ({"name": "a b"}, "name: must be small letters"),
+        ({"group": ""}, "group: must be the name of a group"),
+        ({"group": "root"}, "group: must be the name of a group of the host, and not root"),
+        ({"group": "blog\nUser=root"}, "group: must be a single line"),
+        ({"memory": 0}, "memory: must be from 8 to"),
     ],
 )
 def test_memcached_refused(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(InstancesError) as caught:
+    with pytest.raises(InputError) as caught:
         memcached_instances([{"name": "c", "group": "blog", **fields}])
-    assert [line for line in caught.value.problems if message in line] == caught.value.problems
+    (found,) = caught.value.problems
+    assert found.startswith(f"memcached_instances[0].{message}")
+
+
+def test_instances_of_users_and_of_apps_share_nothing() -> None:
+    """Before the roles have their defaults, and where a template has made texts of numbers."""
+    apps = [{"name": "blog-cache", "port": 300, "listen": ["127.9.8.7", "10.0.0.7"]}]
+    mine = {"name": "mine", "port": "300"}
+    assert filters.instance_conflicts([*apps, mine], "redis_instances") == []
+    assert filters.instance_conflicts([*apps, {**mine, "listen": ["10.0.0.7"]}], "redis_instances") == [
+        "redis_instances: blog-cache, mine use the same port 300; give one of them another "
+        "(cache.port or broker.port of an app)"
+    ]
+    groups = [{"name": "blog", "group": "a"}, {"name": "blog", "group": "b"}]
+    assert filters.instance_conflicts(groups, "memcached_instances") == [
+        "memcached_instances: blog is declared 2 times; each needs a name of its own"
+    ]
 
 
 def test_filters_say_what_is_wrong() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"redis_instances is invalid:\n- b\.port: must be"):
+    with pytest.raises(AnsibleFilterError, match=r"^redis_instances\[0\]\.port: must be from 1"):
         filters.redis_instances([{"name": "b", "port": 0, "password": PASSWORD}], {})
-    with pytest.raises(AnsibleFilterError, match=r"memcached_instances is invalid:\n- b\.group: must be"):
+    with pytest.raises(AnsibleFilterError, match=r"^memcached_instances\[0\]\.group: is required"):
         filters.memcached_instances([{"name": "b"}])
     assert filters.memcached_instances([]) == filters.redis_instances([], {}) == []

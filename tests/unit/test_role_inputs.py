@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory i
 from tests.unit.support import CANARY, SECRET, app
 
 ROOT = Path(__file__).parents[2]
-# What the playbooks set, what has a check of its own (instances, backups), and what reaches no file as a text.
+AWS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b/+="}
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+# What the playbooks set, and what reaches no file as a text.
 ELSEWHERE = {
-    "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_wired_authority", "host_setup", "redis_instances", "memcached_instances", "postgres_listen_addresses",
-    "rabbitmq_listen", "rabbitmq_vhosts",
+    "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_wired_authority", "host_setup",
 }  # fmt: skip
 ROLES = (
     "host",
@@ -51,7 +53,7 @@ def test_every_input_that_users_set_is_looked_at(role: str) -> None:
     }
     assert wanted - set(INPUTS) <= ELSEWHERE
     for name in wanted & set(INPUTS):
-        assert problems_of({name: defaults[name]}) == []
+        assert "{{" in str(defaults[name]) or problems_of({name: defaults[name]}) == []
 
 
 TSIG = {"certificates_dns_key_name": "homeport.", "certificates_dns_key_secret": "QUJDRA=="}
@@ -149,6 +151,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"supervisord_programs": {"x": {"user": " root"}}}, "supervisord_programs.x.user: begins or ends with a space"),
     ({"certificates_sites": {"..": {"domains": ["x"], "kind": "own"}}}, "certificates_sites: .. is not a good name here"),
     ({"certificates_sites": {"x": {"domains": ["-x"], "kind": "acme"}}}, "certificates_sites.x.domains[0]: must be a host name"),
+    ({"certificates_sites": {"x": {"domains": ["x"], "kind": "own"}}}, "certificates_sites.x.chain: is required with kind: own"),
+    ({"certificates_sites": {"x": {"domains": ["x"], "kind": "own", "chain": CA}}}, "certificates_private_keys: has no key for the certificate of certificates_sites.x"),
     ({"certificates_private_keys": {"x": CANARY}}, "certificates_private_keys.x: must be a private key in PEM"),
     ({"certificates_email": "nobody"}, "certificates_email: must be an address such as admin@example.org"),
     ({"certificates_dns_server": "ns.example.org", **TSIG}, "certificates_dns_server: must be an IP address"),
@@ -169,6 +173,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"postgres_clients": [{"database": "x", "user": "x", "address": "everywhere"}]}, "postgres_clients[0].address: must be an IP address, or a network"),
     ({"rabbitmq_settings": {"a": f"b # {CANARY}"}}, "rabbitmq_settings.a: has a #"),
     ({"rabbitmq_settings": {"a": f"b\nc = {CANARY}"}}, "rabbitmq_settings.a: must be a single line"),
+    ({"rabbitmq_vhosts": [{"name": "x", "users": []}]}, "rabbitmq_vhosts[0].users: must have at least 1 item, unless state is absent"),
+    ({"rabbitmq_vhosts": [{"name": "x", "users": [{"name": "guest", "password": CANARY}]}]}, "rabbitmq_vhosts[0].users[0].name: must be a name, and not guest"),
+    ({"rabbitmq_vhosts": [{"name": "x", "users": [{"name": "x", "password": ""}]}]}, "rabbitmq_vhosts[0].users[0].password: is empty"),
+    ({"rabbitmq_vhosts": [{"name": "x", "state": "absent"}, {"name": "x", "state": "gone"}]}, "rabbitmq_vhosts[1].name: is the name of another virtual host (rabbitmq_vhosts[0].name)"),
+    ({"rabbitmq_vhosts": [{"name": "x", "users": "x"}, {"name": 1}]}, "rabbitmq_vhosts[0].users: must be a list"),
+    ({"rabbitmq_vhosts": [{"name": f"v{number}", "users": [{"name": "x", "password": CANARY}]} for number in range(2)]}, "rabbitmq_vhosts[1].users[0].name: is the name of another user (rabbitmq_vhosts[0].users[0].name)"),
+    ({"rabbitmq_listen": ["localhost"]}, "rabbitmq_listen[0]: must be an IP address"),
+    ({"postgres_listen_addresses": "localhost;10.0.0.1"}, "postgres_listen_addresses: must be addresses or host names"),
     ({"python_mirror": "ftp://mirror"}, "python_mirror: must be an address that begins with https://, http:// or file:///"),
     ({"host_timezone": "../../etc/shadow"}, "host_timezone: must be the name of a time zone"),
     ({"host_users": [{"name": "x ALL=(ALL) ALL\n"}]}, "host_users[0].name: must be a single line"),
@@ -243,16 +255,16 @@ def test_the_inputs_of_every_host_are_looked_at_and_each_problem_is_told_once() 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"redis_instances": [{"name": "X;", "port": 6390, "password": CANARY * 2}]}, "redis_instances: X;.name: must be small letters"),
-        ({"redis_instances": "x"}, "redis_instances: must be a list of dictionaries"),
-        ({"memcached_instances": [{"name": "x", "group": "root"}]}, "memcached_instances: x.group: must be the name of a group"),
+        ({"redis_instances": [{"name": "X;", "port": 6390, "password": CANARY * 2}]}, "redis_instances[0].name: must be small letters"),
+        ({"redis_instances": "x"}, "redis_instances: must be a list, not a string"),
+        ({"memcached_instances": [{"name": "x", "group": "root"}]}, "memcached_instances[0].group: must be the name of a group"),
         ({"backup_repository": "/etc"}, "backup_repository: must be a folder of its own"),
         ({"backup_repository": "/mnt/x", "backup_schedule": "daily\nx"}, "backup_schedule: must be a single line"),
         ({"backup_repository": "/mnt/x", "backup_password": f" {CANARY}{CANARY}"}, "backup_password: must be one line"),
         ({"backup_repository": "/mnt/x", "backup_keep": 5}, "backup_keep: must be a dictionary"),
         ({"backup_repository": "/mnt/x", "backup_keep": {"daily": [CANARY]}}, "backup_keep"),
-        ({"backup_repository": "s3:h/b", "backup_credentials": {"AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be a single line"),
-        ({"backup_repository": "s3:h/b", "backup_credentials": {"A=B": "x"}}, "backup_credentials: 'A=B' is not a good name here: use the name of a variable"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {**AWS, "AWS_ACCESS_KEY_ID": "a\nb"}}, "backup_credentials.AWS_ACCESS_KEY_ID: must be a single line"),
+        ({"backup_repository": "s3:h/b", "backup_credentials": {**AWS, "A=B": "x"}}, "backup_credentials: 'A=B' is not a good name here: use the name of a variable"),
         ({"backup_repository": "s3:https://h:99999/b"}, "backup_repository: S3 is written"),
         ({"backup_repository": "sftp:me@h:99999:/x"}, "backup_repository: sftp has a port from 1 to 65535"),
         ({"pgbackrest_repository": "/mnt/x", "pgbackrest_password": f"{CANARY} {CANARY}"}, "pgbackrest_password: must be 16"),
@@ -274,7 +286,10 @@ def test_instances_and_backups(given: dict[str, Any], told: str) -> None:
         ({"nginx_sandbox": [CANARY]}, "nginx_sandbox: must be true or false"),
         ({"nginx_connections_per_client": CANARY}, "nginx_connections_per_client: must be a whole number"),
         ({"supervisord_sandbox": {"a": CANARY}}, "supervisord_sandbox: must be true or false"),
-        ({"memcached_instances": [{"memory_mb": CANARY, "name": "x"}]}, "memcached_instances"),
+        (
+            {"memcached_instances": [{"memory_mb": CANARY, "name": "x", "group": "x"}]},
+            "memcached_instances[0].memory_mb: is not a field here",
+        ),
     ],
 )
 def test_a_role_need_not_look_at_types_again(given: dict[str, Any], told: str) -> None:
@@ -295,31 +310,73 @@ def test_every_input_of_every_role_is_looked_at() -> None:
             assert [text for text in found if text.startswith(name)], name
 
 
+def test_points_in_time_are_looked_at_before_anything_is_changed() -> None:
+    assert preflight.typed_times({"target_time": "2026-01-31 14:30:05Z", "point": None}) == []
+    assert preflight.typed_times({"target_time": "{{ lookup('file', 'then') }}"}) == []
+    found = preflight.typed_times({"target_time": "yesterday", "point": "2026-02-31T14:30"})
+    assert [problem.partition(" is an invalid timestamp: ")[0] for problem in found] == [
+        "target_time:",
+        "point:",
+    ]
+    assert problems_of({"pgbackrest_recover_target_time": "soon"}) == [
+        "pgbackrest_recover_target_time: is an invalid timestamp: it is written 2026-01-31T14:30:00, in UTC"
+    ]
+
+
 def test_what_is_no_input_of_a_role_is_nobodys_business() -> None:
     assert problems_of_play(play(a={"celery_version": ["x"], "nginx_colour": {"a": 1}})) == []
 
 
 def test_all_problems_of_backups_are_reported_at_once() -> None:
     given = {
-        "backup_repository": "/mnt/x",
+        "backup_repository": "sftp:me@vault",
+        "backup_password": "short",
+        "backup_previous_passwords": ["short"],
+        "backup_ssh_key": "/root/.ssh/id_ed25519",
+        "backup_known_hosts": "/root/.ssh/known_hosts",
+        "backup_ca": "/etc/ssl/ca.pem",
         "backup_keep": {"daly": 1},
         "backup_drill_percent": 0,
+        "backup_scratch": {"Blog": "x"},
+        "pgbackrest_repository": "s3:bucket",
+        "pgbackrest_password": "with a space and more of it",
         "pgbackrest_keep": 0,
         "pgbackrest_queue_gb": "much",
+        "nginx_client_timeout": "soon",
     }
-    found = {problem.partition(":")[0].partition(".")[0] for problem in problems_of_play(play(a=given))}
-    assert found == given.keys() - {"backup_repository"}
+    found = [re.split(r"[:.\[]", problem)[0] for problem in problems_of_play(play(a=given))]
+    assert set(found) == set(given)
+    assert [name for name in found if found.count(name) > 1] == ["backup_keep", "backup_keep"]
+
+
+def test_all_that_a_repository_lacks_is_reported_at_once() -> None:
+    given = {"backup_repository": "sftp:me@vault:/b", "backup_ca": CA, "pgbackrest_repository": "s3:h/b"}
+    assert problems_of_play(play(a=given)) == [
+        "backup_ssh_key: is required for sftp: the private key to log in with",
+        "backup_known_hosts: is required for sftp: the host's public keys (ssh-keyscan)",
+        "backup_ca: is for S3 alone, and backup_repository is none",
+        "pgbackrest_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ]
+
+
+def test_nothing_is_required_without_a_repository() -> None:
+    given: dict[str, Any] = {
+        "backup_ca": CA,
+        "backup_password": "",
+        "backup_ssh_key": None,
+        "pgbackrest_credentials": {},
+    }
+    assert problems_of_play(play(a=given)) == []
 
 
 def test_good_backups_are_no_problem() -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b/+="}
     assert (
         problems_of_play(
             play(
                 a={
                     "backup_repository": "/mnt/x",
                     "pgbackrest_repository": "s3:https://h:9000/b/c",
-                    "pgbackrest_credentials": keys,
+                    "pgbackrest_credentials": AWS,
                 }
             )
         )

@@ -114,7 +114,9 @@ def test_every_input_is_described(role: Path) -> None:
         assert spec["short_description"], entry
         assert spec["description"], entry
         for name, option in options(spec["options"]):
-            assert option["description"].strip().endswith("."), name
+            parts = option["description"]
+            for part in [parts] if isinstance(parts, str) else parts:
+                assert part.strip().endswith("."), name
             assert option["type"] in {"str", "int", "bool", "list", "dict", "float", "path"}, name
             assert ("elements" in option) == (option["type"] == "list"), name
             assert option.get("required") or "default" in option, name

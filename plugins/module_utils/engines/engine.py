@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -71,8 +71,6 @@ class Engine:
     own_port: bool = False
     # the distributions that have it, where not all do
     since: Since | None = None
-    # variables of its role by which users declare instances, each with its check, which raises InstancesError
-    inputs: Mapping[str, Callable[[list[Any]], Any]] = field(default_factory=dict)
 
     @property
     def facts(self) -> Facts:

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import AUTHORITY
 from ansible_collections.homeport.django.plugins.module_utils.engines import rabbitmq
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import (
@@ -20,16 +18,8 @@ from ansible_collections.homeport.django.plugins.module_utils.engines.engine imp
     Values,
     Wanted,
 )
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import (
-    DEFAULT_MEMORY,
-    Instance,
-    InstancesError,
-    check_memory,
-    check_name,
-    names_taken,
-    where,
-    whole,
-)
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import parsed
+from ansible_collections.homeport.django.plugins.module_utils.validation.roles import instances
 
 # Of the apps' own Redis or Valkey instances: without RabbitMQ's, those of other services that Debian hosts run, and
 # those from 600 on, which NFS and RPC take at random.
@@ -37,22 +27,9 @@ PORTS = tuple(sorted({*range(200, 600)} - {
     209, 264, 311, 319, 320, 371, 389, 427, 443, 444, 445, 464, 465, 500, 502, 512, 513, 514, 515, 520, 521, 524, 540,
     543, 544, 546, 547, 548, 554, 563, rabbitmq.PORT, 568, 569, 587, 593,
 }))  # fmt: skip
-SERVERS = ("redis", "valkey")
-LOOPBACK = ["127.0.0.1", "::1"]
+SERVERS = instances.SERVERS
 # As the URLs of redis-py, Celery and those who build on them say it.
 VERIFIED = f"ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs={AUTHORITY}"
-# Whoever reaches the port can try a million passwords a second.
-SHORTEST_PASSWORD = 16
-POLICIES = (
-    "noeviction",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-)
 # Dangerous where many share a server; an instance has one app. Caches (FLUSHDB, KEYS), Celery (INFO), RQ
 # (CLIENT LIST, INFO, SORT), django-q2 and Huey (INFO) use them, and clients announce themselves by CLIENT.
 ALLOWED = ("client", "flushall", "flushdb", "info", "keys", "role", "sort")
@@ -126,102 +103,26 @@ def bind(addresses: list[str], installed: str) -> list[str]:
     return [f"{optional}::1" if address == "::1" else address for address in addresses]
 
 
-def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[Instance]:
+def redis_instances(declared: list[Any], versions: Mapping[str, str]) -> list[dict[str, Any]]:
     """The instances with every default, and hashes in place of the passwords."""
-    problems = [*names_taken(declared), *ports_taken(declared)]
-    result = []
-    for number, given in enumerate(declared):
-        path = where(given, number)
-        server = given.get("server", "redis")
-        listen = given.get("listen") or LOOPBACK
-        policy = str(given.get("policy", "noeviction"))
-        persistent = boolean(given.get("persistent", False), strict=False)
-        problems += [
-            *check_name(path, given),
-            *check_memory(path, given),
-            *check_listen(path, listen, boolean(given.get("tls", False), strict=False)),
-            *check_port(path, given.get("port")),
-        ]
-        if server not in SERVERS:
-            problems.append(f"{path}.server: must be {' or '.join(SERVERS)}")
-        if policy not in POLICIES:
-            problems.append(f"{path}.policy: must be one of {', '.join(POLICIES)}")
-        if persistent and policy.startswith("allkeys-"):
-            problems.append(
-                f"{path}.policy: a persistent instance must not evict keys; set noeviction, "
-                "or volatile-lru to evict keys that have a time to live"
-            )
-        if len(str(given.get("password") or "")) < SHORTEST_PASSWORD:
-            problems.append(f"{path}.password: must have {SHORTEST_PASSWORD} characters or more")
-        earlier = given.get("previous_passwords") or []
-        if any(len(str(word)) < SHORTEST_PASSWORD for word in earlier):
-            problems.append(
-                f"{path}.previous_passwords: must have {SHORTEST_PASSWORD} characters or more each"
-            )
-        admin = str(given.get("admin_password") or "")
-        if admin and len(admin) < SHORTEST_PASSWORD:
-            problems.append(f"{path}.admin_password: must have {SHORTEST_PASSWORD} characters or more")
-        passwords = [str(word) for word in (given.get("password") or "", *earlier)]
-        installed = versions.get(str(server), "")
-        result.append(
-            {
-                "name": given.get("name"),
-                "server": server,
-                "unit": f"{server}-server@{given.get('name')}.service",
-                "port": whole(given.get("port")),
-                "bind": bind([str(address) for address in listen], installed),
-                "access": access(passwords, installed),
-                "reload_access": " ".join(["on", *hashes(reload_passwords(passwords)), "-@all", "+acl|load"]),
-                "reload_passwords": reload_passwords(passwords),
-                "admin_access": " ".join(["on", *hashes([admin]), "-@all", "+config|set"]) if admin else "",
-                "admin_password": admin,
-                "memory": whole(given.get("memory", DEFAULT_MEMORY)),
-                "policy": policy,
-                "persistent": persistent,
-                "tls": boolean(given.get("tls", False), strict=False),
-            }
-        )
-    if problems:
-        raise InstancesError(problems)
-    return result
-
-
-def ports_taken(declared: list[Any]) -> list[str]:
-    """Instances that use the same port of the same address."""
-    by_place: dict[Any, list[str]] = {}
-    for number, given in enumerate(declared):
-        listen = given.get("listen")
-        for address in listen if listen and isinstance(listen, list) else LOOPBACK:
-            by_place.setdefault((whole(given.get("port")), str(address)), []).append(where(given, number))
-    problems = [
-        f"{', '.join(names)}: use the same port {port}; give one of them another (cache.port or broker.port of an app)"
-        for (port, _address), names in by_place.items()
-        if len(names) > 1 and port is not None
+    return [
+        redis_instance(given, versions.get(given["server"], ""))
+        for given in parsed(declared, "redis_instances")
     ]
-    return list(dict.fromkeys(problems))
 
 
-def check_port(path: str, given: Any) -> list[str]:
-    port = whole(given)
-    return [] if port and port <= 65535 else [f"{path}.port: must be a number from 1 to 65535"]
-
-
-def check_listen(path: str, listen: Any, encrypted: bool = False) -> list[str]:
-    if not isinstance(listen, list):
-        return [f"{path}.listen: must be a list of IP addresses"]
-    problems = []
-    for address in listen:
-        try:
-            found = ipaddress.ip_address(str(address))
-        except ValueError:
-            problems.append(f"{path}.listen: {address} is not an IP address")
-            continue
-        if found.is_unspecified or found.is_multicast or (found.is_global and not encrypted):
-            problems.append(
-                f"{path}.listen: {address} is not a loopback or private address; what goes over the network "
-                "is not encrypted without tls"
-            )
-    return problems
+def redis_instance(given: Mapping[str, Any], installed: str) -> dict[str, Any]:
+    passwords, admin = [given["password"], *given["previous_passwords"]], given["admin_password"]
+    return {
+        **{key: given[key] for key in ("name", "server", "port", "memory", "policy", "persistent", "tls")},
+        "unit": f"{given['server']}-server@{given['name']}.service",
+        "bind": bind(given["listen"], installed),
+        "access": access(passwords, installed),
+        "reload_access": " ".join(["on", *hashes(reload_passwords(passwords)), "-@all", "+acl|load"]),
+        "reload_passwords": reload_passwords(passwords),
+        "admin_access": " ".join(["on", *hashes([admin]), "-@all", "+config|set"]) if admin else "",
+        "admin_password": admin,
+    }
 
 
 REDIS = Engine(
@@ -232,7 +133,6 @@ REDIS = Engine(
     client="redis",
     idle=6,
     own_port=True,
-    inputs={"redis_instances": lambda declared: redis_instances(declared, {})},
 )
 VALKEY = replace(
     REDIS,

@@ -10,6 +10,7 @@ import unicodedata
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.calendar_events import HINT, is_calendar
+from ansible_collections.homeport.django.plugins.module_utils.common.timestamps import timestamp
 from ansible_collections.homeport.django.plugins.module_utils.validation.nginx_directives import misshapen
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Str,
@@ -63,6 +64,17 @@ class Calendar(Str):
 
     def objection(self, value: str) -> str:
         return "" if is_calendar(value) else HINT
+
+
+class Timestamp(Str):
+    """A point in time in UTC; empty for none."""
+
+    def objection(self, value: str) -> str:
+        try:
+            timestamp(value or "2026-01-31T14:30:00")
+        except ValueError as error:
+            return f"is an invalid timestamp: {error}"
+        return ""
 
 
 class Directives(Str):

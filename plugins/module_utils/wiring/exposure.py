@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
+from ansible_collections.homeport.django.plugins.module_utils.validation.roles.host import FIREWALL_RULE
 
 ANY = ["any"]
 
@@ -58,13 +59,14 @@ def public_port(socket: str) -> int:
 def firewall_rules(ports: Iterable[Mapping[str, Any]], own: Iterable[Mapping[str, Any]]) -> list[str]:
     """Rules of nftables for the ports of exposure() and those of the user (C(host_firewall_rules))."""
     lines: list[str] = []
-    for entry in [*ports, *own]:
-        service = entry.get("service") or entry.get("comment") or "host_firewall_rules"
-        protocol = entry.get("protocol", "tcp")
+    defaults = FIREWALL_RULE.blank()
+    for given in [*ports, *own]:
+        entry = {**defaults, **given}
+        service = entry.get("service") or entry["comment"] or "host_firewall_rules"
         listed = entry["port"] if isinstance(entry["port"], (list, tuple)) else [entry["port"]]
-        target = f"{protocol} dport {{ {', '.join(str(port) for port in listed)} }} accept"
+        target = f"{entry['protocol']} dport {{ {', '.join(str(port) for port in listed)} }} accept"
         comment = f' comment "{service}"'
-        sources = list(entry.get("sources", ANY))
+        sources = list(entry["sources"])
         if sources == ANY:
             lines.append(target + comment)
             continue

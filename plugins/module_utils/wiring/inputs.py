@@ -12,19 +12,8 @@ from typing import Any
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import ArgumentTypeError, ArgumentValueError
-from ansible_collections.homeport.django.plugins.module_utils.engines.instances import InstancesError
-from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES
 from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
-from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
-    malformed,
-    problems_of,
-)
-from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
-    SHORTEST,
-    BackupError,
-    checked,
-)
-from ansible_collections.homeport.django.plugins.module_utils.wiring.pgbackrest import settings_of
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import problems_of
 
 ROLES_FOLDER = Path(__file__).parents[3] / "roles"
 ROLES = tuple(f"{path.name}_" for path in sorted(ROLES_FOLDER.iterdir()) if path.is_dir())
@@ -41,7 +30,7 @@ TYPES = {
 
 def input_problems(known: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
     """What is wrong with those of a host's variables that are inputs of roles, and with the apps by these."""
-    problems = [*problems_of(known), *instances(known), *archives(known)]
+    problems = problems_of(known)
     # with no value the role would switch off what protects the host
     problems += [
         f"{name}: has no value; leave it out for the default"
@@ -82,51 +71,3 @@ def argument_spec(role: str) -> dict[str, Any]:
     text = (ROLES_FOLDER / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     spec: dict[str, Any] = yaml.safe_load(text)["argument_specs"]["main"].get("options", {})
     return spec
-
-
-def instances(known: Mapping[str, Any]) -> list[str]:
-    """What is wrong with instances of caches and brokers that users declare next to those of the apps."""
-    problems = []
-    checks = {name: check for engine in ENGINES.values() for name, check in engine.inputs.items()}
-    for name, check_instances in checks.items():
-        declared = known.get(name)
-        if not isinstance(declared, list) or not all(isinstance(one, dict) for one in declared):
-            problems += [f"{name}: must be a list of dictionaries"] if declared is not None else []
-            continue
-        try:
-            check_instances(declared)
-        except InstancesError as error:
-            problems += [f"{name}: {problem}" for problem in error.problems]
-    return problems
-
-
-def archives(known: Mapping[str, Any]) -> list[str]:
-    """What is wrong with where backups go, where there are any."""
-    problems: list[str] = []
-    for role, names, check_values in (
-        ("backup", {}, checked),
-        ("pgbackrest", {"timeout": "archive_timeout"}, settings_of),
-    ):
-        own = {name: value for name, value in known.items() if name.startswith(f"{role}_")}
-        if not known.get(f"{role}_repository") or malformed(own):
-            continue
-        values = {name: known.get(f"{role}_{name}", value) for name, value in defaults(role).items()}
-        values.update({name: values[long] for name, long in names.items()})
-        # the one that is used then is derived
-        values["password"] = values["password"] or "x" * SHORTEST
-        values["passwords"] = [values["password"], *(values.get("previous_passwords") or [])]
-        try:
-            check_values(values)
-        except BackupError as error:
-            problems.append(str(error))
-        except (TypeError, ValueError, AttributeError):
-            problems += other_types(own) or [
-                f"{role}_repository: its variables are of other types than the role {role} takes"
-            ]
-    return problems
-
-
-def defaults(role: str) -> dict[str, Any]:
-    """The defaults of a role, by names without the role's."""
-    found = yaml.safe_load((ROLES_FOLDER / role / "defaults" / "main.yml").read_text(encoding="utf-8"))
-    return {name[len(role) + 1 :]: value for name, value in found.items()}

@@ -5,21 +5,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.validation.repositories import target
+from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import parsed_role
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
     LIBRARY,
     MODULES,
-    SHORTEST,
-    BackupError,
-    check_ca,
-    check_fields,
-    is_line,
     library_files,
-    target,
 )
 
 # Of its own: a role takes away what it put on the host, and the role backup may go while this one stays.
@@ -33,31 +28,21 @@ TITLES = {
 ARCHIVE_MODULES = ("host/backup/archive", "host/backup/archive_main", "host/backup/point_in_time")
 
 
-def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(values: Mapping[str, Any], required: tuple[str, ...] = ("password",)) -> dict[str, Any]:
     """What pgBackRest is told of the place and its keys."""
-    named = {"archive_timeout": values["timeout"]}
-    check_fields("pgbackrest", {**values, **named})
-    try:
-        found = target(str(values["repository"]))
-    except BackupError as error:
-        raise BackupError(str(error).replace("backup_repository", "pgbackrest_repository")) from None
-    check_ca(values["ca"], found["kind"], "pgbackrest")
-    password = str(values["password"])
-    if not re.fullmatch(rf"\S{{{SHORTEST},}}", password) or not is_line(password):
-        raise BackupError(f"pgbackrest_password: must be {SHORTEST} characters or more without spaces")
-    # before ansible-core 2.19 a number that came out of a template is a text
-    keep, queue_gb = (int(values[name]) for name in ("keep", "queue_gb"))
+    values = parsed_role("pgbackrest", values, required)
+    found = target(values["repository"])
     result: dict[str, Any] = {
-        "archive-push-queue-max": f"{queue_gb}GiB",
+        "archive-push-queue-max": f"{values['queue_gb']}GiB",
         "compress-type": "lz4",
         "lock-path": "/run/postgresql/pgbackrest",
         "log-level-console": "warn",
         "log-level-file": "off",
         "process-max": 2,
         "repo1-bundle": "y",
-        "repo1-cipher-pass": password,
+        "repo1-cipher-pass": values["password"],
         "repo1-cipher-type": "aes-256-cbc",
-        "repo1-retention-full": keep,
+        "repo1-retention-full": values["keep"],
         "start-fast": "y",
         **PLACES[found["kind"]](values, found),
     }
@@ -68,15 +53,7 @@ def in_a_folder(_values: Mapping[str, Any], found: Mapping[str, Any]) -> dict[st
     return {"repo1-path": found["folder"]}
 
 
-def by_sftp(values: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    if not (values["ssh_key"] and values["known_hosts"]):
-        raise BackupError(
-            "pgbackrest_ssh_key and pgbackrest_known_hosts: sftp needs a private key and known hosts"
-        )
-    if not found["path"].startswith("/"):
-        raise BackupError(
-            "pgbackrest_repository: pgBackRest wants the path on the other host to begin with /"
-        )
+def by_sftp(_values: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     parts = found["sftp"]
     return {
         "repo1-type": "sftp",
@@ -93,8 +70,6 @@ def by_sftp(values: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, An
 
 def in_s3(values: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     keys = values["credentials"]
-    if not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= set(keys):
-        raise BackupError("pgbackrest_credentials: S3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     address = found["repository"][len("s3:") :]
     parts = urlsplit(address if "://" in address else f"https://{address}")
     host = str(parts.hostname)
@@ -121,9 +96,7 @@ POSTGRES_READS = {"group": "postgres", "on_change": "none"}
 
 def recovery_of(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The same for a host that is not set up yet: the settings, the secret ones, and the files that they name."""
-    if not values["repository"]:
-        raise BackupError("pgbackrest_repository: must name the archive that is to be brought back")
-    found = settings_of(values)["settings"]
+    found = settings_of(values, required=("repository", "password"))["settings"]
     secret = {name: found[name] for name in SECRET if name in found}
     settings = {name: value for name, value in found.items() if name not in SECRET}
     return {"settings": settings, "secrets": secret, "files": key_files(values, found)}

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common import timestamps
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import (
     Archive,
     configured,
@@ -94,13 +93,9 @@ def has_app(migration: str, known: set[str]) -> bool:
 def timestamp(text: str) -> str:
     """A time in UTC as PostgreSQL reads it."""
     try:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?", text):
-            raise ValueError("it is written 2026-01-31T14:30:00, in UTC")
-        whole, _dot, rest = text.rstrip("Z").replace(" ", "T").partition(".")
-        found = datetime.fromisoformat(whole).strftime("%Y-%m-%d %H:%M:%S")
+        return timestamps.timestamp(text)
     except ValueError as error:
         raise DeployError(f"target_time: {text!r} is an invalid timestamp: {error}") from error
-    return f"{found}{'.' + rest if rest else ''}+00"
 
 
 def look_at_point(app: App, wanted: str) -> dict[str, Any]:

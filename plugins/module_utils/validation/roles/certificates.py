@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.homeport.django.plugins.module_utils.validation.roles.values import (
     NAME,
     NAME_HINT,
@@ -16,6 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     List,
     Map,
     Object,
+    Problems,
     Str,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.values import (
@@ -31,6 +34,11 @@ CERTIFICATES = r"\s*-----BEGIN CERTIFICATE-----[^\0]*-----END CERTIFICATE-----\s
 BASE64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 TSIG_HASHES = ("sha224", "sha256", "sha384", "sha512", "sha1", "md5")
 EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
+
+
+def _site_rule(site: dict[str, Any], path: str, problems: Problems) -> None:
+    if site.get("kind") == "own" and not site.get("chain"):
+        problems.add(f"{path}.chain", "is required with kind: own: the text of the certificate")
 
 
 INPUTS: dict[str, Field] = {
@@ -54,8 +62,11 @@ INPUTS: dict[str, Field] = {
                     hint="must be certificates in PEM",
                     multiline=True,
                 ),
-                "challenge": Choice(["http-01", "dns-01"], doc="how the authority validates the names"),
-            }
+                "challenge": Choice(
+                    ["http-01", "dns-01"], doc="how the authority validates the names", default="http-01"
+                ),
+            },
+            rule=_site_rule,
         ),
         key=NAME,
         key_hint=NAME_HINT,

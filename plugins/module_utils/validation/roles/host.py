@@ -16,6 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.roles.v
     Plain,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
+    Bool,
     Choice,
     Field,
     Int,
@@ -83,16 +84,18 @@ def _rule_rule(rule: dict[str, Any], path: str, problems: Problems) -> None:
 FIREWALL_RULE = Object(
     {
         "port": List(Port(), "number, a range such as 6000-6010, or a list of them", least=1, required=True),
-        "protocol": Choice(["tcp", "udp"]),
+        "protocol": Choice(["tcp", "udp"], default="tcp"),
         "sources": List(
             RuleSource(),
             "addresses and networks that get in; everybody where it is left out",
             strict=True,
             least=1,
+            default=[ANY],
         ),
         "comment": Str(
             pattern=r"[A-Za-z0-9_ .,:()+-]{0,100}",
             hint="may have letters (a to z), digits, spaces and .,:()+- only, 100 of them",
+            default="",
         ),
     },
     rule=_rule_rule,
@@ -113,10 +116,11 @@ INPUTS: dict[str, Field] = {
                 "name": Str(
                     pattern=USER, hint="must be lower-case letters, digits, '_', '.' or '-'", required=True
                 ),
-                "authorized_keys": List(Str()),
-                "groups": List(Str(pattern=USER, hint="must be the name of a group")),
-                "shell": Str(pattern=FOLDER, hint=FOLDER_HINT),
-                "state": Choice(["present", "absent"]),
+                "authorized_keys": List(Str(), default=[]),
+                "groups": List(Str(pattern=USER, hint="must be the name of a group"), default=[]),
+                "shell": Str(pattern=FOLDER, hint=FOLDER_HINT, default="/bin/bash"),
+                "sudo": Bool(default=False),
+                "state": Choice(["present", "absent"], default="present"),
             },
             others=True,
         )

@@ -62,6 +62,7 @@ def _files(doc: str) -> Object:
         },
         doc=doc,
         may_be_empty=True,
+        default={},
     )
 
 
@@ -86,17 +87,24 @@ MAINTENANCE = Object(
             hint=FOLDER_HINT,
             required=True,
         ),
-        "allow": List(Address(), doc="addresses and networks that reach the site all the same"),
+        "allow": List(Address(), doc="addresses and networks that reach the site all the same", default=[]),
         "open": List(
-            Str(pattern=r"/.*", hint="must start with a slash", most=1000), doc="paths that stay reachable"
+            Str(pattern=r"/.*", hint="must start with a slash", most=1000),
+            doc="paths that stay reachable",
+            default=[],
         ),
         "below": List(
-            Str(pattern=URL_PATH, hint=URL_PATH_HINT), doc="paths that stay reachable with all below them"
+            Str(pattern=URL_PATH, hint=URL_PATH_HINT),
+            doc="paths that stay reachable with all below them",
+            default=[],
         ),
-        "retry_after": Int("seconds after which programs are told to come back", low=1, high=604800),
+        "retry_after": Int(
+            "seconds after which programs are told to come back", low=1, high=604800, default=300
+        ),
     },
     doc="closes the site to its visitors",
     may_be_empty=True,
+    default={},
 )
 
 SITE = Object(
@@ -107,7 +115,7 @@ SITE = Object(
             least=1,
             required=True,
         ),
-        "redirects": List(ServerName(), doc="host names that redirect to `canonical`"),
+        "redirects": List(ServerName(), doc="host names that redirect to `canonical`", default=[]),
         "canonical": Str("host name that the others redirect to", pattern=HOST_NAME, hint=HOST_NAME_HINT),
         "upstream": Str(
             "where the app listens, such as unix:/run/homeport/blog.sock or 127.0.0.1:8000",
@@ -121,30 +129,37 @@ SITE = Object(
             "largest request body, such as 20m",
             pattern=SIZE,
             hint="must be a number with k, m or g, such as 20m",
+            default="20m",
         ),
-        "timeout": Int("seconds that nginx waits for the upstream", low=1, high=86400),
+        "timeout": Int("seconds that nginx waits for the upstream", low=1, high=86400, default=60),
         "websocket_timeout": Int(
-            "seconds that a websocket may be idle; 0, the default, treats it as any request", high=604800
+            "seconds that a websocket may be idle; 0 treats it as any request", high=604800, default=0
         ),
         "trusted_proxies": List(
             Address(),
             doc="addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count",
             unique=True,
+            default=[],
         ),
-        "tls_in_front": Bool("whether TLS ends at the trusted proxies"),
-        "hsts": Int("with `tls_in_front`, seconds for which browsers refuse plain HTTP", high=63072000),
-        "public_port": Int("port at which visitors reach the site, where it is not 443 or 80", high=65535),
-        "extra": Directives("further directives for the server block"),
+        "tls_in_front": Bool("whether TLS ends at the trusted proxies", default=False),
+        "hsts": Int(
+            "with `tls_in_front`, seconds for which browsers refuse plain HTTP", high=63072000, default=0
+        ),
+        "public_port": Int(
+            "port at which visitors reach the site, where it is not 443 or 80", high=65535, default=0
+        ),
+        "extra": Directives("further directives for the server block", default=""),
         "maintenance": MAINTENANCE,
         "tls": Object(
             {
                 "folder": Str(
                     "holds fullchain.pem and privkey.pem", pattern=FOLDER, hint=FOLDER_HINT, required=True
                 ),
-                "hsts": Int("seconds for which browsers refuse plain HTTP", high=63072000),
+                "hsts": Int("seconds for which browsers refuse plain HTTP", high=63072000, default=0),
             },
             doc="serves the site over HTTPS; plain HTTP redirects there",
             may_be_empty=True,
+            default={},
         ),
     },
     rule=_site_rule,

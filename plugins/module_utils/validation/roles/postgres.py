@@ -23,6 +23,8 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.values 
     tidied,
 )
 
+LISTEN = r"(\*|[A-Za-z0-9_.:-]+)"
+
 
 class Password(Str):
     """A password of PostgreSQL; empty is none."""
@@ -41,7 +43,7 @@ INPUTS: dict[str, Field] = {
             {
                 "name": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
                 "owner": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
-                "password": Password(),
+                "password": Password(default=""),
                 "logins": List(
                     Object(
                         {
@@ -50,10 +52,11 @@ INPUTS: dict[str, Field] = {
                             ),
                             "password": Password(required=True),
                         }
-                    )
+                    ),
+                    default=[],
                 ),
-                "connection_limit": Int(low=-1, high=10000),
-                "extensions": List(Str()),
+                "connection_limit": Int(low=-1, high=10000, default=-1),
+                "extensions": List(Str(), default=[]),
             }
         )
     ),
@@ -77,6 +80,10 @@ INPUTS: dict[str, Field] = {
     ),
     "postgres_tls_certificate": Pem("a certificate"),
     "postgres_tls_key": Pem("a private key, without a passphrase,"),
+    "postgres_listen_addresses": Str(
+        pattern=rf"({LISTEN}(\s*,\s*{LISTEN})*)?",
+        hint="must be addresses or host names with commas between them, or * for all",
+    ),
     "postgres_memory_percent": Int(low=1, high=90),
     "postgres_max_connections": Int(low=4, high=100000),
     "postgres_settings": Map(
