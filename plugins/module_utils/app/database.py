@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.services import wanted_of
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import Setup
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
+from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
-
-Values = Mapping[str, Any]
 
 
 def database_of(

@@ -36,7 +36,6 @@ INPUTS: dict[str, Field] = {
     **supervisord.INPUTS,
 }
 
-
 DNS_NEEDS = (
     "dns-01 needs certificates_dns_server, which takes dynamic updates, or certificates_dns_auth_hook, a command that "
     "sets the TXT record"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import BACKUP, LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import malformed
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     breaks_line,
@@ -31,16 +32,16 @@ CLOSED = (
     "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr",
     "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp", "/var/backups/homeport",
 )  # fmt: skip
-LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
+OWN_LIBRARY = f"{LIBRARY}/python/ansible_collections/homeport/django/plugins/module_utils"
 MODULES = (
-    "common/backup_ages", "common/plain", "host/app_process", "host/backup/drill", "host/backup/fetch",
-    "host/backup/keys", "host/backup/main", "host/backup/state", "host/backup/store", "host/backup/take",
-    "host/claims", "host/copies", "host/layout", "host/programs/command", "host/programs/counts", "host/programs/dump",
-    "host/programs/judge", "host/programs/look", "host/programs/migrate", "host/programs/move",
-    "host/programs/non_atomic", "host/programs/page_error", "host/programs/postgres_client", "host/programs/probe",
-    "host/programs/restore", "host/programs/sqlite_copy", "host/programs/start", "host/psql",
+    "common/backup_ages", "common/digests", "common/paths", "common/plain", "host/app_process", "host/backup/drill",
+    "host/backup/fetch", "host/backup/keys", "host/backup/main", "host/backup/state", "host/backup/store",
+    "host/backup/take", "host/claims", "host/copies", "host/layout", "host/programs/command",
+    "host/programs/counts", "host/programs/dump", "host/programs/judge", "host/programs/look",
+    "host/programs/migrate", "host/programs/move", "host/programs/non_atomic", "host/programs/page_error",
+    "host/programs/postgres_client", "host/programs/probe", "host/programs/restore", "host/programs/sqlite_copy",
+    "host/programs/start", "host/programs/superuser", "host/psql",
 )  # fmt: skip
-FOLDER = "/etc/homeport/backup"
 CERTIFICATES = r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
 
 
@@ -156,7 +157,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         return []
     found = checked(values)
     config = {
-        "path": f"{FOLDER}/config.json",
+        "path": f"{BACKUP}/config.json",
         "content": f"{json.dumps(config_of(values, found, apps, host), indent=1, sort_keys=True)}\n",
         "mode": "0600",
         "on_change": "none",
@@ -172,7 +173,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         config,
         *password_files(values["passwords"]),
         *secret_files(values, found["kind"]),
-        *library_files(LIBRARY, MODULES),
+        *library_files(OWN_LIBRARY, MODULES),
         program,
         *unit_files("backup", "Backup of the apps", values["schedule"], found),
         *unit_files("drill", "Restore drill of the apps", values["drill_schedule"], found),
@@ -205,7 +206,7 @@ def config_of(
 
 
 def folders(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    modes = {"/etc/homeport": "0755", FOLDER: "0700", "/var/lib/homeport/backups": "0700"}
+    modes = {"/etc/homeport": "0755", BACKUP: "0700", "/var/lib/homeport/backups": "0700"}
     pairs = [*modes.items(), *([(found["folder"], "0700")] if found["kind"] == "local" else [])]
     return [{"path": path, "state": "directory", "mode": mode, "on_change": "none"} for path, mode in pairs]
 
@@ -214,7 +215,7 @@ def password_files(passwords: list[str]) -> list[dict[str, Any]]:
     """A file of each; the repository changes its password together with the host."""
     return [
         {
-            "path": f"{FOLDER}/password{f'.{number}' if number else ''}",
+            "path": f"{BACKUP}/password{f'.{number}' if number else ''}",
             "content": f"{password}\n",
             "secret": True,
             "mode": "0600",
@@ -233,7 +234,7 @@ def secret_files(values: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     }
     return [
         {
-            "path": f"{FOLDER}/{name}",
+            "path": f"{BACKUP}/{name}",
             "content": content,
             "secret": True,
             "mode": "0600",

@@ -31,8 +31,6 @@ CERTIFICATES = r"\s*-----BEGIN CERTIFICATE-----[^\0]*-----END CERTIFICATE-----\s
 BASE64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 TSIG_HASHES = ("sha224", "sha256", "sha384", "sha512", "sha1", "md5")
 EMAIL = r"[^@\s,]+@[^@\s,.]+(\.[^@\s,.]+)+"
-
-
 INPUTS: dict[str, Field] = {
     "certificates_sites": Map(
         Object(

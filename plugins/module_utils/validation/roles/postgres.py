@@ -18,21 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Scalar,
     Str,
 )
-from ansible_collections.homeport.django.plugins.module_utils.validation.values import (
-    tidied,
-)
-
-
-class Password(Str):
-    """A password of PostgreSQL; empty is none."""
-
-    def objection(self, value: str) -> str:
-        return (
-            "has characters of which PostgreSQL's clients make others; use those of ASCII"
-            if tidied(value)
-            else ""
-        )
-
+from ansible_collections.homeport.django.plugins.module_utils.validation.values import DatabasePassword
 
 INPUTS: dict[str, Field] = {
     "postgres_databases": List(
@@ -40,14 +26,14 @@ INPUTS: dict[str, Field] = {
             {
                 "name": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
                 "owner": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
-                "password": Password(),
+                "password": DatabasePassword(),
                 "logins": List(
                     Object(
                         {
                             "name": Str(
                                 pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True
                             ),
-                            "password": Password(required=True),
+                            "password": DatabasePassword(required=True),
                         }
                     )
                 ),
