@@ -15,6 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.environment im
     environment_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.processes import resolve_process
 from ansible_collections.homeport.django.plugins.module_utils.app.services import resolve_services
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup
 from ansible_collections.homeport.django.plugins.module_utils.app.site import certificate_kind, site_url_of
@@ -25,7 +26,6 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.table impor
     QUEUES,
     kinds_of,
     needs_broker,
-    resolve_process,
 )
 
 # Web workers of an app that does not say how many.
