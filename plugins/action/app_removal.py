@@ -9,15 +9,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
+from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.action.manage import ask, operator
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
-from ansible_collections.homeport.django.plugins.module_utils.common.removal import BACKUPS, is_there
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LAST_DUMPS
+from ansible_collections.homeport.django.plugins.module_utils.common.removal import is_there
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import size
+from ansible_collections.homeport.django.plugins.plugin_utils.operator import confirmed, operator
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import place
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
 
@@ -63,12 +65,12 @@ class ActionModule(ActionBase):
                 f"app: there is no {printable(app)} in django_apps, and nothing of it on "
                 f"{', '.join(found)}{closest(app, declared)}; nothing was changed"
             )
-        dump = f"{BACKUPS}/{app}-{arguments['stamp']}" if boolean(arguments["dump"]) else ""
+        dump = f"{LAST_DUMPS}/{app}-{arguments['stamp']}" if boolean(arguments["dump"]) else ""
         display.display("\n".join(described(app, found, arguments.get("missing") or [], dump)))
         if not any(is_there(entry) for entry in found.values()):
             return False
         if not self._task.check_mode:
-            confirmed(app, str(arguments.get("confirm") or ""))
+            confirmed(app, str(arguments.get("confirm") or ""), "the app's name", "remove all of this")
         return True
 
 
@@ -89,29 +91,6 @@ def known(found: Found) -> bool:
     return any(entry.get(key) for entry in found.values() for key in keys)
 
 
-def confirmed(app: str, confirm: str) -> None:
-    """Goes on only if the operator has given the app's name."""
-    if not confirm:
-        try:
-            confirm = ask(f"Type the app's name ({app}) to remove all of this", False)
-        except AnsiblePromptNoninteractive as error:
-            raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={app} if {app} is to be removed; nothing was changed"
-            ) from error
-    if confirm.strip() != app:
-        raise AnsibleActionFail(f"that is not the app's name ({app}); nothing was changed")
-
-
-def human(count: int) -> str:
-    """A number of bytes to be read."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def described(app: str, found: Found, missing: list[str], dump: str) -> list[str]:
     """What is going to be removed, where the last dump goes, and what is left as it is."""
     lines = []
@@ -127,11 +106,11 @@ def described(app: str, found: Found, missing: list[str], dump: str) -> list[str
             "timers": entry["timers"],
             "cache, broker": [unit.removesuffix(".service") for unit in entry["stores"]],
             "RabbitMQ": [f"the virtual host and the user {entry['vhost']}"] if entry["vhost"] else [],
-            "folders": [f"{path['path']} ({human(path['bytes'])})" for path in entry["paths"]],
+            "folders": [f"{path['path']} ({size(path['bytes'])})" for path in entry["paths"]],
             "files": entry["files"],
             "user": [entry["user"]] if entry["user"] else [],
             "database": [
-                f"{database['name']} ({human(database['bytes'])})" for database in entry["databases"]
+                f"{database['name']} ({size(database['bytes'])})" for database in entry["databases"]
             ],
             "database role": [app] if entry["role"] else [],
         }

@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.action.app_removal import human
-from ansible_collections.homeport.django.plugins.action.manage import ask, operator
 from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import size
+from ansible_collections.homeport.django.plugins.plugin_utils.operator import confirmed, operator
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 
 MODULE = "homeport.django.backup"
@@ -35,7 +34,7 @@ class ActionModule(ActionBase):
                 "\n".join(described(into, arguments["found"], boolean(arguments.get("keep", True))))
             )
             if not self._task.check_mode:
-                confirmed(into, str(arguments.get("confirm") or ""))
+                confirmed(into, str(arguments.get("confirm") or ""), "the app's name", "replace what it has")
             return {**result, "changed": False}
         if phase == "restore":
             arguments = {**arguments, "holder": operator(), "run": this_run()}
@@ -49,20 +48,6 @@ class ActionModule(ActionBase):
             into = str(arguments.get("into") or arguments["app"])
             display.display("\n".join(restored(into, result["restored"])))
         return result
-
-
-def confirmed(app: str, confirm: str) -> None:
-    """Goes on only if the operator has given the name of the app whose data are replaced."""
-    if not confirm:
-        try:
-            confirm = ask(f"Type the app's name ({app}) to replace what it has", False)
-        except AnsiblePromptNoninteractive as error:
-            raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={app} if what {app} has is to be replaced; nothing "
-                "was changed"
-            ) from error
-    if confirm.strip() != app:
-        raise AnsibleActionFail(f"that is not the app's name ({app}); nothing was changed")
 
 
 def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
@@ -93,14 +78,14 @@ def done(host: str, phase: str, apps: Mapping[str, Any]) -> list[str]:
     word = "backed up" if phase == "run" else "restored for trial"
     return [
         f"{host}: {name} {word} in {entry['seconds']} s: {entry['tables']} tables with {entry['rows']} rows, "
-        f"{entry['files']} files, {human(entry['bytes'])}"
+        f"{entry['files']} files, {size(entry['bytes'])}"
         for name, entry in apps.items()
     ]
 
 
 def restored(into: str, found: Mapping[str, Any]) -> list[str]:
     seconds = ", ".join(f"{name} {value} s" for name, value in found["seconds"].items())
-    files = f"; {found['files']} files, {human(found['bytes'])}" if "files" in found else ""
+    files = f"; {found['files']} files, {size(found['bytes'])}" if "files" in found else ""
     rows = "its files alone"
     if "tables" in found:
         rows = f"{found['tables']} tables with {found['rows']} rows, exactly as they were counted"

@@ -4,24 +4,23 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import re
 import shlex
 import signal
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible import context
-from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
+from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.plugin_utils.operator import ask
 from ansible_collections.homeport.django.plugins.plugin_utils.ssh_command import (
     ssh_command,
     ssh_words,
@@ -31,29 +30,6 @@ from ansible_collections.homeport.django.plugins.plugin_utils.this_run import en
 
 MODULE = "homeport.django.manage"
 SUPERUSER = "DJANGO_SUPERUSER_"
-# Which fields createsuperuser asks for is the project's to say.
-SUPERUSER_FIELDS = (
-    "import json; from django.contrib.auth import get_user_model; model = get_user_model(); "
-    "print('\\n' + json.dumps([model.USERNAME_FIELD, *model.REQUIRED_FIELDS]))"
-)
-
-# What its password validators say of the one in the environment.
-CHECK_PASSWORD = """
-import json, os
-from django.contrib.auth import get_user_model
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-model, given = get_user_model(), {}
-for name in {model.USERNAME_FIELD, *model.REQUIRED_FIELDS}:
-    if not model._meta.get_field(name).is_relation:
-        given[name] = os.environ.get("DJANGO_SUPERUSER_" + name.upper(), "")
-problems = []
-try:
-    validate_password(os.environ["DJANGO_SUPERUSER_PASSWORD"], model(**given))
-except ValidationError as error:
-    problems = error.messages
-print("\\n" + json.dumps(problems))
-"""
 # Commands that are a conversation, but for these options.
 TERMINALS = ("shell", "dbshell")
 TERMINALS_DO = {"-c", "--command", "--help"}
@@ -90,7 +66,7 @@ class ActionModule(ActionBase):
                 own = {key: value for key, value in os.environ.items() if key.startswith(SUPERUSER)}
                 environment = {**own, **environment}
                 if not {"--noinput", "--no-input"} & set(command):
-                    fields = self._superuser_fields(arguments, task_vars)
+                    fields = self._superuser(arguments, {}, task_vars)["fields"]
                     environment.update(superuser(fields, command, environment, ask))
                     command.append("--noinput")
                 self._check_password(arguments, command, environment, task_vars)
@@ -127,15 +103,17 @@ class ActionModule(ActionBase):
         )
         return found
 
-    def _superuser_fields(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
-        asked = {**arguments, "command": ["shell", "-c", SUPERUSER_FIELDS]}
-        found = self._ask_host(asked, {}, task_vars)
-        try:
-            fields = json.loads(str(found.get("stdout", "")).rstrip().rpartition("\n")[2])
-        except ValueError as error:
-            reason = found.get("stderr") or found.get("module_stderr") or found.get("msg") or error
-            raise AnsibleActionFail(f"Reading the user model's fields failed: {reason}") from error
-        return [str(field) for field in fields]
+    def _superuser(
+        self, arguments: dict[str, Any], environment: dict[str, str], task_vars: dict[str, Any]
+    ) -> dict[str, list[str]]:
+        """The fields that createsuperuser asks for, and what the project has against the password."""
+        found = self._ask_host(
+            {**arguments, "command": ["createsuperuser"], "superuser": True}, environment, task_vars
+        )
+        if "superuser" not in found:
+            reason = found.get("module_stderr") or found.get("msg") or "the host gave no answer"
+            raise AnsibleActionFail(f"{reason}\nNothing was run.")
+        return dict(found["superuser"])
 
     def _conversation(
         self, app: str, command: list[str], environment: Mapping[str, str], task_vars: Mapping[str, Any]
@@ -182,14 +160,8 @@ class ActionModule(ActionBase):
         """Raises what the project's validators say, which createsuperuser asks only at a terminal of its own."""
         if f"{SUPERUSER}PASSWORD" not in environment:
             return
-        asked = {**arguments, "command": ["shell", "-c", CHECK_PASSWORD]}
-        found = self._ask_host(asked, {**named_values(command), **environment}, task_vars)
-        last = str(found.get("stdout", "")).rstrip().rpartition("\n")[2]
-        try:
-            problems = [str(problem) for problem in json.loads(last)]
-        except (ValueError, TypeError) as error:
-            reason = found.get("stderr") or found.get("module_stderr") or found.get("msg") or error
-            raise AnsibleActionFail(f"the project's password validators fail: {reason}") from error
+        given = {**named_values(command), **environment}
+        problems = self._superuser(arguments, given, task_vars)["problems"]
         if problems:
             raise AnsibleActionFail(
                 f"the project rejects this password: {' '.join(problems)} Nothing was run."
@@ -231,11 +203,6 @@ def show(title: str, stdout: str, stderr: str) -> None:
 def meaning(status: int) -> str:
     """An exit status in words."""
     return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
-
-
-def operator() -> str:
-    """Who is at the controller."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def named_app(app: Any, known: list[str]) -> str:
@@ -312,14 +279,6 @@ def given_file(path: Any) -> str:
     if not os.path.isfile(found):
         raise AnsibleActionFail(f"input: there is no file {found} on this machine; nothing was run")
     return found
-
-
-def ask(question: str, hidden: bool) -> str:
-    """What the operator answers."""
-    try:
-        return str(display.prompt_until(f"{question}:", private=hidden).decode().strip("\r\n"))
-    except AnsiblePromptInterrupt as error:
-        raise AnsibleActionFail("interrupted; nothing was run") from error
 
 
 def superuser(

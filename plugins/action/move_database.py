@@ -9,9 +9,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.action.backup import confirmed
-from ansible_collections.homeport.django.plugins.action.manage import operator
 from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.plugin_utils.operator import confirmed, operator
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 
 MODULE = "homeport.django.move_database"
@@ -30,7 +29,7 @@ class ActionModule(ActionBase):
         if arguments["phase"] == "ask":
             display.display(described(app, arguments["found"]))
             if not self._task.check_mode:
-                confirmed(app, str(arguments.get("confirm") or ""))
+                confirmed(app, str(arguments.get("confirm") or ""), "the app's name", "replace what it has")
             return {**result, "changed": False}
         if arguments["phase"] == "move":
             arguments = {**arguments, "holder": operator(), "run": this_run()}

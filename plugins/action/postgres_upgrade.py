@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.action.app_removal import human
-from ansible_collections.homeport.django.plugins.action.manage import ask
 from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils.reports.formats import size
+from ansible_collections.homeport.django.plugins.plugin_utils.operator import confirmed
 
 MODULE = "homeport.django.postgres_upgrade"
 
@@ -32,27 +31,13 @@ class ActionModule(ActionBase):
             found = arguments["found"]
             display.display("\n".join(described(host, found)))
             if not self._task.check_mode and found["goes"] in ("upgrade", "undo", "finish"):
-                confirmed(
-                    found["old" if found["goes"] == "undo" else "new"], str(arguments.get("confirm") or "")
-                )
+                version = found["old" if found["goes"] == "undo" else "new"]  # that serves afterwards
+                confirmed(version, str(arguments.get("confirm") or ""), "the version", "go on")
             return {**result, "changed": False}
         result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
         if not result.get("failed") and result.get("changed") and not self._task.check_mode:
             display.display("\n".join(told(host, phase, result)))
         return result
-
-
-def confirmed(version: str, confirm: str) -> None:
-    """Goes on only if the operator has given the version that serves afterwards."""
-    if not confirm:
-        try:
-            confirm = ask(f"Type the version ({version}) to go on", False)
-        except AnsiblePromptNoninteractive as error:
-            raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={version} to go on; nothing was changed"
-            ) from error
-    if confirm.strip() != version:
-        raise AnsibleActionFail(f"that is not the version ({version}); nothing was changed")
 
 
 def described(host: str, found: Mapping[str, Any]) -> list[str]:
@@ -81,7 +66,7 @@ def described(host: str, found: Mapping[str, Any]) -> list[str]:
         else f"The files of {old} become those of {new} (mode=link): dumps that are made before are the only way back."
     )
     return [
-        f"{host}: {old} becomes {new}: {human(found['bytes'])} in {found['databases']} databases with "
+        f"{host}: {old} becomes {new}: {size(found['bytes'])} in {found['databases']} databases with "
         f"{found['tables']} tables.",
         *([f"It takes the place of {found['replaced']}."] if found["replaced"] else []),
         way,

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import os
 import socket
 import tarfile
@@ -17,6 +16,7 @@ from typing import Any
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
 from ansible_collections.homeport.django.plugins.plugin_utils.component import looked
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import (
     end_with_the_controller,
@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
                     local = self._local(app, task_vars)
                     if local:
                         packed[app["name"]] = local
-                        app["source"]["digest"] = digest(local)
+                        app["source"]["digest"] = file_digest(local)
                 apps.append(app)
             arguments["apps"] = apps
             if not self._task.check_mode or self._play_context.diff:
@@ -123,7 +123,7 @@ class ActionModule(ActionBase):
                 for block in iter(lambda: stream.read(1 << 20), b""):
                     copy.write(block)
             wanted = source.get("checksum")
-            if wanted and digest(copy.name) != wanted:
+            if wanted and file_digest(copy.name) != wanted:
                 os.unlink(copy.name)
                 raise AnsibleActionFail(
                     f"django_apps.{app['name']}.source.archive: {path} does not have that checksum"
@@ -181,11 +181,3 @@ def pack(folder: str) -> str:
         with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
             archive.add(folder, arcname="source", filter=entry)
         return stream.name
-
-
-def digest(path: str) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()

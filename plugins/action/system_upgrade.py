@@ -7,15 +7,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.action.manage import ask
 from ansible_collections.homeport.django.plugins.filter.apps import plain
-from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
+from ansible_collections.homeport.django.plugins.plugin_utils.operator import confirmed
 
 MODULE = "homeport.django.system_upgrade"
 MOST_NAMES = 12
+STAGES = {
+    "done": "runs {to}; nothing to do",
+    "begun": "its upgrade from {old} to {to} has begun, and is finished",
+    "installed": "has the packages of {to}; what follows them is finished",
+    "refused": "cannot be upgraded to {to}",
+    "ready": "is upgraded from {old} to {to}",
+}
 
 display = Display()
 
@@ -39,30 +45,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("\n".join(["The upgrade cannot begin; nothing was changed:", *problems]))
         go = not self._task.check_mode and any(entry["stage"] != "done" for entry in found.values())
         if go:
-            confirmed(to, str(arguments.get("confirm") or ""))
+            confirmed(to, str(arguments.get("confirm") or ""), "the name of the release", "upgrade to it")
         return {**result, "changed": False, "go": go, "backs_up": go and bool(backup) and begins(found)}
-
-
-def confirmed(to: str, confirm: str) -> None:
-    """Goes on only if the operator has given the name of the new release."""
-    if not confirm:
-        try:
-            confirm = ask(f"Type the name of the release ({to}) to upgrade to it", False)
-        except AnsiblePromptNoninteractive as error:
-            raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={to} to upgrade; nothing was changed"
-            ) from error
-    if confirm.strip() != to:
-        raise AnsibleActionFail(f"that is not the name of the release ({printable(to)}); nothing was changed")
-
-
-STAGES = {
-    "done": "runs {to}; nothing to do",
-    "begun": "its upgrade from {old} to {to} has begun, and is finished",
-    "installed": "has the packages of {to}; what follows them is finished",
-    "refused": "cannot be upgraded to {to}",
-    "ready": "is upgraded from {old} to {to}",
-}
 
 
 def begins(found: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -9,10 +9,9 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.module_utils.common.words import STILL_SERVES
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
 from ansible_collections.homeport.django.plugins.module_utils.wiring.visits import curl_command
-
-STAYS = "The live release still serves unless the message says otherwise."
 
 
 class ActionModule(ActionBase):
@@ -66,7 +65,7 @@ class ActionModule(ActionBase):
         result["_ansible_verbose_always"] = bool(result["msg"])
         bad = [f"{name}: {message}" for name, message in sorted(failed.items())]
         if bad:
-            bad[-1] = f"{bad[-1].rstrip()}\n{STAYS}" if any_before(steps, failed) else bad[-1]
+            bad[-1] = f"{bad[-1].rstrip()}\n{STILL_SERVES}" if any_before(steps, failed) else bad[-1]
         bad += [f"{name}: {message}" for name, message in sorted(problems.items())]
         if bad:
             result.update(failed=True, msg="\n\n".join([*bad, *(result["msg"])]))

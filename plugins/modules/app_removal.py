@@ -128,7 +128,8 @@ import xmlrpc.client
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
-from ansible_collections.homeport.django.plugins.module_utils.common.removal import BACKUPS, is_there
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LAST_DUMPS
+from ansible_collections.homeport.django.plugins.module_utils.common.removal import is_there
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
@@ -219,7 +220,9 @@ class Removal:
 
     def message(self) -> str:
         return (
-            f"dump in {BACKUPS}/{self.app.name}-{self.params['stamp']}" if self.params["dump"] else "no dump"
+            f"dump in {LAST_DUMPS}/{self.app.name}-{self.params['stamp']}"
+            if self.params["dump"]
+            else "no dump"
         )
 
 

@@ -93,7 +93,7 @@ import xmlrpc.client
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import ALL, alone, configured
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import alone, configured
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import (
     Restore,
     RestorePoint,
@@ -114,9 +114,13 @@ def started(module: Module, kind: str) -> dict[str, Any]:
     word = "backup" if kind == "run" else "drill"
     if module.check_mode:
         return {"changed": True, "apps": {}}
-    before = {name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, ALL]}
+    before = {
+        name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, backup_state.ALL]
+    }
     code, _out, _err = module.run_command(["systemctl", "start", f"homeport-{word}.service"])
-    found = {name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, ALL]}
+    found = {
+        name: (backup_state.read(name).get(word) or {}).get("last") for name in [*names, backup_state.ALL]
+    }
     failed = [f"{name}: {entry['message']}" for name, entry in found.items() if entry and not entry["ok"]] + [
         f"{name}: nothing was done" for name in names if found[name] == before[name]
     ]

@@ -47,6 +47,11 @@ options:
     description: Seconds after which the command is ended. 0 lets it run for as long as it takes.
     type: int
     default: 0
+  superuser:
+    description: Run nothing, and return what C(createsuperuser) asks for and what the project says of its
+      password, E(DJANGO_SUPERUSER_PASSWORD) in O(environment). For the action plugin.
+    type: bool
+    default: false
   typed:
     description: Read the command as it was typed after C(-e command=), where Ansible itself keeps the first
       word alone. For the playbook.
@@ -87,6 +92,11 @@ seconds:
   description: How long it took.
   returned: when it was run
   type: float
+superuser:
+  description: The C(fields) that C(createsuperuser) asks for, and the C(problems) that the project's validators
+    have with the password.
+  returned: when O(superuser)
+  type: dict
 """
 
 import json
@@ -96,9 +106,19 @@ import subprocess
 import sys
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout, Runner
+from ansible_collections.homeport.django.plugins.module_utils.host import claims
+from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Ended
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
+    DeployError,
+    Layout,
+    Runner,
+    tail,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.management import Gone, in_release
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
+
+SUPERUSER = {"fields": [str], "problems": [str]}  # the form of the answer (claims.answer)
 
 
 def interrupted(number: int, _frame: Any) -> None:
@@ -124,6 +144,17 @@ def chosen(layout: Layout, wanted: str) -> tuple[str, str]:
     return "", f"{layout.name} has no live release and none called {wanted or 'next'} here; kept are {names}"
 
 
+def answer_of_superuser(module: Module, ended: Ended) -> None:
+    what = "Reading the user model"
+    if ended.status:
+        module.fail_json(msg=f"{what} failed: {tail(ended.stderr)}")
+    try:
+        answer = claims.answer(ended.stdout, MARK, SUPERUSER, what)
+    except DeployError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, superuser=answer)
+
+
 def main() -> None:
     module = Module(
         argument_spec={
@@ -134,6 +165,7 @@ def main() -> None:
             "environment": {"type": "str", "default": "{}", "no_log": True},
             "release": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 0},
+            "superuser": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -148,12 +180,13 @@ def main() -> None:
         module.exit_json(**result)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, interrupted)
+    program = argv_of("superuser", release=release) if params["superuser"] else []
     try:
         with open(params["input"] or os.devnull, "rb") as stdin:
             ended = in_release(
                 Runner(layout),
                 release,
-                ["manage.py", *params["command"]],
+                program or ["manage.py", *params["command"]],
                 json.loads(params["environment"]),
                 stdin=stdin,
                 seconds=params["seconds"],
@@ -162,6 +195,8 @@ def main() -> None:
         sys.exit(1)  # nobody reads the answer
     except (OSError, KeyError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"The command cannot be started: {error}", **result)
+    if program:
+        answer_of_superuser(module, ended)
     module.exit_json(
         **result,
         rc=ended.status,

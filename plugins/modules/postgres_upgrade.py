@@ -90,7 +90,6 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import (
-    NAME,
     Archive,
     configured,
 )
@@ -214,7 +213,7 @@ def archive() -> dict[str, Any]:
     system = Archive(configured()).system()
 
     def last(which: str) -> dict[str, Any]:
-        return (backup_state.read(NAME).get("full") or {}).get(which) or {}
+        return (backup_state.read(backup_state.ARCHIVE).get("full") or {}).get(which) or {}
 
     if last("good").get("system") == system:
         return {"changed": False, "seconds": 0}

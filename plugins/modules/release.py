@@ -154,6 +154,7 @@ import contextlib
 import sys
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.words import STILL_SERVES
 from ansible_collections.homeport.django.plugins.module_utils.host.interruption import (
     Interrupted,
     interruption,
@@ -163,7 +164,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.deplo
 from ansible_collections.homeport.django.plugins.module_utils.host.release.plan import shown
 from ansible_collections.homeport.django.plugins.module_utils.host.release.run import Run
 
-CONSEQUENCE = "The live release still serves unless the message says otherwise."
 PHASES = ("build", "migrate", "activate", "rollback")
 
 
@@ -246,7 +246,7 @@ def report(module: Module, run: Run) -> None:
     result["visits"] = {name: found.pop("visit") for name, found in run.results.items() if "visit" in found}
     if module.params["phase"] == "rollback" and run.failed:
         lines = [f"{name}: {message}" for name, message in run.failed.items()]
-        module.fail_json(msg="\n\n".join([*lines, CONSEQUENCE]), **result)
+        module.fail_json(msg="\n\n".join([*lines, STILL_SERVES]), **result)
     # the module verdict reports at the end of the run what has failed; it concerns no other app
     for name, message in run.failed.items():
         module.warn(f"{name}: {message.partition(chr(10))[0]}")

@@ -72,6 +72,7 @@ status:
 """
 
 from ansible_collections.homeport.django.plugins.module_utils.common import parts
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import FIREWALL
 from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import PARTS, undeclared_lines
 from ansible_collections.homeport.django.plugins.module_utils.host.given import (
     given_parts,
@@ -84,10 +85,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.status.certif
     given_certificates,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.status.collect import collect
-from ansible_collections.homeport.django.plugins.module_utils.host.status.firewall import (
-    GIVEN,
-    firewall_differences,
-)
+from ansible_collections.homeport.django.plugins.module_utils.host.status.firewall import firewall_differences
 from ansible_collections.homeport.django.plugins.module_utils.host.status.places import Places, read
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
 
@@ -124,7 +122,7 @@ def main() -> None:
         differing.setdefault(app, {})[parts.CERTIFICATES] = fields
     found["firewall"] = []
     if given["firewall"] and not given["only"]:
-        found["firewall"] = firewall_differences(given["firewall"], read(GIVEN), run, given["setup"])
+        found["firewall"] = firewall_differences(given["firewall"], read(FIREWALL), run, given["setup"])
     found["differing"] = {name: differs for name, differs in differing.items() if given["only"] in ("", name)}
     found["undeclared"] = []
     if given["declared"]:

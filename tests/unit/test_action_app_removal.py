@@ -3,14 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
-from ansible_collections.homeport.django.plugins.action import app_removal
+from ansible.errors import AnsibleActionFail
 from ansible_collections.homeport.django.plugins.action.app_removal import (
     checked,
     closing,
-    confirmed,
     described,
-    human,
     known,
     left_alone,
 )
@@ -39,12 +36,12 @@ def test_what_is_shown_before_the_question() -> None:
     )
     for part in (
         "web1: all of this is removed",
-        "/srv/blog (12 MB)",
+        "/srv/blog (12 MiB)",
         "blog.example",
         "blog.web:0",
         "cache, broker redis-server@blog-cache\n",
         "RabbitMQ      the virtual host and the user blog",
-        "database      blog (9 MB)",
+        "database      blog (9 MiB)",
         "database role blog",
         "Not looked at, since the run is limited: web2",
         "A last dump goes to /var/backups/homeport/blog-1 first.",
@@ -95,26 +92,6 @@ def test_names() -> None:
         checked("", ["blog"])
 
 
-def test_only_the_name_is_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
-    confirmed("blog", "blog")
-    with pytest.raises(AnsibleActionFail, match="nothing was changed"):
-        confirmed("blog", "yes")
-    monkeypatch.setattr(app_removal, "ask", lambda _question, _hidden: "blog")
-    confirmed("blog", "")
-    monkeypatch.setattr(app_removal, "ask", lambda _question, _hidden: "")
-    with pytest.raises(AnsibleActionFail, match="nothing was changed"):
-        confirmed("blog", "")
-
-
-def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_question: str, _hidden: bool) -> str:
-        raise AnsiblePromptNoninteractive("no")
-
-    monkeypatch.setattr(app_removal, "ask", nobody)
-    with pytest.raises(AnsibleActionFail, match="-e confirm=blog"):
-        confirmed("blog", "")
-
-
 def test_what_is_left_to_do() -> None:
     lines = closing("blog", {"web1": "/var/backups/x", "db1": ""}, "\n  in /site/apps.yml, line 3")
     assert "Its last dump is in /var/backups/x on web1." in lines
@@ -125,9 +102,3 @@ def test_what_is_left_to_do() -> None:
     assert not any("db1" in line for line in lines)
     assert "out of django_apps:" in closing("blog", {}, "")[-1]
     assert closing("blog", {}, None) == ["blog is removed."]
-
-
-def test_sizes() -> None:
-    assert [human(count) for count in (0, 999, 12_345, 5_000_000_000, 7 * 10**12)] == [
-        "0 B", "999 B", "12 kB", "5 GB", "7.0 TB",
-    ]  # fmt: skip

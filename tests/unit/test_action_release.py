@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.homeport.django.plugins.action.release import (
     LEFT_OUT,
-    digest,
     find,
     is_news,
     live_elsewhere,
     pack,
 )
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 
 from tests.unit.releases import write
@@ -107,7 +107,7 @@ def test_owner_and_modes_are_those_of_nobody(project: Path) -> None:
 
 
 def test_digest(tmp_path: Path) -> None:
-    assert digest(str(write(tmp_path / "a", "abc"))).startswith("ba7816bf8f01cfea414140de5dae2223")
+    assert file_digest(str(write(tmp_path / "a", "abc"))).startswith("ba7816bf8f01cfea414140de5dae2223")
 
 
 def test_paths_on_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,8 @@ ROOTS_OWN = {
         "backup.drill.in_file", "backup.fetch.__init__",
         "backup.fetch.hand_over", "backup.fetch.below", "backup.restore.exchange", "backup.restore.run",
         "backup.take.load", "backup.take.take", "backup.take.clear", "backup.take.check", "copies.create",
-        "copies.digest", "copies.synced", "removal.dump.make", "removal.dump.begin", "removal.dump.postgres",
+        "common.digests.file_digest", "copies.synced", "removal.dump.make", "removal.dump.begin",
+        "removal.dump.postgres",
     ],
     "what PostgreSQL's user does, among its own files": [
         "upgrade.finish.confirm", "upgrade.folders.replace", "upgrade.folders.synchronize", "upgrade.postgres.drop",

@@ -6,13 +6,13 @@ import shlex
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.app.processes import resolve_process
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
     BROKERS,
     QUEUES,
     default_broker,
     needs_broker,
-    resolve_process,
 )
 
 from tests.unit.support import app, problems, resolved

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.host import layout as release_layout
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
-    LIBRARY,
     DeployError,
     Runner,
     interpreter,

@@ -18,7 +18,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.common import removal
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exported
 from ansible_collections.homeport.django.plugins.module_utils.common.removal import is_there
 from ansible_collections.homeport.django.plugins.module_utils.host import copies
@@ -86,7 +85,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HereApp:
     write(tmp_path / "outside/precious", "precious")
     (home / "shared/media/link").symlink_to(tmp_path / "outside")
     (home / "shared/data/file").symlink_to(tmp_path / "outside/precious")
-    monkeypatch.setattr(removal, "BACKUPS", str(tmp_path / "backups"))
+    monkeypatch.setattr(removal_dump, "LAST_DUMPS", str(tmp_path / "backups"))
     monkeypatch.setattr(Runner, "identity", lambda _self: {})
     monkeypatch.setattr(Runner, "scope", lambda _self: None)
     monkeypatch.setattr(Runner, "words", lambda _self, argv, cwd="/": ["env", "-C", "/", *argv])
@@ -169,7 +168,7 @@ def test_another_app_with_a_longer_name_is_another_app(
     )
     write(tmp_path / "django_app.json", json.dumps(record))
     write(tmp_path / "broken.json", "{")
-    monkeypatch.setattr(removal_look, "STATE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(removal_look, "STATE", str(tmp_path))
     monkeypatch.setattr("os.path.exists", lambda _path: True)
     assert App("blog").files_of_roles() == [
         "/etc/nginx/sites-enabled/blog.conf",
@@ -330,7 +329,7 @@ def test_everything_is_in_the_dump(app: HereApp, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failing", ["config.tar.gz", "data.tar.gz", "db.sqlite3"])
 def test_a_dump_that_fails_leaves_nothing(
-    app: HereApp, failing: str, monkeypatch: pytest.MonkeyPatch
+    app: HereApp, failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = copies.create
 
@@ -341,11 +340,11 @@ def test_a_dump_that_fails_leaves_nothing(
     monkeypatch.setattr(removal_dump, "create", create)
     with pytest.raises((DeployError, OSError)):
         make(app)
-    assert os.listdir(removal.BACKUPS) == []
+    assert os.listdir(tmp_path / "backups") == []
 
 
-def test_what_an_earlier_run_left_half_done_goes(app: HereApp) -> None:
-    backups = Path(removal.BACKUPS)
+def test_what_an_earlier_run_left_half_done_goes(app: HereApp, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
     for name in ("blog-1.partial", "blog2-1.partial", "blog-two-1.partial", "blog-1"):
         write(backups / name / "x")
     make(app)
@@ -358,7 +357,7 @@ def test_a_dump_of_nothing_is_none(app: HereApp, tmp_path: Path) -> None:
     os.rename(app.home, tmp_path / "elsewhere")
     dump = Dump(app, "now")
     assert dump.make(None, [], {}) == []
-    assert os.listdir(removal.BACKUPS) == []
+    assert os.listdir(tmp_path / "backups") == []
 
 
 def test_a_database_elsewhere_is_not_copied(app: HereApp, tmp_path: Path) -> None:

@@ -31,8 +31,10 @@ def wanted(fields: dict[str, Any] | None = None, **changes: Any) -> dict[str, An
     apps = {"blog": resolved(setup="site", **(WITH_QUEUE if fields is None else fields))}
     host = {
         "databases": postgres_databases(apps),
-        "redis": redis_app_instances(apps, ["cache", "broker"], ["127.0.0.1"]),
-        "memcached": memcached_app_instances(apps),
+        "instances": {
+            "redis": redis_app_instances(apps, ["cache", "broker"], ["127.0.0.1"]),
+            "memcached": memcached_app_instances(apps),
+        },
         "vhosts": rabbitmq_app_vhosts(apps),
         **dict.fromkeys(("here", "services", "backup", "archive"), True),
         **changes,

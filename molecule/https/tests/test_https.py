@@ -290,7 +290,7 @@ def test_the_timer_is_set(host: Any) -> None:
     ran = host.run("systemctl start homeport-certificates.service")
     assert ran.rc == 0, ran.stderr
     assert host.check_output("systemctl is-system-running") == "running"
-    checks.check_exposure(host, "homeport-certificates", "nginx")
+    checks.check_exposure(host, "homeport-certificates", "homeport-certificates-prepare", "nginx")
 
 
 def test_nginx_starts_whatever_is_missing(host: Any, address: str, roots: str) -> None:
@@ -301,6 +301,11 @@ def test_nginx_starts_whatever_is_missing(host: Any, address: str, roots: str) -
     host.check_output("rm -r /etc/homeport/certificates/memories /etc/homeport/acme/live/memories")
     host.check_output("systemctl restart nginx")
     assert shaken(address, NAME)[0], "a self-signed one stands in"
+    host.check_output("rm -r /etc/homeport/certificates/intranet")
+    host.check_output("systemctl kill --signal=KILL nginx")
+    state = "systemctl show --property=NRestarts,ActiveState --value nginx"
+    wait_for(lambda: set(host.check_output(state).split()) == {"1", "active"}, 60)
+    assert shaken(address, "intranet.example")[0]
 
 
 def test_what_went_missing_is_asked_for_again(host: Any, address: str, roots: str) -> None:

@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.app.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.app.services import wanted_of
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import Setup
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
+from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
-
-Values = Mapping[str, Any]
 
 # Below the folder of an app: the authority of a database that is somebody else's.
 CA = "config/database-ca.pem"

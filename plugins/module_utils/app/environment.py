@@ -12,7 +12,6 @@ from ansible_collections.homeport.django.plugins.module_utils.app.database impor
     database_environment,
     database_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.app.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     accepted_of,
     resolve_services,
@@ -20,6 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.services impor
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.app.site import site_url_of
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
 
 # Where projects look for keys that are still accepted.
 FALLBACKS = ("SECRET_KEY_FALLBACKS", "DJANGO_SECRET_KEY_FALLBACKS")

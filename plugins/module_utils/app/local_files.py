@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
 from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import no_authority, unfit
+from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import unwritable
-
-Values = Mapping[str, Any]
 
 
 def local_files(parsed: Parsed, base: str) -> list[str]:

@@ -15,17 +15,17 @@ from ansible_collections.homeport.django.plugins.module_utils.app.environment im
     environment_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
-from ansible_collections.homeport.django.plugins.module_utils.app.paths import APPS_HOME, LOGS, SOCKETS
+from ansible_collections.homeport.django.plugins.module_utils.app.processes import resolve_process
 from ansible_collections.homeport.django.plugins.module_utils.app.services import resolve_services
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup
 from ansible_collections.homeport.django.plugins.module_utils.app.site import certificate_kind, site_url_of
 from ansible_collections.homeport.django.plugins.module_utils.app.trusted_proxies import networks
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME, LOGS, RUNTIME
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
     QUEUES,
     kinds_of,
     needs_broker,
-    resolve_process,
 )
 
 # Web workers of an app that does not say how many.
@@ -125,7 +125,7 @@ def _workers(host: Mapping[str, Any]) -> int:
 
 
 def _web_socket(name: str, app: dict[str, Any], shape: Setup) -> str:
-    return f"unix://{SOCKETS}/{name}.sock" if shape.proxy else f"tcp://0.0.0.0:{app['web']['port']}"
+    return f"unix://{RUNTIME}/{name}.sock" if shape.proxy else f"tcp://0.0.0.0:{app['web']['port']}"
 
 
 def _server_packages(

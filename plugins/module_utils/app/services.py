@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.app.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup, not_part
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import TRUSTED_FOLDERS
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import (
@@ -19,7 +18,8 @@ from ansible_collections.homeport.django.plugins.module_utils.common.derive impo
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
-from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Wanted
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
+from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values, Wanted
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
     BROKERS,
@@ -29,8 +29,6 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.table impor
     needs_broker,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Problems
-
-Values = Mapping[str, Any]
 
 # Every cache and broker has these keys.
 NOTHING: dict[str, Any] = {

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 
 # In whose place the module packages puts the version of the host's PostgreSQL.
 VERSION = "{version}"
-
-
 # Part of the server's own package.
 # fmt: off
 CONTRIB = frozenset((
@@ -22,7 +20,6 @@ CONTRIB = frozenset((
 ))
 # fmt: on
 
-
 POSTGIS = (
     "postgis",
     "postgis_raster",
@@ -32,7 +29,6 @@ POSTGIS = (
     "address_standardizer",
     "address_standardizer_data_us",
 )  # fmt: skip
-
 
 # Those of other packages, in every supported release of Debian and Ubuntu unless FIRST says otherwise.
 BROUGHT = {
@@ -52,7 +48,6 @@ BROUGHT = {
                                ("pltcl", "pltcl"), ("pltclu", "pltcl"))
     },
 }  # fmt: skip
-
 
 FIRST = {"vector": {"debian": (13,), "ubuntu": (24, 4)}}
 

@@ -5,11 +5,7 @@
 from __future__ import annotations
 
 APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
-
-
 APP_NAME_HINT = "start with a lower-case letter, then up to 30 lower-case letters, digits, '_' or '-'"
-
-
 # Users, groups and databases that exist on a server already: an app of that name would take them over.
 # fmt: off
 RESERVED_NAMES = frozenset((
@@ -23,11 +19,6 @@ RESERVED_NAMES = frozenset((
 ))
 # fmt: on
 
-
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-
-
 SERVICES = ("cache", "broker")
-
-
 PROGRAMS = "/etc/supervisor/conf.d/"

@@ -11,14 +11,8 @@ from ansible_collections.homeport.django.plugins.module_utils.common.digests imp
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 
 NGINX = "service_config.nginx"
-
-
 POSTGRES = FACTS["postgres"].component
-
-
 CERTIFICATES = "service_config.certificates"
-
-
 NAMES = {
     NGINX: "nginx",
     CERTIFICATES: "the certificate renewal",
@@ -27,7 +21,6 @@ NAMES = {
         for component in {facts.component for facts in FACTS.values()} - {""}
     },
 }
-
 
 # The user's fields behind the certificate of a site.
 CERTIFICATE = {"kind": "tls", "domains": "domains", "challenge": "tls.challenge", "chain": "tls.chain"}

@@ -12,6 +12,3 @@ def is_there(found: Mapping[str, Any]) -> bool:
     """Whether anything of the app is on a host that was looked at."""
     keys = ("paths", "files", "programs", "stores", "vhost", "user", "databases", "role")
     return any(found.get(key) for key in keys)
-
-
-BACKUPS = "/var/backups/homeport"

@@ -79,14 +79,10 @@ PARTS = {
     "process": ". It finishes what it does; tasks that wait stay in its queue",
     "schedule": "",
 }
-
-
 COPIES = {
     "backup": "backup_repository is not set any more: backups and restore drills end",
     "archive": "pgbackrest_repository is not set any more: PostgreSQL's archive ends",
 }
-
-
 STAY = {
     "backup": "The backups that there are stay in the repository",
     "archive": "What is archived stays in the repository",

@@ -8,6 +8,8 @@ import difflib
 import re
 from typing import Any
 
+STILL_SERVES = "The live release still serves unless the message says otherwise."
+
 
 def closest(word: str, choices: list[str]) -> str:
     """``" (did you mean 'x'?)"`` when one of ``choices`` is close to ``word``."""

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, tail
+
+SQLITE_SIDES = ("", "-wal", "-shm", "-journal")  # of a database, the names of its files
 
 
 def create(path: str) -> Any:
@@ -27,14 +28,6 @@ def call(argv: list[str], what: str, stdout: Any = subprocess.PIPE, **options: A
             f"{what} failed (exit status {done.returncode}):\n{tail(done.stderr.decode(errors='replace'))}"
         )
     return (done.stdout or b"").decode(errors="replace")
-
-
-def digest(path: str) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()
 
 
 def synced(path: str) -> None:

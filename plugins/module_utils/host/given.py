@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import STATE
 
-STATE = "/var/lib/homeport"
 FOLDER = f"{STATE}/given"
 SECONDS = 20  # for each question
 
@@ -32,12 +32,12 @@ Found = dict[str, Any]
 Looks = dict[str, Callable[[list[str]], Found]]
 
 
-def recorded_sets(folder: str = "/var/lib/homeport") -> list[str]:
+def recorded_sets(folder: str = STATE) -> list[str]:
     """The sets of the module service_config that were put on the host."""
     return sorted(os.path.basename(path)[: -len(".json")] for path in glob.glob(f"{folder}/*.json"))
 
 
-def recorded_paths(name: str, folder: str = "/var/lib/homeport") -> list[str]:
+def recorded_paths(name: str, folder: str = STATE) -> list[str]:
     """What a set of the module service_config has put on the host."""
     return list(read(f"{folder}/{name}.json").get("paths", []))
 

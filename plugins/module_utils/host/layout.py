@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY, RUNTIME
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import (
     MOST_TASKS,
     Ended,
@@ -27,8 +28,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.app_process i
     watched,
 )
 
-LIBRARY = "/usr/local/lib/homeport"
-RUNTIME = "/run/homeport"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WEB_GROUP = "www-data"
 UMASK = 0o027

@@ -11,8 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import IO
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Ended, watched
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import LIBRARY, UMASK, Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import UMASK, Runner
 
 HEARTBEAT = 5.0  # seconds
 # The release's own environment is read first. Handed over as a variable, since what stands on a command line

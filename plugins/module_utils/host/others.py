@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.common.sandboxed import nginx_paths
 from ansible_collections.homeport.django.plugins.module_utils.host.given import answer, recorded_paths
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
@@ -32,7 +33,7 @@ PACKAGED = re.compile(
 )
 
 
-def others(sets: Iterable[str], homes: str = "/srv") -> dict[str, Any]:
+def others(sets: Iterable[str], homes: str = APPS_HOME) -> dict[str, Any]:
     """What is there; of services only what Homeport has not set up yet."""
     sets = set(sets)
     return {

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import STATE
 from ansible_collections.homeport.django.plugins.module_utils.common.restarts import name_of
 from ansible_collections.homeport.django.plugins.module_utils.host.given import answer, read
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
@@ -64,7 +65,7 @@ def waiting_elsewhere(unit: str, but: str, folder: str) -> list[str]:
     )
 
 
-def waiting(folder: str = "/var/lib/homeport") -> list[dict[str, Any]]:
+def waiting(folder: str = STATE) -> list[dict[str, Any]]:
     """The pending restarts of this host; a service that was restarted since has none."""
     found: dict[str, set[str]] = {}
     for path in sorted(glob.glob(f"{folder}/*.json")):

@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, roles_of_instances
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, PROGRAMS, SERVICES
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME, STATE
 from ansible_collections.homeport.django.plugins.module_utils.host.given import read, units
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
@@ -34,9 +35,7 @@ WHERE NOT datistemplate AND NOT rolsuper AND datname NOT LIKE 'homeport\_drill\_
 # On the host
 
 
-def found_here(
-    homes: str = "/srv", records: str = "/var/lib/homeport", state: str = "/var/lib"
-) -> dict[str, Any]:
+def found_here(homes: str = APPS_HOME, records: str = STATE, state: str = "/var/lib") -> dict[str, Any]:
     """What there is of apps and their services on this host."""
     apps = present(homes)
     timers = started(recorded(records, "django_app", "units"))

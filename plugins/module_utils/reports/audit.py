@@ -19,13 +19,12 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.audit_chec
     Check,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import (
-    Problem,
     Seen,
     failure,
     listed,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.formats import iso
-from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS, worst
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import LEVELS, Problem, worst
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import (
     WIDTH,
     Line,

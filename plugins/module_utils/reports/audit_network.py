@@ -10,28 +10,18 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import (
     Checked,
-    Problem,
     Seen,
     failure,
     listed,
     warning,
 )
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import Problem
 
 HOMEPORT = "inet homeport"
-
-
 EPHEMERAL = 32768  # from here on, sockets of UDP are those of clients
-
-
 DHCP = (68, 546)
-
-
 LAST_PORT = 65535
-
-
 FORWARDER = "docker-proxy"
-
-
 # of RFC 1918, carriers, and RFC 4193
 PRIVATE = tuple(
     ipaddress.ip_network(network)
@@ -86,11 +76,7 @@ def local(address: str) -> bool:
 
 
 DROPPED = "dropped"
-
-
 UNKNOWN = "unknown"
-
-
 OPEN = "open"
 
 

@@ -8,15 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-Problem = dict[str, str]  # level, text, and what to do
-
+from ansible_collections.homeport.django.plugins.module_utils.reports import levels
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import Problem
 
 Verdict = tuple[str, list[Problem]]
-
-
 Checked = Optional[Verdict]
-
-
 AGAIN = "run the setup playbook, which restores it"
 
 
@@ -45,11 +41,11 @@ class Seen:
 
 
 def failure(text: str, do: str) -> Problem:
-    return {"level": "failure", "text": text, "do": do}
+    return {**levels.failure(text), "do": do}
 
 
 def warning(text: str, do: str) -> Problem:
-    return {"level": "warning", "text": text, "do": do}
+    return {**levels.warning(text), "do": do}
 
 
 def listed(items: Iterable[Any], most: int = 6) -> str:

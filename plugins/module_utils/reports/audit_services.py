@@ -15,17 +15,15 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.audit_netw
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import (
     AGAIN,
     Checked,
-    Problem,
     Seen,
     failure,
     listed,
     warning,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.backups import of_host
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import Problem
 
 PRIVILEGED = 1024  # ports below are root's, and of units that may bind them
-
-
 KEPT = tuple(facts.account for facts in FACTS.values() if facts.account and not facts.local)
 
 

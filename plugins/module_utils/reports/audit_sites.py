@@ -12,13 +12,13 @@ from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages
 from ansible_collections.homeport.django.plugins.module_utils.reports.audit_seen import (
     AGAIN,
     Checked,
-    Problem,
     Seen,
     failure,
     listed,
     warning,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.formats import ago, at
+from ansible_collections.homeport.django.plugins.module_utils.reports.levels import Problem
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_apps import certificate_problems
 
 # What nginx does itself, and other checks ask for: HSTS with its options, and the redirect to HTTPS.

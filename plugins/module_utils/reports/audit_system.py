@@ -24,8 +24,6 @@ OURS = (
     "supervisor.",
     *(facts.unit.partition("{")[0] for facts in FACTS.values() if facts.unit),
 )
-
-
 DAY = 86400
 
 

@@ -43,7 +43,6 @@ INPUTS: dict[str, Field] = {
 # The same that the playbooks set, and users of a role alone.
 WIRED: dict[str, Field] = apps.INPUTS
 
-
 DNS_NEEDS = (
     "dns-01 needs certificates_dns_server, which takes dynamic updates, or certificates_dns_auth_hook, a command that "
     "sets the TXT record"

@@ -18,8 +18,6 @@ PROGRAM = re.compile(
     rf"(?:^|[;&|(]|\b(?:cd|exec|nice|nohup|sh|bash|python3?|env(?:\s+\w+=\S*)*)\s)\s*[\"']?{FOLDER}"
 )
 PATH = re.compile(rf"(?:file:/*|sqlite:///)?{FOLDER}")
-
-
 REMEDY = "keep it elsewhere, such as below /srv or /opt"
 
 

@@ -17,32 +17,16 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
 )
 
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
-
-
 HOST_NAME = rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"
-
-
 HOST_NAME_HINT = "must be a host name in lower case without scheme, port or path (such as www.example.org)"
-
-
 # nginx tidies a path up before it compares it; what follows the question mark stays
 _TIDY = r"(?![^?]*//)(?![^?]*/\.{1,2}(/|$|\?))"
-
-
 URL_PATH = rf"{_TIDY}/([A-Za-z0-9._~-]+/)+"
-
-
 URL_PATH_HINT = (
     "must start and end with a slash, be more than one, and have only letters, digits, and ._~- between"
 )
-
-
 SIZE = r"[0-9]{1,6}[kmg]?"
-
-
 WEB_ADDRESS = r"https?://[!-~]+"
-
-
 WEB_ADDRESS_HINT = "must be an http or https address, without spaces and in ASCII"
 
 
@@ -75,6 +59,17 @@ class Timestamp(Str):
         except ValueError as error:
             return f"is an invalid timestamp: {error}"
         return ""
+
+
+class DatabasePassword(Str):
+    """A password that PostgreSQL and its clients understand alike."""
+
+    def objection(self, value: str) -> str:
+        return (
+            "has characters of which PostgreSQL's clients make others; use those of ASCII"
+            if tidied(value)
+            else ""
+        )
 
 
 class Directives(Str):

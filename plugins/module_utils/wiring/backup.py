@@ -8,21 +8,22 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import BACKUP, LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.validation.repositories import target
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import parsed_role
 from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
-LIBRARY = "/usr/local/lib/homeport/python/ansible_collections/homeport/django/plugins/module_utils"
+OWN_LIBRARY = f"{LIBRARY}/python/ansible_collections/homeport/django/plugins/module_utils"
 MODULES = (
-    "common/backup_ages", "common/plain", "host/app_process", "host/backup/drill", "host/backup/fetch",
-    "host/backup/keys", "host/backup/main", "host/backup/state", "host/backup/store", "host/backup/take",
-    "host/claims", "host/copies", "host/layout", "host/programs/command", "host/programs/counts", "host/programs/dump",
-    "host/programs/judge", "host/programs/look", "host/programs/migrate", "host/programs/move",
-    "host/programs/non_atomic", "host/programs/page_error", "host/programs/postgres_client", "host/programs/probe",
-    "host/programs/restore", "host/programs/sqlite_copy", "host/programs/start", "host/psql",
+    "common/backup_ages", "common/digests", "common/paths", "common/plain", "host/app_process", "host/backup/drill",
+    "host/backup/fetch", "host/backup/keys", "host/backup/main", "host/backup/state", "host/backup/store",
+    "host/backup/take", "host/claims", "host/copies", "host/layout", "host/programs/command",
+    "host/programs/counts", "host/programs/dump", "host/programs/judge", "host/programs/look",
+    "host/programs/migrate", "host/programs/move", "host/programs/non_atomic", "host/programs/page_error",
+    "host/programs/postgres_client", "host/programs/probe", "host/programs/restore", "host/programs/sqlite_copy",
+    "host/programs/start", "host/programs/superuser", "host/psql",
 )  # fmt: skip
-FOLDER = "/etc/homeport/backup"
 
 
 def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
@@ -35,7 +36,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
     values = parsed_role("backup", {**given, **own}, required=("password",))
     found = target(values["repository"])
     config = {
-        "path": f"{FOLDER}/config.json",
+        "path": f"{BACKUP}/config.json",
         "content": f"{json.dumps(config_of(values, found, host), indent=1, sort_keys=True)}\n",
         "mode": "0600",
         "on_change": "none",
@@ -51,7 +52,7 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
         config,
         *password_files([values["password"], *values["previous_passwords"]]),
         *secret_files(values, found["kind"]),
-        *library_files(LIBRARY, MODULES),
+        *library_files(OWN_LIBRARY, MODULES),
         program,
         *unit_files("backup", "Backup of the apps", values["schedule"], found),
         *unit_files("drill", "Restore drill of the apps", values["drill_schedule"], found),
@@ -73,7 +74,7 @@ def config_of(values: Mapping[str, Any], found: Mapping[str, Any], host: str) ->
 
 
 def folders(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    modes = {"/etc/homeport": "0755", FOLDER: "0700", "/var/lib/homeport/backups": "0700"}
+    modes = {"/etc/homeport": "0755", BACKUP: "0700", "/var/lib/homeport/backups": "0700"}
     pairs = [*modes.items(), *([(found["folder"], "0700")] if found["kind"] == "local" else [])]
     return [{"path": path, "state": "directory", "mode": mode, "on_change": "none"} for path, mode in pairs]
 
@@ -82,7 +83,7 @@ def password_files(passwords: list[str]) -> list[dict[str, Any]]:
     """A file of each; the repository changes its password together with the host."""
     return [
         {
-            "path": f"{FOLDER}/password{f'.{number}' if number else ''}",
+            "path": f"{BACKUP}/password{f'.{number}' if number else ''}",
             "content": f"{password}\n",
             "secret": True,
             "mode": "0600",
@@ -101,7 +102,7 @@ def secret_files(values: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     }
     return [
         {
-            "path": f"{FOLDER}/{name}",
+            "path": f"{BACKUP}/{name}",
             "content": content,
             "secret": True,
             "mode": "0600",

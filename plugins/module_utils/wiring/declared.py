@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import schedule_units
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
@@ -14,10 +15,13 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord
 
 def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
     """What is declared of all that a host may have (common/undeclared.py). ``host`` has C(here) (whether it runs
-    the apps), C(services) (whether a run looks after its caches and brokers), C(databases), C(redis), C(memcached),
+    the apps), C(services) (whether a run looks after its caches and brokers), C(databases), C(instances) (by engine),
     C(vhosts) (all that its roles are given), C(backup), C(archive)."""
-    instances = [f"{each.get('server', 'redis')}-server@{each['name']}.service" for each in host["redis"]]
-    instances += [f"memcached@{each['name']}.service" for each in host["memcached"]]
+    instances = [
+        f"{FACTS.get(str(each.get('server')), FACTS[engine]).unit.partition('@')[0]}@{each['name']}.service"
+        for engine, found in host["instances"].items()
+        for each in found
+    ]
     return {
         "apps": sorted(apps),
         "process": sorted(supervisord_programs(apps)),

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Which Debian package brings an extension of PostgreSQL."""
+"""Which packages the extensions of the apps' databases need, and which extensions no package brings."""
 
 from __future__ import annotations
 

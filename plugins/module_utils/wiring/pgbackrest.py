@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import ARCHIVE, LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.validation.repositories import target
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import parsed_role
 from ansible_collections.homeport.django.plugins.module_utils.wiring.backup import (
-    LIBRARY,
     MODULES,
     library_files,
 )
 
 # Of its own: a role takes away what it put on the host, and the role backup may go while this one stays.
-OWN_LIBRARY = LIBRARY.replace("/python/", "/archive/")
+OWN_LIBRARY = f"{LIBRARY}/archive/ansible_collections/homeport/django/plugins/module_utils"
 TITLES = {
     "prepare": "Archive of PostgreSQL",
     "full": "Full backup of PostgreSQL",
@@ -133,7 +133,7 @@ def config_files(
     config = {"version": version, "cluster": cluster, "repository": repository}
     return [
         {
-            "path": "/etc/homeport/archive.json",
+            "path": ARCHIVE,
             "content": f"{json.dumps(config)}\n",
             "mode": "0600",
             "on_change": "none",

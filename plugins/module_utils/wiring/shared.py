@@ -11,8 +11,6 @@ from urllib.parse import unquote, urlsplit
 
 Apps = Mapping[str, Mapping[str, Any]]
 
-LIBRARY = "/usr/local/lib/homeport"
-
 
 def has_certificate(app: Mapping[str, Any]) -> bool:
     """Whether TLS ends on the host itself."""

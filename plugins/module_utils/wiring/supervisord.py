@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import LIBRARY, Apps
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
 # Longer than gunicorn's own graceful_timeout may be, and the same for every app: a changed setting must
 # not change supervisord's configuration, which would restart the app.

@@ -89,7 +89,6 @@ PROCESS = Object(
     rule=_process_rule,
 )
 
-
 SCHEDULE = Object(
     {
         "command": Str("the command, as a shell reads it", required=True),

@@ -16,20 +16,8 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
 from ansible_collections.homeport.django.plugins.module_utils.validation.values import (
     WEB_ADDRESS,
     WEB_ADDRESS_HINT,
-    tidied,
+    DatabasePassword,
 )
-
-
-class DatabasePassword(Str):
-    """A password that PostgreSQL and its clients understand alike."""
-
-    def objection(self, value: str) -> str:
-        return (
-            "has characters of which PostgreSQL's clients make others; use those of ASCII"
-            if tidied(value)
-            else ""
-        )
-
 
 SECRETS = Object(
     {

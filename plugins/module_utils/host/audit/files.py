@@ -15,8 +15,6 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 
 Entry = dict[str, str]
-
-
 # What Homeport or a package has written: the bits of the mode that may not be there.
 HOST_FILES = (
     ("/etc/shadow", 0o007),
@@ -28,30 +26,17 @@ HOST_FILES = (
     ("/var/backups/homeport/*", 0o077),
 )
 
-
 HOMEPORT_SECRET = r"privkey.*\.pem|.*\.key|private_key\.json|password|ssh_key|credentials\.json|dns\.ini"
-
-
 # What users left: a failure where it is world-readable.
 LEFT_BEHIND = (
     r"\.env(\..+)?|\.?vault.*|.*\.vault|id_(rsa|dsa|ecdsa|ed25519)|.*\.key|\.pgpass|\.netrc|\.my\.cnf"
 )
-
-
 # Folders, each with how many below each other are looked into: what one account or app keeps hides nothing of others.
 LEFT_IN = (("/root", 3), ("/home/*", 3), ("/srv", 0), ("/srv/*", 2))
-
-
 MOST = 20000  # entries that are looked at below each
-
-
 # Many files, none of them left by hand.
 BULK = r".*/shared/media|.*/(static|venv|\.venv|node_modules|__pycache__|\.git|\.cache)"
-
-
 APP_FILES = ("env", "release.env", "*.py", "files/*", "overlay.d/*", "processes/*")
-
-
 APP_FOLDERS = (("home", 0o077), ("shared/data", 0o007), ("shared/media", 0o007), ("dumps", 0o007))
 
 

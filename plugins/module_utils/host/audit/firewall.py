@@ -9,10 +9,8 @@ import os
 import shutil
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import FIREWALL
 from ansible_collections.homeport.django.plugins.module_utils.host.status.places import Run, read
-
-FIREWALL = "/etc/homeport/firewall.nft"
-
 
 ALL_PORTS = (0, 65535)
 

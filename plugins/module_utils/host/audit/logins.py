@@ -17,8 +17,6 @@ SSHD = (
     "permitrootlogin",
     "permitemptypasswords",
 )
-
-
 NO_ACCOUNT = "homeport-nobody"  # no such account
 
 

@@ -19,9 +19,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import ARCHIVE
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import PointInTime
-from ansible_collections.homeport.django.plugins.module_utils.host.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     GROUP,
@@ -29,9 +30,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     quote_text,
 )
 
-CONFIG = "/etc/homeport/archive.json"
 STANZA = "homeport"
-NAME = "@archive"  # under which its outcomes are kept next to those of the apps
 SCRATCH = "/var/lib/postgresql/homeport-point"
 SOCKET = f"{SCRATCH}-socket"  # in which nobody else than postgres and nobody finds it
 PORT = 54329
@@ -313,7 +312,7 @@ class Archive:
 
 def configured() -> dict[str, Any]:
     try:
-        with open(CONFIG, encoding="utf-8") as stream:
+        with open(ARCHIVE, encoding="utf-8") as stream:
             found: dict[str, Any] = json.load(stream)
     except FileNotFoundError:
         raise DeployError(
@@ -334,5 +333,5 @@ def dumped(archive: Archive, database: str, target_time: str, folder: str) -> di
         point.dump(database, path)
     return {
         **found,
-        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": digest(path)},
+        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": file_digest(path)},
     }

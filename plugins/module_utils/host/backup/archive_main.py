@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import (
-    NAME,
     Archive,
     configured,
 )
@@ -59,10 +58,10 @@ def back_up(archive: Archive, full: bool) -> bool:
         seconds = round(time.monotonic() - started, 2)
         return {"type": kind, "system": archive.system(), "seconds": seconds}
 
-    good = attempted(NAME, "backup", work)
-    last = backup_state.read(NAME)["backup"]["last"]
+    good = attempted(backup_state.ARCHIVE, "backup", work)
+    last = backup_state.read(backup_state.ARCHIVE)["backup"]["last"]
     if full or last.get("type") == "full":
-        backup_state.write(NAME, "full", last)
+        backup_state.write(backup_state.ARCHIVE, "full", last)
     return good
 
 
@@ -82,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
 
         if verb == "drill":
-            return 0 if attempted(NAME, "drill", lambda: drill(archive)) else 1
+            return 0 if attempted(backup_state.ARCHIVE, "drill", lambda: drill(archive)) else 1
         return 0 if back_up(archive, verb == "full") else 1
     except (DeployError, OSError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)

@@ -9,6 +9,7 @@ import shutil
 import time
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import (
     Fetched,
     chosen,
@@ -18,7 +19,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.state 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
-    LIBRARY,
     DeployError,
     remove,
 )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
 from ansible_collections.homeport.django.plugins.module_utils.host import claims
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
@@ -22,7 +23,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.take i
     room,
     staging_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.copies import digest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
 
 # The form of a manifest (claims.checked), next to the dump and the owner.
@@ -164,7 +164,7 @@ class Fetched:
             raise DeployError(
                 f"The restored files differ from the stored ones: {what}; for example {(missing + more)[0]}"
             )
-        if digest(self.dump) != self.manifest["dump"]["sha256"]:
+        if file_digest(self.dump) != self.manifest["dump"]["sha256"]:
             raise DeployError("The dump of the database does not match the digest in the manifest")
         return {"files": len(found), "bytes": sum(found.values())}
 

@@ -16,23 +16,23 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import BACKUP
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import read_all
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import keys as backup_keys
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.drill import drill
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import line_of
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import CONFIG, Store
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, clear, take
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 
 SHORTEST, LONGEST = 3600, 12 * 3600  # seconds that a backup or drill of one app may take at most
 CLEARING = 60  # seconds in which one that has to end takes away what it has left
 PARTS = 30  # of the repository, of which each night reads one
-ALL = "@all"  # what concerns the whole repository is kept next to the apps
 
 
-def configured(folder: str = CONFIG) -> dict[str, Any]:
+def configured(folder: str = BACKUP) -> dict[str, Any]:
     try:
         with open(f"{folder}/config.json", encoding="utf-8") as stream:
             found: dict[str, Any] = json.load(stream)
@@ -176,7 +176,7 @@ def back_up(apps: list[App], store: Store) -> bool:
         attempted(app.name, "backup", lambda app=app: guarded(app))  # type: ignore[misc]
         for app in quickest(apps, "backup")
     ]
-    return all([*good, attempted(ALL, "backup", whole)])
+    return all([*good, attempted(backup_state.ALL, "backup", whole)])
 
 
 def rehearse(apps: list[App], store: Store, percent: int) -> bool:
@@ -197,7 +197,7 @@ def rehearse(apps: list[App], store: Store, percent: int) -> bool:
         attempted(app.name, "drill", lambda app=app: guarded(app))  # type: ignore[misc]
         for app in quickest(apps, "drill")
     ]
-    return all([*good, attempted(ALL, "drill", whole)])
+    return all([*good, attempted(backup_state.ALL, "drill", whole)])
 
 
 def refused(apps: list[App], kind: str, error: DeployError) -> bool:

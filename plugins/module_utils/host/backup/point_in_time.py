@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import create
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DUMP, DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.counts import counted
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     QUIET,
@@ -19,15 +19,8 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     Login,
 )
 
-DUMPING = 12 * 3600  # and a dump
-
-
 ROWS = "SELECT coalesce(json_agg(q), '[]') FROM ({}) q;\n"
-
-
 COUNTING = 2 * 3600  # seconds that the tables of one database may take
-
-
 DATABASES = """
 SELECT json_object_agg(datname, CASE WHEN EXISTS (
   SELECT FROM pg_roles WHERE rolsuper AND pg_has_role(datdba, pg_roles.oid, 'MEMBER')
@@ -71,4 +64,4 @@ class PointInTime:
     def dump(self, database: str, path: str) -> None:
         with create(path) as stream, self.login(database) as login:
             words = ["pg_dump", "--format=custom", "--compress=1", "--no-password"]
-            login.run(words, "dumping from the second cluster", stdout=stream, seconds=DUMPING)
+            login.run(words, "dumping from the second cluster", stdout=stream, seconds=DUMP)

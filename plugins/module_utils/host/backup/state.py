@@ -9,9 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common import paths
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
 
-STATE = "/var/lib/homeport/backups"
+STATE = f"{paths.STATE}/backups"
+# Next to the apps: the repository as a whole, and the archive of the cluster.
+ALL, ARCHIVE = "@all", "@archive"
 
 
 def path_of(app: str) -> str:

@@ -12,9 +12,9 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import BACKUP
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError, tail
 
-CONFIG = "/etc/homeport/backup"
 CACHE = "/var/cache/homeport-backup"
 TAG = "homeport"
 PASSWORD = "password"  # the file that it is in
@@ -34,7 +34,7 @@ class Store:
     ``gently`` leaves half of the host's cores to visitors: nothing waits for a backup at night.
     """
 
-    def __init__(self, config: Mapping[str, Any], folder: str = CONFIG, gently: bool = False) -> None:
+    def __init__(self, config: Mapping[str, Any], folder: str = BACKUP, gently: bool = False) -> None:
         self.repository: str = config["repository"]
         self.host: str = config["host"]
         self.keep: Mapping[str, int] = config["keep"]

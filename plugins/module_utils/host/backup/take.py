@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host import claims
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE, read
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
-from ansible_collections.homeport.django.plugins.module_utils.host.copies import create, digest
+from ansible_collections.homeport.django.plugins.module_utils.host.copies import SQLITE_SIDES, create
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
-    LIBRARY,
     DeployError,
     Layout,
     Runner,
@@ -42,7 +43,6 @@ COUNTED = {
 LOOKED = {**COUNTED, "?check": str}
 SPARE = 200 << 20  # bytes that a copy must leave free
 MANIFEST = 1  # version of its format
-SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
 KINDS = {"postgresql": "database.pgdump", "sqlite": "database.sqlite3"}
 
 
@@ -141,7 +141,7 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
         raise DeployError(f"Homeport cannot back up a database of {plain(vendor)}")
     path = f"{folder}/{KINDS[vendor]}"
     os.rename(unnamed, path)
-    arrived = digest(path)
+    arrived = file_digest(path)
     check(app, path, counted, arrived)
     uid, gid = app.layout.ids()
     # What the app has said of its rows stands next to what root knows, and decides nothing.

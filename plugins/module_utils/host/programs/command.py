@@ -9,9 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-if (
-    TYPE_CHECKING
-):  # Ansible packs with a module what the module imports; only a release's Python imports these
+# Ansible packs with a module what the module imports; only a release's Python imports these.
+if TYPE_CHECKING:
     from . import (  # noqa: F401
         counts,
         dump,
@@ -26,6 +25,7 @@ if (
         restore,
         sqlite_copy,
         start,
+        superuser,
     )
 
 MARK = "homeport-answer:"  # what the line of an answer begins with

@@ -45,6 +45,7 @@ class Judge:
             answer["notes"][name_of(migration)] = list(dict.fromkeys(notes))
 
     def lint(self, migration: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        # a release without migrations to judge does not have it
         from django_migration_linter.sql_analyser import analyse_sql_statements, get_sql_analyser_class
 
         analyser = get_sql_analyser_class(connection.vendor)

@@ -7,12 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import django
+from django.test import Client
 
 
 def main(question: dict[str, Any]) -> None:
     django.setup()
-    from django.test import Client
-
     scheme = question["scheme"]
     headers = {"HTTP_HOST": question["host"], "HTTP_X_FORWARDED_PROTO": scheme}
     Client().get(question["path"], secure=scheme == "https", **headers)

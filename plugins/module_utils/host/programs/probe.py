@@ -17,7 +17,9 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
 from django.core.checks import ERROR, run_checks
+from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
 
 NAMES = (
@@ -84,8 +86,6 @@ def collect(answer: dict[str, Any], release: str, known: str) -> str:
     """Runs collectstatic unless its result is known; returns the digest of all that the result depends on."""
     if not answer["STATIC_ROOT"]:
         fail(f"STATIC_ROOT is not set in {os.environ.get('DJANGO_SETTINGS_MODULE')}", NO_STATIC_ROOT)
-    from django.contrib.staticfiles.finders import get_finders
-
     digest = hashlib.sha256()
     values = [str(getattr(settings, name, "")).replace(release, "") for name in STATIC_SETTINGS]
     values += sorted(f"{name} {version}" for name, version in answer["packages"].items())
@@ -98,7 +98,5 @@ def collect(answer: dict[str, Any], release: str, known: str) -> str:
                 digest.update(hashlib.sha256(stream.read()).digest())
     found = digest.hexdigest()
     if found != known:
-        from django.core.management import call_command
-
         call_command("collectstatic", interactive=False, verbosity=0, stdout=io.StringIO())
     return found

@@ -17,11 +17,11 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.host import claims
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     BUILD,
     COMMAND,
-    LIBRARY,
     DeployError,
     Layout,
     Runner,

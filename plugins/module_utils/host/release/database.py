@@ -11,10 +11,10 @@ import shutil
 import time
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.host import claims
 from ansible_collections.homeport.django.plugins.module_utils.host.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
-    LIBRARY,
     DeployError,
     Layout,
     Runner,

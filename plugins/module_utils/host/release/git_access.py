@@ -18,8 +18,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 )
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
 # Answers git from the environment, which others cannot see.
 HELPER = '!echo "username=$HOMEPORT_GIT_USER"; echo "password=$HOMEPORT_GIT_PASSWORD"; :'
 

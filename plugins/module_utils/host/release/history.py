@@ -9,9 +9,10 @@ import os
 import time
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import STATE
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout
 
-FOLDER = "/var/lib/homeport/deploys"
+FOLDER = f"{STATE}/deploys"
 LONGEST = 2000  # characters of a message that are kept
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 import shlex
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
-    LIBRARY,
     Layout,
     Runner,
 )

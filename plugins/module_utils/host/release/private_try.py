@@ -11,9 +11,9 @@ import threading
 import time
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY, RUNTIME
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Scope, end
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
-    LIBRARY,
     UMASK,
     DeployError,
     Layout,
@@ -82,7 +82,7 @@ class PrivateTry:
         self.layout.own_folder(self.layout.runtime)
         path = f"{self.layout.runtime}/try.sock"
         if len(path) > LONGEST_PATH:
-            path = f"/run/homeport/{self.layout.ids()[0]}.sock"
+            path = f"{RUNTIME}/{self.layout.ids()[0]}.sock"
         if os.path.lexists(path):
             os.unlink(path)
         return path

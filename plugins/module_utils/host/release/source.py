@@ -10,7 +10,7 @@ import shutil
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import is_url
-from ansible_collections.homeport.django.plugins.module_utils.host.copies import digest
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     COMMAND,
     DeployError,
@@ -226,7 +226,7 @@ class Source:
             with open(path, "wb") as stream:  # root's: the app gets it open
                 words = url, stream, self.layout.home, self.runner.base
                 self.runner.as_app(what, download, *words, seconds=COMMAND)
-            found, expected = digest(path), self.spec.get("checksum")
+            found, expected = file_digest(path), self.spec.get("checksum")
             if expected and found != expected:
                 raise DeployError(f"{url} has the SHA-256 {found}, not the one in source.checksum")
         except DeployError:

@@ -10,14 +10,15 @@ import re
 import shutil
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common import removal
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LAST_DUMPS
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import (
+    SQLITE_SIDES,
     call,
     create,
-    digest,
     synced,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import Runner
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DUMP, Runner
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import argv_of
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.postgres_client import newest
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
@@ -28,9 +29,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.removal.look 
 )
 
 LOCK = 60  # seconds
-DUMPING = 12 * 3600
 PARTIAL = ".partial"
-SQLITE_SIDES = ("", "-wal", "-shm", "-journal")
 README = """The last copy of {name} of {host}, made when the app was removed.
 
 manifest.json says what each file is. Everything here can be read by root alone, and holds secrets.
@@ -69,7 +68,7 @@ class Dump:
     def __init__(self, app: App, stamp: str) -> None:
         self.app = app
         self.name = f"{app.name}-{stamp}"
-        self.folder = f"{removal.BACKUPS}/{self.name}"
+        self.folder = f"{LAST_DUMPS}/{self.name}"
         self.work = f"{self.folder}{PARTIAL}"
         self.contents: list[dict[str, Any]] = []
         self.steps: list[str] = []
@@ -98,10 +97,10 @@ class Dump:
         return self.contents
 
     def begin(self) -> None:
-        os.makedirs(removal.BACKUPS, mode=0o700, exist_ok=True)
-        for name in os.listdir(removal.BACKUPS):  # of an interrupted run
+        os.makedirs(LAST_DUMPS, mode=0o700, exist_ok=True)
+        for name in os.listdir(LAST_DUMPS):  # of an interrupted run
             if re.fullmatch(rf"{self.app.name}-[0-9T]+\{PARTIAL}", name):
-                shutil.rmtree(f"{removal.BACKUPS}/{name}")
+                shutil.rmtree(f"{LAST_DUMPS}/{name}")
         os.mkdir(self.work, 0o700)
 
     def configuration(self) -> None:
@@ -160,14 +159,14 @@ class Dump:
         with cluster.login(database, roles) as login:
             with create(path) as stream:
                 words = ["pg_dump", "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK * 1000}"]
-                login.run(words, "pg_dump", stdout=stream, seconds=DUMPING)
+                login.run(words, "pg_dump", stdout=stream, seconds=DUMP)
             with open(path, "rb") as stream:
                 reader = newest("pg_restore")
                 listed = login.run([reader, "--list"], f"reading {name} again", stream)
             with open(path, "rb") as stream:
                 # the list is only the beginning of the file; this reads all of it
                 words = [reader, "--file=/dev/null"]
-                login.run(words, f"reading {name} again", stream, seconds=DUMPING)
+                login.run(words, f"reading {name} again", stream, seconds=DUMP)
         tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)
         self.steps.append(RESTORE.format(name=self.app.name, home=self.app.home, dump=name))
@@ -175,7 +174,7 @@ class Dump:
     def add(self, name: str, what: str, **more: Any) -> None:
         path = f"{self.work}/{name}"
         self.contents.append(
-            {"file": name, "what": what, "bytes": os.path.getsize(path), "sha256": digest(path), **more}
+            {"file": name, "what": what, "bytes": os.path.getsize(path), "sha256": file_digest(path), **more}
         )
 
     def finish(self, facts: dict[str, Any]) -> None:
@@ -191,7 +190,7 @@ class Dump:
             synced(f"{self.work}/{name}")
         synced(self.work)
         os.rename(self.work, self.folder)
-        synced(removal.BACKUPS)
+        synced(LAST_DUMPS)
 
 
 def sqlite_path(app: App) -> str:

@@ -21,8 +21,13 @@ from ansible_collections.homeport.django.plugins.module_utils.common.engines imp
     roles_of_instances,
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exported
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import (
+    APPS_HOME,
+    LOGS,
     RUNTIME,
+    STATE,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
     Layout,
     entries,
@@ -31,8 +36,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import C
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import found_in, holder_of
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import SOCKET, Supervisor
 
-STATE_FOLDER = "/var/lib/homeport"
-DEPLOYS = f"{STATE_FOLDER}/deploys"
+DEPLOYS = f"{STATE}/deploys"
 STORES = "/var/lib"
 MOUNTS = "/proc/self/mountinfo"
 # Of pg_shdepend, what the role has outside its own databases would keep it from being dropped.
@@ -57,9 +61,9 @@ class App:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.layout = Layout({"name": name, "user": name, "home": f"/srv/{name}"})
+        self.layout = Layout({"name": name, "user": name, "home": f"{APPS_HOME}/{name}"})
         self.home = self.layout.home
-        self.logs = f"/var/log/homeport/{name}"
+        self.logs = f"{LOGS}/{name}"
         self.record = f"{DEPLOYS}/{name}.jsonl"
 
     def account(self) -> pwd.struct_passwd | None:
@@ -94,7 +98,7 @@ class App:
     def files_of_roles(self) -> list[str]:
         """Files for the host's services that the roles have written for this app."""
         found = []
-        for record in sorted(glob.glob(f"{STATE_FOLDER}/*.json")):
+        for record in sorted(glob.glob(f"{STATE}/*.json")):
             for path in recorded(record, "paths"):
                 if path.startswith("/etc/") and self.is_named_in(path) and os.path.exists(path):
                     found.append(path)
@@ -112,12 +116,12 @@ class App:
         return [
             unit
             for role in roles_of_instances()
-            for unit in recorded(f"{STATE_FOLDER}/{role}.json", "units")
+            for unit in recorded(f"{STATE}/{role}.json", "units")
             if app_of(unit) == self.name
         ]
 
     def timers(self) -> list[str]:
-        units = recorded(f"{STATE_FOLDER}/django_app.json", "units")
+        units = recorded(f"{STATE}/django_app.json", "units")
         own = [unit for unit in units if unit.startswith(f"{self.name}.")]
         return [unit for unit in own if os.path.exists(f"/etc/systemd/system/{unit}")]
 

@@ -8,8 +8,9 @@ import grp
 import os
 import signal
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import RUNTIME
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import call
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import RUNTIME, DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import remove as remove_folder
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     LONG,

@@ -8,7 +8,9 @@ import json
 import os
 from typing import Any
 
-STATE_FOLDER = "/var/lib/homeport"
+from ansible_collections.homeport.django.plugins.module_utils.common import paths
+
+STATE_FOLDER = paths.STATE
 
 
 class Record:

@@ -13,20 +13,16 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import limit
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import ARCHIVE, BACKUP
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.status.places import Run
 
-Run = Callable[[list[str]], tuple[int, str]]
-
-BACKUPS = "/etc/homeport/backup/config.json"
-ARCHIVE = "/etc/homeport/archive.json"
-ALL = "@all"  # the repository as a whole
-CLUSTER = "@archive"
 TIMERS = {"backup": ("homeport-backup.timer",), "drill": ("homeport-drill.timer",)}
 ARCHIVE_TIMERS = {
     # a full backup is a backup, too
@@ -52,7 +48,7 @@ select json_build_object(
 """
 
 
-def backups(run: Run, names: Iterable[str], path: str = BACKUPS) -> dict[str, Any] | None:
+def backups(run: Run, names: Iterable[str], path: str = f"{BACKUP}/config.json") -> dict[str, Any] | None:
     """The backups of the apps, where this host makes them; nothing of an app that is not among them."""
     config = loaded(path)
     if config is None:
@@ -62,7 +58,7 @@ def backups(run: Run, names: Iterable[str], path: str = BACKUPS) -> dict[str, An
         **timers(run, TIMERS),
         "since": int(os.stat(path).st_mtime),
         "apps": {name: backup_state.read(name) for name in names if name in known},
-        "all": backup_state.read(ALL),
+        "all": backup_state.read(backup_state.ALL),
         "same_disk": on_same_disk(str(config.get("repository", ""))),
     }
 
@@ -75,7 +71,7 @@ def archive(run: Run, path: str = ARCHIVE) -> dict[str, Any] | None:
     return {
         **timers(run, ARCHIVE_TIMERS),
         "since": int(os.stat(path).st_mtime),
-        "state": backup_state.read(CLUSTER),
+        "state": backup_state.read(backup_state.ARCHIVE),
         "wal": wal(),
         "same_disk": on_same_disk(str(config.get("repository", "")), "/var/lib/postgresql"),
     }

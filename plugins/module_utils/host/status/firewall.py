@@ -4,19 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-Run = Callable[[list[str]], tuple[int, str]]
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import FIREWALL
+from ansible_collections.homeport.django.plugins.module_utils.host.status.places import Run
 
-GIVEN = "/etc/homeport/firewall.nft"
 LIST = ["nft", "--stateless", "list", "table", "inet", "homeport"]
 # As nft itself writes them: in a network of their own, where they do nothing.
-EXPECTED = ["unshare", "--net", "sh", "-c", f"nft --file {GIVEN} && exec {' '.join(LIST)}"]
+EXPECTED = ["unshare", "--net", "sh", "-c", f"nft --file {FIREWALL} && exec {' '.join(LIST)}"]
 SSH = 'comment "ssh"'  # its ports are what sshd listens on, and not declared
 
 
 def firewall_differences(declared: Iterable[str], text: str, run: Run, setup: str) -> list[tuple[str, str]]:
-    """Levels and texts of what differs. ``declared`` are the rules of the inventory, and ``text`` is GIVEN's."""
+    """Levels and texts of what differs. ``declared`` are the rules of the inventory, and ``text`` is FIREWALL's."""
     found = []
     wanted, given = rules(declared), rules(line for line in text.splitlines() if line.strip().endswith('"'))
     for names, what in (

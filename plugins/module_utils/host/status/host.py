@@ -35,17 +35,11 @@ STORES = "|".join(
     for facts in FACTS.values()
     if facts.packaged
 )
-
-
 CLUSTERS = "postgresql@*.service"  # the unit "postgresql" itself is active whatever its clusters do
-
-
 UNIT = (
     "Id LoadState ActiveState Result MainPID LastTriggerUSec NextElapseUSecRealtime ExecMainStartTimestamp "
     "ExecMainExitTimestamp ExecMainStatus"
 )
-
-
 SIZES = """
 SELECT coalesce(json_object_agg(datname, pg_database_size(oid)), '{}') FROM pg_database WHERE NOT datistemplate;
 """

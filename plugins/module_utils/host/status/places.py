@@ -8,7 +8,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ansible_collections.homeport.django.plugins.module_utils.host.status import backups as status_backups
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import (
+    APPS_HOME,
+    ARCHIVE,
+    BACKUP,
+    STATE,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import SOCKET
 
 Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output of a command
@@ -18,17 +23,17 @@ Run = Callable[[list[str]], tuple[int, str]]  # exit status and standard output 
 class Places:
     """Where things are on a host, and how small files are read."""
 
-    apps: str = "/srv"
-    deploys: str = "/var/lib/homeport/deploys"
-    setup: str = "/var/lib/homeport/setup"
-    records: str = "/var/lib/homeport"
+    apps: str = APPS_HOME
+    deploys: str = f"{STATE}/deploys"
+    setup: str = f"{STATE}/setup"
+    records: str = STATE
     units: str = "/etc/systemd/system"
     proc: str = "/proc"
     supervisor: str = SOCKET
     certificates: str = "/etc/homeport/certificates"
     own_certificates: str = "/etc/homeport/own"
-    backups: str = status_backups.BACKUPS
-    archive: str = status_backups.ARCHIVE
+    backups: str = f"{BACKUP}/config.json"
+    archive: str = ARCHIVE
 
 
 def changed(path: str) -> int | None:

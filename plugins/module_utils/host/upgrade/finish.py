@@ -10,8 +10,8 @@ import time
 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import (
     DATABASES,
-    DUMPING,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DUMP
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.folders import replace
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import WORK, Upgrade
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.record import forget, record
@@ -32,7 +32,7 @@ def finish(upgrade: Upgrade) -> float:
                 "--no-password",
                 f"--dbname={database}",
             ]
-            login.run(words, f"statistics of {database}", seconds=DUMPING)
+            login.run(words, f"statistics of {database}", seconds=DUMP)
     upgrade.note("switched", finished=True)
     return round(time.monotonic() - started, 1)
 

@@ -19,10 +19,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Refused, forked
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import (
-    DUMPING,
-)
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, tail
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DUMP, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import PORT, clusters
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.record import record, set_record
@@ -96,7 +93,7 @@ class Upgrade:
         account = pwd.getpwnam("postgres")
         identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], "umask": 0o077}
         try:
-            forked(identity, DUMPING, work, *arguments)
+            forked(identity, DUMP, work, *arguments)
         except Refused as error:
             raise DeployError(f"{what}: {error}") from None
 

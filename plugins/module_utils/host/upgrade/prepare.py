@@ -10,18 +10,17 @@ import pwd
 import re
 import time
 
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LAST_DUMPS
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import (
     DATABASES,
-    DUMPING,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import create
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DUMP
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import LONG
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.folders import synchronize
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.plan import ABOUT, replaced
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import WORK, Upgrade, call
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.settings import carry, give_to_root
-
-BACKUPS = "/var/backups/homeport"
 
 
 def prepare(upgrade: Upgrade) -> str:
@@ -81,10 +80,10 @@ def work_folder() -> None:
 
 def dump(upgrade: Upgrade, stamp: str) -> str:
     """By link, what the databases held before: one file of each."""
-    folder = f"{BACKUPS}/postgresql-{upgrade.old.version}-{stamp}"
+    folder = f"{LAST_DUMPS}/postgresql-{upgrade.old.version}-{stamp}"
     os.makedirs(folder, mode=0o700)
     for database, owner in json.loads(upgrade.live.ask(DATABASES)).items():
         words = ["pg_dump", "--format=custom", "--compress=1", "--no-password"]
         with create(f"{folder}/{database}.pgdump") as stream, upgrade.live.login(database, [owner]) as login:
-            login.run(words, f"dumping {database}", stdout=stream, seconds=DUMPING)
+            login.run(words, f"dumping {database}", stdout=stream, seconds=DUMP)
     return folder

@@ -9,7 +9,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-STATE = "/var/lib/homeport/upgrades"
+from ansible_collections.homeport.django.plugins.module_utils.common import paths
+
+STATE = f"{paths.STATE}/upgrades"
 RECORD = f"{STATE}/postgresql.json"
 
 

@@ -165,7 +165,6 @@ SITE = Object(
     rule=_site_rule,
 )
 
-
 INPUTS: dict[str, Field] = {
     "nginx_sites": Map(SITE, key=NAME, key_hint=NAME_HINT),
     "nginx_worker_connections": Int(low=64, high=1 << 20),

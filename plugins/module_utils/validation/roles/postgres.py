@@ -19,23 +19,9 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Scalar,
     Str,
 )
-from ansible_collections.homeport.django.plugins.module_utils.validation.values import (
-    tidied,
-)
+from ansible_collections.homeport.django.plugins.module_utils.validation.values import DatabasePassword
 
 LISTEN = r"(\*|[A-Za-z0-9_.:-]+)"
-
-
-class Password(Str):
-    """A password of PostgreSQL; empty is none."""
-
-    def objection(self, value: str) -> str:
-        return (
-            "has characters of which PostgreSQL's clients make others; use those of ASCII"
-            if tidied(value)
-            else ""
-        )
-
 
 INPUTS: dict[str, Field] = {
     "postgres_databases": List(
@@ -43,14 +29,14 @@ INPUTS: dict[str, Field] = {
             {
                 "name": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
                 "owner": Str(pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True),
-                "password": Password(default=""),
+                "password": DatabasePassword(default=""),
                 "logins": List(
                     Object(
                         {
                             "name": Str(
                                 pattern=r".{1,63}", hint="must have from 1 to 63 characters", required=True
                             ),
-                            "password": Password(required=True),
+                            "password": DatabasePassword(required=True),
                         }
                     ),
                     default=[],

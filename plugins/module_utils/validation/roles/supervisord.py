@@ -41,7 +41,6 @@ PROGRAM_OPTIONS = (
 )
 # fmt: on
 
-
 INPUTS: dict[str, Field] = {
     "supervisord_programs": Map(
         Object(
