@@ -150,7 +150,7 @@ class LocalApp:
                 branch = ["--branch", source["version"]] if source.get("version", "HEAD") != "HEAD" else []
                 self.runner.run(
                     ["git", "clone", "--quiet", *branch, "--", source["git"], path],
-                    f"cloning {source['git']}",
+                    f"Cloning {source['git']}",
                 )
         else:
             raise DeployError("runs here from source.path or source.git only")

@@ -153,7 +153,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             pass
         if verb != "undo":
             raise DeployError(
-                f"going back to PostgreSQL {known['old']} was interrupted: -e undo=true goes on with that"
+                f"Going back to PostgreSQL {known['old']} was interrupted: -e undo=true goes on with that"
             )
         return {"goes": "undo", "old": known["old"], "new": known["new"], "mode": known["mode"]}
     if verb == "undo" and known.get("phase") in ("prepared", "undone") and version == known["old"]:
@@ -220,10 +220,10 @@ def archive() -> dict[str, Any]:
         return {"changed": False, "seconds": 0}
     call(
         ["systemctl", "start", "homeport-archive.service"],
-        "letting the archive go on with the upgraded cluster",
+        "Upgrading the archive's stanza",
     )
     with contextlib.suppress(DeployError):  # what came of it is written down
-        call(["systemctl", "start", "homeport-archive-full.service"], "the base backup")
+        call(["systemctl", "start", "homeport-archive-full.service"], "The base backup")
     if last("good").get("system") != system:
         why = last("last").get("message") or "homeport-archive-full did not end well"
         raise DeployError(

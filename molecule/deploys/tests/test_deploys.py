@@ -113,7 +113,7 @@ def test_hooks_run_in_their_order_and_the_last_one_can_stop_the_release(
     failing = {"hooks": {"after_switch": ["echo the front page is empty >&2; exit 9"]}}
     done = operator.run("deploy", changes=failing)
     assert done.status != 0
-    for text in ("the hook after_switch", "exit status 9", "the front page is empty", "rolled back"):
+    for text in ("The hook after_switch", "exit status 9", "the front page is empty", "rolled back"):
         assert text in done.output, done.output
     assert album.health()["release"] == after
 

@@ -178,13 +178,13 @@ class Cluster:
             f"SET ROLE {quote_name(owner)}; CREATE EXTENSION IF NOT EXISTS {quote_name(extension)};\n"
         )
         with self.login(database, [owner]) as login:
-            login.run(["psql", *QUIET], "creating the extension", statements, path="public")
+            login.run(["psql", *QUIET], "Creating the extension", statements, path="public")
 
     def reassign(self, login: str, owner: str, database: str) -> None:
         """Gives what one of an owner's logins has in a database to the owner."""
         statements = f"REASSIGN OWNED BY {quote_name(login)} TO {quote_name(owner)};\n"
         with self.login(database, [login, owner]) as scratch:
-            scratch.run(["psql", *QUIET], "giving it to its owner", statements)
+            scratch.run(["psql", *QUIET], "Reassigning the extension to its owner", statements)
 
     def _superuser(self, statements: str, database: str, seconds: int) -> str:
         # by standard input: what is on a command line can be read by every user of the host

@@ -82,24 +82,24 @@ class Archive:
                     f"runuser -u postgres -- pgbackrest --stanza={STANZA} stanza-upgrade"
                 )
             # upgraded, or gone back from an upgrade: the cluster that it was is still there
-            self.pgbackrest(["stanza-upgrade"], "letting the archive go on with the upgraded cluster")
-        self.pgbackrest(["stanza-create"], "making the archive")
-        self.pgbackrest(["check"], "trying the archive")
+            self.pgbackrest(["stanza-upgrade"], "Upgrading the archive's stanza")
+        self.pgbackrest(["stanza-create"], "Creating the archive")
+        self.pgbackrest(["check"], "Checking the archive")
 
     def stanza(self) -> dict[str, Any]:
         """What pgBackRest knows of the archive: ``db`` (its clusters) and ``backup``, empty where there is none yet."""
         (found,) = json.loads(
-            self.pgbackrest(["info", "--output=json"], "looking at the archive"), strict=False
+            self.pgbackrest(["info", "--output=json"], "Inspecting the archive"), strict=False
         )
         status = found["status"]
         if status["code"] not in (0, 1, 2):  # well, no archive yet, no backup in it yet
             output = [repository["status"]["message"] for repository in found.get("repo", [])]
-            raise self.error("\n".join([status["message"], *output]), "looking at the archive")
+            raise self.error("\n".join([status["message"], *output]), "Inspecting the archive")
         return {"db": [], "backup": [], **found}
 
     def system(self) -> str:
         """What tells this host's cluster from all others, whether it runs or not."""
-        output = self.run(["pg_controldata", "-D", self.data], "reading the cluster's control file")
+        output = self.run(["pg_controldata", "-D", self.data], "Reading the cluster's control file")
         found = re.search(r"^Database system identifier: +(\d+)$", output, re.MULTILINE)
         if not found:
             raise DeployError(f"{self.data} has no system identifier")
@@ -109,11 +109,11 @@ class Archive:
         """The system identifiers of the host's other clusters, of which this one may have been made."""
         # an upgrade by link has renamed the file
         found = self.run(
-            ["sh", "-c", "ls /var/lib/postgresql/*/*/global/pg_control*"], "looking for clusters"
+            ["sh", "-c", "ls /var/lib/postgresql/*/*/global/pg_control*"], "Looking for clusters"
         )
         paths = [path for path in found.split() if not path.startswith(f"{self.data}/")]
         first = ["od", "--address-radix=n", "--format=u8", "--read-bytes=8"]
-        return {self.run([*first, path], "reading a control file").strip() for path in paths}
+        return {self.run([*first, path], "Reading a control file").strip() for path in paths}
 
     def backups(self) -> list[dict[str, Any]]:
         """Those of this host's cluster: after an upgrade, the archive also has those of the cluster that it was.
@@ -142,7 +142,7 @@ class Archive:
         return not made or made[-1]["archive"]["stop"][:8] != timeline
 
     def back_up(self, kind: str) -> None:
-        self.pgbackrest(["backup", f"--type={kind}"], "backing up the cluster")
+        self.pgbackrest(["backup", f"--type={kind}"], "Backing up the cluster")
 
     def now(self) -> str:
         """Where the cluster stands, once everything up to there is in the archive."""
@@ -168,7 +168,7 @@ class Archive:
         words = words if target_time else [word for word in words if not word.startswith("--target-action")]
         if database:
             words.append(f"--db-include={database}")
-        self.pgbackrest(words, "fetching from the archive")
+        self.pgbackrest(words, "Fetching from the archive")
 
     def pgbackrest(self, words: list[str], what: str) -> str:
         words = [f"--stanza={STANZA}", "--log-level-console=error", *self.options, *words]
@@ -239,7 +239,7 @@ class Archive:
             f"umask 077; cat >{SCRATCH}/homeport.conf <<'END'\n{text}END\n"
             f"printf '{ACCESS}' >{SCRATCH}/homeport_hba.conf; : >{SCRATCH}/homeport_ident.conf"
         )
-        self.run(["sh", "-ec", script], "configuring the second cluster")
+        self.run(["sh", "-ec", script], "Configuring the second cluster")
         options = f"-c config_file={SCRATCH}/homeport.conf"
         words = [
             "pg_ctl",
@@ -256,7 +256,7 @@ class Archive:
             f"{SCRATCH}/log",
         ]
         try:
-            self.run(words, "starting the second cluster")
+            self.run(words, "Starting the second cluster")
             self.wait()
         except DeployError as error:
             with open(f"{SCRATCH}/log", encoding="utf-8", errors="replace") as stream:
@@ -283,7 +283,7 @@ class Archive:
         """pg_ctl is content once the server runs; it has arrived when it lets its user in."""
         until = time.monotonic() + 7200
         while time.monotonic() < until:
-            self.run(["pg_ctl", "status", "-s", "-D", SCRATCH], "recovering")
+            self.run(["pg_ctl", "status", "-s", "-D", SCRATCH], "Recovering")
             try:
                 self.second().ask("SELECT 1;")
                 return
@@ -307,7 +307,7 @@ class Archive:
         if os.path.exists(f"{SCRATCH}/postmaster.pid"):
             self.run(
                 ["pg_ctl", "stop", "-s", "-w", "-m", "immediate", "-D", SCRATCH],
-                "stopping the second cluster",
+                "Stopping the second cluster",
             )
 
 

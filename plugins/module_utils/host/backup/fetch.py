@@ -96,7 +96,7 @@ def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
         found = json.loads(store.read(snapshot, f"{staging_of(app)}/manifest.json"))
     except (ValueError, RecursionError):
         found = None
-    what = f"the manifest of the backup {snapshot[:8]}"
+    what = f"The manifest of the backup {snapshot[:8]}"
     manifest = claims.checked(found, FORM, what)
     if manifest["format"] != MANIFEST or manifest["app"] != app:
         raise DeployError(

@@ -155,7 +155,7 @@ class Recovery:
         self.archive.fetch(self.archive.data, self.target_time, "")
         # nobody sees it before it has arrived; and a smaller host than the lost one may have lower limits
         script = f"echo 'hot_standby = off' >>{self.archive.data}/postgresql.auto.conf"
-        self.archive.run(["sh", "-ec", script], "configuring the recovery")
+        self.archive.run(["sh", "-ec", script], "Configuring the recovery")
 
     def wait(self) -> None:
         until = time.monotonic() + TIMEOUT

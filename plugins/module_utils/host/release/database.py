@@ -86,19 +86,19 @@ class Database:
             "lock_timeout": self.options["lock_timeout"],
             "statement_timeout": self.options["statement_timeout"],
         }
-        what = "migrate" if go else "looking at the database"
+        what = "migrate" if go else "Inspecting the database"
         out = self.runner.in_release(self.release, argv_of("migrate", **question), what)
-        return claims.answer(out, MARK, ASKED, "looking at the database")
+        return claims.answer(out, MARK, ASKED, "Inspecting the database")
 
     def linter(self) -> str:
         """Folder with the linter of Django's migrations, which is no business of the app's own environment."""
         folder = f"{self.layout.cache}/migration-linter-{LINTER}"
         found = f"{folder}/django_migration_linter"
-        if self.runner.as_app("looking for the linter of migrations", os.path.isdir, found):
+        if self.runner.as_app("Looking for the linter of migrations", os.path.isdir, found):
             return folder
         argv = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder]
         argv += ["--python", f"{self.release}/venv/bin/python", "--requirement", "-"]
-        self.runner.run(argv, "installing the linter of migrations", stdin=LINTER_PACKAGES)
+        self.runner.run(argv, "Installing the linter of migrations", stdin=LINTER_PACKAGES)
         return folder
 
     def gate(self, before: str, allowed: bool) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class Database:
             with open(f"{path}.part", "wb") as stream:
                 os.fchmod(stream.fileno(), 0o600)
                 argv = [f"{LIBRARY}/run", self.release, *argv_of("dump", release=self.release)]
-                self.runner.pipe(argv, "dumping the database", stdout=stream)
+                self.runner.pipe(argv, "Dumping the database", stdout=stream)
                 os.fsync(stream.fileno())
         except DeployError as error:
             os.unlink(f"{path}.part")
@@ -218,7 +218,7 @@ class Database:
         """Puts the dump in the place of what the database holds: all of it, or nothing."""
         with open(path, "rb") as stream:
             argv = [f"{LIBRARY}/run", self.release, *argv_of("restore", release=self.release)]
-            self.runner.pipe(argv, "restoring the database", stdin=stream)
+            self.runner.pipe(argv, "Restoring the database", stdin=stream)
 
 
 def dumps(layout: Layout) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ def run_hooks(layout: Layout, release: str, moment: str, revision: str = "", fol
         "HOMEPORT_FIRST_RELEASE": "" if before or layout.spec.get("live_elsewhere") else "1",
     }
     for command in layout.spec["hooks"][moment]:
-        what = f"the hook {moment} '{command}'"
+        what = f"The hook {moment} '{command}'"
         script = ["sh", "-euc", command]
         if folder:
             Runner(layout).run(script, what, cwd=folder, env=environment)

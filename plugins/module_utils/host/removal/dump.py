@@ -120,7 +120,7 @@ class Dump:
         target = f"{self.work}/{os.path.basename(path)}"
         with create(target) as stream:
             argv = argv_of("sqlite_copy", "/usr/bin/python3", path=path)
-            Runner(self.app.layout).pipe(argv, f"copying {path}", stdout=stream)
+            Runner(self.app.layout).pipe(argv, f"Copying {path}", stdout=stream)
         self.add(os.path.basename(path), "the SQLite database")
         sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES)
         put = f"runuser -u {self.app.name} -- sh -c 'umask 027; rm -f {sides}; cat >{path}'"
@@ -149,8 +149,8 @@ class Dump:
             f"--directory={base}",
         ]
         with create(f"{self.work}/{name}") as stream:
-            call([*words, *(excluded or []), "--", *paths], f"packing {what}", stdout=stream)
-        listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"reading {name} again")
+            call([*words, *(excluded or []), "--", *paths], f"Packing {what}", stdout=stream)
+        listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"Reading {name} again")
         self.add(name, what, entries=len(listed.splitlines()))
 
     def postgres(self, cluster: Cluster, database: str, roles: list[str]) -> None:
@@ -163,11 +163,11 @@ class Dump:
                 login.run(words, "pg_dump", stdout=stream, seconds=DUMPING)
             with open(path, "rb") as stream:
                 reader = newest("pg_restore")
-                listed = login.run([reader, "--list"], f"reading {name} again", stream)
+                listed = login.run([reader, "--list"], f"Reading {name} again", stream)
             with open(path, "rb") as stream:
                 # the list is only the beginning of the file; this reads all of it
                 words = [reader, "--file=/dev/null"]
-                login.run(words, f"reading {name} again", stream, seconds=DUMPING)
+                login.run(words, f"Reading {name} again", stream, seconds=DUMPING)
         tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)
         self.steps.append(RESTORE.format(name=self.app.name, home=self.app.home, dump=name))

@@ -125,14 +125,14 @@ def replaced(upgrade: Upgrade) -> str:
         return f"{name}, which {'was left when an upgrade was undone' if undone else 'an interrupted run has left'}"
     unit = f"postgresql@{found.version}-{found.name}"
     if not found.online:
-        call(["systemctl", "start", unit], f"starting the cluster {name}")
+        call(["systemctl", "start", unit], f"Starting the cluster {name}")
     try:
         beside = Cluster("/var/run/postgresql", found.port, upgrade.new.programs)
         names = json.loads(beside.ask("SELECT json_agg(datname) FROM pg_database WHERE datallowconn;"))
         empty = not set(names) - {"postgres", "template1"} and not beside.look("postgres", "tables")
     finally:
         if not found.online:
-            call(["systemctl", "stop", unit], f"stopping the cluster {name}")
+            call(["systemctl", "stop", unit], f"Stopping the cluster {name}")
     if not empty:
         raise DeployError(
             f"the host has a cluster {name} already, and it is not empty: it would be replaced. Remove it "
