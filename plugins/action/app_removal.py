@@ -96,10 +96,10 @@ def confirmed(app: str, confirm: str) -> None:
             confirm = ask(f"Type the app's name ({app}) to remove all of this", False)
         except AnsiblePromptNoninteractive as error:
             raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={app} if {app} is to be removed; nothing was changed"
+                f"There is no terminal to ask at: add -e confirm={app} to remove {app}; nothing was changed"
             ) from error
     if confirm.strip() != app:
-        raise AnsibleActionFail(f"that is not the app's name ({app}); nothing was changed")
+        raise AnsibleActionFail(f"That is not the app's name ({app}); nothing was changed")
 
 
 def human(count: int) -> str:
@@ -140,7 +140,7 @@ def described(app: str, found: Found, missing: list[str], dump: str) -> list[str
             lines += [f"  {'' if number else title:14}{value}" for number, value in enumerate(several)]
     lines += [f"Left as it is: {thing}" for thing in left_alone(app, found)]
     if missing:
-        lines.append(f"Not looked at, since the run is limited: {', '.join(missing)}")
+        lines.append(f"Not inspected, because of --limit: {', '.join(missing)}")
     if any(is_there(entry) for entry in found.values()):
         lines.append(f"A last dump goes to {dump} first." if dump else "There is no dump first (dump=false).")
     return lines
@@ -178,5 +178,5 @@ def closing(app: str, folders: Mapping[str, str], declared: str | None) -> list[
     lines += [f"Its last dump is in {folder} on {host}." for host, folder in folders.items() if folder]
     if declared is not None:
         where = declared.strip().removeprefix("in ") or "django_apps"
-        lines.append(f"Now take {app} out of {where}: the next run of a setup playbook brings it back.")
+        lines.append(f"Now remove {app} from {where}; otherwise the next run of a setup playbook creates it again.")
     return lines

@@ -58,11 +58,10 @@ def confirmed(app: str, confirm: str) -> None:
             confirm = ask(f"Type the app's name ({app}) to replace what it has", False)
         except AnsiblePromptNoninteractive as error:
             raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={app} if what {app} has is to be replaced; nothing "
-                "was changed"
+                f"There is no terminal to ask at: add -e confirm={app} to replace the data of {app}; nothing was changed"
             ) from error
     if confirm.strip() != app:
-        raise AnsibleActionFail(f"that is not the app's name ({app}); nothing was changed")
+        raise AnsibleActionFail(f"That is not the app's name ({app}); nothing was changed")
 
 
 def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
@@ -90,7 +89,7 @@ def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
 
 
 def done(host: str, phase: str, apps: Mapping[str, Any]) -> list[str]:
-    word = "backed up" if phase == "run" else "restored for trial"
+    word = "backed up" if phase == "run" else "restored by the drill"
     return [
         f"{host}: {name} {word} in {entry['seconds']} s: {entry['tables']} tables with {entry['rows']} rows, "
         f"{entry['files']} files, {human(entry['bytes'])}"

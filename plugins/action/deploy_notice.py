@@ -124,4 +124,4 @@ def tell(told: dict[str, Any], notify: Mapping[str, str]) -> None:
         except Exception as error:
             # of the address no more than its host: the rest may be a secret
             reason = str(getattr(error, "reason", "")) or type(error).__name__
-            display.warning(f"notify.url of {told['app']}: the notice did not get through: {reason}")
+            display.warning(f"notify.url of {told['app']}: the notice was not delivered: {reason}")

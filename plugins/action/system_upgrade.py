@@ -50,10 +50,10 @@ def confirmed(to: str, confirm: str) -> None:
             confirm = ask(f"Type the name of the release ({to}) to upgrade to it", False)
         except AnsiblePromptNoninteractive as error:
             raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={to} to upgrade; nothing was changed"
+                f"There is no terminal to ask at: add -e confirm={to} to upgrade; nothing was changed"
             ) from error
     if confirm.strip() != to:
-        raise AnsibleActionFail(f"that is not the name of the release ({printable(to)}); nothing was changed")
+        raise AnsibleActionFail(f"That is not the name of the release ({printable(to)}); nothing was changed")
 
 
 STAGES = {

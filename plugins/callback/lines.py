@@ -218,7 +218,7 @@ def text_of(message: Any) -> str:
 
 def failure_of(found: dict[str, Any]) -> str:
     """What an operator can go by."""
-    told = [text_of(found.get("msg") or found.get("censored") or "it failed, and did not say why")]
+    told = [text_of(found.get("msg") or found.get("censored") or "failed without a message")]
     told += [
         str(found[key]) for key in ("stderr", "stdout", "module_stderr", "module_stdout") if found.get(key)
     ]

@@ -93,7 +93,7 @@ def main() -> None:
     )
     wanted = module.params["accounts"]
     taken = [
-        f"the user {spec['name']} exists already with the home {found.pw_dir}; give the app another name"
+        f"The user {spec['name']} exists already with the home {found.pw_dir}; give the app another name"
         for spec in wanted
         for found in [lookup(spec["name"])]
         if found and found.pw_dir != spec["home"]

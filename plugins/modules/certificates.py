@@ -59,7 +59,7 @@ def warnings(sites: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def sentence(reason: str) -> str:
-    return reason if reason.startswith("has no") else f"cannot be had: {reason}"
+    return reason if reason.startswith("has no") else f"cannot be obtained: {reason}"
 
 
 def problems(report: dict[str, Any]) -> list[str]:
@@ -82,7 +82,7 @@ def main() -> None:
     found = problems(report)
     result = {"changed": bool(report["changed"]), "sites": report["sites"], "changes": report["changed"]}
     if status or found:
-        module.fail_json(msg="Not every certificate could be had:\n" + "\n".join(found or [err]), **result)
+        module.fail_json(msg="Some certificates could not be obtained:\n" + "\n".join(found or [err]), **result)
     module.exit_json(**result)
 
 

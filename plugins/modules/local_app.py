@@ -153,7 +153,7 @@ class LocalApp:
                     f"Cloning {source['git']}",
                 )
         else:
-            raise DeployError("runs here from source.path or source.git only")
+            raise DeployError("source: only path and git can run on this machine")
         return f"{path}/{source['subdirectory']}" if source.get("subdirectory") else path
 
     def install(self, source: str, project: str) -> bool:
@@ -178,7 +178,7 @@ class LocalApp:
     def serve(self, argv: list[str], project: str, mark: str) -> None:
         if not self.port_is_free():
             raise DeployError(
-                f"port {self.spec['port']} is taken by another program; end it, or choose another first port "
+                f"Port {self.spec['port']} is taken by another program; end it, or choose another first port "
                 "with -e port=NUMBER"
             )
         with open(self.log, "w", encoding="utf-8") as log:

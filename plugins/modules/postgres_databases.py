@@ -147,7 +147,7 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any], taken: Iterable[st
     roles, databases = state["roles"], state["databases"]
     for spec in wanted:
         if roles.get(spec["owner"], {}).get("super"):
-            raise DeployError(f"the role {spec['owner']} is a superuser: an app must not be one")
+            raise DeployError(f"The role {spec['owner']} is a superuser: an app must not be one")
         owner = databases.get(spec["name"], {}).get("owner", spec["owner"])
         if (
             owner != spec["owner"]
@@ -155,7 +155,7 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any], taken: Iterable[st
             and spec["name"] not in taken
         ):
             raise DeployError(
-                f"the database {spec['name']} belongs to {owner}, and not to {spec['owner']}: choose another name for "
+                f"The database {spec['name']} belongs to {owner}, and not to {spec['owner']}: choose another name for "
                 f"it, or go on with -e take_over=database:{spec['name']}"
             )
     for role in dict.fromkeys(spec["owner"] for spec in wanted):
@@ -336,7 +336,7 @@ def main() -> None:
         doing = "look for extensions"
         missing = missing_extensions(cluster, wanted, state)
     except DeployError as error:
-        module.fail_json(msg=f"cannot {doing}: {error}", changes=changes)
+        module.fail_json(msg=f"Cannot {doing}: {error}", changes=changes)
     failed = []
     for spec, extension in missing:
         doing = f"create extension {extension} in {spec['name']}"
@@ -345,7 +345,7 @@ def main() -> None:
                 extend(cluster, spec, extension, state["trusted"])
             changes.append(doing)
         except DeployError as error:  # of one app, which keeps no other from its own
-            failed.append(f"cannot {doing}: {error}")
+            failed.append(f"Cannot {doing}: {error}")
     if failed:
         module.fail_json(msg="\n".join(failed), changes=changes)
     if not module.check_mode:

@@ -123,7 +123,7 @@ def alone() -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DeployError(
-                "another upgrade of PostgreSQL is still at work on this host: wait for it, and run this again"
+                "Another upgrade of PostgreSQL is still running on this host: wait for it, and run this again"
             ) from None
         yield
 
@@ -138,13 +138,13 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         known = record()
     version, cluster = used_cluster()
     if not version:
-        raise DeployError("this host has no PostgreSQL cluster")
+        raise DeployError("This host has no PostgreSQL cluster")
     switched = known.get("phase") == "switched"
     if verb == "finish" and known.get("phase") in ("prepared", "undone"):
         if version != known["old"]:
             raise DeployError(
-                f"the last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: what it left "
-                "has to be removed by hand"
+                f"The last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: remove by hand what "
+                "it left"
             )
         replaced(Upgrade.recorded())  # refuses where somebody else uses that cluster
         return {"goes": "finish", "old": known["new"], "new": known["old"], "mode": known["mode"]}
@@ -161,10 +161,10 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
     if verb != "upgrade":
         if not switched:
             raise DeployError(
-                "no upgrade of PostgreSQL was made on this host, or it was undone or finished already"
+                "No upgrade of PostgreSQL was made on this host, or it was undone or finished already"
             )
         if verb == "finish" and not known.get("finished"):
-            raise DeployError("the upgrade is not complete yet: run this without finish first")
+            raise DeployError("The upgrade is not complete yet: run this without finish first")
         if verb == "undo" and known["mode"] == "link":
             undo(Upgrade.recorded())  # which says why not
         return {"goes": verb, "old": known["old"], "new": known["new"], "mode": known["mode"]}
@@ -174,7 +174,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
     if not wanted.isdigit():
         raise DeployError(f"to: {wanted!r} is no version of PostgreSQL; it is a number like 17")
     if int(wanted) <= int(version):
-        kept = f" The cluster of PostgreSQL {known['old']} is kept as the way back." if switched else ""
+        kept = f" The cluster of PostgreSQL {known['old']} is kept for a rollback." if switched else ""
         return {
             "goes": "",
             "upgraded": switched,
@@ -182,8 +182,8 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         }
     if switched:
         raise DeployError(
-            f"the upgrade from PostgreSQL {known['old']} to {known['new']} is not finished: -e finish=true removes its "
-            "way back, -e undo=true goes that way"
+            f"The upgrade from PostgreSQL {known['old']} to {known['new']} is not finished: -e finish=true removes "
+            "what a rollback needs, -e undo=true rolls back"
         )
     upgrade = Upgrade(version, wanted, cluster, params["mode"])
     return {"goes": "upgrade", **planned(upgrade, params["extensions"])}

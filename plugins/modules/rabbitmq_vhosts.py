@@ -148,7 +148,7 @@ def user_objections(where: str, user: dict[str, Any], taken: dict[str, str]) -> 
             f"{where}.name is guest, which is deleted because everybody knows its password; take another"
         )
     if not user["password"]:
-        found.append(f"{where}.password is missing: RabbitMQ lets nobody in without one")
+        found.append(f"{where}.password is missing: RabbitMQ accepts no login without one")
     if taken.setdefault(user["name"], where) != where:
         found.append(
             f"{where}.name is that of {taken[user['name']]}, too; each virtual host has users of its own"
@@ -274,7 +274,7 @@ class Node:
         )
         line = next((line for line in out.splitlines() if line.startswith(MARK)), "")
         if code or not line:
-            self.module.fail_json(msg=f"RabbitMQ does not do what it is told: {(err or out).strip()[:2000]}")
+            self.module.fail_json(msg=f"RabbitMQ rejected the request: {(err or out).strip()[:2000]}")
         return json.loads(base64.b64decode(line[len(MARK) :]))
 
 

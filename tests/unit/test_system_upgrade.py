@@ -227,5 +227,5 @@ def test_the_backup_that_is_shown_is_made(
 
 def test_the_answer_is_the_name_of_the_release() -> None:
     confirmed("trixie", "trixie ")
-    with pytest.raises(Exception, match="that is not the name of the release"):
+    with pytest.raises(Exception, match="That is not the name of the release"):
         confirmed("trixie", "yes")
