@@ -156,7 +156,7 @@ def test_what_never_ends_keeps_nobody_waiting(tmp_path: Path) -> None:
             mark.touch()
 
     started = time.monotonic()
-    assert "did not end" in told_of(work, 0.3)
+    assert "Did not end" in told_of(work, 0.3)
     assert time.monotonic() - started < 30
     assert mark.exists()
     assert told_of(vanish, 10) == "its process was ended"

@@ -375,12 +375,12 @@ def test_a_plan(host: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"free": 1 << 30}, r"no space .* 1024 MiB are free and 2152 MiB needed\. -e mode=link needs less"),
+        ({"free": 1 << 30}, r"No space .* 1024 MiB are free and 2152 MiB needed\. -e mode=link needs less"),
         ({"about": {**ABOUT, "prepared": 1}}, "prepared transactions"),
         ({"about": {**ABOUT, "tablespaces": 1}}, "tablespaces"),
-        ({"archive": "activating"}, "homeport-archive-full is at work"),
+        ({"archive": "activating"}, "homeport-archive-full is running"),
         ({"extensions": ["postgis"], "packages": {"postgresql": "17+278"}}, "no postgresql-17-postgis-3"),
-        ({"extensions": ["own"]}, "the extension own is of no package"),
+        ({"extensions": ["own"]}, "The extension own is of no package"),
     ],
 )
 def test_what_is_refused(change: dict[str, Any], text: str, host: dict[str, Any]) -> None:
@@ -454,7 +454,7 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
         "db1: PostgreSQL 15 serves again already; the remaining steps are repeated."
     ]
     Stepping("link").note("switched", finished=True)
-    with pytest.raises(DeployError, match="no other way back"):
+    with pytest.raises(DeployError, match="the only rollback"):
         looked(verb="undo")
 
 
@@ -478,7 +478,7 @@ def test_what_a_failed_upgrade_has_left_is_removed(
 
 def test_a_copy_that_is_there_needs_no_space(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     host["free"] = 2 << 30
-    with pytest.raises(DeployError, match="no space"):
+    with pytest.raises(DeployError, match="No space"):
         looked()
     monkeypatch.setattr(plan, "folder_size", lambda _folder: 1 << 30)
     assert looked()["goes"] == "upgrade"

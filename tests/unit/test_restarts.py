@@ -145,7 +145,7 @@ def test_what_waited_is_restored_when_the_service_does_not_start_with_it(files: 
     wanted = (changed("bad\n"), {"path": "new.conf", "on_change": "restart"}, {**other, "content": "b\n"})
     ended = files.end(*wanted, restart="now")
     assert "it is bad" in str(ended)
-    assert "put back as it was, also what waited for the restart." in str(ended)
+    assert "was restored, also what waited for the restart." in str(ended)
     assert files.host.commands == ["systemctl restart web"] * 2
     assert files.path("sandbox.conf").read_text() == "1\n"
     assert files.path("other.conf").read_text() == "a\n"
@@ -203,7 +203,7 @@ def test_a_service_that_has_started_with_what_waited_does_not_go_back(
     files.run(changed("2\n"), **LATER)
     unit_run()
     files.host.failing = {"systemctl restart web": "it is bad"}
-    assert "put back as it was." in str(files.end(changed("bad\n"), restart="now"))
+    assert "was restored." in str(files.end(changed("bad\n"), restart="now"))
     assert files.path("sandbox.conf").read_text() == "2\n"
 
 

@@ -297,7 +297,7 @@ def test_a_folder_in_the_way_of_a_file_stays(files: Set) -> None:
     files.path("a.conf").mkdir()
     ended = files.end(A)
     assert ended.failed
-    assert "is a folder; move it away" in str(ended)
+    assert "is a folder; move it aside" in str(ended)
     assert files.path("a.conf").is_dir()
 
 
@@ -602,7 +602,7 @@ def test_a_refused_configuration_is_put_back(files: Set) -> None:
     ended = files.end({**A, "content": "new\n"}, {"path": "b.conf", "content": "b\n"}, validate=["check"])
     assert ended.failed
     assert "check refuses the configuration: line 1: no" in str(ended)
-    assert "Every file of web was put back as it was." in str(ended)
+    assert "Every file of web was restored." in str(ended)
     assert files.path("a.conf").read_text() == "a\n"
     assert files.path("a.conf").stat().st_mode & 0o777 == 0o640
     assert files.path("gone.conf").read_text() == "g\n"

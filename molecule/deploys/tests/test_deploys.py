@@ -186,7 +186,7 @@ def test_a_migration_that_waits_for_a_lock_gives_up(album: Album, operator: Oper
         backends = "from pg_stat_activity where query like '%pg_sleep(120)%' and pid <> pg_backend_pid()"
         sql(host, f"select pg_terminate_backend(pid) {backends}")
     assert done.status != 0
-    for text in ("it waited 1 s for a lock, 3 times", "The database did not move", "album.0003_next"):
+    for text in ("It waited 1 s for a lock, 3 times", "The database did not move", "album.0003_next"):
         assert text in done.output, done.output
     assert lost(running) == 0, running.summary()
     assert album.health()["release"] == before

@@ -83,8 +83,8 @@ def apart(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any]:
             os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
     if text is None:
-        raise DeployError(f"it did not end within {seconds / 3600:.1f} h")
-    found: dict[str, Any] = json.loads(text or b'{"error": "its process was ended"}')
+        raise DeployError(f"Did not end within {seconds / 3600:.1f} h")
+    found: dict[str, Any] = json.loads(text or b'{"error": "The process was ended"}')
     if "error" in found:
         raise DeployError(str(found["error"]))
     return found
@@ -94,7 +94,7 @@ def report(work: Callable[[], dict[str, Any]], writing: int) -> None:
     """The child's part of ``apart``; it never returns."""
 
     def stop(_number: int, _frame: object) -> None:
-        raise DeployError("it did not end")
+        raise DeployError("Did not end")
 
     try:
         os.setsid()

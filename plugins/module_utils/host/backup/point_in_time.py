@@ -61,7 +61,7 @@ class PointInTime:
             def ask(query: str) -> list[tuple[Any, ...]]:
                 if time.monotonic() > until:
                     raise DeployError(
-                        f"the tables of {database} were not counted within {COUNTING // 3600} h"
+                        f"The tables of {database} were not counted within {COUNTING // 3600} h"
                     )
                 output = login.run(["psql", *QUIET], "Counting", ROWS.format(query), seconds=COUNTING)
                 return [tuple(row.values()) for row in json.loads(output)]

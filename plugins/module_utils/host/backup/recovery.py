@@ -60,8 +60,8 @@ class Recovery:
             return self.resume(started)
         if os.path.islink(self.archive.data) or os.path.ismount(self.archive.data):
             raise DeployError(
-                f"{self.archive.data} is a link or a disk of its own, and another cluster cannot take its place: let "
-                "the disk be mounted on the folder above it. Nothing was changed"
+                f"{self.archive.data} is a link or a disk of its own, and another cluster cannot take its place: "
+                "mount the disk on the folder above it. Nothing was changed"
             )
         held = self.tables()
         if held and not self.replace:
@@ -97,7 +97,7 @@ class Recovery:
                 f"A run was interrupted after a cluster was recovered, and the archive is that of another cluster. "
                 f"{self.aside} is what the host had before, and {self.archive.data} what came "
                 f"then and may have been written to: "
-                "move the former away, and run this again. Nothing was changed"
+                "move the former aside, and run this again. Nothing was changed"
             )
         aimed = self.aimed()
         if aimed != self.target_time:
@@ -105,8 +105,8 @@ class Recovery:
             raise DeployError(
                 f"A run was interrupted after the cluster was recovered, as of {when or 'the end of the archive'}. It "
                 "may have been written to since, so it is only finished: run this again "
-                f"{'with -e target_time=' + when if when else 'without target_time'}. An app's database as of another "
-                "moment is had with restore (-e target_time=) then. Nothing was changed"
+                f"{'with -e target_time=' + when if when else 'without target_time'}. For an app's database as of another "
+                "point in time, run restore (-e target_time=) then. Nothing was changed"
             )
         self.systemctl("start")
         self.wait()

@@ -141,7 +141,7 @@ class Restore:
         if os.path.lexists(self.before):
             raise DeployError(
                 f"{self.before} has the files that an earlier restore has replaced; it was interrupted, or could not "
-                "restore them. Restore what is missing by hand, or move that folder away, and run this again. Nothing "
+                "restore them. Restore what is missing by hand, or move that folder aside, and run this again. Nothing "
                 "was changed"
             )
         try:
@@ -255,7 +255,7 @@ class Restore:
         except OSError as second:
             self.torn = True
             raise DeployError(
-                f"{error}\nand the files could not be restored as they were: {second}\nThey are in {self.before}. The "
+                f"{error}\nThe files could not be restored as they were: {second}\nThey are in {self.before}. The "
                 "app stays stopped and closed to visitors until they are restored by hand: run the "
                 f"setup playbook then, and the playbook maintenance with -e app={self.app.name} -e state=off"
             ) from error
@@ -270,7 +270,7 @@ class Restore:
             self.app.load(f"{self.app.staging}/{names[0]}")
         except DeployError as second:
             raise DeployError(
-                f"{error}\nand the database could not be restored as it was: {second}\nIts last backup is "
+                f"{error}\nThe database could not be restored as it was: {second}\nIts last backup is "
                 f"{self.last['snapshot'][:8]}"
             ) from error
 

@@ -104,7 +104,7 @@ class Store:
                 "old one in backup_previous_passwords, or in homeport_secret_previous: the repository gets the new one"
             )
         if status == 10 or "Is there a repository at the following location?" in output:
-            return NoRepository(f"there is no backup repository at {self.repository}\n{tail(output, 3)}")
+            return NoRepository(f"There is no backup repository at {self.repository}\n{tail(output, 3)}")
         return DeployError(f"{what} failed (restic, exit status {status}):\n{tail(output)}")
 
     def open(self, create: bool) -> None:

@@ -75,7 +75,7 @@ def warnings() -> list[str]:
     failed = [message for message in messages if message.is_serious(ERROR)]
     if failed:
         lines = "\n".join(str(message) for message in failed)
-        fail(f"the system check found errors:\n{lines}", CHECK_FAILED)
+        fail(f"The system check found errors:\n{lines}", CHECK_FAILED)
     mild = [message for message in messages if not message.is_serious(ERROR)]
     return ["{}: {}".format(found.id, found.msg.partition("\n")[0][:2000]) for found in mild]
 

@@ -152,12 +152,12 @@ class Database:
         if done["sqlstate"] == LOCK_NOT_AVAILABLE:
             often = f"{tries} time{'s' * (tries > 1)}"
             hint = (
-                f"\nit waited {self.options['lock_timeout']} s for a lock, {often}; longer would have stopped "
+                f"\nIt waited {self.options['lock_timeout']} s for a lock, {often}; longer would have stopped "
                 "the site's own queries (migrate.lock_timeout)"
             )
         elif done["sqlstate"] == QUERY_CANCELED:
             hint = (
-                f"\na statement took over {self.options['statement_timeout']} s; migrate.statement_timeout can "
+                f"\nA statement took over {self.options['statement_timeout']} s; migrate.statement_timeout can "
                 "allow more"
             )
         elif wanted := re.search(r'permission denied to create extension "([\w-]+)"', error):
@@ -192,7 +192,7 @@ class Database:
             hint = ""
             if "server version mismatch" in str(error):
                 hint = (
-                    "\nthe database's server is newer than this host's postgresql-client; install a newer one, or set "
+                    "\nThe database's server is newer than this host's postgresql-client; install a newer one, or set "
                     "migrate.dump: false and make a backup of your own"
                 )
             raise DeployError(f"{error}{hint}") from error

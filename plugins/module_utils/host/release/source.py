@@ -212,9 +212,9 @@ class Source:
             log = ["-C", folder, "log", "--no-decorate", "--format=%h %as %an: %s"]
             lines = self._git([*log, f"{before}..{after}"], what).splitlines()
             dropped = self._git([*log, f"{after}..{before}"], what).splitlines()
-            return lines + [f"no more: {line}" for line in dropped]
+            return lines + [f"no longer included: {line}" for line in dropped]
         except DeployError as error:
-            return [f"the commits between cannot be told: {str(error).splitlines()[-1]}"]
+            return [f"The commits in between cannot be listed: {str(error).splitlines()[-1]}"]
         finally:
             self.runner.run(["rm", "-rf", "--", folder], what)
 

@@ -35,7 +35,7 @@ README = """The last copy of {name} of {host}, made when the app was removed.
 
 manifest.json says what each file is. Everything here can be read by root alone, and holds secrets.
 
-To bring the app back: put it into django_apps again and run the setup playbook; it comes up empty.
+To restore the app: put it into django_apps again and run the setup playbook; it comes up empty.
 Stop it on its app servers (supervisorctl stop '{name}.web:*', and its other processes), then in this folder, as root:
 {steps}
 and start it again (supervisorctl start '{name}.web:*').

@@ -68,7 +68,7 @@ def end_processes(app: App) -> None:
     if not account:
         return
     if account.pw_uid == 0:
-        raise DeployError(f"the user {app.name} is root")
+        raise DeployError(f"The user {app.name} is root")
     signal_all(account.pw_uid, signal.SIGTERM)
     wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1)
     # in any case: what forks quickly is not seen by who counts

@@ -69,7 +69,7 @@ class Entry:
             os.chmod(self.path, self.mode)
             return
         if os.path.isdir(self.path) and not os.path.islink(self.path):
-            raise IsADirectoryError(f"{self.path} is a folder; move it away")
+            raise IsADirectoryError(f"{self.path} is a folder; move it aside")
         owner, group = self.ids()
         beside = tempfile.mktemp(prefix=".homeport-", dir=os.path.dirname(self.path))
         if self.state == "link":

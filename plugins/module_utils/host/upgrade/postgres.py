@@ -54,7 +54,7 @@ class Upgrade:
     def recorded(cls) -> Upgrade:
         found = record()
         if not found:
-            raise DeployError("no upgrade of PostgreSQL was made on this host, or its way back was removed")
+            raise DeployError("No upgrade of PostgreSQL was made on this host, or what a rollback needs was removed")
         return cls(found["old"], found["new"], found["cluster"], found["mode"])
 
     def note(self, phase: str, **more: Any) -> None:

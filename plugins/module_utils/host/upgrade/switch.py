@@ -50,8 +50,8 @@ def switch(upgrade: Upgrade) -> float:
     except DeployError as error:
         if upgrade.mode == "link":
             raise DeployError(
-                f"{error}\nThe files are those of PostgreSQL {upgrade.new.version} now: solve what it says, and run "
-                "this again"
+                f"{error}\nThe files are those of PostgreSQL {upgrade.new.version} now: solve that, and run this "
+                "again"
             ) from error
         undo(upgrade)
         raise DeployError(
@@ -89,7 +89,7 @@ def undo(upgrade: Upgrade) -> None:
     """The old cluster as it was when it was stopped; the new one stays beside it, stopped."""
     if upgrade.mode == "link":
         raise DeployError(
-            "by link there is no other way back than the dumps that were made before: restore those, or the apps' "
+            "With mode=link the only rollback are the dumps that were made before: restore those, or the apps' "
             f"backups, into a cluster of PostgreSQL {upgrade.old.version}"
         )
     upgrade.note("undoing")
