@@ -178,5 +178,7 @@ def closing(app: str, folders: Mapping[str, str], declared: str | None) -> list[
     lines += [f"Its last dump is in {folder} on {host}." for host, folder in folders.items() if folder]
     if declared is not None:
         where = declared.strip().removeprefix("in ") or "django_apps"
-        lines.append(f"Now remove {app} from {where}; otherwise the next run of a setup playbook creates it again.")
+        lines.append(
+            f"Now remove {app} from {where}; otherwise the next run of a setup playbook creates it again."
+        )
     return lines

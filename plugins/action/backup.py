@@ -58,7 +58,8 @@ def confirmed(app: str, confirm: str) -> None:
             confirm = ask(f"Type the app's name ({app}) to replace what it has", False)
         except AnsiblePromptNoninteractive as error:
             raise AnsibleActionFail(
-                f"There is no terminal to ask at: add -e confirm={app} to replace the data of {app}; nothing was changed"
+                f"There is no terminal to ask at: add -e confirm={app} to replace the data of {app}; "
+                "nothing was changed"
             ) from error
     if confirm.strip() != app:
         raise AnsibleActionFail(f"That is not the app's name ({app}); nothing was changed")

@@ -251,7 +251,10 @@ def named_app(app: Any, known: list[str]) -> str:
 
 def typed(command: Any, options: Iterable[str]) -> Any:
     """The command as it was typed after ``-e command=``, where Ansible keeps the first word alone."""
-    lost = "The command and the other variables each need an option of their own: -e app=NAME -e command='WORD WORD...'; nothing was run"
+    lost = (
+        "The command and the other variables each need an option of their own: -e app=NAME -e command='WORD WORD...'; "
+        "nothing was run"
+    )
     for option in options:
         start, sign, text = option.strip().partition("=")
         if option.strip().startswith(("@", "{", "[")) or not sign:

@@ -78,7 +78,7 @@ def described(host: str, found: Mapping[str, Any]) -> list[str]:
     way = (
         f"The cluster of {old} is copied before, and kept for a rollback until -e finish=true."
         if found["mode"] == "copy"
-        else f"The files of {old} become those of {new} (mode=link): the dumps that are made before are the only rollback."
+        else f"The files of {old} become those of {new} (mode=link): the dumps made before are the only rollback."
     )
     return [
         f"{host}: {old} becomes {new}: {human(found['bytes'])} in {found['databases']} databases with "

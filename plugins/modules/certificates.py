@@ -82,7 +82,9 @@ def main() -> None:
     found = problems(report)
     result = {"changed": bool(report["changed"]), "sites": report["sites"], "changes": report["changed"]}
     if status or found:
-        module.fail_json(msg="Some certificates could not be obtained:\n" + "\n".join(found or [err]), **result)
+        module.fail_json(
+            msg="Some certificates could not be obtained:\n" + "\n".join(found or [err]), **result
+        )
     module.exit_json(**result)
 
 

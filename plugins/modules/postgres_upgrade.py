@@ -143,8 +143,8 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
     if verb == "finish" and known.get("phase") in ("prepared", "undone"):
         if version != known["old"]:
             raise DeployError(
-                f"The last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: remove by hand what "
-                "it left"
+                f"The last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: remove by "
+                "hand what it left"
             )
         replaced(Upgrade.recorded())  # refuses where somebody else uses that cluster
         return {"goes": "finish", "old": known["new"], "new": known["old"], "mode": known["mode"]}

@@ -227,7 +227,9 @@ def test_names_come_and_go(host: Any, address: str, roots: str, operator: Operat
     changes = {"domains": [NAME, f"soon.{NAME}", f"elsewhere.{NAME}"]}
     done = operator.run("typical", changes=changes)
     assert done.status == 0, done.output
-    assert f"memories: the certificate does not have elsewhere.{NAME}, which cannot be obtained" in done.output
+    assert (
+        f"memories: the certificate does not have elsewhere.{NAME}, which cannot be obtained" in done.output
+    )
     wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 60)
     assert host.file("/etc/homeport/dns.ini").exists
     assert [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")] == others

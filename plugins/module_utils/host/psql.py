@@ -290,6 +290,8 @@ def called(
     if done.returncode:
         output = tail(done.stderr.decode(errors="replace"))
         if "authentication failed" in output or "no pg_hba.conf entry" in output:
-            output += "\nhomeport_hba.conf of the role postgres allows this login: run the setup playbook first"
+            output += (
+                "\nhomeport_hba.conf of the role postgres allows this login: run the setup playbook first"
+            )
         raise DeployError(f"{what} failed:\n{output}")
     return (done.stdout or b"").decode(errors="replace")

@@ -92,7 +92,7 @@ def stores(seen: Seen) -> Checked:
         return None
     problems = [
         failure(
-            f"{entry['program']} on port {entry['port']} accepts commands from every user of the host, without a password",
+            f"{entry['program']} on port {entry['port']} takes commands from every user of the host without a password",
             f"{AGAIN}; stop one that is not Homeport's, or give it a password",
         )
         for entry in found

@@ -271,9 +271,7 @@ def backup(seen: Seen) -> Checked:
     if not made or seen.app not in made["apps"]:
         return "", [failure("is to be backed up, and the host does not do it", "run the setup playbook")]
     found = judged(made["apps"][seen.app], made["limits"], made["since"], seen.inside["time"])
-    do = (
-        "run backup.yml (with -e drill=true), which reports why; journalctl -u homeport-backup -u homeport-drill"
-    )
+    do = "run backup.yml (with -e drill=true), which reports why; journalctl -u homeport-backup -u homeport-drill"
     ages = [
         f"{kind} {span(one['age_seconds'])} ago"
         for kind, one in found.items()

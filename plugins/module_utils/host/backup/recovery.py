@@ -94,10 +94,9 @@ class Recovery:
         """After an interrupted run once the cluster had arrived; it stays, whatever fails here."""
         if foreign(self.archive):
             raise DeployError(
-                f"A run was interrupted after a cluster was recovered, and the archive is that of another cluster. "
+                "A run was interrupted after a cluster was recovered, and the archive is that of another cluster. "
                 f"{self.aside} is what the host had before, and {self.archive.data} what came "
-                f"then and may have been written to: "
-                "move the former aside, and run this again. Nothing was changed"
+                "then and may have been written to: move the former aside, and run this again. Nothing was changed"
             )
         aimed = self.aimed()
         if aimed != self.target_time:
@@ -105,8 +104,8 @@ class Recovery:
             raise DeployError(
                 f"A run was interrupted after the cluster was recovered, as of {when or 'the end of the archive'}. It "
                 "may have been written to since, so it is only finished: run this again "
-                f"{'with -e target_time=' + when if when else 'without target_time'}. For an app's database as of another "
-                "point in time, run restore (-e target_time=) then. Nothing was changed"
+                f"{'with -e target_time=' + when if when else 'without target_time'}. For an app's database as of "
+                "another point in time, run restore (-e target_time=) then. Nothing was changed"
             )
         self.systemctl("start")
         self.wait()

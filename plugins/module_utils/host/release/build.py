@@ -162,7 +162,9 @@ class Build:
             real = self.runner.as_app("Publishing static files", os.path.realpath, root)
             publish(f"{real}", layout, time.monotonic() + self.runner.left())
         run_hooks(layout, self.folder, "after_build", self.revision)
-        self.record["bytes"] = self.runner.as_app("Measuring the release", app_project.folder_size, self.folder)
+        self.record["bytes"] = self.runner.as_app(
+            "Measuring the release", app_project.folder_size, self.folder
+        )
         self.step("publish")
 
     def fetch_code(self) -> None:
@@ -205,7 +207,9 @@ class Build:
         for command in [] if plan else spec["build"]:
             self.command(command, source)
         if self.code.history:
-            self.runner.as_app("Removing the git repository", shutil.rmtree, self.code.history, seconds=COMMAND)
+            self.runner.as_app(
+                "Removing the git repository", shutil.rmtree, self.code.history, seconds=COMMAND
+            )
         self.step("commands")
         answer = probe(layout, self.runner, self.folder, collect=not plan)
         self.step("settings and static files")

@@ -192,7 +192,11 @@ class Requirements:
         try:
             self._uv(command, what, folder)
         except DeployError as error:
-            hint = f"\n{lock} pins versions that conflict with the other requirements: change either" if lock else ""
+            hint = (
+                f"\n{lock} pins versions that conflict with the other requirements: change either"
+                if lock
+                else ""
+            )
             raise DeployError(f"{error}{hint if 'No solution found' in str(error) else ''}") from None
 
     def _lines(self, name: str, lines: list[str]) -> str:

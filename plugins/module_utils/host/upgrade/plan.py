@@ -55,9 +55,7 @@ def look(upgrade: Upgrade, named: Mapping[str, str]) -> dict[str, Any]:
     if upgrade.mode == "copy":
         free += folder_size(upgrade.copy)  # of an earlier run, which this one goes on with
     if free < needed:
-        way = (
-            "-e mode=link needs less; its only rollback are dumps" if upgrade.mode == "copy" else ""
-        )
+        way = "-e mode=link needs less; its only rollback are dumps" if upgrade.mode == "copy" else ""
         raise DeployError(
             f"No space below {place}: {free >> 20} MiB are free and {needed >> 20} MiB needed. {way}".rstrip(
                 ". "

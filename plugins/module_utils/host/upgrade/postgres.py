@@ -54,7 +54,9 @@ class Upgrade:
     def recorded(cls) -> Upgrade:
         found = record()
         if not found:
-            raise DeployError("No upgrade of PostgreSQL was made on this host, or what a rollback needs was removed")
+            raise DeployError(
+                "No upgrade of PostgreSQL was made on this host, or what a rollback needs was removed"
+            )
         return cls(found["old"], found["new"], found["cluster"], found["mode"])
 
     def note(self, phase: str, **more: Any) -> None:

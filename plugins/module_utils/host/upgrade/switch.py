@@ -65,7 +65,9 @@ def back(upgrade: Upgrade) -> None:
     for archive in (upgrade.old, upgrade.new):  # a pg_upgrade that was killed may have left its servers
         upgrade.systemctl("stop", archive)
         if runs(archive):
-            archive.run(["pg_ctl", "stop", "-m", "immediate", "-D", archive.data], "Stopping a leftover server")
+            archive.run(
+                ["pg_ctl", "stop", "-m", "immediate", "-D", archive.data], "Stopping a leftover server"
+            )
     upgrade.as_postgres("Restoring the control file", unlinked, f"{upgrade.old.data}/global/pg_control")
     upgrade.starts(upgrade.old, upgrade.new)
     upgrade.systemctl("start", upgrade.old)
