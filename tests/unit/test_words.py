@@ -10,10 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")},
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("roles/*/README.md")},
     key=lambda path: str(path),
 )
-LONGEST = 30
+LONGEST = 25  # words of a sentence
+# Names of programs with which a sentence may begin.
+PROGRAMS = "gunicorn|nginx|restic|sshd|supervisord|testssl|uv"
 # Plain words in place of a term, each with the term to write.
 TERMS = {
     r"(?:is|are|was|were|be|been) told(?! apart)|told of|says so": "reported, fails with, prints",
@@ -47,7 +49,8 @@ def without_code(text: str) -> str:
 def sentences(text: str) -> Iterator[str]:
     lines = [line for line in text.splitlines() if not line.startswith(("|", "#"))]
     for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", "\n".join(lines)):
-        yield from re.split(r"(?<=[.:;?!])[*)]*\s+(?=[^a-z]|`)", " ".join(paragraph.split()))
+        text = re.sub(r"^(?:[-*]|\d+\.) ", "", " ".join(paragraph.split()))
+        yield from re.split(rf"(?<=[.:;?!])[*)]*\s+(?=[^a-z]|(?:{PROGRAMS})\b)", text)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
