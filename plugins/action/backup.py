@@ -67,9 +67,9 @@ def confirmed(app: str, confirm: str) -> None:
 
 def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
     before = "That is backed up once more before." if keep else "That is not backed up before (dump=false)."
-    if "point" in found:
+    if "target_time" in found:
         return [
-            f"The database of {into} as it was at {found['point']}",
+            f"The database of {into} as it was at {found['target_time']}",
             f"would replace what it has now: {found['now']}. Files stay.",
             before,
         ]

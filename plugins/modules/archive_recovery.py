@@ -34,8 +34,9 @@ options:
     description: Name of the cluster.
     type: str
     default: main
-  point:
-    description: The moment in UTC (C(2026-01-31T14:30:00)) as of which the cluster comes back. Empty for the last one.
+  target_time:
+    description: The point in time in UTC (C(2026-01-31T14:30:00)) to which the cluster is recovered. Empty for the
+      latest one in the archive.
     type: str
     default: ""
   replace:
@@ -126,7 +127,7 @@ def main() -> None:
             "files": {"type": "dict", "default": {}, "no_log": True},
             "version": {"type": "str", "required": True},
             "cluster": {"type": "str", "default": "main"},
-            "point": {"type": "str", "default": ""},
+            "target_time": {"type": "str", "default": ""},
             "replace": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -137,7 +138,7 @@ def main() -> None:
             module.exit_json(changed=True)
         module.fail_json(msg="This host has no PostgreSQL cluster to replace")
     try:
-        when = timestamp(params["point"]) if params["point"] else ""
+        when = timestamp(params["target_time"]) if params["target_time"] else ""
         data = Archive(params).data
         with (
             alone(data),

@@ -97,12 +97,12 @@ import sys
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout, Runner
-from ansible_collections.homeport.django.plugins.module_utils.host.management import Gone, in_release
+from ansible_collections.homeport.django.plugins.module_utils.host.management import Disconnected, in_release
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 
 
 def interrupted(number: int, _frame: Any) -> None:
-    raise Gone(signal.strsignal(number))
+    raise Disconnected(signal.strsignal(number))
 
 
 def chosen(layout: Layout, wanted: str) -> tuple[str, str]:
@@ -158,7 +158,7 @@ def main() -> None:
                 stdin=stdin,
                 seconds=params["seconds"],
             )
-    except Gone:
+    except Disconnected:
         sys.exit(1)  # nobody reads the answer
     except (OSError, KeyError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"The command cannot be started: {error}", **result)

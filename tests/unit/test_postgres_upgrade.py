@@ -369,7 +369,7 @@ def test_a_plan(host: dict[str, Any]) -> None:
     assert "kept for a rollback" in text
     host["pace"] = 2.5  # a host that is busy
     assert looked()["seconds"] > 2 * found["seconds"]
-    assert "dumps that are made before" in "\n".join(described("db1", looked(mode="link")))
+    assert "dumps made before" in "\n".join(described("db1", looked(mode="link")))
 
 
 @pytest.mark.parametrize(

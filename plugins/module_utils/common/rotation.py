@@ -32,8 +32,10 @@ def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def cut_off(apps: Mapping[str, Mapping[str, Any]], used: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Live releases that would be refused by their services once these know the passwords of ``apps``."""
+def revoked_passwords(
+    apps: Mapping[str, Mapping[str, Any]], used: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Live releases whose passwords the services of ``apps`` would revoke."""
     problems = []
     for name in sorted({*apps, *used}):
         services = []

@@ -20,7 +20,7 @@ HEARTBEAT = 5.0  # seconds
 OVERRIDE = 'eval "$HOMEPORT_OVERRIDE"; unset HOMEPORT_OVERRIDE; exec "$@"'
 
 
-class Gone(Exception):
+class Disconnected(Exception):
     """Nobody waits for the command's output any more."""
 
 
@@ -64,4 +64,4 @@ class Listener:
         try:
             os.write(self.descriptor, b"\n")
         except OSError as error:
-            raise Gone(str(error)) from error
+            raise Disconnected(str(error)) from error

@@ -125,7 +125,7 @@ class Archive:
         return [entry for entry in found["backup"] if entry["database"]["id"] in ours]
 
     def version_at(self, target_time: str) -> str:
-        """PostgreSQL's version of the base backup that a moment is reached from; that of the cluster if unknown."""
+        """PostgreSQL's version of the base backup that a recovery starts from; that of the cluster if unknown."""
         found = self.stanza()
         until = calendar.timegm(time.strptime(target_time[:19], "%Y-%m-%d %H:%M:%S"))
         versions = {entry["id"]: str(entry["version"]) for entry in found["db"]}
@@ -202,7 +202,7 @@ class Archive:
 
     @contextmanager
     def as_of(self, target_time: str, database: str = "") -> Iterator[PointInTime]:
-        """A second cluster with what there was at a moment, for as long as it is looked at."""
+        """A second cluster as of a point in time, for as long as it is looked at."""
         self.stop()
         account = pwd.getpwnam("postgres")
         for path, mode, gid in (
@@ -324,14 +324,14 @@ def configured() -> dict[str, Any]:
 
 
 def dumped(archive: Archive, database: str, target_time: str, folder: str) -> dict[str, Any]:
-    """A database of some moment as a file of root's, with what a manifest says of one."""
+    """A database as of a point in time as a file of root's, with what a manifest says of one."""
     path = f"{folder}/database.pgdump"
     archive.stanza()
     archive.now()
     archive.take_version(archive.version_at(target_time))
-    with archive.as_of(target_time, database) as point:
-        found = point.counted(database)
-        point.dump(database, path)
+    with archive.as_of(target_time, database) as cluster:
+        found = cluster.counted(database)
+        cluster.dump(database, path)
     return {
         **found,
         "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": digest(path)},

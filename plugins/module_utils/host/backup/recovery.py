@@ -112,7 +112,7 @@ class Recovery:
         return self.finish(started, True)
 
     def aimed(self) -> str:
-        """The moment that the cluster came back for; empty for the last one."""
+        """The point in time that the cluster was recovered to; empty for the last one."""
         try:
             with open(f"{self.archive.data}/postgresql.auto.conf", encoding="utf-8") as stream:
                 found = re.findall(r"^recovery_target_time = '(.*)'$", stream.read(), re.MULTILINE)

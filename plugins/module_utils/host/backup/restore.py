@@ -23,7 +23,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch 
     chosen,
     compared,
     manifest_of,
-    moment_of,
+    taken_at,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
@@ -55,7 +55,7 @@ def look(app: App, store: Store, source: str, wanted: str, database: bool = True
         refuse_newer(manifest["migrations"], known, manifest["commit"])
     return {
         "snapshot": snapshot["id"],
-        "time": moment_of(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
+        "time": taken_at(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
         "source": source,
         "release": manifest["release"],
         "commit": manifest["commit"],
@@ -103,8 +103,8 @@ def timestamp(text: str) -> str:
     return f"{found}{'.' + rest if rest else ''}+00"
 
 
-def look_at_point(app: App, wanted: str) -> dict[str, Any]:
-    """What would be replaced by the database of a moment."""
+def look_at_time(app: App, wanted: str) -> dict[str, Any]:
+    """What would be replaced by the database of a point in time."""
     when = timestamp(wanted)
     if not app.database:
         raise DeployError(
@@ -112,7 +112,7 @@ def look_at_point(app: App, wanted: str) -> dict[str, Any]:
             "restore a backup (to=TIME)"
         )
     configured()
-    return {"point": when, "source": app.name, "now": present(app), "vendor": "postgresql"}
+    return {"target_time": when, "source": app.name, "now": present(app), "vendor": "postgresql"}
 
 
 class Restore:
@@ -275,8 +275,8 @@ class Restore:
             ) from error
 
 
-class RestorePoint(Restore):
-    """The database alone, as it was at a moment. Files stay: those of later rows do no harm, and none is missing."""
+class RestoreToTime(Restore):
+    """The database alone, as of a point in time. Files stay: those of later rows do no harm, and none is missing."""
 
     def __init__(self, app: App, store: Store, when: str, keep: bool) -> None:
         super().__init__(app, store, app.name, "", keep)

@@ -48,7 +48,7 @@ def fingerprint(layout: Layout, revision: str) -> str:
     recipe = {key: layout.spec.get(key) for key in RECIPE}
     recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
     recipe["interpreter"] = interpreter(layout.spec.get("python") or "")
-    recipe["hooks"] = [layout.spec["hooks"][moment] for moment in ("before_build", "after_build")]
+    recipe["hooks"] = [layout.spec["hooks"][step] for step in ("before_build", "after_build")]
     digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
     for folder, folders, files in os.walk(layout.config):
         folders.sort()

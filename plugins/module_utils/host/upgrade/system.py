@@ -137,7 +137,7 @@ def run(words: tuple[str, ...] | list[str]) -> str:
 
 
 @contextmanager
-def trial(system: System, old: str, new: str) -> Iterator[tuple[str, ...]]:
+def simulation(system: System, old: str, new: str) -> Iterator[tuple[str, ...]]:
     """Apt with the sources of the new release, in a folder of its own: nothing of the host's is changed."""
     with tempfile.TemporaryDirectory(prefix="homeport-upgrade-") as folder:
         os.chmod(folder, 0o755)  # apt fetches as a user of its own
@@ -171,7 +171,7 @@ def look(system: System, old: str, new: str) -> dict[str, Any]:
     if broken:
         problems.append(f"dpkg --audit finds broken packages; repair them with apt-get -f install:\n{broken}")
     found: dict[str, Any] = {"problems": problems}
-    with trial(system, old, new) as places:
+    with simulation(system, old, new) as places:
         try:
             run([*APT, *places, "-o", "APT::Update::Error-Mode=any", "update"])
         except UpgradeError as error:
