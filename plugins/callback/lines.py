@@ -9,8 +9,9 @@ name: lines
 type: stdout
 short_description: A line for what a run changes, and each failure once
 description:
-  - Shows a line for each task that has changed something, what tasks have to tell, and each failure once, as text. Of a
-    task that takes long it shows the seconds while it runs, on a terminal in one line, elsewhere in a line each minute.
+  - Shows a line for each task that has changed something, the messages of tasks, and each failure once, as text. Of a
+    task that takes long it shows the seconds while it runs, on a terminal in one line, elsewhere in a line each
+    minute.
   - With C(-v) it is the callback P(ansible.builtin.default#callback).
 extends_documentation_fragment:
   - default_callback

@@ -58,7 +58,7 @@ options:
     type: str
     default: ""
   run:
-    description: What tells this run from others. Set by the action plugin.
+    description: Identifies this run. Set by the action plugin.
     type: str
     default: ""
 author: [Homeport contributors (@homeport)]

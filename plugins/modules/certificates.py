@@ -9,11 +9,11 @@ DOCUMENTATION = r"""
 module: certificates
 short_description: Get the certificates that are missing
 description:
-  - Has C(/usr/local/lib/homeport/certificates), which the role P(homeport.django.certificates#role) puts on the host,
-    look at the certificate of every site, ask the authority for what is missing, and have the web server read what has
-    changed. The authority is asked for nothing when all is in order.
-  - A name that has no address yet, or that the authority does not believe, is a warning; the others get their
-    certificate. What fails for another reason is an error, once all other sites have been looked after.
+  - Runs C(/usr/local/lib/homeport/certificates), which the role P(homeport.django.certificates#role) installs. It
+    checks the certificate of every site, requests missing ones from the authority, and reloads the web server after a
+    change. When nothing is missing, it sends no request.
+  - A name that has no address yet, or that the authority does not validate, is a warning; the others get their
+    certificate. Any other failure is an error, after all other sites are done.
 author: [Homeport contributors (@homeport)]
 """
 

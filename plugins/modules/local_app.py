@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: local_app
 short_description: Run Django apps on this machine with runserver
 description:
-  - Makes a virtual environment for each app, installs its dependencies, migrates a SQLite database and
-    starts runserver on the working copy, which it reloads when the code changes.
+  - Creates a virtual environment for each app, installs its dependencies, and migrates a SQLite database. Starts
+    runserver on the working copy, which it reloads when the code changes.
   - Everything it makes is in one folder; nothing needs root.
 options:
   apps:

@@ -9,9 +9,8 @@ DOCUMENTATION = r"""
 module: manage
 short_description: Run a management command in the live release of an app
 description:
-  - Runs C(manage.py) as the app's user, in the environment and the project folder of the release that is
-    live, and shows what it prints as it is. An app that has never been live is handled in the release that
-    the last deploy has built.
+  - Runs C(manage.py) as the app's user, in the environment and the project folder of the live release. Shows its
+    unchanged output. An app that has never been live is handled in the release that the last deploy has built.
   - The task fails when the command ends with another status than 0.
   - It is always reported as a change, since what a command of the project's own does cannot be known.
   - A command that waits for an answer gets the end of its input at once. C(createsuperuser) is the exception,
@@ -40,7 +39,7 @@ options:
     default: {}
   release:
     description:
-      - Name of another release that is kept, or V(next), the one that the last deploy has built or gone back to.
+      - Name of another release that is kept, or V(next), the one that the last deploy has built or rolled back to.
     type: str
     default: ""
   seconds:

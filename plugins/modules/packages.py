@@ -10,9 +10,9 @@ module: packages
 short_description: Install Debian packages in one transaction
 description:
   - Asks dpkg which packages are missing, and calls apt once for all of them, and only then.
-  - Unlike M(ansible.builtin.apt) it needs nothing on the host beyond Debian itself, so that check mode
-    works on a bare machine, and a run that has nothing to install costs one call of dpkg-query.
-  - Waits for another apt or dpkg, and finishes a dpkg run that was cut off.
+  - Unlike M(ansible.builtin.apt) it needs nothing on the host beyond Debian itself, so that check mode works on a
+    bare machine. A run that has nothing to install costs one call of dpkg-query.
+  - Waits for another apt or dpkg, and finishes a dpkg run that was interrupted.
 options:
   names:
     description: Packages that must be installed. V(a|b) is satisfied by either; the first that exists
@@ -21,8 +21,8 @@ options:
     elements: str
     required: true
   masked:
-    description: Units that are masked before anything is installed, so that what a package would start by
-      itself, open to every user of the host, never runs.
+    description: Units that are masked before anything is installed. So a service that a package would start, open to
+      every user of the host, never runs.
     type: list
     elements: str
     default: []

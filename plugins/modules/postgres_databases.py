@@ -9,11 +9,11 @@ DOCUMENTATION = r"""
 module: postgres_databases
 short_description: Create a set of PostgreSQL databases with their roles
 description:
-  - Makes sure that every database exists, belongs to a role of its own, and can be reached by that
-    role alone, in one task for the whole set. No database and no owner is ever dropped.
+  - Creates every database of a set in one task. Each belongs to a role of its own, and only that role can reach it.
+    No database and no owner is ever dropped.
   - Over the network an owner may have several logins, each with a password of its own, so that a password is replaced
-    without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing,
-    and one that is not declared any more is dropped.
+    without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing.
+    One that is no longer declared is dropped.
   - Nobody but a superuser can enter a new database before it is handed over. The schema C(public) of the database
     C(postgres) and the database C(template1) are closed to other roles.
   - It talks to the local cluster through psql as the user postgres, so nothing is installed for it.
@@ -33,8 +33,7 @@ options:
         type: str
         required: true
       password:
-        description: Password of the role. Empty leaves the role without one, so that only peer
-          authentication lets it in.
+        description: Password of the role. Empty leaves the role without one, for peer authentication only.
         type: str
         default: ""
       logins:

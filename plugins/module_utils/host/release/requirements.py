@@ -161,7 +161,7 @@ class Requirements:
         if alone["path"]:
             raise DeployError(GROUPS_ALONE.format(os.path.relpath(alone["path"], self.source)))
         raise DeployError(
-            "found no uv.lock, pylock.toml, Pipfile.lock, requirements.txt, poetry.lock, pdm.lock, Pipfile, "
+            "Found no uv.lock, pylock.toml, Pipfile.lock, requirements.txt, poetry.lock, pdm.lock, Pipfile, "
             "pyproject.toml or setup.py in "
             f"{' or '.join(os.path.relpath(folder, self.source) for folder in folders)} of the source; "
             "name the files in requirements.files or the packages in requirements.packages"

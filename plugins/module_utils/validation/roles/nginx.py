@@ -93,7 +93,7 @@ MAINTENANCE = Object(
         "below": List(
             Str(pattern=URL_PATH, hint=URL_PATH_HINT), doc="paths that stay reachable with all below them"
         ),
-        "retry_after": Int("seconds after which programs are told to come back", low=1, high=604800),
+        "retry_after": Int("seconds in the header Retry-After, for programs", low=1, high=604800),
     },
     doc="closes the site to its visitors",
     may_be_empty=True,
