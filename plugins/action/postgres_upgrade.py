@@ -70,7 +70,7 @@ def described(host: str, found: Mapping[str, Any]) -> list[str]:
         return [f"{host}: {old} serves again already; the remaining steps are repeated."]
     if goes == "undo":
         return [
-            f"{host} goes back to {old} as it was when it was stopped.",
+            f"{host} rolls back to {old} as it was when it was stopped.",
             f"What was written since is lost to the apps; the cluster of {new} is kept, stopped.",
         ]
     if goes == "finish":

@@ -153,7 +153,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             pass
         if verb != "undo":
             raise DeployError(
-                f"Going back to PostgreSQL {known['old']} was interrupted: -e undo=true goes on with that"
+                f"The rollback to PostgreSQL {known['old']} was interrupted: -e undo=true goes on with that"
             )
         return {"goes": "undo", "old": known["old"], "new": known["new"], "mode": known["mode"]}
     if verb == "undo" and known.get("phase") in ("prepared", "undone") and version == known["old"]:

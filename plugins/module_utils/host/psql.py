@@ -2,11 +2,11 @@
 # MIT License (see LICENSE)
 """PostgreSQL's superuser, and roles without its rights for what has to be done in an app's database.
 
-Whoever owns a database decides what a name means there: a session of the superuser that resolves one among the owner's
-objects runs the owner's code. So this file is the only one that speaks to PostgreSQL as the OS user postgres, and its
-sessions are in the database ``postgres``, with search_path=pg_catalog. The exceptions are the fixed texts LOOKS, which
-only read pg_catalog, and EXTEND. All else in an app's database is done by ``login``: a role with a login of its own
-(SET ROLE in a session of the superuser is none: whatever runs there can RESET ROLE).
+The owner of a database decides what a name means there. A session of the superuser that resolves one among the owner's
+objects runs the owner's code. So this file alone speaks to PostgreSQL as the OS user postgres. Its sessions are in the
+database ``postgres``, with search_path=pg_catalog. The exceptions are the fixed texts LOOKS, which only read
+pg_catalog, and EXTEND. All else in an app's database is done by ``login``, a role with a login of its own. SET ROLE in
+a session of the superuser would not do, as the code that runs there can RESET ROLE.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Archive:
                     "The archive belongs to another PostgreSQL cluster, and was not changed. If that cluster was lost "
                     "with its server, recover it onto this one with the playbook recover. If it is not wanted "
                     "any more, name another folder in pgbackrest_repository. If this cluster is that one after an "
-                    f"upgrade from PostgreSQL {last['version']}, let the archive go on with it, and run this again: "
+                    f"upgrade from PostgreSQL {last['version']}, upgrade the archive's stanza, and run this again: "
                     f"runuser -u postgres -- pgbackrest --stanza={STANZA} stanza-upgrade"
                 )
             # upgraded, or gone back from an upgrade: the cluster that it was is still there

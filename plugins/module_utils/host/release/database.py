@@ -278,7 +278,7 @@ def loose(done: dict[str, Any]) -> str:
     if not left:
         return text if later else f"{text}; nothing of it is left, and the next deploy tries it again"
     return (
-        f"{text}; left: {', '.join(left)}. Undo that by hand, or do by hand what is missing and then tell Django: "
+        f"{text}; left: {', '.join(left)}. Undo that by hand, or complete it by hand and record it in Django: "
         f"the playbook manage with -e release=next -e command='migrate --fake {app} {migration}'; then deploy again"
     )
 
@@ -288,6 +288,6 @@ def held(found: dict[str, Any]) -> str:
     return (
         "Held: these migrations would break the code that runs meanwhile:\n"
         + "\n".join(lines)
-        + "\nSplit them over two deploys (first code that needs neither the old nor the new shape), or say that it is "
-        "meant: -e allow_unsafe_migrations=true"
+        + "\nSplit them over two deploys (first code that needs neither the old nor the new shape), or "
+        "allow them: -e allow_unsafe_migrations=true"
     )
