@@ -63,7 +63,7 @@ def is_over(found: dict[str, dict[str, Any]], waiting: list[str]) -> bool:
 
 
 def notice(name: str, hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is told of one app: the worst of its outcomes, and that of each host."""
+    """The notice of one app: the worst of its outcomes, and that of each host."""
     worst = min(hosts.values(), key=lambda entry: WORST_FIRST.index(entry["outcome"]))
     keys = (
         "verb",

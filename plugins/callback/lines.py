@@ -66,7 +66,7 @@ class CallbackModule(Default):
         self.line(failure_of(found), C.COLOR_ERROR)
 
     def clear(self) -> None:
-        """Takes away the line with the seconds."""
+        """Removes the line with the seconds."""
         if self.ticking:
             sys.stdout.write("\r\033[K")
             sys.stdout.flush()

@@ -111,7 +111,7 @@ class Apt:
 
 
 def refresh(module: AnsibleModule, apt: Apt) -> bool:
-    """Finishes a dpkg run that was cut off, and fetches lists that are too old; returns whether they were fresh."""
+    """Finishes an interrupted dpkg run, and fetches lists that are too old; returns whether they were fresh."""
     if os.listdir("/var/lib/dpkg/updates"):
         module.run_command(["dpkg", "--configure", "-a"], environ_update=ENVIRONMENT)
     fresh = lists_age() < module.params["max_age"]
@@ -130,7 +130,7 @@ def install(module: AnsibleModule, apt: Apt, missing: list[str], fresh: bool) ->
             module.fail_json(msg=f"{unit} cannot be masked: {err or out}", missing=missing)
     names = [pick(module, word) for word in missing]
     code, out, err = apt.install(*names)
-    if code and fresh:  # lists that are not old enough to distrust, yet name versions that are gone
+    if code and fresh:  # lists that are not old enough to distrust, yet name versions that are missing
         apt.call("update")
         code, out, err = apt.install(*names)
     if code:

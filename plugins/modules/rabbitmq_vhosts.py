@@ -268,7 +268,7 @@ class Node:
         self.words += ["erl_call", "-fetch_stdout", "-timeout", "60", "-address", NODE, "-e"]
 
     def ask(self, expressions: str) -> Any:
-        """The value that the expressions print, or an explanation for whoever runs the playbook."""
+        """The value that the expressions print, or an explanation for the operator."""
         code, out, err = self.module.run_command(
             self.words, data=f"{expressions}.\n", binary_data=False, cwd="/"
         )

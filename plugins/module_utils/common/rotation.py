@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What still uses a secret that is about to be replaced: nothing is taken away from under it.
+"""What still uses a secret that is about to be replaced, and must not lose it.
 
 Hosts tell of passwords by their fingerprints alone (``derive.fingerprint``).
 """

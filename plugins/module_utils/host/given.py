@@ -60,7 +60,7 @@ class Given:
         return dict(read(self.path).get("found", {})) if self.path else {}
 
     def forget(self) -> None:
-        """Before anything is changed: a run that is cut off leaves no record."""
+        """Before anything is changed: a run that is interrupted leaves no record."""
         if self.path:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
@@ -100,7 +100,7 @@ def all_records(folder: str = "") -> dict[str, dict[str, Any]]:
 
 
 def given_parts(folder: str = "") -> dict[str, Parts]:
-    """What each component was given for whom, where its record says so."""
+    """What each component was given for whom, where its record has it."""
     return {key: record["parts"] for key, record in all_records(folder).items() if "parts" in record}
 
 

@@ -47,9 +47,9 @@ def in_release(
 
 
 class Listener:
-    """Whoever reads this process's standard output.
+    """The process that reads this one's standard output.
 
-    Across ssh it is gone when its end of the pipe is closed. A controller that was killed leaves an ssh that
+    Across ssh it has ended when its end of the pipe is closed. A controller that was killed leaves an ssh that
     notices only when it has something to hand on, hence an empty line now and then.
     """
 

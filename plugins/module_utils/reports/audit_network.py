@@ -282,7 +282,7 @@ def allowed(source: str, sources: Iterable[str]) -> bool:
 
 
 def unknown_names(seen: Seen) -> Checked:
-    """Whoever asks for a name that is not here gets nothing."""
+    """Requests for a name that is not served here get nothing."""
     asked = seen.outside.get("unknown_names")
     if not asked:
         return None

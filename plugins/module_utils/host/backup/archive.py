@@ -81,7 +81,7 @@ class Archive:
                     f"upgrade from PostgreSQL {last['version']}, upgrade the archive's stanza, and run this again: "
                     f"runuser -u postgres -- pgbackrest --stanza={STANZA} stanza-upgrade"
                 )
-            # upgraded, or gone back from an upgrade: the cluster that it was is still there
+            # upgraded, or rolled back from an upgrade: the cluster that it was is still there
             self.pgbackrest(["stanza-upgrade"], "Upgrading the archive's stanza")
         self.pgbackrest(["stanza-create"], "Creating the archive")
         self.pgbackrest(["check"], "Checking the archive")

@@ -1,7 +1,7 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
 """What the timers of a host start: ``backup`` and ``drill``, what the role runs when the password has changed:
-``password``, and for whoever is root there ``list``."""
+``password``, and for root there ``list``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.take i
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 
 SHORTEST, LONGEST = 3600, 12 * 3600  # seconds that a backup or drill of one app may take at most
-CLEARING = 60  # seconds in which one that has to end takes away what it has left
+CLEARING = 60  # seconds in which one that has to end removes what it has left
 PARTS = 30  # of the repository, of which each night reads one
 ALL = "@all"  # what concerns the whole repository is kept next to the apps
 

@@ -84,8 +84,8 @@ class Recovery:
     def arrived(self) -> bool:
         """Whether what is in the place of the cluster may have been written to: no doubt may cost it.
 
-        pgBackRest puts pg_control there last of all, and PostgreSQL takes recovery.signal away before it lets anyone
-        write. That says so even where nothing runs and the archive cannot be asked.
+        pgBackRest puts pg_control there last of all, and PostgreSQL removes recovery.signal before it accepts
+        writes. That shows it even where nothing runs and the archive cannot be asked.
         """
         data = self.archive.data
         return os.path.lexists(f"{data}/{CONTROL}") and not os.path.lexists(f"{data}/recovery.signal")

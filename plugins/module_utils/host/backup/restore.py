@@ -182,7 +182,7 @@ class Restore:
         return result
 
     def closed(self, manifest: Mapping[str, Any], dump: str, exchange: Callable[[], None]) -> list[str]:
-        """While nothing of the app runs, and visitors are told so."""
+        """While nothing of the app runs, and visitors get the maintenance page."""
         was_closed = os.path.exists(self.flag)
         began = time.monotonic()
         if not was_closed and os.path.isdir(os.path.dirname(self.flag)):
@@ -242,7 +242,7 @@ class Restore:
         return applied
 
     def back(self, error: BaseException) -> None:
-        """Everything as it was; the message says so, or how far it came."""
+        """Everything as it was; the message reports that, or how far it came."""
         try:
             while self.moved:
                 kept, place = self.moved[-1]

@@ -2,7 +2,7 @@
 # MIT License (see LICENSE)
 """Writes the database to standard output: pg_dump's custom format, or an SQLite file.
 
-With ``count`` it prints on standard error what exactly this dump holds, whoever writes meanwhile.
+With ``count`` it prints on standard error what exactly this dump holds, whatever is written meanwhile.
 """
 
 from __future__ import annotations

@@ -270,7 +270,7 @@ class Build:
         lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
         node = f"{node_folder(self.layout)}/bin:" if self.spec.get("node") else ""
         lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:{node}"$PATH"\n')
-        # Whoever runs it finds the project's modules, and those next to it where manage.py has a folder of its own.
+        # Each user of it finds the project's modules, and those next to it where manage.py has a folder of its own.
         folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
         words = project, source, values["HOMEPORT_PACKAGE"]
         found = self.runner.as_app("Looking for modules", app_project.import_folders, *words)

@@ -63,7 +63,7 @@ def stop_timeout(app: App) -> float:
 
 
 def end_processes(app: App) -> None:
-    """Ends what still runs as the app's user, whoever started it."""
+    """Ends what still runs as the app's user, whichever user started it."""
     account = app.account()
     if not account:
         return

@@ -117,7 +117,7 @@ def same_access(source: str, target: str) -> None:
 
 
 def removals(record: Record, entries: list[Entry]) -> list[Entry]:
-    """Entries that take away what an earlier run put there, files before their folders."""
+    """Entries that remove what an earlier run put there, files before their folders."""
     declared = {entry.path for entry in entries}
     blank = {"state": "absent", "content": None, "target": None, "mode": None}
     result: list[Entry] = []
