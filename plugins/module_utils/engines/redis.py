@@ -38,7 +38,7 @@ PORTS = tuple(sorted({*range(200, 600)} - {
 }))  # fmt: skip
 SERVERS = ("redis", "valkey")
 LOOPBACK = ["127.0.0.1", "::1"]
-# A client that reaches the port can try a million passwords a second.
+# Whoever reaches the port can try a million passwords a second.
 SHORTEST_PASSWORD = 16
 POLICIES = (
     "noeviction",

@@ -104,7 +104,7 @@ def is_address(text: str | None) -> bool:
 
 
 def is_line(text: str) -> bool:
-    """Whether a text stays what it is as a line of a file, for every reader."""
+    """Whether a text stays what it is as a line of a file, whoever reads it."""
     return text == text.strip() and not unwritable(text) and not breaks_line(text) and not controls(text)
 
 

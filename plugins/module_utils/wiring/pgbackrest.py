@@ -22,7 +22,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.backup impo
     target,
 )
 
-# Of its own: a role removes what it put on the host, and the role backup may go while this one stays.
+# Of its own: a role takes away what it put on the host, and the role backup may go while this one stays.
 OWN_LIBRARY = LIBRARY.replace("/python/", "/archive/")
 TITLES = {
     "prepare": "Archive of PostgreSQL",
