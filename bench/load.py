@@ -58,7 +58,7 @@ class Load:
         started = time.monotonic()
         outcome, body = "lost: no answer", ""
         try:
-            async with asyncio.timeout(self.limit), self.open:
+            async with self.open, asyncio.timeout(self.limit):
                 reader, writer = await asyncio.open_connection(self.server, self.port, **self.tls)
                 writer.write(self.request)
                 await writer.drain()

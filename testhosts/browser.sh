@@ -67,7 +67,7 @@ up() {
             "$tag" "--allowed-ips=$gateway" "--allowed-origins=http://$gateway" >/dev/null
     fi
     address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{"\n"}}{{end}}' "$name" | head -n 1)
-    for _ in $(seq 120); do
+    for _ in $(seq 600); do
         if answers "$address"; then
             echo "http://$address:$port"
             return 0

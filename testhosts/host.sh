@@ -37,7 +37,7 @@ ip_of() {
 
 wait_for_boot() {
     local name=$1 state=''
-    for _ in $(seq 240); do
+    for _ in $(seq 1200); do
         state=$(docker exec "$name" systemctl is-system-running 2>/dev/null) || true
         case $state in
             running) return 0 ;;

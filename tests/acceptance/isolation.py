@@ -152,7 +152,7 @@ def files(attacker: Attacker) -> Found:
     )
     # by name, as somebody would who knows how it is laid out; what visitors get is no secret
     listed = host.check_output(
-        f"find {home}/ /var/log/homeport/{victim} /run/homeport/{victim} -type f "
+        f"find {home}/ /var/log/homeport/{victim} /run/homeport/{victim} -ignore_readdir_race -type f "
         f"-not -path '{home}/static/*' -not -path '{home}/maintenance/page.html' -not -path '*/venv/*' "
         f"-not -path '{home}/cache/*'"
     ).split("\n")
@@ -412,7 +412,7 @@ def tried(host: Any, apps: list[str]) -> Iterator[None]:
     try:
         for app in apps:
             host.check_output(
-                f"for _ in $(seq 100); do [ -S /run/homeport/{app}/try.sock ] && exit 0; sleep 0.1; done; exit 1"
+                f"for _ in $(seq 1200); do [ -S /run/homeport/{app}/try.sock ] && exit 0; sleep 0.1; done; exit 1"
             )
         yield
     finally:

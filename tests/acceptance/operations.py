@@ -9,7 +9,7 @@ from typing import Any
 from tests.acceptance.album import Album
 from tests.acceptance.operator import Operator, Run
 from tests.acceptance.traffic import is_whole, reader
-from tests.acceptance.under_load import load
+from tests.acceptance.under_load import load, wait_for
 
 FLAG = "/srv/memories/maintenance/on"
 # Asks the host from the host itself: another address than the one that the tests come from.
@@ -127,7 +127,7 @@ def check_requests_under_way_finish(album: Album, operator: Operator) -> None:
             more -= 1
         connection.sendall(b"x" * more)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
     assert answer.startswith(b"HTTP/1.1 302"), answer[:300]
     maintenance(operator, "off")
 
@@ -164,11 +164,11 @@ def check_generations(album: Album, operator: Operator, host: Any) -> None:
         time.sleep(1)
         operator.append(styles, "\n/* second */\n")
         done = operator.run("deploy", changes=kept)
-    assert done.status == 0, done.output
+        assert done.status == 0, done.output
+        wait_for(lambda: len(visitor.sheets) == 2 and min(visitor.sheets.values()) > 10, 120)
     assert visitor.problems == []
     second = sheet(album)
     assert set(visitor.sheets) == {first, second}
-    assert min(visitor.sheets.values()) > 10, visitor.sheets
 
     # a release that never goes live has published its files all the same, and the old one serves them
     with reader(album) as visitor:

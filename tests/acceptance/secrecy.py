@@ -126,7 +126,7 @@ for path, mode in ((open_plant, 0o644), (log_plant, 0o600)):
         stream.write(plant)
     os.chmod(path, mode)
 subprocess.run(["systemd-cat"], input=plant.encode(), check=True)
-process = subprocess.Popen(["sh", "-c", "sleep 2", plant])
+process = subprocess.Popen(["sh", "-c", "sleep 60", plant])
 try:
     time.sleep(0.5)
     subprocess.run(["journalctl", "--sync"], check=True)
@@ -135,6 +135,9 @@ try:
         folders[:] = [name for name in folders if name != "journal"]
         for name in names:
             search(os.path.join(top, name), read(os.path.join(top, name)))
+    end = time.monotonic() + 30
+    while plant.encode() not in read(samples) and time.monotonic() < end:
+        time.sleep(0.1)
     search("commands", read(samples))
     old = os.umask(0o077)
     with open(patterns, "wb") as stream:

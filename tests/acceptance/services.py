@@ -260,11 +260,11 @@ def check_ports_are_kept(host: Any, unit: str, user: str, *places: str) -> None:
     """Another user of the host never gets an address of a service while that restarts, and the service comes back."""
     flag = host.check_output("mktemp -p /run homeport-squat.XXXXXX")
     given = json.dumps([places, flag]).encode().hex()
-    squat = f"runuser -u {user} -- timeout 300 python3 -c {shlex.quote(CLIENT + SQUAT)} {given}"
+    squat = f"runuser -u {user} -- timeout 900 python3 -c {shlex.quote(CLIENT + SQUAT)} {given}"
     # at last the service is left to come back by itself
-    restart = f"for _ in 1 2 3; do timeout 30 systemctl restart {unit}; done"
+    restart = f"for _ in 1 2 3; do timeout 120 systemctl restart {unit}; done"
     killed = f"systemctl kill --signal=KILL {unit}; sleep 1"
-    up = f"for _ in $(seq 60); do systemctl is-active -q {unit} && break; sleep 0.5; done"
+    up = f"for _ in $(seq 600); do systemctl is-active -q {unit} && break; sleep 0.5; done"
     ran = host.run(f"{squat} & sleep 1; {{ {restart}; {killed}; {up}; }} >&2; rm {flag}; wait")
     tries, taken = json.loads(ran.stdout)
     assert tries > 100

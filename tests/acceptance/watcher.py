@@ -9,7 +9,7 @@ import requests
 
 from tests.acceptance.album import Album
 
-TIMEOUT = 10
+TIMEOUT = 60  # other scenarios, too, want the processors
 
 
 class Watcher:

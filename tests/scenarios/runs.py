@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "tests.scenarios.runs"]
 LOGS = ROOT / ".cache" / "test-logs"
 JOBS = int(os.environ.get("JOBS", "3"))
-MINUTES = int(os.environ.get("SCENARIO_MINUTES", "30"))
+MINUTES = int(os.environ.get("SCENARIO_MINUTES", "60"))
 # By how long they take, so that no processor waits for a last one. One of the first keeps the server that others start
 # from (testhosts/kept.sh), which they would wait for.
 LONGEST_FIRST = (

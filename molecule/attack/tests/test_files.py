@@ -46,7 +46,7 @@ def test_folders_and_files_that_are_exchanged_while_root_works(evil: Evil, host:
         evil.append(f"notes/static/{name}", "x" * 1000)
     evil.append("conf/env", "x\n")
     evil.append("trap/shadow", "x\n")
-    evil.lives("watch", f"exec python3 {PROGRAMS}/watch.py 300")
+    evil.lives("watch", f"exec python3 {PROGRAMS}/watch.py 1500")
     files = {"trap/shadow": {"content": "x"}, "trap/homeport.conf": {"content": "x"}}
     left = "setsid -f sh -c 'exec -a left-behind sleep 900'; true"
     for number in range(2):

@@ -28,7 +28,7 @@ def test_a_live_process_keeps_the_output_of_a_build_open(evil: Evil, host: Any) 
 
 def test_the_answer_of_the_module_is_its_own(evil: Evil, host: Any) -> None:
     """What root has the app's user run can be traced by the app's live processes, and has nothing of root's open."""
-    evil.lives("steal", f"exec python3 {PROGRAMS}/steal.py 120")
+    evil.lives("steal", f"exec python3 {PROGRAMS}/steal.py 1500")
     hooks = {"before_build": ["mkdir -p uploads/big; cd uploads/big; seq 30000 | xargs touch"]}
     before = live(host, "victim")
     done = evil.play("deploy", evil={"hooks": hooks}, env={"X": evil.nonce})

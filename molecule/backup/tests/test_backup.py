@@ -201,7 +201,7 @@ def test_status_tells_of_backups(operator: Operator, tmp_path: Path) -> None:
         174 * 3600,
     ]
     assert archive["full"]["age_seconds"] < 3600
-    assert archive["wal"]["age_seconds"] < 120
+    assert archive["wal"]["age_seconds"] < 600
     assert found["problems"] == []
 
 
@@ -432,7 +432,7 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
         killed = time.time()
         subprocess.check_call(["docker", "kill", name], stdout=subprocess.DEVNULL)
     written = [line.split("|") for line in confirmed.read_text().splitlines()]
-    assert killed - float(written[-1][1]) < 5
+    assert killed - float(written[-1][1]) < 30
 
     variables = vault.ansible.get_variables()
     ssh = ("ansible_host", "ansible_user", "ansible_ssh_private_key_file", "ansible_ssh_common_args")

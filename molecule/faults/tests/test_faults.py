@@ -194,7 +194,8 @@ HOSTILE_INPUTS: list[tuple[str, Any, str]] = [
 # What changes on a host by being logged in and asked.
 TRACES = (
     "( -path /run -o -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/lib/systemd -o -path /var/lib/sudo "
-    "-o -path /var/lib/postgresql -o -name .ansible -o -name __pycache__ )"
+    "-o -path /var/lib/postgresql -o -path /var/backups -o -path /var/lib/logrotate "
+    "-o -name .ansible -o -name __pycache__ )"
 )
 
 
@@ -264,7 +265,7 @@ def test_two_deploys_at_once(album: Album, operator: Operator, host: Any) -> Non
     slow = {"build": [f"until test -e {go}; do sleep 0.1; done"]}
     first = operator.start("deploy", changes=slow)
     try:
-        wait_for(lambda: host.run("pgrep -u memories -f 'until test -e'").rc == 0, 120)
+        wait_for(lambda: host.run("pgrep -u memories -f 'until test -e'").rc == 0, 300)
         second = operator.run("deploy", changes=slow)
     finally:
         host.check_output(f"touch {go}")

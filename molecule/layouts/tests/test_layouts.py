@@ -186,7 +186,7 @@ def test_an_examiner_of_https_gives_the_best_of_marks(host: Any) -> None:
     # what a grade needs, and no more: it takes its time
     words = "testssl --quiet --color 0 --warnings off --overwrite --ip 127.0.0.1 -p -s -f -S -h -U"
     done = host.run(
-        f"timeout 300 {words} --add-ca {certificate} --jsonfile /run/testssl.json examined.example"
+        f"timeout 1200 {words} --add-ca {certificate} --jsonfile /run/testssl.json examined.example"
     )
     found = {one["id"]: one for one in json.loads(host.file("/run/testssl.json").content_string)}
     assert found["overall_grade"]["finding"] == "A+", done.stdout

@@ -15,7 +15,7 @@ import yaml
 
 from tests.acceptance.album import Album
 from tests.acceptance.operator import ROOT, Operator, Run
-from tests.acceptance.under_load import load, lost, wait_for
+from tests.acceptance.under_load import load, lost, settled, wait_for
 
 GUESTS = {
     "domains": ["guests.example"],
@@ -156,7 +156,7 @@ def test_a_command_ends_with_the_controller(operator: Operator, host: Any) -> No
     code = 'import subprocess, time; subprocess.Popen(["sleep", "54321"]); time.sleep(54321)'
     running = operator.start("manage", "-e", "app=memories", "-e", f"command=shell -c '{code}'")
     try:
-        wait_for(lambda: host.run("pgrep -u memories -f 'sleep 54321'").rc == 0, 60)
+        wait_for(lambda: host.run("pgrep -u memories -f 'sleep 54321'").rc == 0, 300)
     finally:
         os.killpg(running.pid, signal.SIGKILL)
     wait_for(lambda: host.run("pgrep -u memories -f 54321").rc != 0, 60)
@@ -201,6 +201,7 @@ def test_an_app_is_removed_and_the_other_one_notices_nothing(
     host.check_output("runuser -u guests -- touch /tmp/of-guests")
     rows, before = counted(host, "guests"), processes(host)
     assert "album_photo|8" in rows
+    settled(host)
     files = host.check_output("find /srv/memories | sort | sha256sum")
 
     # nobody says yes

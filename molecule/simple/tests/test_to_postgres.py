@@ -397,7 +397,7 @@ def test_a_run_that_is_killed_leaves_nothing(kinds: Kinds) -> None:
     command = kinds.command("-c %s %s", database="kinds")
     kinds.host.check_output(f"{command} >/dev/null 2>&1 </dev/null &", *kinds.words())
     active = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'kinds' AND wait_event = 'PgSleep'"
-    wait_for(lambda: kinds.psql(active, database="postgres") == "1", 30)
+    wait_for(lambda: kinds.psql(active, database="postgres") == "1", 120)
     kinds.host.check_output("pkill -KILL -u memories -f kinds/db.sqlite3")
     # which notices that its client is gone when it has slept
     kinds.psql(
@@ -416,11 +416,11 @@ def test_nobody_writes_between_the_comparison_and_the_copy(kinds: Kinds) -> None
         "runuser -u postgres -- psql -qtA -d kinds -c %s -c %s -c %s -c %s >/dev/null 2>&1 </dev/null &",
         "BEGIN",
         "INSERT INTO auth_group (id, name) VALUES (50, 'late')",
-        "SELECT pg_sleep(4)",
+        "SELECT pg_sleep(15)",
         "COMMIT",
     )
     held = (
         "SELECT count(*) FROM pg_locks WHERE relation = 'auth_group'::regclass AND mode = 'RowExclusiveLock'"
     )
-    wait_for(lambda: kinds.psql(held) == "1", 10)
+    wait_for(lambda: kinds.psql(held) == "1", 12)
     assert kinds.move()["extra"] == {"auth_group": 1}
