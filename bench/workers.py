@@ -128,19 +128,19 @@ class Bench:
     def wrong(self) -> list[str]:
         return wrong(self.ssh(PROCESSES))
 
-    def settle(self, submitted: int, patience: float) -> dict[str, int]:
+    def settle(self, submitted: int, timeout: float) -> dict[str, int]:
         """Waits until all was done, or nothing more was for so long."""
         last, since = -1, time.monotonic()
         while True:
             tally = self.tally()
             if tally["done"] != last:
                 last, since = tally["done"], time.monotonic()
-            if last >= submitted or time.monotonic() - since > patience:
+            if last >= submitted or time.monotonic() - since > timeout:
                 return {"submitted": submitted, "lost": submitted - last, "twice": tally["twice"]}
             time.sleep(1)
 
 
-def restarts(bench: Bench, spec: dict[str, Any], count: int, patience: float, quick: bool) -> dict[str, Any]:
+def restarts(bench: Bench, spec: dict[str, Any], count: int, timeout: float, quick: bool) -> dict[str, Any]:
     bench.tally("--forget")
     bench.ssh(produce(spec["queue"], spec.get("rate", 25), "--seconds", "0.05"))
     seconds, bad = [], []
@@ -154,11 +154,11 @@ def restarts(bench: Bench, spec: dict[str, Any], count: int, patience: float, qu
             seconds.append(bench.play("rollback", "-e", "app=queues"))
         bad += bench.wrong()
     bench.ssh(STOP_PRODUCER)
-    result: dict[str, Any] = {"times": count, **bench.settle(bench.produced(), patience)}
+    result: dict[str, Any] = {"times": count, **bench.settle(bench.produced(), timeout)}
     return {**result, "wrong": bad, "slowest": round(max(seconds), 1)}
 
 
-def kills(bench: Bench, spec: dict[str, Any], count: int, patience: float) -> dict[str, Any]:
+def kills(bench: Bench, spec: dict[str, Any], count: int, timeout: float) -> dict[str, Any]:
     """kill -9 of the command, which is also what happens after stop_timeout; the launcher kills the rest."""
     bench.tally("--forget")
     bench.ssh(produce(spec["queue"], spec.get("rate", 25), "--seconds", "0.05"))
@@ -169,10 +169,10 @@ def kills(bench: Bench, spec: dict[str, Any], count: int, patience: float) -> di
         time.sleep(1)
         bad += bench.wrong()
     bench.ssh(STOP_PRODUCER)
-    return {"times": count, **bench.settle(bench.produced(), patience), "wrong": bad}
+    return {"times": count, **bench.settle(bench.produced(), timeout), "wrong": bad}
 
 
-def backlogs(bench: Bench, spec: dict[str, Any], count: int, patience: float) -> dict[str, Any]:
+def backlogs(bench: Bench, spec: dict[str, Any], count: int, timeout: float) -> dict[str, Any]:
     """Stops while the workers drain a backlog of tasks that take no time: seconds each, 30 being the bound."""
     bench.tally("--forget")
     seconds, submitted = [], 0
@@ -187,7 +187,7 @@ def backlogs(bench: Bench, spec: dict[str, Any], count: int, patience: float) ->
         seconds.append(round(time.monotonic() - started, 1))
     bench.ssh("supervisorctl start queues.queue:0")
     hung = sum(taken > 29 for taken in seconds)
-    return {"times": count, "hung": hung, "seconds": seconds, **bench.settle(submitted, patience)}
+    return {"times": count, "hung": hung, "seconds": seconds, **bench.settle(submitted, timeout)}
 
 
 def measure(bench: Bench, name: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -197,15 +197,15 @@ def measure(bench: Bench, name: str, options: argparse.Namespace) -> dict[str, A
     bench.deploy(first, GENERATION="2")
     time.sleep(5)
     result: dict[str, Any] = {"queue": name}
-    result["restart"] = restarts(bench, spec, options.restarts, options.patience, options.quick)
+    result["restart"] = restarts(bench, spec, options.restarts, options.timeout, options.quick)
     print(json.dumps(result), file=sys.stderr, flush=True)
-    result["kill"] = kills(bench, spec, options.kills, options.patience)
+    result["kill"] = kills(bench, spec, options.kills, options.timeout)
     print(json.dumps(result), file=sys.stderr, flush=True)
     if spec["queue"] == "django-q2" and options.backlogs:
         for recycle in ("0", "500"):
             bench.deploy({**spec, "env": {**spec["env"], "Q_RECYCLE": recycle}}, GENERATION="3")
             time.sleep(3)
-            result[f"backlog, recycle {recycle}"] = backlogs(bench, spec, options.backlogs, options.patience)
+            result[f"backlog, recycle {recycle}"] = backlogs(bench, spec, options.backlogs, options.timeout)
     return result
 
 
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--backlogs", type=int, default=20, help="stops of django-q2 under a backlog")
     parser.add_argument(
-        "--patience", type=float, default=75, help="seconds without progress, after which a task is lost"
+        "--timeout", type=float, default=75, help="seconds without progress, after which a task is lost"
     )
     options = parser.parse_args()
     results = []

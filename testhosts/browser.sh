@@ -35,7 +35,7 @@ network_of() {
     local address=$1 names
     [ -n "$address" ] || { echo bridge; return 0; }
     mapfile -t names < <(docker ps --quiet --filter label=homeport=1)
-    # One of another scenario may be gone by now.
+    # One of another scenario may have ended by now.
     [ ${#names[@]} -eq 0 ] || {
         docker inspect --format '{{range $name, $it := .NetworkSettings.Networks}}{{$it.IPAddress}} {{$name}}{{"\n"}}{{end}}' \
             "${names[@]}" 2>/dev/null || true

@@ -119,7 +119,7 @@ def described(app: str, found: Found, missing: list[str], dump: str) -> list[str
             lines += [f"  {'' if number else title:14}{value}" for number, value in enumerate(several)]
     lines += [f"Left as it is: {thing}" for thing in left_alone(app, found)]
     if missing:
-        lines.append(f"Not looked at, since the run is limited: {', '.join(missing)}")
+        lines.append(f"Not inspected, because of --limit: {', '.join(missing)}")
     if any(is_there(entry) for entry in found.values()):
         lines.append(f"A last dump goes to {dump} first." if dump else "There is no dump first (dump=false).")
     return lines
@@ -157,5 +157,7 @@ def closing(app: str, folders: Mapping[str, str], declared: str | None) -> list[
     lines += [f"Its last dump is in {folder} on {host}." for host, folder in folders.items() if folder]
     if declared is not None:
         where = declared.strip().removeprefix("in ") or "django_apps"
-        lines.append(f"Now take {app} out of {where}: the next run of a setup playbook brings it back.")
+        lines.append(
+            f"Now remove {app} from {where}; otherwise the next run of a setup playbook creates it again."
+        )
     return lines

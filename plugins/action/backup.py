@@ -52,9 +52,9 @@ class ActionModule(ActionBase):
 
 def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
     before = "That is backed up once more before." if keep else "That is not backed up before (dump=false)."
-    if "point" in found:
+    if "target_time" in found:
         return [
-            f"The database of {into} as it was at {found['point']}",
+            f"The database of {into} as it was at {found['target_time']}",
             f"would replace what it has now: {found['now']}. Files stay.",
             before,
         ]
@@ -75,7 +75,7 @@ def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
 
 
 def done(host: str, phase: str, apps: Mapping[str, Any]) -> list[str]:
-    word = "backed up" if phase == "run" else "restored for trial"
+    word = "backed up" if phase == "run" else "restored by the drill"
     return [
         f"{host}: {name} {word} in {entry['seconds']} s: {entry['tables']} tables with {entry['rows']} rows, "
         f"{entry['files']} files, {size(entry['bytes'])}"

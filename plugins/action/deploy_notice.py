@@ -14,7 +14,7 @@ from ansible.module_utils.urls import open_url
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-PATIENCE = 20  # seconds for each notice
+TIMEOUT = 20  # seconds for each notice
 WORST_FIRST = ("failed", "rolled back", "held", "live")
 
 EARLIER, LAST = ("__django_app_built", "__django_app_migrated"), ("__django_app_live",)
@@ -63,7 +63,7 @@ def is_over(found: dict[str, dict[str, Any]], waiting: list[str]) -> bool:
 
 
 def notice(name: str, hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is told of one app: the worst of its outcomes, and that of each host."""
+    """The notice of one app: the worst of its outcomes, and that of each host."""
     worst = min(hosts.values(), key=lambda entry: WORST_FIRST.index(entry["outcome"]))
     keys = (
         "verb",
@@ -102,7 +102,7 @@ def tell(told: dict[str, Any], notify: Mapping[str, str]) -> None:
                 env={**os.environ, **environment},
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
                 check=False,
             )
             if done.returncode:
@@ -110,7 +110,7 @@ def tell(told: dict[str, Any], notify: Mapping[str, str]) -> None:
                     f"notify.command of {told['app']} ended with status {done.returncode}: {done.stderr.strip()[-300:]}"
                 )
         except subprocess.TimeoutExpired:
-            display.warning(f"notify.command of {told['app']} did not end within {PATIENCE} s")
+            display.warning(f"notify.command of {told['app']} did not end within {TIMEOUT} s")
     if "url" in notify:
         try:
             open_url(
@@ -118,10 +118,10 @@ def tell(told: dict[str, Any], notify: Mapping[str, str]) -> None:
                 data=body.encode(),
                 headers={"Content-Type": "application/json"},
                 method="POST",
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
                 http_agent="homeport",
             ).read()
         except Exception as error:
             # of the address no more than its host: the rest may be a secret
             reason = str(getattr(error, "reason", "")) or type(error).__name__
-            display.warning(f"notify.url of {told['app']}: the notice did not get through: {reason}")
+            display.warning(f"notify.url of {told['app']}: the notice was not delivered: {reason}")

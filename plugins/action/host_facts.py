@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Tells the module which run asks: what another run has found is not believed."""
+"""Tells the module which run asks: what another run has found is not trusted."""
 
 from __future__ import annotations
 

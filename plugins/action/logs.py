@@ -63,7 +63,7 @@ class ActionModule(ActionBase):
             display.display(typed)
             return
         end_with_the_controller()
-        display.display(f"\n==> {host}: what is logged from now on; Ctrl-C ends it", color=C.COLOR_HIGHLIGHT)
+        display.display(f"\n==> {host}: new lines follow; Ctrl-C ends it", color=C.COLOR_HIGHLIGHT)
         status = followed(words, device, lambda line: f"{host}: {plain(readable(line))}")
-        told = f"the logs cannot be followed any more (exit status {status}). Type this instead:\n{typed}"
+        told = f"The logs cannot be followed any more (exit status {status}). Type this instead:\n{typed}"
         result.update(failed=True, msg=told)

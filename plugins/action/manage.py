@@ -93,8 +93,8 @@ class ActionModule(ActionBase):
                 self._connection.set_option("pipelining", True)
             if not self._is_pipelining_enabled("new"):
                 raise AnsibleActionFail(
-                    "environment variables cannot be handed to the server without writing them into a file "
-                    "there: use sudo to become root, and no ANSIBLE_KEEP_REMOTE_FILES"
+                    "Environment variables cannot be passed to the server without writing them into a file "
+                    "there: use sudo to become root, and unset ANSIBLE_KEEP_REMOTE_FILES"
                 )
         found: dict[str, Any] = self._execute_module(
             module_name=MODULE,
@@ -130,22 +130,22 @@ class ActionModule(ActionBase):
         typed_instead = f"Type this instead:\n{ssh_command(self._connection, run, become)}\n"
         if not device or not words:
             raise AnsibleActionFail(
-                f"{command[0]} needs a terminal, and this run has none to give. {typed_instead}"
-                "or hand it what it is to do, with -c or -e input=FILE. Nothing was run."
+                f"{command[0]} needs a terminal, and this run has none. {typed_instead}"
+                "Or pass its input with -c or -e input=FILE. Nothing was run."
             )
         if environment or self._task.args.get("seconds"):
             raise AnsibleActionFail(
-                f"env and seconds do not go with {command[0]} at a terminal; nothing was run"
+                f"{command[0]} at a terminal takes neither env nor seconds: leave them out; nothing was run"
             )
         if task_vars.get("servers") == "all" and len(task_vars.get("ansible_play_hosts") or []) > 1:
             raise AnsibleActionFail(
-                f"{command[0]} is for one server at a time: leave servers=all out, and name one with --limit"
+                f"{command[0]} runs on one server at a time: leave out servers=all, and name one with --limit"
             )
         display.display(f"On {task_vars.get('inventory_hostname')}: {line}")
         status = converse(words, device)
         result: dict[str, Any] = {"changed": True, "rc": status}
         if status == SSH_FAILED and self._connection.transport == "ssh":
-            result.update(failed=True, msg=f"ssh to the server failed, or was interrupted. {typed_instead}")
+            result.update(failed=True, msg=f"The ssh connection failed, or was interrupted. {typed_instead}")
         elif status:
             result.update(failed=True, msg=f"{line} ended with {meaning(status)}")
         return result
@@ -164,7 +164,7 @@ class ActionModule(ActionBase):
         problems = self._superuser(arguments, given, task_vars)["problems"]
         if problems:
             raise AnsibleActionFail(
-                f"the project rejects this password: {' '.join(problems)} Nothing was run."
+                f"The project rejects this password: {' '.join(problems)} Nothing was run."
             )
 
     def _told(
@@ -218,21 +218,24 @@ def named_app(app: Any, known: list[str]) -> str:
 
 def typed(command: Any, options: Iterable[str]) -> Any:
     """The command as it was typed after ``-e command=``, where Ansible keeps the first word alone."""
-    lost = "each need an option of its own: -e app=NAME -e command='WORD WORD...'; nothing was run"
+    lost = (
+        "The command and the other variables each need an option of their own: -e app=NAME -e command='WORD WORD...'; "
+        "nothing was run"
+    )
     for option in options:
         start, sign, text = option.strip().partition("=")
         if option.strip().startswith(("@", "{", "[")) or not sign:
             continue
         if start != "command":
             if re.search(r"\scommand=", text):
-                raise AnsibleActionFail(f"the command and what else is set {lost}")
+                raise AnsibleActionFail(lost)
             continue
         try:
             found = shlex.split(text)
         except ValueError:
             return text  # which is for words() to say
         if any(word.startswith(OTHERS) for word in found):
-            raise AnsibleActionFail(f"the command and what else is set {lost}")
+            raise AnsibleActionFail(lost)
         command = found[0] if len(found) == 1 else found  # in quotes of its own it is one word
     return command
 
@@ -244,7 +247,7 @@ def words(command: Any) -> list[str]:
             found = shlex.split(command)
         except ValueError as error:
             raise AnsibleActionFail(
-                f"command: is not what a shell would read: {error}; nothing was run"
+                f"command: is not a valid shell command: {error}; nothing was run"
             ) from error
     elif isinstance(command, list) and all(isinstance(word, (str, int, float)) for word in command):
         found = [str(word) for word in command]
@@ -266,7 +269,7 @@ def variables(environment: Any) -> dict[str, str]:
         if not re.fullmatch(ENV_NAME, str(name)):
             raise AnsibleActionFail(f"env: {printable(name)} cannot name an environment variable")
         if not isinstance(value, (str, int, float)) or "\0" in str(value):
-            raise AnsibleActionFail(f"env.{name}: must be a text or a number")
+            raise AnsibleActionFail(f"env.{name}: must be a string or a number")
         result[str(name)] = str(int(value)) if isinstance(value, bool) else str(value)
     return result
 
@@ -296,7 +299,7 @@ def superuser(
         if f"{SUPERUSER}PASSWORD" not in environment:
             result[f"{SUPERUSER}PASSWORD"] = answered("password", asker, True)
             if asker("The same password again", True) != result[f"{SUPERUSER}PASSWORD"]:
-                raise AnsibleActionFail("the two passwords are not the same; nothing was run")
+                raise AnsibleActionFail("The two passwords are not the same; nothing was run")
     except AnsiblePromptNoninteractive as error:
         names = ", ".join(f"{SUPERUSER}{name.upper()}" for name in [*fields, "password"])
         raise AnsibleActionFail(
@@ -325,5 +328,5 @@ def named_values(command: list[str]) -> dict[str, str]:
 def answered(name: str, asker: Asker, hidden: bool) -> str:
     text = asker(name.replace("_", " ").capitalize(), hidden)
     if not text:
-        raise AnsibleActionFail(f"the {name} of a superuser cannot be empty; nothing was run")
+        raise AnsibleActionFail(f"The {name} of a superuser cannot be empty; nothing was run")
     return text

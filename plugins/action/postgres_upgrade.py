@@ -52,18 +52,18 @@ def described(host: str, found: Mapping[str, Any]) -> list[str]:
             f"{host}: an interrupted run would be undone first: {old} serves again then. Without --check this does so."
         ]
     if goes == "undone":
-        return [f"{host}: {old} serves again already; what follows that is made sure of."]
+        return [f"{host}: {old} serves again already; the remaining steps are repeated."]
     if goes == "undo":
         return [
-            f"{host} goes back to {old} as it was when it was stopped.",
+            f"{host} rolls back to {old} as it was when it was stopped.",
             f"What was written since is lost to the apps; the cluster of {new} is kept, stopped.",
         ]
     if goes == "finish":
-        return [f"{host}: the cluster of {old} is removed. There is no way back to it then."]
+        return [f"{host}: the cluster of {old} is removed. No rollback to it is possible then."]
     way = (
-        f"The cluster of {old} is copied before, and kept as the way back until -e finish=true."
+        f"The cluster of {old} is copied before, and kept for a rollback until -e finish=true."
         if found["mode"] == "copy"
-        else f"The files of {old} become those of {new} (mode=link): dumps that are made before are the only way back."
+        else f"The files of {old} become those of {new} (mode=link): the dumps made before are the only rollback."
     )
     return [
         f"{host}: {old} becomes {new}: {size(found['bytes'])} in {found['databases']} databases with "
@@ -84,7 +84,7 @@ def told(host: str, phase: str, result: Mapping[str, Any]) -> list[str]:
         "open": f"{host}: the apps were closed for {seconds}.",
         "finish": f"{host}: statistics made in {seconds}.",
         "archive": f"{host}: first base backup of this cluster in {seconds}.",
-        "confirm": f"{host}: what the upgrade has kept is removed.",
+        "confirm": f"{host}: the files that were kept for a rollback are removed.",
     }
-    dumps = [f"{host}: what the databases held is in {result['dumps']}."] if result.get("dumps") else []
+    dumps = [f"{host}: the dumps of the databases are in {result['dumps']}."] if result.get("dumps") else []
     return [*([lines[phase]] if phase in lines else []), *dumps]

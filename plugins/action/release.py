@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
         try:
             for app in arguments["apps"]:
                 app = {**app, "source": dict(app["source"]), "live_elsewhere": app["name"] in elsewhere}
-                # only building needs the source, which may be gone when it is time to go back
+                # only building needs the source, which may be missing at the time of a rollback
                 if (not only or app["name"] in only) and arguments["phase"] == "build":
                     local = self._local(app, task_vars)
                     if local:

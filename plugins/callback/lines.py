@@ -9,8 +9,9 @@ name: lines
 type: stdout
 short_description: A line for what a run changes, and each failure once
 description:
-  - Shows a line for each task that has changed something, what tasks have to tell, and each failure once, as text. Of a
-    task that takes long it shows the seconds while it runs, on a terminal in one line, elsewhere in a line each minute.
+  - Shows a line for each task that has changed something, the messages of tasks, and each failure once, as text. Of a
+    task that takes long it shows the seconds while it runs, on a terminal in one line, elsewhere in a line each
+    minute.
   - With C(-v) it is the callback P(ansible.builtin.default#callback).
 extends_documentation_fragment:
   - default_callback
@@ -65,7 +66,7 @@ class CallbackModule(Default):
         self.line(failure_of(found), C.COLOR_ERROR)
 
     def clear(self) -> None:
-        """Takes away the line with the seconds."""
+        """Removes the line with the seconds."""
         if self.ticking:
             sys.stdout.write("\r\033[K")
             sys.stdout.flush()
@@ -218,7 +219,7 @@ def text_of(message: Any) -> str:
 
 def failure_of(found: dict[str, Any]) -> str:
     """What an operator can go by."""
-    told = [text_of(found.get("msg") or found.get("censored") or "it failed, and did not say why")]
+    told = [text_of(found.get("msg") or found.get("censored") or "failed without a message")]
     told += [
         str(found[key]) for key in ("stderr", "stdout", "module_stderr", "module_stdout") if found.get(key)
     ]

@@ -212,7 +212,7 @@ class FilterModule:
             "failed_apps": failed_apps,
             "declared": declared,
             "undeclared": undeclared,
-            "cut_off": rotation.cut_off,
+            "revoked_passwords": rotation.revoked_passwords,
             "unavailable": unavailable,
             "extension_packages": extension_packages,
             "extension_problems": extension_problems,

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: accounts
 short_description: Create a set of system accounts
 description:
-  - Makes sure that every account of a set exists, with a group of its own name, its home, shell and
-    supplementary groups, in one task for the whole set.
+  - Creates every account of a set, with a group of its own name, its home, shell and supplementary groups. One task
+    does the whole set.
   - Refuses to take over an account that is there already and was not made for the same home.
 options:
   accounts:
@@ -93,7 +93,7 @@ def main() -> None:
     )
     wanted = module.params["accounts"]
     taken = [
-        f"the user {spec['name']} exists already with the home {found.pw_dir}; give the app another name"
+        f"The user {spec['name']} exists already with the home {found.pw_dir}; give the app another name"
         for spec in wanted
         for found in [lookup(spec["name"])]
         if found and found.pw_dir != spec["home"]

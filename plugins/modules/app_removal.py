@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: app_removal
 short_description: Remove everything of one app from its hosts, after a last dump
 description:
-  - The steps of the playbook C(remove_app), which runs the roles without the app between the dump and the
-    removal, so that each role takes away what it put there.
+  - The steps of the playbook C(remove_app). Between the dump and the removal it runs the roles without the app, so
+    that each role removes its own files.
   - What there is of an app is read from the hosts. The app need not be declared any more.
   - Nothing but what belongs to exactly this app is touched, and no link in its folders is followed.
 options:
@@ -52,7 +52,7 @@ options:
     type: str
     default: ""
   run:
-    description: What tells this run from others. Set by the action plugin.
+    description: Identifies this run. Set by the action plugin.
     type: str
     default: ""
   dead_runs:

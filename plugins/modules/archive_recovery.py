@@ -7,19 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_recovery
-short_description: Bring a PostgreSQL cluster back from its continuous archive
+short_description: Recover a PostgreSQL cluster from its continuous archive
 description:
-  - Puts the whole cluster that a pgBackRest archive holds in the place of the one that the host has, which must be
-    empty, and lets it go on from there. Where the archive is that of the host's own cluster there is nothing to do.
-  - What the host had is put aside before, and back when anything fails. An interrupted run is finished by running
-    it again.
+  - Replaces the host's cluster, which must be empty, by the cluster of a pgBackRest archive. Where the archive is
+    that of the host's own cluster there is nothing to do.
+  - The host's cluster is moved aside before, and restored when anything fails. An interrupted run is finished by
+    running it again.
 options:
   settings:
-    description: What pgBackRest is told of the archive.
+    description: pgBackRest's settings for the archive.
     type: dict
     required: true
   secrets:
-    description: The rest of it, which nobody is shown.
+    description: Those of its settings that are secret.
     type: dict
     default: {}
   files:
@@ -34,8 +34,9 @@ options:
     description: Name of the cluster.
     type: str
     default: main
-  point:
-    description: The moment in UTC (C(2026-01-31T14:30:00)) as of which the cluster comes back. Empty for the last one.
+  target_time:
+    description: The point in time in UTC (C(2026-01-31T14:30:00)) to which the cluster is recovered. Empty for the
+      latest one in the archive.
     type: str
     default: ""
   replace:
@@ -55,8 +56,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 recovered:
-  description: When the last transaction was made that came back (C(until)), how many tables each database has, where
-    the cluster is C(kept) that was replaced, and the seconds that it took.
+  description: The time of the last recovered transaction (C(until)), the number of tables of each database, and the
+    seconds that it took. Where a cluster was replaced, the folder in which it is C(kept).
   returned: when the archive was that of another cluster, and not in check mode
   type: dict
 """
@@ -126,7 +127,7 @@ def main() -> None:
             "files": {"type": "dict", "default": {}, "no_log": True},
             "version": {"type": "str", "required": True},
             "cluster": {"type": "str", "default": "main"},
-            "point": {"type": "str", "default": ""},
+            "target_time": {"type": "str", "default": ""},
             "replace": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -137,7 +138,7 @@ def main() -> None:
             module.exit_json(changed=True)
         module.fail_json(msg="This host has no PostgreSQL cluster to replace")
     try:
-        when = timestamp(params["point"]) if params["point"] else ""
+        when = timestamp(params["target_time"]) if params["target_time"] else ""
         data = Archive(params).data
         with (
             alone(data),

@@ -10,7 +10,7 @@ module: audit
 short_description: Find out how a host and the Django apps on it are secured
 description:
   - Reads what listens, the firewall, sshd, accounts, the modes of files with secrets, pending upgrades, services and
-    their access rules, and of each app its certificate, C(check --deploy) and the age of its backups. It changes
+    their access rules. Of each app it reads the certificate, C(check --deploy) and the age of its backups. It changes
     nothing, and fetches nothing.
   - What it returns holds no secret. What cannot be read has its reason, and the rest is still reported.
 options:

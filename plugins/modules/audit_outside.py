@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: audit_outside
 short_description: Look at a host from outside
 description:
-  - Runs on the controller, for each host. Tries which ports of the host answer, and asks its sites at the host's own
-    address, whatever the DNS says, for their certificates, their worst TLS, their headers, and what must not be served.
+  - Runs on the controller, for each host. Tries which ports of the host answer. Requests its sites at the host's own
+    address, without the DNS. Reads their certificates, their worst TLS, their headers, and what must not be served.
   - It returns that together with what is wanted of the host, for M(homeport.django.audit_report).
 options:
   address:

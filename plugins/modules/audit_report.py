@@ -9,9 +9,9 @@ DOCUMENTATION = r"""
 module: audit_report
 short_description: Judge what an audit has found on all hosts, and show it
 description:
-  - Makes one report of what M(homeport.django.audit) and M(homeport.django.audit_outside) have found of the hosts of
-    the play, shows it as a table or as JSON, and writes it to a file on the controller where that is asked for. The
-    JSON document is described in docs/audit.md.
+  - Makes one report of what M(homeport.django.audit) and M(homeport.django.audit_outside) have found on the hosts of
+    the play. Shows it as a table or as JSON, and can write it to a file on the controller. The JSON document is
+    described in docs/audit.md.
   - It runs on the controller alone, and is to be run once.
 options:
   inside:

@@ -32,9 +32,9 @@ options:
     description: Which backup. V(latest), a time in UTC (C(2026-01-31T14:30)), or the beginning of its id.
     type: str
     default: latest
-  point:
-    description: In place of O(to), the moment in UTC (C(2026-01-31T14:30:00)) as of which the continuous archive is
-      to give the database. Files stay as they are.
+  target_time:
+    description: In place of O(to), a point in time in UTC (C(2026-01-31T14:30:00)), to which the continuous archive
+      restores the database. Files stay as they are.
     type: str
     default: ""
   database:
@@ -58,7 +58,7 @@ options:
     type: str
     default: ""
   run:
-    description: What tells this run from others. Set by the action plugin.
+    description: Identifies this run. Set by the action plugin.
     type: str
     default: ""
 author: [Homeport contributors (@homeport)]
@@ -96,9 +96,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup import
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import alone, configured
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import (
     Restore,
-    RestorePoint,
+    RestoreToTime,
     look,
-    look_at_point,
+    look_at_time,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
@@ -139,8 +139,8 @@ def restore(module: Module) -> dict[str, Any]:
     if into not in specs:
         raise DeployError(f"{into} has no backups on this host: run the setup playbook first")
     app, store = App(specs[into]), Store(config)
-    if params["phase"] == "look" and params["point"]:
-        return {"changed": False, "found": look_at_point(app, params["point"])}
+    if params["phase"] == "look" and params["target_time"]:
+        return {"changed": False, "found": look_at_time(app, params["target_time"])}
     if params["phase"] == "look":
         return {"changed": False, "found": look(app, store, params["app"], params["to"], params["database"])}
     if module.check_mode:
@@ -148,10 +148,10 @@ def restore(module: Module) -> dict[str, Any]:
     os.umask(0o077)
     with alone(), Lock(app.layout, params["run"], params["holder"]) as lock:
         lock.finish()
-        if params["point"]:
-            found = look_at_point(app, params["point"])
-            message = f"the database as of {found['point']}"
-            restored = RestorePoint(app, store, found["point"], params["keep"]).run()
+        if params["target_time"]:
+            found = look_at_time(app, params["target_time"])
+            message = f"the database as of {found['target_time']}"
+            restored = RestoreToTime(app, store, found["target_time"], params["keep"]).run()
         else:
             found = look(app, store, params["app"], params["to"], params["database"])
             message = f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}"
@@ -181,7 +181,7 @@ def main() -> None:
             "app": text,
             "into": text,
             "to": {"type": "str", "default": "latest"},
-            "point": text,
+            "target_time": text,
             "database": {"type": "bool", "default": True},
             "keep": {"type": "bool", "default": True},
             "holder": text,

@@ -9,11 +9,11 @@ DOCUMENTATION = r"""
 module: certificates
 short_description: Get the certificates that are missing
 description:
-  - Has C(/usr/local/lib/homeport/certificates), which the role P(homeport.django.certificates#role) puts on the host,
-    look at the certificate of every site, ask the authority for what is missing, and have the web server read what has
-    changed. The authority is asked for nothing when all is in order.
-  - A name that has no address yet, or that the authority does not believe, is a warning; the others get their
-    certificate. What fails for another reason is an error, once all other sites have been looked after.
+  - Runs C(/usr/local/lib/homeport/certificates), which the role P(homeport.django.certificates#role) installs. It
+    checks the certificate of every site, requests missing ones from the authority, and reloads the web server after a
+    change. When nothing is missing, it sends no request.
+  - A name that has no address yet, or that the authority does not validate, is a warning; the others get their
+    certificate. Any other failure is an error, after all other sites are done.
 author: [Homeport contributors (@homeport)]
 """
 
@@ -59,7 +59,7 @@ def warnings(sites: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def sentence(reason: str) -> str:
-    return reason if reason.startswith("has no") else f"cannot be had: {reason}"
+    return reason if reason.startswith("has no") else f"cannot be obtained: {reason}"
 
 
 def problems(report: dict[str, Any]) -> list[str]:
@@ -82,7 +82,9 @@ def main() -> None:
     found = problems(report)
     result = {"changed": bool(report["changed"]), "sites": report["sites"], "changes": report["changed"]}
     if status or found:
-        module.fail_json(msg="Not every certificate could be had:\n" + "\n".join(found or [err]), **result)
+        module.fail_json(
+            msg="Some certificates could not be obtained:\n" + "\n".join(found or [err]), **result
+        )
     module.exit_json(**result)
 
 

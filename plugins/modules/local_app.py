@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: local_app
 short_description: Run Django apps on this machine with runserver
 description:
-  - Makes a virtual environment for each app, installs its dependencies, migrates a SQLite database and
-    starts runserver on the working copy, which it reloads when the code changes.
+  - Creates a virtual environment for each app, installs its dependencies, and migrates a SQLite database. Starts
+    runserver on the working copy, which it reloads when the code changes.
   - Everything it makes is in one folder; nothing needs root.
 options:
   apps:
@@ -150,10 +150,10 @@ class LocalApp:
                 branch = ["--branch", source["version"]] if source.get("version", "HEAD") != "HEAD" else []
                 self.runner.run(
                     ["git", "clone", "--quiet", *branch, "--", source["git"], path],
-                    f"cloning {source['git']}",
+                    f"Cloning {source['git']}",
                 )
         else:
-            raise DeployError("runs here from source.path or source.git only")
+            raise DeployError("source: only path and git can run on this machine")
         return f"{path}/{source['subdirectory']}" if source.get("subdirectory") else path
 
     def install(self, source: str, project: str) -> bool:
@@ -178,7 +178,7 @@ class LocalApp:
     def serve(self, argv: list[str], project: str, mark: str) -> None:
         if not self.port_is_free():
             raise DeployError(
-                f"port {self.spec['port']} is taken by another program; end it, or choose another first port "
+                f"Port {self.spec['port']} is taken by another program; end it, or choose another first port "
                 "with -e port=NUMBER"
             )
         with open(self.log, "w", encoding="utf-8") as log:

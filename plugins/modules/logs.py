@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: logs
 short_description: Show the last lines of an app's logs
 description:
-  - Shows the last lines that the processes and schedules of an app have printed, and what nginx has logged of
-    its site, with backups where a file has been rotated. It changes nothing.
+  - Shows the last lines that the processes and schedules of an app have printed, and nginx's logs of its site. It
+    reads rotated files, too. It changes nothing.
   - Characters that would move the cursor or change colours are replaced.
 options:
   app:
@@ -40,9 +40,9 @@ options:
     type: int
     default: 100
   since:
-    description: Show only what was logged since then - so long ago (V(30m), V(2h), V(3d)), or a date with or
-      without a time, in the host's own. A line without an offset is in the project's C(TIME_ZONE). Lines that do not
-      say when they were written belong to the line before them.
+    description: Show only lines since then - so long ago (V(30m), V(2h), V(3d)), or a date with or without a time, in
+      the host's own. A line without an offset is in the project's C(TIME_ZONE). Lines that do not say when they were
+      written belong to the line before them.
     type: str
     default: ""
   follow:

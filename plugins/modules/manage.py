@@ -9,9 +9,8 @@ DOCUMENTATION = r"""
 module: manage
 short_description: Run a management command in the live release of an app
 description:
-  - Runs C(manage.py) as the app's user, in the environment and the project folder of the release that is
-    live, and shows what it prints as it is. An app that has never been live is handled in the release that
-    the last deploy has built.
+  - Runs C(manage.py) as the app's user, in the environment and the project folder of the live release. Shows its
+    unchanged output. An app that has never been live is handled in the release that the last deploy has built.
   - The task fails when the command ends with another status than 0.
   - It is always reported as a change, since what a command of the project's own does cannot be known.
   - A command that waits for an answer gets the end of its input at once. C(createsuperuser) is the exception,
@@ -40,7 +39,7 @@ options:
     default: {}
   release:
     description:
-      - Name of another release that is kept, or V(next), the one that the last deploy has built or gone back to.
+      - Name of another release that is kept, or V(next), the one that the last deploy has built or rolled back to.
     type: str
     default: ""
   seconds:
@@ -114,7 +113,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     Runner,
     tail,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.management import Gone, in_release
+from ansible_collections.homeport.django.plugins.module_utils.host.management import Disconnected, in_release
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
 
@@ -122,7 +121,7 @@ SUPERUSER = {"fields": [str], "problems": [str]}  # the form of the answer (clai
 
 
 def interrupted(number: int, _frame: Any) -> None:
-    raise Gone(signal.strsignal(number))
+    raise Disconnected(signal.strsignal(number))
 
 
 def chosen(layout: Layout, wanted: str) -> tuple[str, str]:
@@ -191,7 +190,7 @@ def main() -> None:
                 stdin=stdin,
                 seconds=params["seconds"],
             )
-    except Gone:
+    except Disconnected:
         sys.exit(1)  # nobody reads the answer
     except (OSError, KeyError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"The command cannot be started: {error}", **result)

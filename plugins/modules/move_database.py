@@ -51,7 +51,7 @@ options:
     type: str
     default: ""
   run:
-    description: What tells this run from others. Set by the action plugin.
+    description: Identifies this run. Set by the action plugin.
     type: str
     default: ""
 author: [Homeport contributors (@homeport)]
@@ -123,7 +123,7 @@ def chosen_file(app: App, name: str) -> str:
     path = os.path.normpath(name)
     if not path.startswith(f"{app.home}/"):
         raise DeployError(f"file: must be below {app.home}")
-    if not app.runner.as_app("looking for the file", is_file, path):
+    if not app.runner.as_app("Looking for the file", is_file, path):
         raise DeployError(f"There is no SQLite file {path}: -e file=PATH names another one")
     return path
 
@@ -207,8 +207,8 @@ def copied(app: App, path: str, replace: bool) -> tuple[dict[str, Any], str]:
 def ask(app: App, path: str, replace: bool) -> dict[str, Any]:
     release = app.release()
     argv = argv_of("move", release=release, file=path, replace=replace)
-    out = app.runner.in_release(release, argv, "moving the rows", timeout=LONGEST)
-    return claims.answer(out, MARK, MOVED, "moving the rows")
+    out = app.runner.in_release(release, argv, "Moving the rows", timeout=LONGEST)
+    return claims.answer(out, MARK, MOVED, "Moving the rows")
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ module: packages
 short_description: Install Debian packages in one transaction
 description:
   - Asks dpkg which packages are missing, and calls apt once for all of them, and only then.
-  - Unlike M(ansible.builtin.apt) it needs nothing on the host beyond Debian itself, so that check mode
-    works on a bare machine, and a run that has nothing to install costs one call of dpkg-query.
-  - Waits for another apt or dpkg, and finishes a dpkg run that was cut off.
+  - Unlike M(ansible.builtin.apt) it needs nothing on the host beyond Debian itself, so that check mode works on a
+    bare machine. A run that has nothing to install costs one call of dpkg-query.
+  - Waits for another apt or dpkg, and finishes a dpkg run that was interrupted.
 options:
   names:
     description: Packages that must be installed. V(a|b) is satisfied by either; the first that exists
@@ -21,8 +21,8 @@ options:
     elements: str
     required: true
   masked:
-    description: Units that are masked before anything is installed, so that what a package would start by
-      itself, open to every user of the host, never runs.
+    description: Units that are masked before anything is installed. So a service that a package would start, open to
+      every user of the host, never runs.
     type: list
     elements: str
     default: []
@@ -111,7 +111,7 @@ class Apt:
 
 
 def refresh(module: AnsibleModule, apt: Apt) -> bool:
-    """Finishes a dpkg run that was cut off, and fetches lists that are too old; returns whether they were fresh."""
+    """Finishes an interrupted dpkg run, and fetches lists that are too old; returns whether they were fresh."""
     if os.listdir("/var/lib/dpkg/updates"):
         module.run_command(["dpkg", "--configure", "-a"], environ_update=ENVIRONMENT)
     fresh = lists_age() < module.params["max_age"]
@@ -130,7 +130,7 @@ def install(module: AnsibleModule, apt: Apt, missing: list[str], fresh: bool) ->
             module.fail_json(msg=f"{unit} cannot be masked: {err or out}", missing=missing)
     names = [pick(module, word) for word in missing]
     code, out, err = apt.install(*names)
-    if code and fresh:  # lists that are not old enough to distrust, yet name versions that are gone
+    if code and fresh:  # lists that are not old enough to distrust, yet name versions that are missing
         apt.call("update")
         code, out, err = apt.install(*names)
     if code:

@@ -9,11 +9,11 @@ DOCUMENTATION = r"""
 module: postgres_databases
 short_description: Create a set of PostgreSQL databases with their roles
 description:
-  - Makes sure that every database exists, belongs to a role of its own, and can be reached by that
-    role alone, in one task for the whole set. No database and no owner is ever dropped.
+  - Creates every database of a set in one task. Each belongs to a role of its own, and only that role can reach it.
+    No database and no owner is ever dropped.
   - Over the network an owner may have several logins, each with a password of its own, so that a password is replaced
-    without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing,
-    and one that is not declared any more is dropped.
+    without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing.
+    One that is no longer declared is dropped.
   - Nobody but a superuser can enter a new database before it is handed over. The schema C(public) of the database
     C(postgres) and the database C(template1) are closed to other roles.
   - It talks to the local cluster through psql as the user postgres, so nothing is installed for it.
@@ -33,8 +33,7 @@ options:
         type: str
         required: true
       password:
-        description: Password of the role. Empty leaves the role without one, so that only peer
-          authentication lets it in.
+        description: Password of the role. Empty leaves the role without one, for peer authentication only.
         type: str
         default: ""
       logins:
@@ -147,7 +146,7 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any], taken: Iterable[st
     roles, databases = state["roles"], state["databases"]
     for spec in wanted:
         if roles.get(spec["owner"], {}).get("super"):
-            raise DeployError(f"the role {spec['owner']} is a superuser: an app must not be one")
+            raise DeployError(f"The role {spec['owner']} is a superuser: an app must not be one")
         owner = databases.get(spec["name"], {}).get("owner", spec["owner"])
         if (
             owner != spec["owner"]
@@ -155,7 +154,7 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any], taken: Iterable[st
             and spec["name"] not in taken
         ):
             raise DeployError(
-                f"the database {spec['name']} belongs to {owner}, and not to {spec['owner']}: choose another name for "
+                f"The database {spec['name']} belongs to {owner}, and not to {spec['owner']}: choose another name for "
                 f"it, or go on with -e take_over=database:{spec['name']}"
             )
     for role in dict.fromkeys(spec["owner"] for spec in wanted):
@@ -336,7 +335,7 @@ def main() -> None:
         doing = "look for extensions"
         missing = missing_extensions(cluster, wanted, state)
     except DeployError as error:
-        module.fail_json(msg=f"cannot {doing}: {error}", changes=changes)
+        module.fail_json(msg=f"Cannot {doing}: {error}", changes=changes)
     failed = []
     for spec, extension in missing:
         doing = f"create extension {extension} in {spec['name']}"
@@ -345,7 +344,7 @@ def main() -> None:
                 extend(cluster, spec, extension, state["trusted"])
             changes.append(doing)
         except DeployError as error:  # of one app, which keeps no other from its own
-            failed.append(f"cannot {doing}: {error}")
+            failed.append(f"Cannot {doing}: {error}")
     if failed:
         module.fail_json(msg="\n".join(failed), changes=changes)
     if not module.check_mode:

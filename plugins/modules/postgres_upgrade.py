@@ -122,7 +122,7 @@ def alone() -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DeployError(
-                "another upgrade of PostgreSQL is still at work on this host: wait for it, and run this again"
+                "Another upgrade of PostgreSQL is still running on this host: wait for it, and run this again"
             ) from None
         yield
 
@@ -137,13 +137,13 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         known = record()
     version, cluster = used_cluster()
     if not version:
-        raise DeployError("this host has no PostgreSQL cluster")
+        raise DeployError("This host has no PostgreSQL cluster")
     switched = known.get("phase") == "switched"
     if verb == "finish" and known.get("phase") in ("prepared", "undone"):
         if version != known["old"]:
             raise DeployError(
-                f"the last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: what it left "
-                "has to be removed by hand"
+                f"The last upgrade ended with PostgreSQL {known['old']}, and the host has {version} now: remove by "
+                "hand what it left"
             )
         replaced(Upgrade.recorded())  # refuses where somebody else uses that cluster
         return {"goes": "finish", "old": known["new"], "new": known["old"], "mode": known["mode"]}
@@ -152,7 +152,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
             pass
         if verb != "undo":
             raise DeployError(
-                f"going back to PostgreSQL {known['old']} was interrupted: -e undo=true goes on with that"
+                f"The rollback to PostgreSQL {known['old']} was interrupted: -e undo=true goes on with that"
             )
         return {"goes": "undo", "old": known["old"], "new": known["new"], "mode": known["mode"]}
     if verb == "undo" and known.get("phase") in ("prepared", "undone") and version == known["old"]:
@@ -160,10 +160,10 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
     if verb != "upgrade":
         if not switched:
             raise DeployError(
-                "no upgrade of PostgreSQL was made on this host, or it was undone or finished already"
+                "No upgrade of PostgreSQL was made on this host, or it was undone or finished already"
             )
         if verb == "finish" and not known.get("finished"):
-            raise DeployError("the upgrade is not complete yet: run this without finish first")
+            raise DeployError("The upgrade is not complete yet: run this without finish first")
         if verb == "undo" and known["mode"] == "link":
             undo(Upgrade.recorded())  # which says why not
         return {"goes": verb, "old": known["old"], "new": known["new"], "mode": known["mode"]}
@@ -173,7 +173,7 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
     if not wanted.isdigit():
         raise DeployError(f"to: {wanted!r} is no version of PostgreSQL; it is a number like 17")
     if int(wanted) <= int(version):
-        kept = f" The cluster of PostgreSQL {known['old']} is kept as the way back." if switched else ""
+        kept = f" The cluster of PostgreSQL {known['old']} is kept for a rollback." if switched else ""
         return {
             "goes": "",
             "upgraded": switched,
@@ -181,8 +181,8 @@ def look(params: dict[str, Any], check: bool) -> dict[str, Any]:
         }
     if switched:
         raise DeployError(
-            f"the upgrade from PostgreSQL {known['old']} to {known['new']} is not finished: -e finish=true removes its "
-            "way back, -e undo=true goes that way"
+            f"The upgrade from PostgreSQL {known['old']} to {known['new']} is not finished: -e finish=true removes "
+            "what a rollback needs, -e undo=true rolls back"
         )
     upgrade = Upgrade(version, wanted, cluster, params["mode"])
     return {"goes": "upgrade", **planned(upgrade, params["extensions"])}
@@ -219,10 +219,10 @@ def archive() -> dict[str, Any]:
         return {"changed": False, "seconds": 0}
     call(
         ["systemctl", "start", "homeport-archive.service"],
-        "letting the archive go on with the upgraded cluster",
+        "Upgrading the archive's stanza",
     )
     with contextlib.suppress(DeployError):  # what came of it is written down
-        call(["systemctl", "start", "homeport-archive-full.service"], "the base backup")
+        call(["systemctl", "start", "homeport-archive-full.service"], "The base backup")
     if last("good").get("system") != system:
         why = last("last").get("message") or "homeport-archive-full did not end well"
         raise DeployError(

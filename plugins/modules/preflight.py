@@ -9,9 +9,8 @@ DOCUMENTATION = r"""
 module: preflight
 short_description: Check the definitions of the apps before any host is touched
 description:
-  - Reads C(django_apps), C(vault_django_apps), C(homeport_secret) and C(homeport_secret_previous), collects
-    everything that is wrong with them, with the inventory's groups, and with files on the controller that they
-    name, and fails once with all of it.
+  - Reads C(django_apps), C(vault_django_apps), C(homeport_secret) and C(homeport_secret_previous). Checks these, the
+    inventory's groups, and the files on the controller that they name. Fails once with all problems.
   - Values are never shown, since any of them may be a secret. A file with secrets in plain text that git does not
     ignore is a warning.
 options:
@@ -37,7 +36,7 @@ options:
     default: false
   needs:
     description: Groups of the inventory, or the first host of one such as V(app_servers[0]), that C(--limit) must not
-      leave out, since there would be nothing to do. Without any, what it leaves out is warned of.
+      leave out. Without any, what it leaves out is warned of.
     type: list
     elements: str
     default: []

@@ -9,14 +9,14 @@ DOCUMENTATION = r"""
 module: rabbitmq_vhosts
 short_description: Create a set of RabbitMQ virtual hosts with their users
 description:
-  - Makes sure that every virtual host exists with users of its own, who may do everything in it and nothing
-    anywhere else, in one task for the whole set. No other user keeps a permission in these virtual hosts, and
-    the user C(guest), whose password everybody knows, is deleted.
-  - No virtual host is deleted because it is not declared any more, only what is declared as V(absent). A user whose
-    name is that of a declared virtual host with a dot and eight hexadecimal digits after it is deleted when it is
-    not declared, which ends its connections. By one more such user a password is replaced without an interruption.
-  - It asks the node on the same host through Erlang's C(erl_call), which answers in a fraction of the second or
-    two that rabbitmqctl needs to start. Passwords leave the module only as salted hashes, by standard input.
+  - Creates every virtual host of a set in one task. Each has users of its own, who may do everything in it and
+    nothing anywhere else. No other user keeps a permission in these virtual hosts, and the user C(guest), whose
+    password everybody knows, is deleted.
+  - No virtual host is deleted because it is not declared any more, only what is declared as V(absent). An undeclared
+    user named like a declared virtual host, with a dot and eight hexadecimal digits after it, is deleted. That ends
+    its connections. By one more such user a password is replaced without an interruption.
+  - It asks the node on the same host through Erlang's C(erl_call), which is faster than rabbitmqctl with its start of
+    one to two seconds. Passwords leave the module only as salted hashes, by standard input.
 options:
   vhosts:
     description: The virtual hosts.
@@ -148,7 +148,7 @@ def user_objections(where: str, user: dict[str, Any], taken: dict[str, str]) -> 
             f"{where}.name is guest, which is deleted because everybody knows its password; take another"
         )
     if not user["password"]:
-        found.append(f"{where}.password is missing: RabbitMQ lets nobody in without one")
+        found.append(f"{where}.password is missing: RabbitMQ accepts no login without one")
     if taken.setdefault(user["name"], where) != where:
         found.append(
             f"{where}.name is that of {taken[user['name']]}, too; each virtual host has users of its own"
@@ -268,13 +268,13 @@ class Node:
         self.words += ["erl_call", "-fetch_stdout", "-timeout", "60", "-address", NODE, "-e"]
 
     def ask(self, expressions: str) -> Any:
-        """The value that the expressions print, or an explanation for whoever runs the playbook."""
+        """The value that the expressions print, or an explanation for the operator."""
         code, out, err = self.module.run_command(
             self.words, data=f"{expressions}.\n", binary_data=False, cwd="/"
         )
         line = next((line for line in out.splitlines() if line.startswith(MARK)), "")
         if code or not line:
-            self.module.fail_json(msg=f"RabbitMQ does not do what it is told: {(err or out).strip()[:2000]}")
+            self.module.fail_json(msg=f"RabbitMQ rejected the request: {(err or out).strip()[:2000]}")
         return json.loads(base64.b64decode(line[len(MARK) :]))
 
 

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: reachability
 short_description: Look whether code and names can be reached, before anything is changed
 description:
-  - Asks for the code of apps where the host fetches it by itself (git, an archive's address), with the key or token
-    that is declared, as the app's user where there is one. It changes nothing, and works in check mode.
+  - Asks for the code of apps that the host fetches itself (git, an archive's address), with the declared key or
+    token. It does so as the app's user where there is one. It changes nothing, and works in check mode.
   - Opens a connection to services that somebody else runs, and shakes hands where their address asks for TLS.
   - The action plugin of the same name fails with what cannot be fetched, with field, file and line. It looks in the
     DNS, too, and warns of domains that do not lead to the host.

@@ -12,9 +12,9 @@ description:
   - One call handles all apps of a host. The three phases are separate tasks, so that a set of hosts
     builds everywhere, migrates once and then switches.
   - It ends within seconds of the run that asked for it. A migration or a switch that has begun is finished before.
-  - A phase that fails leaves the release that is live serving. V(build) and V(migrate) report in RV(failed_apps)
-    what failed, so that the other apps go on and no host switches to what failed on another; so does V(activate), and
-    M(homeport.django.verdict) reports all of it at the end. V(rollback) fails itself.
+  - A phase that fails leaves the release that is live serving. V(build), V(migrate) and V(activate) report in
+    RV(failed_apps) what failed. So the other apps continue, and no host switches to a release that failed on another.
+    M(homeport.django.verdict) reports all failures at the end. V(rollback) fails itself.
   - What is done follows from the state of the host alone, so that the next run finishes one that was
     interrupted.
 options:
@@ -43,8 +43,8 @@ options:
     default: []
   through:
     description:
-      - For V(build), go on with V(migrate) and V(activate) for what was built, as where no other host has to be waited
-        for. Each start of this module takes half a second of the host.
+      - For V(build), continue with V(migrate) and V(activate), as where no other host has to be waited for. Each
+        start of this module takes half a second of the host.
     type: bool
     default: false
   secrets:
@@ -62,12 +62,12 @@ options:
     type: bool
     default: false
   to:
-    description: For V(rollback), the release by its name. By default the one that was live before.
+    description: For V(rollback), the release by its name. By default the previous release.
     type: str
     default: ""
   restore:
     description:
-      - For V(rollback), put the database back as it was dumped before the releases that are rolled back.
+      - For V(rollback), restore the database from the dump that was made before the releases that are rolled back.
         What was written since is lost; a dump of the present state is made first.
       - V(true), or the name of a dump.
     type: str
@@ -86,7 +86,7 @@ options:
     type: str
     default: ""
   run:
-    description: What tells this run from others. Set by the action plugin.
+    description: Identifies this run. Set by the action plugin.
     type: str
     default: ""
   dead_runs:
@@ -135,8 +135,8 @@ wanting:
   elements: str
 visits:
   description:
-    - What is wrong with the answers that visitors get of apps that have gone live and of those with nothing to do,
-      empty where nothing is.
+    - Problems of the pages that visitors get, by app, of those that went live or had nothing to do. Empty where there
+      is none.
   returned: always
   type: dict
 outcomes:

@@ -9,13 +9,13 @@ DOCUMENTATION = r"""
 module: service_config
 short_description: Bring all files of a service, and the service itself, to the declared state
 description:
-  - Compares a whole set of files, folders and links with the host in one task, writes what differs,
-    removes what an earlier run put there and is no longer declared, has the result checked by the
-    service's own parser, and reloads or restarts the service when that is needed.
-  - It is one transaction. When O(validate) or the reload refuses the result, every file is put back as
-    it was. When the service does not start, so are those that waited for that.
-  - What still has to be applied is remembered on the host, so that a run that was cancelled between
-    writing and reloading is finished by the next one.
+  - Compares a whole set of files, folders and links with the host in one task. Writes what differs, and removes what
+    an earlier run has written and is no longer declared. The service's own parser checks the result. Then it reloads
+    or restarts the service when that is needed.
+  - It is one transaction. When O(validate) or the reload refuses the result, every file is restored. When the service
+    does not start, changes that waited for that start are reverted, too.
+  - What still has to be applied is recorded on the host. So the next run finishes one that was cancelled between
+    writing and reloading.
 options:
   name:
     description: Name of the set. What it put on the host is recorded in C(/var/lib/homeport/<name>.json).
@@ -117,8 +117,8 @@ options:
     default: []
   restart:
     description:
-      - Whether O(service) is restarted where a change needs that. With V(later) the change waits for the next start of
-        the service, however that comes about, and is recorded on the host; M(homeport.django.status) tells of it.
+      - Whether O(service) is restarted where a change needs that. With V(later) the change waits for the next start
+        of the service, however that comes about, and is recorded on the host; M(homeport.django.status) reports it.
       - A service that this set has just come to is restarted in any case.
       - The action plugin takes it from C(-e restart=now), by default V(later).
     type: str

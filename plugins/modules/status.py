@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: status
 short_description: Find out what a host and the Django apps on it are doing
 description:
-  - Reads the host, its services, and of each app the live release, its health page, its processes and
-    schedules, what it keeps on the disk, and its last deploys. It changes nothing.
+  - Reads the host and its services. Of each app it reads the live release, its health page, its processes and
+    schedules, its disk usage, and its last deploys. It changes nothing.
   - What cannot be read is left out; a service that is down is a finding, not an error.
   - Apps that have releases on the host and are not among O(apps) are reported as well.
 options:

@@ -9,9 +9,8 @@ DOCUMENTATION = r"""
 module: status_report
 short_description: Show what homeport.django.status found on all hosts
 description:
-  - Makes one report of what M(homeport.django.status) found on the hosts of the play, shows it as tables or as
-    JSON, and writes it to files on the controller where that is asked for. The JSON document is described in
-    docs/operating.md.
+  - Makes one report of what M(homeport.django.status) found on the hosts of the play. Shows it as tables or as JSON,
+    and can write it to files on the controller. The JSON document is described in docs/operating.md.
   - It runs on the controller alone, and is to be run once.
 options:
   found:

@@ -111,7 +111,7 @@ def main() -> None:
     except (UpgradeError, OSError) as error:
         if phase == "look" and isinstance(error, UpgradeError):
             module.exit_json(changed=False, found={"stage": "refused", "from": "", "problems": [str(error)]})
-        module.fail_json(msg=f"the upgrade to {to}: {error}")
+        module.fail_json(msg=f"The upgrade to {to} failed: {error}")
 
 
 if __name__ == "__main__":

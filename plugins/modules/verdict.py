@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: verdict
 short_description: Report how a run ended for each app, and fail where one does not answer its visitors
 description:
-  - Asks each app for its front page and its health page through the web server that visitors meet, by the app's own
-    name and scheme, from the host itself. It changes nothing.
+  - Requests the front page and the health page of each app from the host itself. The requests go through the web
+    server, by the app's own name and scheme. It changes nothing.
   - The action plugin of the same name says which release of each app is live where. It fails when one of the steps
     before has failed for an app, and when an app does not answer.
 options:

@@ -23,7 +23,7 @@ def ask(question: str, hidden: bool) -> str:
     try:
         return str(display.prompt_until(f"{question}:", private=hidden).decode().strip("\r\n"))
     except AnsiblePromptInterrupt as error:
-        raise AnsibleActionFail("interrupted; nothing was run") from error
+        raise AnsibleActionFail("Interrupted; nothing was run") from error
 
 
 def confirmed(wanted: str, answer: str, what: str, aim: str) -> None:
@@ -33,7 +33,7 @@ def confirmed(wanted: str, answer: str, what: str, aim: str) -> None:
             answer = ask(f"Type {what} ({wanted}) to {aim}", False)
         except AnsiblePromptNoninteractive as error:
             raise AnsibleActionFail(
-                f"there is no terminal to ask at: say -e confirm={wanted} to {aim}; nothing was changed"
+                f"There is no terminal to ask at: add -e confirm={wanted} to {aim}; nothing was changed"
             ) from error
     if answer.strip() != wanted:
-        raise AnsibleActionFail(f"that is not {what} ({printable(wanted)}); nothing was changed")
+        raise AnsibleActionFail(f"That is not {what} ({printable(wanted)}); nothing was changed")

@@ -86,8 +86,8 @@ class Evil:
             if self.before.get(path, rights) != rights
         ]
         pruned = " -o ".join(f"-path {path}" for path in OWN)
-        strays = self.host.run(rf"find / \( {pruned} \) -prune -o -user evil -print").stdout
-        return found + strays.split()
+        left = self.host.run(rf"find / \( {pruned} \) -prune -o -user evil -print").stdout
+        return found + left.split()
 
     def end(self) -> None:
         self.host.run("systemctl stop 'attack-*'; pkill -u evil -f /opt/attack")

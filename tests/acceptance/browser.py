@@ -182,7 +182,7 @@ def check_upload(
     browser: Browser,
     album: Album,
     folder: Path,
-    patience: float = 30,
+    timeout: float = 30,
     uploaded: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """A visitor makes an album and uploads a photo through the form, and waits for its thumbnail without reloading.
@@ -206,12 +206,12 @@ def check_upload(
         states = driver.find_elements(By.CSS_SELECTOR, ".photos .state")
         processing = any("processing" in (state.get_attribute("class") or "") for state in states)
         uploaded()
-        WebDriverWait(driver, patience, poll_frequency=0.05).until(
+        WebDriverWait(driver, timeout, poll_frequency=0.05).until(
             lambda it: it.execute_script(
                 "const image = document.querySelector('.photos img');"
                 "return Boolean(image && image.complete && image.naturalWidth > 0)"
             ),
-            f"no thumbnail within {patience} s",
+            f"no thumbnail within {timeout} s",
         )
         seconds = time.monotonic() - began
         image = driver.find_element(By.CSS_SELECTOR, ".photos img")

@@ -12,13 +12,13 @@ import requests
 from bench.load import Load
 from tests.acceptance.album import Album
 
-PATIENCE = 120  # seconds for one answer: other scenarios, too, want the processors
+TIMEOUT = 120  # seconds for one answer: other scenarios, too, want the processors
 
 
 @contextmanager
 def load(album: Album, rate: float = 200, path: str = "/version/") -> Iterator[Load]:
     """A load in the background, for as long as the block takes."""
-    running = Load(album.base + path, album.domain, rate, limit=PATIENCE)
+    running = Load(album.base + path, album.domain, rate, limit=TIMEOUT)
     thread = threading.Thread(target=lambda: asyncio.run(running.run(600)))
     thread.start()
     try:

@@ -43,7 +43,7 @@ def test_what_is_shown_before_the_question() -> None:
         "RabbitMQ      the virtual host and the user blog",
         "database      blog (9 MiB)",
         "database role blog",
-        "Not looked at, since the run is limited: web2",
+        "Not inspected, because of --limit: web2",
         "A last dump goes to /var/backups/homeport/blog-1 first.",
     ):
         assert part in text, text
@@ -96,9 +96,9 @@ def test_what_is_left_to_do() -> None:
     lines = closing("blog", {"web1": "/var/backups/x", "db1": ""}, "\n  in /site/apps.yml, line 3")
     assert "Its last dump is in /var/backups/x on web1." in lines
     assert (
-        "Now take blog out of /site/apps.yml, line 3: the next run of a setup playbook brings it back."
+        "Now remove blog from /site/apps.yml, line 3; otherwise the next run of a setup playbook creates it again."
         in lines
     )
     assert not any("db1" in line for line in lines)
-    assert "out of django_apps:" in closing("blog", {}, "")[-1]
+    assert "from django_apps;" in closing("blog", {}, "")[-1]
     assert closing("blog", {}, None) == ["blog is removed."]

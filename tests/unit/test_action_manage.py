@@ -48,7 +48,7 @@ def test_no_command(command: Any) -> None:
 
 @pytest.mark.parametrize("command", ["shell -c 'x", 'a "b', "a \\"])
 def test_quotes_that_are_not_closed(command: str) -> None:
-    with pytest.raises(AnsibleActionFail, match="command: is not what a shell would read"):
+    with pytest.raises(AnsibleActionFail, match="command: is not a valid shell command"):
         words(command)
 
 
@@ -75,7 +75,7 @@ def test_the_command_as_it_was_typed(value: Any, options: list[str], expected: A
     [["app=blog command=migrate shop"], ["command=check app=blog"], ["command=check seconds=3 --deploy"]],
 )
 def test_what_else_stands_beside_the_command_is_refused(options: list[str]) -> None:
-    with pytest.raises(AnsibleActionFail, match="need an option of its own"):
+    with pytest.raises(AnsibleActionFail, match="need an option of their own"):
         typed("x", options)
 
 

@@ -165,7 +165,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"aliases": [f"{'x' * 60}{number}.{'y' * 60}.{'z' * 60}.example" for number in range(1000)]}, "typical", "django_apps.blog.domains: makes "),
     ({"env": {"A": "\ud800"}}, "typical", "django_apps.blog.env.A: contains half a character"),
     ({"env": {"A": float("inf")}}, "typical", "django_apps.blog.env.A: is not a number that could be written down (put it in quotes)"),
-    ({"env": {"DJANGO_SETTINGS_MODULE": "x"}}, "typical", "django_apps.blog.env.DJANGO_SETTINGS_MODULE: is said by the app's field settings"),
+    ({"env": {"DJANGO_SETTINGS_MODULE": "x"}}, "typical", "django_apps.blog.env.DJANGO_SETTINGS_MODULE: is set by the app's field settings"),
     ({"manage": " "}, "typical", "django_apps.blog.manage: is empty"),
     ({"manage": "../x/manage.py"}, "typical", "django_apps.blog.manage: must be the path of a file inside the source"),
     ({"processes": {"x": "manage.py x #5"}}, "typical", "django_apps.blog.processes.x.command: has a #"),

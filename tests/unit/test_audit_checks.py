@@ -274,7 +274,7 @@ def test_unknown_names(answers: Any, problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("settings", "passwords", "problems"),
     [
-        ({"passwordauthentication": ["yes"]}, [], [("warning", "no account that it lets in has one")]),
+        ({"passwordauthentication": ["yes"]}, [], [("warning", "no account that may log in has one")]),
         ({"passwordauthentication": ["yes"]}, ["anna"], [("failure", "anna")]),
         ({"kbdinteractiveauthentication": ["yes"]}, ["anna"], [("failure", "anna")]),
         ({"passwordauthentication": ["yes"]}, ["root"], [("warning", "no account")]),  # which needs a key
@@ -447,7 +447,7 @@ RULE = {"line": 7, "type": "host", "address": "192.0.2.0", "method": "scram-sha-
         ("roles", {"name": "anna", "md5": False, "powers": "SUPERUSER"}, [("failure", "anna has SUPERUSER")]),
         ("roles", {"name": "copy", "md5": False, "powers": "REPLICATION"}, [("warning", "copy has")]),
         ("roles", {"name": "anna", "md5": True, "powers": ""}, [("warning", "MD5")]),
-        ("rules", RULE, [("failure", "line 7 of its hba file lets 192.0.2.0 in without TLS")]),
+        ("rules", RULE, [("failure", "line 7 of its hba file accepts 192.0.2.0 without TLS")]),
         ("rules", {**RULE, "type": "hostssl"}, []),
         ("rules", {**RULE, "address": "all", "method": "reject"}, []),
         ("rules", {**RULE, "address": "samehost"}, []),

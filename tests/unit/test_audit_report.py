@@ -81,7 +81,7 @@ def test_a_host_that_gives_no_answer_is_part_of_the_report() -> None:
     web1, web2 = document["hosts"]["web1"], document["hosts"]["web2"]
     assert (web1["reachable"], web1["level"]) == (False, "failure")
     assert web1["checks"]["answer"]["problems"][0]["text"] == "cannot be reached: ssh: no route to host"
-    assert web2["checks"]["answer"]["problems"][0]["text"] == "could not be looked at: no python"
+    assert web2["checks"]["answer"]["problems"][0]["text"] == "could not be inspected: no python"
     # what its visitors see is told all the same
     assert web1["checks"].keys() == {"answer", "from outside", "unknown names"}
     assert document["apps"]["blog"]["hosts"]["web1"]["checks"].keys() == {

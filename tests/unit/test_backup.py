@@ -931,7 +931,7 @@ def test_a_cluster_on_a_disk_of_its_own_is_told_of_before_anything_stops(tmp_pat
 
 
 @pytest.mark.parametrize("came", ["nothing", "half", "recovering"])
-def test_a_recovery_that_was_cut_off_begins_anew(tmp_path: Path, came: str) -> None:
+def test_a_recovery_that_was_interrupted_begins_anew(tmp_path: Path, came: str) -> None:
     work = Recovering(tmp_path, {}, fails="" if came == "recovering" else "fetch")
     (tmp_path / "main").rename(work.aside)
     if came != "nothing":
@@ -960,7 +960,7 @@ def written(tmp_path: Path, fails: str, timestamp: str = "") -> Recovering:
 
 
 @pytest.mark.parametrize("fails", ["arrived", "finish"])
-def test_a_recovery_that_was_cut_off_at_the_end_is_only_finished(tmp_path: Path, fails: str) -> None:
+def test_a_recovery_that_was_interrupted_at_the_end_is_only_finished(tmp_path: Path, fails: str) -> None:
     work = written(tmp_path, fails)
     assert (Path(work.run()["kept"]) / "old").exists()
     assert work.steps == ["start", "wait", "arrived", "finish"]
@@ -976,7 +976,7 @@ def test_a_recovery_that_was_cut_off_at_the_end_is_only_finished(tmp_path: Path,
         ("", AS_OF, "as of the end of the archive.*run this again without target_time"),
     ],
 )
-def test_a_recovery_that_was_cut_off_is_not_finished_for_another_moment(
+def test_a_recovery_that_was_interrupted_is_not_finished_for_another_moment(
     tmp_path: Path, aimed: str, asked: str, text: str
 ) -> None:
     work = written(tmp_path, "finish", aimed)

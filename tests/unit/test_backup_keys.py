@@ -108,7 +108,7 @@ def test_a_password_that_is_of_no_use_is_told_of(folder: Path) -> None:
     assert store.passwords() == ["one"]
 
 
-def test_what_was_cut_off_is_finished_by_the_next(folder: Path) -> None:
+def test_what_was_interrupted_is_finished_by_the_next(folder: Path) -> None:
     store = Repository(folder, "one", "two")  # the new key was added, and nothing written down
     wanted(folder, "two", "one")
     backup_keys.renew(store)

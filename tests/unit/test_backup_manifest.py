@@ -156,10 +156,10 @@ def test_what_never_ends_keeps_nobody_waiting(tmp_path: Path) -> None:
             mark.touch()
 
     started = time.monotonic()
-    assert "did not end" in told_of(work, 0.3)
+    assert "Did not end" in told_of(work, 0.3)
     assert time.monotonic() - started < 30
     assert mark.exists()
-    assert told_of(vanish, 10) == "its process was ended"
+    assert told_of(vanish, 10) == "The process was ended"
     assert told_of(lambda: {**[]}, 10).startswith("TypeError")  # type: ignore[dict-item]
 
 

@@ -224,7 +224,7 @@ def test_how_the_authority_is_shown_whose_name_it_is(
     host: Host, settings: dict[str, Any], challenge: str, words: str
 ) -> None:
     host.declare(settings)
-    found = program.Keeper(host.paths).certbot.proof(challenge)
+    found = program.Keeper(host.paths).certbot.challenge(challenge)
     assert " ".join(found) == words.replace("{root}", str(host.folder))
 
 
@@ -353,7 +353,7 @@ def test_what_is_not_declared_any_more_goes(host: Host) -> None:
     assert os.readlink(f"{host.paths.sites}/wiki/live") == wiki
 
 
-def test_a_reload_that_was_cut_off_is_made_up_for(host: Host) -> None:
+def test_a_reload_that_was_interrupted_is_made_up_for(host: Host) -> None:
     host.declare(blog=site("a.example.org", kind="selfsigned"))
     program.Keeper(host.paths).prepare()
     assert host.plan() == ["blog"]

@@ -139,7 +139,7 @@ def test_the_apps_run_on_the_operators_machine(site: Site) -> None:
         other.listen()
         done = site.run()
     assert done.returncode != 0, done.stdout
-    assert f"port {site.port} is taken by another program" in " ".join(done.stdout.split()), done.stdout
+    assert f"Port {site.port} is taken by another program" in " ".join(done.stdout.split()), done.stdout
     assert changed(site.run("-e", "state=stopped")) == 0
     assert not site.shims.exists(), site.shims.read_text()
 

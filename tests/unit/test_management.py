@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host import app_process, management
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import Ended, watched
-from ansible_collections.homeport.django.plugins.module_utils.host.management import Gone, Listener
+from ansible_collections.homeport.django.plugins.module_utils.host.management import Disconnected, Listener
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import wait_until
 from ansible_collections.homeport.django.plugins.modules.manage import chosen
 
@@ -104,7 +104,7 @@ def test_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     threading.Thread(target=leave).start()
     code = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    with pytest.raises(Gone):
+    with pytest.raises(Disconnected):
         watched([sys.executable, "-c", code], ENV, 0, Listener(writer).check)
     os.close(writer)
     assert wait_until(lambda: not alive(int((tmp_path / "pid").read_text())), 5)  # the kernel takes its time

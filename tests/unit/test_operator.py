@@ -18,7 +18,7 @@ def test_what_is_wanted_is_a_yes(answer: str) -> None:
 
 
 def test_anything_else_is_a_no() -> None:
-    with pytest.raises(AnsibleActionFail, match=r"that is not the app's name \(blog\); nothing was changed"):
+    with pytest.raises(AnsibleActionFail, match=r"That is not the app's name \(blog\); nothing was changed"):
         confirmed("blog", "yes", *REMOVAL)
 
 
@@ -44,5 +44,5 @@ def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AnsiblePromptNoninteractive("no")
 
     monkeypatch.setattr(operator, "ask", nobody)
-    with pytest.raises(AnsibleActionFail, match="say -e confirm=blog to remove all of this"):
+    with pytest.raises(AnsibleActionFail, match="add -e confirm=blog to remove all of this"):
         confirmed("blog", "", *REMOVAL)

@@ -56,7 +56,7 @@ def test_a_bare_host() -> None:
         ),
         (
             {"postgres": {"rules": ["host app app 10.0.0.0/8 md5"]}},
-            "PostgreSQL on web1 lets others in by 1 rule",
+            "PostgreSQL on web1 accepts others by 1 rule",
         ),
         (
             {"postgres": {"databases": {"blog": "bob"}}},

@@ -145,13 +145,13 @@ def test_what_differs_is_set_right(state: dict[str, Any], steps: list[str]) -> N
 
 def test_a_database_of_somebody_else_is_not_taken() -> None:
     state = {**DONE, "databases": {"blog": database(owner="bob")}, "roles": {**DONE["roles"], "bob": role()}}
-    with pytest.raises(DeployError, match=r"the database blog belongs to bob, .*-e take_over=database:blog"):
+    with pytest.raises(DeployError, match=r"The database blog belongs to bob, .*-e take_over=database:blog"):
         plan([wanted()], state)
     assert [step.what for step in plan([wanted()], state, ["blog"])] == ["give database blog to blog"]
 
 
 def test_no_app_is_a_superuser() -> None:
-    with pytest.raises(DeployError, match="the role blog is a superuser"):
+    with pytest.raises(DeployError, match="The role blog is a superuser"):
         plan([wanted()], {**DONE, "roles": {"blog": role(super=True)}})
 
 

@@ -365,21 +365,21 @@ def test_a_plan(host: dict[str, Any]) -> None:
     text = "\n".join(described("db1", found))
     assert "PostgreSQL 15 becomes PostgreSQL 17: 1.0 GiB in 1 databases with 21 tables" in text
     assert f"closed for about {found['seconds']} s" in text
-    assert "kept as the way back" in text
+    assert "kept for a rollback" in text
     host["pace"] = 2.5  # a host that is busy
     assert looked()["seconds"] > 2 * found["seconds"]
-    assert "dumps that are made before" in "\n".join(described("db1", looked(mode="link")))
+    assert "dumps made before" in "\n".join(described("db1", looked(mode="link")))
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"free": 1 << 30}, r"no space .* 1024 MiB are free and 2152 MiB needed\. -e mode=link needs less"),
+        ({"free": 1 << 30}, r"No space .* 1024 MiB are free and 2152 MiB needed\. -e mode=link needs less"),
         ({"about": {**ABOUT, "prepared": 1}}, "prepared transactions"),
         ({"about": {**ABOUT, "tablespaces": 1}}, "tablespaces"),
-        ({"archive": "activating"}, "homeport-archive-full is at work"),
+        ({"archive": "activating"}, "homeport-archive-full is running"),
         ({"extensions": ["postgis"], "packages": {"postgresql": "17+278"}}, "no postgresql-17-postgis-3"),
-        ({"extensions": ["own"]}, "the extension own is of no package"),
+        ({"extensions": ["own"]}, "The extension own is of no package"),
     ],
 )
 def test_what_is_refused(change: dict[str, Any], text: str, host: dict[str, Any]) -> None:
@@ -429,7 +429,7 @@ def test_nothing_to_do(host: dict[str, Any]) -> None:
 
 def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in ("undo", "finish"):
-        with pytest.raises(DeployError, match="no upgrade of PostgreSQL was made"):
+        with pytest.raises(DeployError, match="No upgrade of PostgreSQL was made"):
             looked(verb=verb)
     work = Stepping()
     work.note("switched")
@@ -439,7 +439,7 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
     work.note("switched", finished=True)
     monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
     found = looked()
-    assert "kept as the way back" in found["why"]
+    assert "kept for a rollback" in found["why"]
     assert found["upgraded"], "its first base backup may have failed"
     with pytest.raises(DeployError, match="not finished"):
         looked(to="18")
@@ -450,10 +450,10 @@ def test_what_follows_an_upgrade(host: dict[str, Any], monkeypatch: pytest.Monke
     again = looked(verb="undo")  # by a run that was cut before it opened the apps
     assert again["goes"] == "undone"
     assert described("db1", again) == [
-        "db1: PostgreSQL 15 serves again already; what follows that is made sure of."
+        "db1: PostgreSQL 15 serves again already; the remaining steps are repeated."
     ]
     Stepping("link").note("switched", finished=True)
-    with pytest.raises(DeployError, match="no other way back"):
+    with pytest.raises(DeployError, match="the only rollback"):
         looked(verb="undo")
 
 
@@ -471,13 +471,13 @@ def test_what_a_failed_upgrade_has_left_is_removed(
     assert written.record() == {}
     work.note(phase)
     monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
-    with pytest.raises(DeployError, match="removed by hand"):
+    with pytest.raises(DeployError, match="remove by hand"):
         looked(verb="finish")
 
 
 def test_a_copy_that_is_there_needs_no_space(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     host["free"] = 2 << 30
-    with pytest.raises(DeployError, match="no space"):
+    with pytest.raises(DeployError, match="No space"):
         looked()
     monkeypatch.setattr(plan, "folder_size", lambda _folder: 1 << 30)
     assert looked()["goes"] == "upgrade"
@@ -556,5 +556,5 @@ def test_apps_are_closed_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_one_upgrade_at_a_time(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STATE", str(state / "upgrades"))
-    with module.alone(), pytest.raises(DeployError, match="another upgrade"), module.alone():
+    with module.alone(), pytest.raises(DeployError, match="Another upgrade"), module.alone():
         pass

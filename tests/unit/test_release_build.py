@@ -350,7 +350,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert os.listdir(found.layout.releases) == []
 
 
-def test_what_a_build_that_was_cut_off_left_goes(tmp_path: Path) -> None:
+def test_what_a_build_that_was_interrupted_left_goes(tmp_path: Path) -> None:
     found = build(tmp_path)
     write(Path(found.layout.releases) / "20260101T000000-aaaa/src/x")
     write(Path(found.layout.releases) / "20260101T000001-bbbb/release.json", "{}")

@@ -394,7 +394,7 @@ def test_pg_dump_is_made_without_rights_of_a_superuser_and_read_again(
     monkeypatch.setattr(removal_dump, "newest", lambda name: name)
     cluster = Cluster("blog")
     dump = Dump(app, "now")
-    with pytest.raises(DeployError, match=r"reading blog\.pgdump again failed"):
+    with pytest.raises(DeployError, match=r"Reading blog\.pgdump again failed"):
         dump.make(cluster, [], {})  # type: ignore[arg-type]
     assert cluster.seen[1:] == [
         "blog as ['blog', 'blog.0123abcd']",

@@ -108,7 +108,7 @@ def kill(_command: str) -> None:
     raise Killed
 
 
-def cut_off(files: Set, *entries: dict[str, Any], **options: Any) -> None:
+def interrupted(files: Set, *entries: dict[str, Any], **options: Any) -> None:
     files.declare(*entries, **options)
     files.host.on_command = kill
     with pytest.raises(Killed):
@@ -116,9 +116,9 @@ def cut_off(files: Set, *entries: dict[str, Any], **options: Any) -> None:
     files.host.on_command = lambda _command: None
 
 
-def test_what_waits_survives_a_run_that_is_cut_off(files: Set) -> None:
+def test_what_waits_survives_a_run_that_is_interrupted(files: Set) -> None:
     files.run(SANDBOX, **LATER)
-    cut_off(files, changed(), validate=["check"], **LATER)
+    interrupted(files, changed(), validate=["check"], **LATER)
     assert files.path("sandbox.conf").read_text() == "2\n"
     assert files.run(changed(), **LATER)["restart"]["when"] == "later"
     assert files.run(changed(), restart="now")["restart"]["when"] == "done"
@@ -145,7 +145,7 @@ def test_what_waited_is_restored_when_the_service_does_not_start_with_it(files: 
     wanted = (changed("bad\n"), {"path": "new.conf", "on_change": "restart"}, {**other, "content": "b\n"})
     ended = files.end(*wanted, restart="now")
     assert "it is bad" in str(ended)
-    assert "put back as it was, also what waited for the restart." in str(ended)
+    assert "was restored, also what waited for the restart." in str(ended)
     assert files.host.commands == ["systemctl restart web"] * 2
     assert files.path("sandbox.conf").read_text() == "1\n"
     assert files.path("other.conf").read_text() == "a\n"
@@ -203,7 +203,7 @@ def test_a_service_that_has_started_with_what_waited_does_not_go_back(
     files.run(changed("2\n"), **LATER)
     unit_run()
     files.host.failing = {"systemctl restart web": "it is bad"}
-    assert "put back as it was." in str(files.end(changed("bad\n"), restart="now"))
+    assert "was restored." in str(files.end(changed("bad\n"), restart="now"))
     assert files.path("sandbox.conf").read_text() == "2\n"
 
 
@@ -279,7 +279,7 @@ def test_a_setting_that_postgresql_was_not_told_of_waits(files: Set, postgres: t
     conf = {"path": "homeport.conf", "content": "shared_buffers = '4MB'\n"}
     other = {**conf, "content": "shared_buffers = '8MB'\n"}
     files.run(conf, settings_of="postgresql", **LATER)
-    cut_off(files, other, settings_of="postgresql", **LATER)
+    interrupted(files, other, settings_of="postgresql", **LATER)
     assert files.run(other, settings_of="postgresql", **LATER)["restart"]["why"] == ["shared_buffers"]
     assert files.host.commands == ["systemctl reload web"]
 

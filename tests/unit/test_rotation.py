@@ -16,7 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.derive impo
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
     archive_password,
-    cut_off,
+    revoked_passwords,
     used_logins,
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import shell_exports
@@ -40,33 +40,33 @@ def live(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_live_release_goes_on_with_the_same_passwords() -> None:
-    assert cut_off(apps(), live(apps())) == []
-    assert cut_off(apps(SECRET, [OLD]), live(apps(OLD))) == []
-    assert cut_off(apps(OLD, [SECRET]), live(apps(SECRET, [OLD]))) == []  # the way back
-    assert cut_off(apps(), {}) == []
+    assert revoked_passwords(apps(), live(apps())) == []
+    assert revoked_passwords(apps(SECRET, [OLD]), live(apps(OLD))) == []
+    assert revoked_passwords(apps(OLD, [SECRET]), live(apps(SECRET, [OLD]))) == []  # the way back
+    assert revoked_passwords(apps(), {}) == []
 
 
 def test_a_live_release_that_would_be_refused() -> None:
-    assert cut_off(apps(SECRET), live(apps(OLD))) == [
+    assert revoked_passwords(apps(SECRET), live(apps(OLD))) == [
         "blog: the password of its database and its cache and its broker"
     ]
-    assert cut_off(apps(rotation={"cache_password": [2]}), live(apps())) == [
+    assert revoked_passwords(apps(rotation={"cache_password": [2]}), live(apps())) == [
         "blog: the password of its cache"
     ]
-    assert cut_off(apps(rotation={"cache_password": [2, 1]}), live(apps())) == []
+    assert revoked_passwords(apps(rotation={"cache_password": [2, 1]}), live(apps())) == []
 
 
 def test_only_the_services_that_are_the_same_count() -> None:
     before = live(apps(OLD))
-    assert cut_off(apps(cache="none", broker="none", database="none"), before) == []
+    assert revoked_passwords(apps(cache="none", broker="none", database="none"), before) == []
     moved = {"database_host": "10.0.0.9", "cache_host": "10.0.0.9", "broker_host": "10.0.0.9"}
-    assert cut_off(apps(host=moved), before) == []
+    assert revoked_passwords(apps(host=moved), before) == []
     assert (
-        cut_off(apps(host={"cache_host": "10.0.0.9", "broker_host": "10.0.0.9"}), before) == []
+        revoked_passwords(apps(host={"cache_host": "10.0.0.9", "broker_host": "10.0.0.9"}), before) == []
     )  # by a socket
     elsewhere = apps(cache={"url": "redis://:x@10.0.0.3:1/0"})
-    assert "cache" not in cut_off(elsewhere, before)[0]
-    assert cut_off({}, before) == []
+    assert "cache" not in revoked_passwords(elsewhere, before)[0]
+    assert revoked_passwords({}, before) == []
 
 
 def test_a_host_tells_no_password() -> None:
@@ -83,7 +83,7 @@ def test_what_a_host_tells_of_its_live_releases(tmp_path: Path) -> None:
     write(tmp_path / "plain/current/config/env", shell_exports({"DATABASE_URL": "sqlite:////x"}))
     write(tmp_path / "odd/current/config/env", "export A='")
     assert live_logins(str(tmp_path)) == live(apps())
-    assert cut_off(apps(OLD), live_logins(str(tmp_path))) != []
+    assert revoked_passwords(apps(OLD), live_logins(str(tmp_path))) != []
 
 
 def test_what_a_host_tells_of_what_is_encrypted(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def test_what_was_given_is_not_left_where_it_is_not_there(files: Set, records: P
     assert not records.exists()
 
 
-def test_a_run_that_is_cut_off_leaves_no_record(files: Set, records: Path) -> None:
+def test_a_run_that_is_interrupted_leaves_no_record(files: Set, records: Path) -> None:
     files.run(A, given=GIVEN)
 
     def kill(_words: str) -> None:
@@ -297,7 +297,7 @@ def test_a_folder_in_the_way_of_a_file_stays(files: Set) -> None:
     files.path("a.conf").mkdir()
     ended = files.end(A)
     assert ended.failed
-    assert "is a folder; move it away" in str(ended)
+    assert "is a folder; move it aside" in str(ended)
     assert files.path("a.conf").is_dir()
 
 
@@ -455,7 +455,7 @@ def test_a_unit_that_cannot_be_reloaded_is_restarted(files: Set) -> None:
     assert files.host.commands == ["systemctl reload db@a", "systemctl restart db@a"]
 
 
-def test_a_reload_that_was_cut_off_is_made_up_for(files: Set) -> None:
+def test_a_reload_that_was_interrupted_is_made_up_for(files: Set) -> None:
     files.run(reloaded("a"), units=["db@a"])
 
     def kill(_words: str) -> None:
@@ -538,7 +538,7 @@ def test_a_new_unit_that_does_not_start_goes_and_one_that_had_to_go_comes_back(f
     assert files.run(instance("a"), instance("old"), units=["db@a", "db@old"])["changed"] is False
 
 
-def test_a_restart_that_was_cut_off_is_made_up_for(files: Set) -> None:
+def test_a_restart_that_was_interrupted_is_made_up_for(files: Set) -> None:
     files.run(instance("a"), instance("b"), units=["db@a", "db@b"])
 
     def kill(_words: str) -> None:
@@ -554,7 +554,7 @@ def test_a_restart_that_was_cut_off_is_made_up_for(files: Set) -> None:
     assert files.run(instance("a", "two\n"), instance("b"), units=["db@a", "db@b"])["changed"] is False
 
 
-def test_a_unit_that_a_run_was_cut_off_at_is_stopped_when_it_is_not_declared(files: Set) -> None:
+def test_a_unit_that_a_run_was_interrupted_at_is_stopped_when_it_is_not_declared(files: Set) -> None:
     files.declare(instance("a"), units=["db@a"])
 
     def kill(_words: str) -> None:
@@ -602,7 +602,7 @@ def test_a_refused_configuration_is_put_back(files: Set) -> None:
     ended = files.end({**A, "content": "new\n"}, {"path": "b.conf", "content": "b\n"}, validate=["check"])
     assert ended.failed
     assert "check refuses the configuration: line 1: no" in str(ended)
-    assert "Every file of web was put back as it was." in str(ended)
+    assert "Every file of web was restored." in str(ended)
     assert files.path("a.conf").read_text() == "a\n"
     assert files.path("a.conf").stat().st_mode & 0o777 == 0o640
     assert files.path("gone.conf").read_text() == "g\n"
@@ -665,7 +665,7 @@ def test_a_full_disk_puts_everything_back(files: Set, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("when", ["check", "systemctl reload web"])
-def test_a_run_that_was_cut_off_is_finished_by_the_next(files: Set, when: str) -> None:
+def test_a_run_that_was_interrupted_is_finished_by_the_next(files: Set, when: str) -> None:
     files.run(A)
 
     def kill(command: str) -> None:
@@ -704,7 +704,7 @@ def test_a_refusal_does_not_forget_what_an_earlier_run_left_to_do(files: Set) ->
     assert files.run({**A, "on_change": "restart"})["applied"] == "restart"
 
 
-def test_a_run_that_was_cut_off_still_removes_what_is_not_declared(files: Set) -> None:
+def test_a_run_that_was_interrupted_still_removes_what_is_not_declared(files: Set) -> None:
     files.run(A, {"path": "old.conf", "content": "o\n"})
 
     def kill(command: str) -> None:
@@ -811,7 +811,7 @@ def test_a_part_that_goes_is_forgotten(files: Set) -> None:
     assert files.path("on").exists()
 
 
-def test_a_part_that_was_cut_off_is_applied_by_the_whole(files: Set) -> None:
+def test_a_part_that_was_interrupted_is_applied_by_the_whole(files: Set) -> None:
     files.run(A)
 
     def kill(words: str) -> None:

@@ -56,7 +56,7 @@ def redis(answer: bytes, heard: list[bytes]) -> Callable[[Any], None]:
         (b"+OK\r\n", []),
         (
             b"-WRONGPASS invalid username-password pair\r\n",
-            ["the cache says: WRONGPASS invalid username-password pair"],
+            ["the cache answers: WRONGPASS invalid username-password pair"],
         ),
         (b"-LOADING Redis is loading the dataset in memory\r\n", []),
         (b"", []),
@@ -83,7 +83,7 @@ REFUSAL = b"ACCESS_REFUSED - Login was refused using authentication mechanism PL
         (method(10, 30, b"\0" * 8), []),
         (
             method(10, 50, struct.pack(">HB", 403, len(REFUSAL)) + REFUSAL + b"\0" * 4),
-            [f"the broker says: {REFUSAL.decode()}"],
+            [f"the broker answers: {REFUSAL.decode()}"],
         ),
         (b"", []),
         (b"HTTP/1.1 400 Bad Request\r\n", []),
@@ -109,7 +109,7 @@ def test_rabbitmq(serve: Serve, answer: bytes, told: list[str]) -> None:
     ("psql", "ready", "told"),
     [
         ("exit 0", 0, []),
-        ("echo 'FATAL:  Passwort falsch' >&2; exit 2", 0, ["the database says: FATAL: Passwort falsch"]),
+        ("echo 'FATAL:  Passwort falsch' >&2; exit 2", 0, ["the database answers: FATAL: Passwort falsch"]),
         ("echo 'could not connect' >&2; exit 2", 2, []),
     ],
 )  # fmt: skip
@@ -133,7 +133,7 @@ def test_postgres(
 def test_what_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_logins, "ASK", dict.fromkeys(service_logins.ASK, lambda _parts: "asked"))
     url = "redis://:x@h:1/0"
-    assert refused({"CACHE_URL": url}, {}) == ["the cache says: asked"]
+    assert refused({"CACHE_URL": url}, {}) == ["the cache answers: asked"]
     assert refused({"CACHE_URL": url}, {"CACHE_URL": url}) == []  # as the live release
     for other in ("redis://h:1/0", "pymemcache:///s", "amqp://:x@[", ""):
         assert refused({"CACHE_URL": other}, {}) == []

@@ -129,10 +129,10 @@ def test_an_app_that_was_closed_is_not_broken(
 
 def test_nobody_listens(tmp_path: Path) -> None:
     address = f"unix://{tmp_path}/web.sock"
-    assert health(asked(address), 5)["error"] == f"nobody listens on {address}"
+    assert health(asked(address), 5)["error"] == f"nothing listens on {address}"
     with socket.socket(socket.AF_UNIX) as closed:
         closed.bind(f"{tmp_path}/web.sock")
-        assert health(asked(address), 5)["error"] == f"nobody listens on {address}"
+        assert health(asked(address), 5)["error"] == f"nothing listens on {address}"
 
 
 def test_an_app_that_does_not_answer_costs_no_more_than_the_timeout(tmp_path: Path) -> None:
@@ -478,7 +478,7 @@ def test_a_host_on_which_nothing_runs(places: Places) -> None:
     assert blog["release"]["id"] == LIVE
     assert blog["release"]["django"] == "5.2"
     assert abs(blog["release"]["since"] - time.time()) < 60
-    assert blog["health"]["error"].startswith("nobody listens")
+    assert blog["health"]["error"].startswith("nothing listens")
     assert (blog["processes"], blog["maintenance"], blog["lock"], blog["deploys"]) == (None, None, None, [])
     assert blog["disk"]["releases"]["count"] == 1
     assert blog["disk"]["database"] == 10

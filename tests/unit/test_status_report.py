@@ -170,7 +170,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
             {"processes": [web(), queue(1, 1, instance(seconds=3))]},
             "warning",
             [],
-            ["queue: was started 3 s ago, and its release is live for 3 h 12 min: its log says whether it keeps "
+            ["queue: was started 3 s ago, and its release is live for 3 h 12 min: its log shows whether it keeps "
              "ending"],
         ),
         (
@@ -336,7 +336,7 @@ def test_a_service_whose_host_is_not_known_is_no_problem_of_the_app() -> None:
     assert left_out["problems"] == []
     assert left_out["apps"]["blog"]["hosts"]["web1"]["cache"]["state"] is None
     gone = document({"web1": status({"blog": found()}), "c1": {"msg": "no python"}}, specs(blog=blog), groups)
-    assert texts(gone) == ["could not be looked at: no python"]
+    assert texts(gone) == ["could not be inspected: no python"]
     assert gone["hosts"]["c1"]["services"] == {}
 
 
@@ -407,8 +407,8 @@ def test_a_host_that_was_set_up_with_another_playbook() -> None:
             {"unreachable": True, "msg": "Task failed: Failed to\n connect"},
             "cannot be reached: Failed to connect",
         ),
-        ({"failed": True, "msg": "no python"}, "could not be looked at: no python"),
-        ({"msg": ""}, "could not be looked at: no answer"),
+        ({"failed": True, "msg": "no python"}, "could not be inspected: no python"),
+        ({"msg": ""}, "could not be inspected: no answer"),
     ],
 )
 def test_hosts_that_do_not_answer(result: dict[str, Any], text: str) -> None:
@@ -440,7 +440,7 @@ def test_one_app_alone() -> None:
 
 def test_hosts_that_were_left_out() -> None:
     made = document({"db1": status(services={"postgresql": "active"})}, specs(blog={}))
-    assert (made["apps"], made["level"], summary(made)) == ({}, "ok", "no app was looked at")
+    assert (made["apps"], made["level"], summary(made)) == ({}, "ok", "no app was inspected")
 
 
 def test_databases_elsewhere() -> None:

@@ -14,9 +14,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.supervisor im
 class Api:
     """supervisord: how often a process is looked at before it has stopped, by name."""
 
-    def __init__(self, **patience: int) -> None:
-        self.patience = patience
-        self.states = dict.fromkeys(patience, "RUNNING")
+    def __init__(self, **looks: int) -> None:
+        self.looks = looks
+        self.states = dict.fromkeys(looks, "RUNNING")
         self.events: list[str] = []
 
     def stopProcess(self, name: str, wait: bool) -> None:
@@ -35,8 +35,8 @@ class Api:
 
     def getProcessInfo(self, name: str) -> dict[str, Any]:
         if self.states[name] == "STOPPING":
-            self.patience[name] -= 1
-            if self.patience[name] < 0:
+            self.looks[name] -= 1
+            if self.looks[name] < 0:
                 self.states[name] = "STOPPED"
                 self.events.append(f"stopped {name}")
         return {"statename": self.states[name]}

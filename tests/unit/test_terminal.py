@@ -104,7 +104,7 @@ HOSTS = {"inventory_hostname": "web1", "ansible_play_hosts": ["web1", "web2"]}
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(0, None), (3, "ended with exit status 3"), (255, "ssh to the server failed")]
+    ("status", "told"), [(0, None), (3, "ended with exit status 3"), (255, "The ssh connection failed")]
 )
 def test_a_shell_at_a_terminal(status: int, told: str | None, conversations: list[list[str]]) -> None:
     STATUS[0] = status
@@ -120,9 +120,9 @@ def test_a_shell_at_a_terminal(status: int, told: str | None, conversations: lis
 @pytest.mark.parametrize(
     ("connection", "environment", "arguments", "variables", "told"),
     [
-        ("docker", {}, {}, {}, "has none to give"),
-        ("ssh", {"A": "b"}, {}, {}, "env and seconds do not go with shell"),
-        ("ssh", {}, {"seconds": 3}, {}, "env and seconds do not go with shell"),
+        ("docker", {}, {}, {}, "this run has none"),
+        ("ssh", {"A": "b"}, {}, {}, "takes neither env nor seconds"),
+        ("ssh", {}, {"seconds": 3}, {}, "takes neither env nor seconds"),
         ("ssh", {}, {}, {"servers": "all"}, "one server at a time"),
     ],
 )

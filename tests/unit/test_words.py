@@ -1,26 +1,32 @@
-"""The documentation uses the field's terms, in short sentences, and names only what exists."""
+"""Documentation, messages and names of tasks use the field's terms; documentation has short sentences, and names only
+what exists."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")},
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("roles/*/README.md")},
     key=lambda path: str(path),
 )
-LONGEST = 30
+LONGEST = 25  # words of a sentence
+# Names of programs with which a sentence may begin.
+PROGRAMS = "gunicorn|nginx|restic|sshd|supervisord|testssl|uv"
 # Plain words in place of a term, each with the term to write.
 TERMS = {
     r"(?:is|are|was|were|be|been) told(?! apart)|told of|says so": "reported, fails with, prints",
     r"good until|(?:is|are|was) over(?! \d)(?= *[.,;|])": "expires, expired",
     r"moments?": "point in time, step of a deploy",
     r"proofs?|believed?s?": "challenge, validated, trusted",
-    r"on trial": "pending change, confirm",
+    r"(?:on|for) trial": "pending change, confirm",
     r"cut[s ]? ?off": "interrupted, revokes access",
     r"patience": "timeout",
     r"gone|strays?|worn|fate|knocks?": "missing, undeclared, due for renewal, exposure, probe",
@@ -47,16 +53,120 @@ def without_code(text: str) -> str:
 def sentences(text: str) -> Iterator[str]:
     lines = [line for line in text.splitlines() if not line.startswith(("|", "#"))]
     for paragraph in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", "\n".join(lines)):
-        yield from re.split(r"(?<=[.:;?!])[*)]*\s+(?=[^a-z]|`)", " ".join(paragraph.split()))
+        text = re.sub(r"^(?:[-*]|\d+\.) ", "", " ".join(paragraph.split()))
+        yield from re.split(rf"(?<=[.:;?!])[*)]*\s+(?=[^a-z]|(?:{PROGRAMS})\b)", text)
+
+
+def old_words(text: str) -> list[str]:
+    return [
+        f"{match[0]!r}: write {term}"
+        for words, term in TERMS.items()
+        for match in re.finditer(rf"\b(?:{words})\b", text)
+    ]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_the_fields_terms(path: Path) -> None:
-    text = without_code(path.read_text())
+    assert old_words(without_code(path.read_text())) == []
+
+
+SOURCES = sorted((ROOT / "plugins").glob("**/*.py"))
+TASKS = sorted(
+    path
+    for pattern in ("playbooks/**/*.yml", "roles/*/tasks/*.yml", "roles/*/handlers/*.yml")
+    for path in ROOT.glob(pattern)
+)
+SPECS = sorted(
+    path
+    for pattern in (
+        "roles/*/meta/*.yml",
+        "plugins/filter/*.yml",
+        "plugins/modules/*.py",
+        "plugins/callback/*.py",
+    )
+    for path in ROOT.glob(pattern)
+)
+DOCUMENTED = ("DOCUMENTATION", "EXAMPLES", "RETURN")
+SHOWN = {"name", "msg", "fail_msg", "success_msg"}
+ERRORS = {"AnsibleActionFail", "AnsibleFilterError", "DeployError"}
+# Programs and commands of Django with which a message may begin.
+COMMANDS = {"createsuperuser", "migrate", "restic", "runserver", "supervisord"}
+
+
+def literal(node: ast.AST) -> str | None:
+    """The text of a string in the code, with ``{}`` in place of its values."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) or "{}" for part in node.values)
+    return None
+
+
+def literals(node: ast.AST) -> Iterator[str]:
+    """The strings of a piece of code, without those that document it."""
+    documented = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in DOCUMENTED
+    if documented or (isinstance(node, ast.Expr) and literal(node.value) is not None):
+        return
+    text = literal(node)
+    if text is not None:
+        yield text
+    for part in ast.iter_child_nodes(node):
+        if text is None or isinstance(part, ast.FormattedValue):
+            yield from literals(part)
+
+
+def described(found: Any, keys: set[str]) -> Iterator[str]:
+    """The texts under ``keys``, at any depth of a YAML document."""
+    for entry in found if isinstance(found, list) else []:
+        yield from described(entry, keys)
+    for key, value in found.items() if isinstance(found, dict) else []:
+        texts = value if isinstance(value, list) else [value]
+        if key in keys:
+            yield from (text for text in texts if isinstance(text, str))
+        yield from described(value, keys)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_the_fields_terms_in_messages(path: Path) -> None:
+    # a text of fewer words is a key or a value
+    texts = [text for text in literals(ast.parse(path.read_text())) if len(text.split()) > 2]
+    assert [(text, found) for text in texts if (found := old_words(text))] == []
+
+
+@pytest.mark.parametrize("path", TASKS, ids=name)
+def test_the_fields_terms_in_tasks(path: Path) -> None:
+    texts = described(yaml.safe_load(path.read_text()), SHOWN)
+    assert [(text, found) for text in texts if (found := old_words(text))] == []
+
+
+@pytest.mark.parametrize("path", SPECS, ids=name)
+def test_the_fields_terms_in_descriptions(path: Path) -> None:
+    documents = [path.read_text()]
+    if path.suffix == ".py":
+        documents = [
+            text
+            for node in ast.parse(documents[0]).body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in DOCUMENTED
+            if (text := literal(node.value))
+        ]
+    texts = [
+        text
+        for document in documents
+        for text in described(yaml.safe_load(document), {"description", "short_description"})
+    ]
+    assert [(text, found) for text in texts if (found := old_words(text))] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_messages_begin_with_a_capital(path: Path) -> None:
+    """Or with the name of a field, an option or a program."""
+    raised = [
+        literal(node.args[0]) or ""
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and node.args and getattr(node.func, "id", "") in ERRORS
+    ]
     found = [
-        f"{match[0]!r}: write {term}"
-        for words, term in TERMS.items()
-        for match in re.finditer(rf"\b(?:{words})\b", text)
+        text for text in raised if (first := re.match(r"[a-z]+(?= )", text)) and first[0] not in COMMANDS
     ]
     assert found == []
 

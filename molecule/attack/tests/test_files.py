@@ -101,7 +101,7 @@ def test_answers_that_are_none_concern_their_app_alone(evil: Evil, host: Any) ->
     before = live(host, "victim")
     done = evil.play("deploy", evil={"env": {"LIE": "[]"}}, env={"X": evil.nonce})
     assert done.status != 0
-    assert "evil: loading the project: the project's answer is invalid" in done.output, done.output
+    assert "evil: Loading the project: the project's answer is invalid" in done.output, done.output
     assert live(host, "victim") != before
     # live with a good answer, it begins to lie when its database is dumped
     late = forged.replace("os.environ.get('LIE'):", "'compress' in sys.argv[-1]:")

@@ -92,7 +92,7 @@ def test_extensions_that_come_later(evil: Evil, host: Any) -> None:
     wanted = {"database": {"engine": "postgres", "extensions": ["citext", "file_fdw"]}}
     refused = evil.play("multi_app", evil=wanted, **wanted)
     assert refused.status != 0
-    assert "cannot create extension file_fdw in evil" in refused.output
+    assert "Cannot create extension file_fdw in evil" in refused.output
     assert "function trap.boom" in refused.output
     owner = "extname || ' of ' || pg_get_userbyid(extowner)"
     owners = f"SELECT string_agg({owner}, ', ' ORDER BY extname) FROM pg_extension"

@@ -113,7 +113,7 @@ def test_hooks_run_in_their_order_and_the_last_one_can_stop_the_release(
     failing = {"hooks": {"after_switch": ["echo the front page is empty >&2; exit 9"]}}
     done = operator.run("deploy", changes=failing)
     assert done.status != 0
-    for text in ("the hook after_switch", "exit status 9", "the front page is empty", "rolled back"):
+    for text in ("The hook after_switch", "exit status 9", "the front page is empty", "rolled back"):
         assert text in done.output, done.output
     assert album.health()["release"] == after
 
@@ -186,7 +186,7 @@ def test_a_migration_that_waits_for_a_lock_gives_up(album: Album, operator: Oper
         backends = "from pg_stat_activity where query like '%pg_sleep(1200)%' and pid <> pg_backend_pid()"
         sql(host, f"select pg_terminate_backend(pid) {backends}")
     assert done.status != 0
-    for text in ("it waited 1 s for a lock, 3 times", "The database did not move", "album.0003_next"):
+    for text in ("It waited 1 s for a lock, 3 times", "The database did not move", "album.0003_next"):
         assert text in done.output, done.output
     assert lost(running) == 0, running.summary()
     assert album.health()["release"] == before

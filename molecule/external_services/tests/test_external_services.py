@@ -172,7 +172,7 @@ def test_backups_of_a_database_on_another_host(
     count = as_postgres(database, "select count(*) from album_album")
     done = operator.run("backup", *options, "-e", "drill=true")
     assert done.status == 0, done.output
-    assert "memories restored for trial" in done.output
+    assert "memories restored by the drill" in done.output
     tables = "select count(*) from pg_tables where schemaname = 'public'"
     assert as_postgres(database, tables, "homeport_drill_memories") == "0"
 

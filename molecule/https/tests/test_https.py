@@ -30,7 +30,7 @@ def secure(address: str, roots: str) -> Album:
     return Album(address, NAME, roots)
 
 
-def shaken(address: str, name: str, roots: str = "", **options: Any) -> tuple[Any, str]:
+def handshake(address: str, name: str, roots: str = "", **options: Any) -> tuple[Any, str]:
     """The certificate that is served for a name, checked against roots where they are given, and the protocol."""
     context = ssl.create_default_context(cafile=roots or None)
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -59,7 +59,7 @@ def operator(host: Any, tmp_path: Path) -> Operator:
 def trusted(address: str, name: str, roots: str) -> dict[str, Any]:
     """The certificate for a name; an empty one where it is not good."""
     try:
-        return dict(shaken(address, name, roots)[0])
+        return dict(handshake(address, name, roots)[0])
     except ssl.SSLCertVerificationError:
         # for a moment after a reload, the workers from before it still answer
         return {}
@@ -70,7 +70,7 @@ def names(address: str, roots: str, name: str = NAME) -> list[str]:
 
 
 def serial(address: str, name: str, roots: str) -> str:
-    return str(shaken(address, name, roots)[0]["serialNumber"])
+    return str(handshake(address, name, roots)[0]["serialNumber"])
 
 
 def renewed(address: str, name: str, roots: str, before: str) -> bool:
@@ -80,7 +80,7 @@ def renewed(address: str, name: str, roots: str, before: str) -> bool:
 
 def test_the_authority_has_signed_what_has_an_address(address: str, roots: str) -> None:
     assert names(address, roots) == [NAME, f"www.{NAME}"]
-    found, protocol = shaken(address, f"www.{NAME}", roots)
+    found, protocol = handshake(address, f"www.{NAME}", roots)
     assert "Pebble" in str(found["issuer"])
     assert protocol == "h2"
 
@@ -97,8 +97,8 @@ def test_the_checks_of_a_deployment_find_nothing(host: Any) -> None:
 def test_the_others_have_theirs(host: Any, address: str) -> None:
     inventory = Path(host.backend.ansible_runner.inventory_file)
     text = (inventory.parent / "tls/brought.pem").read_text()
-    assert shaken(address, "brought.example")[0] == ssl.PEM_cert_to_DER_cert(text)
-    assert shaken(address, "intranet.example")[0]
+    assert handshake(address, "brought.example")[0] == ssl.PEM_cert_to_DER_cert(text)
+    assert handshake(address, "intranet.example")[0]
     key = host.file("/etc/homeport/certificates/brought/live/privkey.pem")
     assert (key.mode, key.user) == (0o600, "root")
     assert host.run("runuser -u www-data -- ls /etc/homeport/certificates").rc != 0
@@ -107,7 +107,7 @@ def test_the_others_have_theirs(host: Any, address: str) -> None:
 @pytest.mark.parametrize("name", [WILD, f"any.{WILD}", f"other.{WILD}"])
 def test_a_wildcard_serves_any_name(address: str, roots: str, name: str) -> None:
     assert names(address, roots, name) == [f"*.{WILD}", WILD]
-    assert "Pebble" in str(shaken(address, name, roots)[0]["issuer"])
+    assert "Pebble" in str(handshake(address, name, roots)[0]["issuer"])
     assert Album(address, name, roots).get("/").status_code == 200
 
 
@@ -131,7 +131,7 @@ def test_other_names_lead_to_the_canonical_one(address: str, roots: str) -> None
 
 def test_unknown_names_get_no_certificate(address: str) -> None:
     with pytest.raises(ssl.SSLError, match="unrecognized name"):
-        shaken(address, "evil.example")
+        handshake(address, "evil.example")
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_what_is_old_is_refused(address: str, options: dict[str, Any]) -> None:
     if "ciphers" not in options:
         options["ciphers"] = "ALL:@SECLEVEL=0"
     with pytest.raises(ssl.SSLError):
-        shaken(address, NAME, **options)
+        handshake(address, NAME, **options)
 
 
 def test_tls_1_2_is_spoken(address: str) -> None:
-    assert shaken(address, NAME, maximum_version=ssl.TLSVersion.TLSv1_2)[0]
+    assert handshake(address, NAME, maximum_version=ssl.TLSVersion.TLSv1_2)[0]
 
 
 def test_each_header_comes_once(secure: Album, host: Any) -> None:
@@ -220,17 +220,19 @@ printf 'server 127.0.0.1\nupdate %s _acme-challenge.%s. 60 TXT "%s"\nsend\n' \
 
 
 def test_names_come_and_go(host: Any, address: str, roots: str, operator: Operator) -> None:
-    others = [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")]
+    others = [handshake(address, f"{name}.example")[0] for name in ("brought", "intranet")]
     # one has an address now; another has one, but not here, as the authority finds out
     host.check_output(f"echo 127.0.0.1 soon.{NAME} >>/etc/hosts")
     host.check_output(f"echo 255.255.255.255 elsewhere.{NAME} >>/etc/hosts")
     changes = {"domains": [NAME, f"soon.{NAME}", f"elsewhere.{NAME}"]}
     done = operator.run("typical", changes=changes)
     assert done.status == 0, done.output
-    assert f"memories: the certificate does not have elsewhere.{NAME}, which cannot be had" in done.output
+    assert (
+        f"memories: the certificate does not have elsewhere.{NAME}, which cannot be obtained" in done.output
+    )
     wait_for(lambda: names(address, roots) == [NAME, f"soon.{NAME}"], 60)
     assert host.file("/etc/homeport/dns.ini").exists
-    assert [shaken(address, f"{name}.example")[0] for name in ("brought", "intranet")] == others
+    assert [handshake(address, f"{name}.example")[0] for name in ("brought", "intranet")] == others
     # what has just failed is not asked for at once again, and nothing changes
     done = operator.run("typical", changes=changes)
     assert (done.status, done.changed) == (0, 0), done.output
@@ -300,12 +302,12 @@ def test_nginx_starts_whatever_is_missing(host: Any, address: str, roots: str) -
     assert serial(address, NAME, roots) == before
     host.check_output("rm -r /etc/homeport/certificates/memories /etc/homeport/acme/live/memories")
     host.check_output("systemctl restart nginx")
-    assert shaken(address, NAME)[0], "a self-signed one stands in"
+    assert handshake(address, NAME)[0], "a self-signed one stands in"
     host.check_output("rm -r /etc/homeport/certificates/intranet")
     host.check_output("systemctl kill --signal=KILL nginx")
     state = "systemctl show --property=NRestarts,ActiveState --value nginx"
     wait_for(lambda: set(host.check_output(state).split()) == {"1", "active"}, 60)
-    assert shaken(address, "intranet.example")[0]
+    assert handshake(address, "intranet.example")[0]
 
 
 def test_what_went_missing_is_asked_for_again(host: Any, address: str, roots: str) -> None:
@@ -323,8 +325,8 @@ def test_an_authority_that_is_away_is_an_error_and_the_rest_goes_on(
     done = host.run(f"faketime -f +70d {PROGRAM} renew")
     assert done.rc == 1
     assert "memories: https://localhost:14000/dir" in done.stderr
-    assert shaken(address, "intranet.example")[0]
-    assert shaken(address, NAME, roots)[0], "the old one is still good"
+    assert handshake(address, "intranet.example")[0]
+    assert handshake(address, NAME, roots)[0], "the old one is still good"
 
 
 def test_nobody_else_reads_it(host: Any) -> None:

@@ -106,7 +106,7 @@ def test_input_and_variables(operator: Operator, tmp_path: Path) -> None:
     ("command", "expected"),
     # what is read from Ansible's own command line, and from the terminal; the rest is in tests/unit
     [
-        ("check seconds=3", "need an option of its own"),
+        ("check seconds=3", "need an option of their own"),
         ("createsuperuser", "there is no terminal to ask at"),
         ("dbshell", "ssh -t "),
     ],
@@ -131,7 +131,7 @@ def test_a_superuser_whose_password_is_seen_nowhere(
     monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", name)
     monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "root@example.org")
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "12345")
-    assert "the project rejects this password" in manage(operator, "createsuperuser").output
+    assert "The project rejects this password" in manage(operator, "createsuperuser").output
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", CANARY)
     began = host.check_output("date +%s")
     done = manage(operator, "createsuperuser", "-vvv", "--diff")
@@ -229,7 +229,7 @@ def test_an_app_is_removed_and_the_other_one_notices_nothing(
     with load(album) as running:
         done = operator.run("remove_app", "-e", "app=guests", "-e", "confirm=guests")
     assert done.status == 0, done.output
-    assert "Now take guests out of" in done.output
+    assert "Now remove guests from" in done.output
     assert lost(running) == 0, running.summary()
     assert processes(host) == before
     assert host.check_output("find /srv/memories | sort | sha256sum") == files

@@ -80,7 +80,7 @@ def mover(operator: Operator, tmp_path: Path, host: Any) -> Mover:
     ("options", "message"),
     [
         (["-e", "homeport_setup=simple"], "memories is declared with the database sqlite"),
-        (["-e", "confirm=memory"], "that is not the app's name"),
+        (["-e", "confirm=memory"], "That is not the app's name"),
         (["-e", "file=/srv/memories/shared/data/old.sqlite3"], "There is no SQLite file"),
         (["-e", "file=/etc/passwd"], "must be below /srv/memories"),
     ],

@@ -149,7 +149,7 @@ def test_status_tells_what_is_broken(album: Album, host: Any, tmp_path: Path) ->
         assert done.status != 0
         assert done.changed == 0
         assert "memories on web1: web: no slot serves" in done.output, done.output
-        assert "nobody listens on unix:///run/homeport/memories.sock" in done.output
+        assert "nothing listens on unix:///run/homeport/memories.sock" in done.output
         assert operator.run("status", "-e", "fail=false").status == 0
         host.check_output("systemctl stop supervisor")
         done = operator.run("status")

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What may stand in front of a host and is believed about its visitors: addresses, networks, and known providers."""
+"""What may stand in front of a host and is trusted about its visitors: addresses, networks, and known providers."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def limit(*schedules: Iterable[int]) -> int | None:
     if not known or any(len(times) < 2 for times in known):
         return None
     end = min(times[-1] for times in known)  # each is known for another span of time
-    coming = sorted({moment for times in known for moment in times if moment <= end})
+    coming = sorted({time for times in known for time in times if time <= end})
     gap = max((later - earlier for earlier, later in zip(coming, coming[1:])), default=0)
     return gap + min(max(gap // 4, HOUR), 6 * HOUR)
 

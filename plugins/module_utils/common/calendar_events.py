@@ -23,7 +23,7 @@ HINT = (
 
 
 def is_calendar(text: str) -> bool:
-    """Whether systemd takes ``text`` for moments: ``[days] [date] [time] [time zone]``, or a word for them."""
+    """Whether systemd takes ``text`` for points in time: ``[days] [date] [time] [time zone]``, or a word for them."""
     words = text.split(" ")
     if "" in words:  # systemd takes several spaces in some places, and not in others
         return False

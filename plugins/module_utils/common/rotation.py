@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What still uses a secret that is about to be replaced: nothing is taken away from under it.
+"""What still uses a secret that is about to be replaced, and must not lose it.
 
 Hosts tell of passwords by their fingerprints alone (``derive.fingerprint``).
 """
@@ -32,8 +32,10 @@ def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def cut_off(apps: Mapping[str, Mapping[str, Any]], used: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Live releases that would be refused by their services once these know the passwords of ``apps``."""
+def revoked_passwords(
+    apps: Mapping[str, Mapping[str, Any]], used: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Live releases whose passwords the services of ``apps`` would revoke."""
     problems = []
     for name in sorted({*apps, *used}):
         services = []

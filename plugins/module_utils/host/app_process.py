@@ -217,7 +217,7 @@ class Refused(Exception):
 
 
 def forked(identity: dict[str, Any], seconds: float, work: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``work`` returns, called in a process of another user; JSON, of which nothing is to be believed.
+    """What ``work`` returns, called in a process of another user; JSON, of which nothing is trusted.
 
     The process is not one that this user can trace, and open files go with it: root can hand on a file that the user
     may not open.

@@ -2,9 +2,9 @@
 # MIT License (see LICENSE)
 """What each component of a host was given last, and whether anything of it has been touched since.
 
-A module that has brought its part of a host to what is wanted leaves the digest of what it was given there, and what
-it then found: a component whose digest is the wanted one, and that is as it was found, needs no visit. All of them are
-looked at together (``untouched``), with one question to each of systemd, dpkg and PostgreSQL.
+A module that has brought its part of a host to the declared state records the digest of its input there, and the
+resulting state. A component with the wanted digest and an unchanged state needs no task on the host. All components
+are compared together (``untouched``), with one query to each of systemd, dpkg and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Given:
         return dict(read(self.path).get("found", {})) if self.path else {}
 
     def forget(self) -> None:
-        """Before anything is changed: a run that is cut off leaves no record."""
+        """Before anything is changed: a run that is interrupted leaves no record."""
         if self.path:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
@@ -100,7 +100,7 @@ def all_records(folder: str = "") -> dict[str, dict[str, Any]]:
 
 
 def given_parts(folder: str = "") -> dict[str, Parts]:
-    """What each component was given for whom, where its record says so."""
+    """What each component was given for whom, where its record has it."""
     return {key: record["parts"] for key, record in all_records(folder).items() if "parts" in record}
 
 

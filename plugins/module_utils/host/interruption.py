@@ -28,9 +28,9 @@ class Interruption:
         self.first: Callable[[], None] = nothing
 
     def watch(self) -> None:
-        """From now on signals end this process, and so does the end of whoever reads its standard output.
+        """From now on signals end this process, and so does the end of the process that reads its standard output.
 
-        Across ssh the reader is gone when its end of the pipe is closed, which only a write shows: hence an empty line
+        Across ssh the reader has ended when its end of the pipe is closed, as only a write shows: hence an empty line
         now and then. By a timer, since a process with threads should not fork.
         """
         for number in SIGNALS:

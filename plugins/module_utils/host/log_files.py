@@ -86,15 +86,15 @@ def end_of(path: str, lines: int, most: int) -> bytes:
 
 
 def since_when(text: str, now: float) -> float:
-    """The moment that a user names: so long ago (``90m``, ``2h``, ``3d``), or a date, with or without a time."""
+    """The timestamp that a user names: so long ago (``90m``, ``2h``, ``3d``), or a date, with or without a time."""
     found = re.fullmatch(r"(\d+)([smhd])", text)
     if found:
         return now - int(found[1]) * UNITS[found[2]]
-    moment = time_of(f"{text} 00:00:00" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
-    moment = time_of(f"{text}:00") if moment is None else moment
-    if moment is None:
+    timestamp = time_of(f"{text} 00:00:00" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
+    timestamp = time_of(f"{text}:00") if timestamp is None else timestamp
+    if timestamp is None:
         raise ValueError("must be a span such as 30m, 2h or 3d, or a time such as '2026-11-24 06:30'")
-    return moment
+    return timestamp
 
 
 def time_of(line: str, project: str = "") -> float | None:
@@ -118,22 +118,22 @@ def time_of(line: str, project: str = "") -> float | None:
                 return datetime(year, month, day, hour, minute, second, tzinfo=ZoneInfo(project)).timestamp()
         if zone is None:
             return time.mktime((year, month, day, hour, minute, second, 0, 0, -1))
-        moment = calendar.timegm((year, month, day, hour, minute, second, 0, 0, 0))
+        timestamp = calendar.timegm((year, month, day, hour, minute, second, 0, 0, 0))
     except (ValueError, OverflowError):
         return None
     if zone in ("Z", "UTC"):
-        return moment
+        return timestamp
     sign = -1 if zone[0] == "-" else 1
-    return moment - sign * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
+    return timestamp - sign * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
 
 
 def newer(lines: list[str], since: float, written: float, project: str = "") -> list[str]:
     """The lines since then. One without a time belongs to the line before it; where none has a time, all
     count as written when the file was."""
     times = [time_of(line, project) for line in lines]
-    if all(moment is None for moment in times):
+    if all(timestamp is None for timestamp in times):
         return lines if written >= since else []
-    for index, moment in enumerate(times):
-        if moment is not None and moment >= since:
+    for index, timestamp in enumerate(times):
+        if timestamp is not None and timestamp >= since:
             return lines[index:]
     return []

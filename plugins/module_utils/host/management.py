@@ -21,7 +21,7 @@ HEARTBEAT = 5.0  # seconds
 OVERRIDE = 'eval "$HOMEPORT_OVERRIDE"; unset HOMEPORT_OVERRIDE; exec "$@"'
 
 
-class Gone(Exception):
+class Disconnected(Exception):
     """Nobody waits for the command's output any more."""
 
 
@@ -48,9 +48,9 @@ def in_release(
 
 
 class Listener:
-    """Whoever reads this process's standard output.
+    """The process that reads this one's standard output.
 
-    Across ssh it is gone when its end of the pipe is closed. A controller that was killed leaves an ssh that
+    Across ssh it has ended when its end of the pipe is closed. A controller that was killed leaves an ssh that
     notices only when it has something to hand on, hence an empty line now and then.
     """
 
@@ -65,4 +65,4 @@ class Listener:
         try:
             os.write(self.descriptor, b"\n")
         except OSError as error:
-            raise Gone(str(error)) from error
+            raise Disconnected(str(error)) from error

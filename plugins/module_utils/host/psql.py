@@ -2,11 +2,11 @@
 # MIT License (see LICENSE)
 """PostgreSQL's superuser, and roles without its rights for what has to be done in an app's database.
 
-Whoever owns a database decides what a name means there: a session of the superuser that resolves one among the owner's
-objects runs the owner's code. So this file is the only one that speaks to PostgreSQL as the OS user postgres, and its
-sessions are in the database ``postgres``, with search_path=pg_catalog. The exceptions are the fixed texts LOOKS, which
-only read pg_catalog, and EXTEND. All else in an app's database is done by ``login``: a role with a login of its own
-(SET ROLE in a session of the superuser is none: whatever runs there can RESET ROLE).
+The owner of a database decides what a name means there. A session of the superuser that resolves one among the owner's
+objects runs the owner's code. So this file alone speaks to PostgreSQL as the OS user postgres. Its sessions are in the
+database ``postgres``, with search_path=pg_catalog. The exceptions are the fixed texts LOOKS, which only read
+pg_catalog, and EXTEND. All else in an app's database is done by ``login``, a role with a login of its own. SET ROLE in
+a session of the superuser would not do, as the code that runs there can RESET ROLE.
 """
 
 from __future__ import annotations
@@ -178,13 +178,13 @@ class Cluster:
             f"SET ROLE {quote_name(owner)}; CREATE EXTENSION IF NOT EXISTS {quote_name(extension)};\n"
         )
         with self.login(database, [owner]) as login:
-            login.run(["psql", *QUIET], "creating the extension", statements, path="public")
+            login.run(["psql", *QUIET], "Creating the extension", statements, path="public")
 
     def reassign(self, login: str, owner: str, database: str) -> None:
         """Gives what one of an owner's logins has in a database to the owner."""
         statements = f"REASSIGN OWNED BY {quote_name(login)} TO {quote_name(owner)};\n"
         with self.login(database, [login, owner]) as scratch:
-            scratch.run(["psql", *QUIET], "giving it to its owner", statements)
+            scratch.run(["psql", *QUIET], "Reassigning the extension to its owner", statements)
 
     def _superuser(self, statements: str, database: str, seconds: int) -> str:
         # by standard input: what is on a command line can be read by every user of the host
@@ -290,6 +290,8 @@ def called(
     if done.returncode:
         output = tail(done.stderr.decode(errors="replace"))
         if "authentication failed" in output or "no pg_hba.conf entry" in output:
-            output += "\nhomeport_hba.conf of the role postgres lets it in: run the setup playbook first"
+            output += (
+                "\nhomeport_hba.conf of the role postgres allows this login: run the setup playbook first"
+            )
         raise DeployError(f"{what} failed:\n{output}")
     return (done.stdout or b"").decode(errors="replace")

@@ -43,7 +43,7 @@ def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
         except (OSError, ValueError, struct.error):
             continue
         if answer:
-            found.append(f"the {service} says: {answer}")
+            found.append(f"the {service} answers: {answer}")
     return found
 
 

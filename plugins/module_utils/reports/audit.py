@@ -82,8 +82,8 @@ def report(results: Mapping[str, Mapping[str, Any]], now: int | None = None) -> 
 
 def unanswered(result: Mapping[str, Any]) -> Problem:
     message = " ".join(str(result.get("msg") or "no answer").split()).removeprefix("Task failed: ")
-    what = "cannot be reached" if result.get("unreachable") else "could not be looked at"
-    return failure(f"{what}: {message}", "see whether it runs, and whether ansible -m ping reaches it")
+    what = "cannot be reached" if result.get("unreachable") else "could not be inspected"
+    return failure(f"{what}: {message}", "check whether it runs, and whether ansible -m ping reaches it")
 
 
 def judged(checks: Iterable[Check], seen: Seen) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def judged(checks: Iterable[Check], seen: Seen) -> dict[str, Any]:
             continue  # the host gave no answer
         errors = [f"{part}: {parts[part]['error']}" for part in needs if parts[part]["error"]]
         if errors:
-            text = f"could not be looked at ({'; '.join(errors)})"
+            text = f"could not be inspected ({'; '.join(errors)})"
             found[name] = result_of(
                 "", [failure(text, "repeat the audit; if it stays, see why root on the host cannot read it")]
             )

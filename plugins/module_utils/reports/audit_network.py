@@ -142,13 +142,13 @@ def firewall(seen: Seen) -> Checked:
         return "drops what is not allowed", accepted_problems(expected(seen), found["accepted"])
     if not found["known"] and (found["declared"] or not found["dropping"]):
         text = "what the firewall drops is not known: nft is missing, or fails"
-        do = "apt-get install nftables; nft list ruleset says why it fails"
+        do = "apt-get install nftables; nft list ruleset shows why it fails"
         return "not known", [(failure if found["declared"] else warning)(text, do)]
     if found["declared"]:
         return "off", [
             failure(
                 "the firewall is configured, but drops nothing",
-                "systemctl restart homeport-firewall; journalctl -u homeport-firewall says why it stopped",
+                "systemctl restart homeport-firewall; journalctl -u homeport-firewall shows why it stopped",
             )
         ]
     if found["dropping"]:
@@ -166,7 +166,7 @@ def accepted_problems(
 ) -> list[Problem]:
     """What the firewall accepts now, and the inventory does not declare."""
     do = (
-        "systemctl restart homeport-firewall takes out what was added by hand, the setup playbook what is no longer "
+        "systemctl restart homeport-firewall removes what was added by hand, the setup playbook what is no longer "
         "in the inventory"
     )
     problems, unknown = [], []
@@ -199,10 +199,10 @@ def from_outside(seen: Seen) -> Checked:
     if not outside:
         return None
     if not outside["reached"]:
-        return "not looked at", [
+        return "not inspected", [
             warning(
-                f"nothing was looked at from outside: {outside['reason']}",
-                "run the audit from a machine that reaches the host's address, or say -e outside=false",
+                f"nothing was inspected from outside: {outside['reason']}",
+                "run the audit from a machine that reaches the host's address, or add -e outside=false",
             )
         ]
     wanted = expected(seen)
@@ -268,7 +268,7 @@ def allowed(source: str, sources: Iterable[str]) -> bool:
 
 
 def unknown_names(seen: Seen) -> Checked:
-    """Whoever asks for a name that is not here gets nothing."""
+    """Requests for a name that is not served here get nothing."""
     asked = seen.outside.get("unknown_names")
     if not asked:
         return None

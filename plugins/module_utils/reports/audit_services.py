@@ -65,13 +65,13 @@ def rules(entries: Iterable[Mapping[str, Any]]) -> list[Problem]:
         )
         do = "change the line: leave postgres_clients to the role, and put no others in"
         if rule["method"] == "trust":
-            found.append(failure(f"{text} lets everybody in without a password (trust)", do))
+            found.append(failure(f"{text} accepts everybody without a password (trust)", do))
         elif rule["method"] == "password" and not near:
             found.append(failure(f"{text} takes passwords in the clear", do))
         elif (
             rule["type"] in ("host", "hostnossl", "hostnogssenc") and not near and rule["method"] != "reject"
         ):
-            found.append(failure(f"{text} lets {rule['address'] or 'others'} in without TLS", do))
+            found.append(failure(f"{text} accepts {rule['address'] or 'others'} without TLS", do))
     return found
 
 
@@ -90,7 +90,7 @@ def stores(seen: Seen) -> Checked:
         return None
     problems = [
         failure(
-            f"{entry['program']} on port {entry['port']} does what anybody on the host asks, without a password",
+            f"{entry['program']} on port {entry['port']} takes commands from every user of the host without a password",
             f"{AGAIN}; stop one that is not Homeport's, or give it a password",
         )
         for entry in found
@@ -99,7 +99,7 @@ def stores(seen: Seen) -> Checked:
     problems += [
         warning(
             f"{entry['program']} on port {entry['port']} did not answer: whether it asks for a password is not known",
-            "look at it by hand: it may speak TLS alone, or hang",
+            "check it by hand: it may speak TLS alone, or hang",
         )
         for entry in found
         if entry["open"] is None
@@ -144,7 +144,7 @@ def supervisord(seen: Seen) -> Checked:
     problems = [
         failure(
             f"{path} has supervisord take orders over TCP (inet_http_server)",
-            "take that section out, and systemctl reload supervisor",
+            "remove that section, and systemctl reload supervisor",
         )
         for path in found["files"]
     ]

@@ -73,7 +73,7 @@ def certificate(seen: Seen) -> Checked:
     first = served.get(site["canonical"]) or {"found": None, "error": ""}
     kept = seen.own("certificate") if seen.app in seen.inside.get("apps", {}) else None
     found = first["found"] or kept
-    run = "run the setup playbook, which says why"
+    run = "run the setup playbook, which reports why"
     problems = []
     if first["error"]:
         problems.append(failure(f"{site['canonical']} cannot be reached over TLS: {first['error']}", run))
@@ -254,7 +254,7 @@ def hidden(seen: Seen) -> Checked:
     answer = seen.seen("hidden")
     if not seen.outside.get("sites") or answer["found"] is None:
         return None
-    do = "take it out of what is served: static and media folders, a server or location of your own in /etc/nginx"
+    do = "remove it from what is served: static and media folders, a server or location of your own in /etc/nginx"
     return "none is served" if not answer["found"] else "", [
         failure(f"{path} is served to everybody", do) for path in answer["found"]
     ]
@@ -271,9 +271,7 @@ def backup(seen: Seen) -> Checked:
     if not made or seen.app not in made["apps"]:
         return "", [failure("is to be backed up, and the host does not do it", "run the setup playbook")]
     found = judged(made["apps"][seen.app], made["limits"], made["since"], seen.inside["time"])
-    do = (
-        "run backup.yml (with -e drill=true), which says why; journalctl -u homeport-backup -u homeport-drill"
-    )
+    do = "run backup.yml (with -e drill=true), which reports why; journalctl -u homeport-backup -u homeport-drill"
     ages = [
         f"{kind} {span(one['age_seconds'])} ago"
         for kind, one in found.items()

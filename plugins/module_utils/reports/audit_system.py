@@ -44,16 +44,16 @@ def sshd(seen: Seen) -> Checked:
     problems = []
     if any("yes" in found["permitemptypasswords"] for found in (settings, *own.values())):
         problems.append(
-            failure("sshd lets accounts without a password in", do.format("PermitEmptyPasswords"))
+            failure("sshd accepts logins to accounts without a password", do.format("PermitEmptyPasswords"))
         )
     if taken[""]:
         do = do.format(taken[""])
     else:
-        do = "take that out of the Match blocks in /etc/ssh, and systemctl reload ssh"
+        do = "remove that from the Match blocks in /etc/ssh, and systemctl reload ssh"
     if able:
         problems.append(failure(f"sshd accepts passwords, and these accounts have one: {listed(able)}", do))
     elif any(taken.values()):
-        problems.append(warning("sshd accepts passwords, though no account that it lets in has one", do))
+        problems.append(warning("sshd accepts passwords, though no account that may log in has one", do))
     return f"passwords {'accepted' if any(taken.values()) else 'refused'}, root login {root}", problems
 
 
@@ -96,7 +96,7 @@ def files(seen: Seen) -> Checked:
         )
         for folder in found.get("unseen", [])
     ]
-    return f"{found['count']} looked at", problems
+    return f"{found['count']} inspected", problems
 
 
 def updates(seen: Seen) -> Checked:
@@ -153,7 +153,7 @@ def units(seen: Seen) -> Checked:
     found = seen.part("failed")
     problems = [
         (failure if name.startswith(OURS) else warning)(
-            f"{name} has failed", f"journalctl -u {name} says why"
+            f"{name} has failed", f"journalctl -u {name} shows why"
         )
         for name in found
     ]

@@ -250,7 +250,7 @@ def summary(document: Document) -> str:
     elif failed:
         verdict = f"{count} healthy, but not all hosts"
     elif not apps:
-        verdict = "no app was looked at"
+        verdict = "no app was inspected"
     else:
         verdict = "the app is healthy" if len(apps) == 1 else f"{count} are healthy"
     if warned:

@@ -254,7 +254,7 @@ def restarts(groups: list[dict[str, Any]], live: int, uptime: int) -> list[Probl
     }
     return [
         warning(
-            f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: its log says whether "
+            f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: its log shows whether "
             "it keeps ending"
         )
         for name, seconds in young.items()

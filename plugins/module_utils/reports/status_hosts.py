@@ -63,7 +63,7 @@ def one_host(
     }
     if not status:
         message = " ".join(str(result.get("msg") or "no answer").split()).removeprefix("Task failed: ")
-        what = "cannot be reached" if result.get("unreachable") else "could not be looked at"
+        what = "cannot be reached" if result.get("unreachable") else "could not be inspected"
         return {**entry, "level": "failure", "problems": [failure(f"{what}: {message}")]}
     host = status["host"]
     entry.update({key: host[key] for key in ("name", "system", "setup", "load", "cores", "memory", "disks")})

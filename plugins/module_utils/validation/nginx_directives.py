@@ -1,9 +1,9 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Whether a piece of nginx's configuration is complete in itself, told without nginx.
+"""Whether a piece of nginx's configuration is complete in itself, checked without nginx.
 
-What each directive means only nginx knows. But one that a user adds must end where it stands: a quote or a brace too
-few, or one too many, would take in what Homeport writes after it, or end what Homeport has begun.
+What each directive means only nginx knows. But one that a user adds must be complete. A quote or a brace too few, or
+one too many, would include what Homeport writes after it, or end a block of Homeport's.
 """
 
 from __future__ import annotations

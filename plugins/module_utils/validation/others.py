@@ -40,7 +40,7 @@ def of_accounts(apps: dict[str, Any], others: dict[str, Any], known: Collection[
             )
         if name in others["folders"] and name not in known:
             told.append(
-                f"{host} has a /srv/{name} that is not Homeport's: move it away, or give the app another name"
+                f"{host} has a /srv/{name} that is not Homeport's: move it aside, or give the app another name"
             )
     return told
 
@@ -84,9 +84,9 @@ def of_postgres(wanted: list[str], found: dict[str, Any], taken: Collection[str]
     told, rules = [], found.get("rules", [])
     if rules and wanted and "pg_hba" not in taken:
         told.append(
-            f"PostgreSQL on {host} lets others in by {len(rules)} rule{'' if len(rules) == 1 else 's'} of pg_hba.conf "
-            f"({rules[0]}{', ...' if len(rules) > 1 else ''}), which Homeport's own file replaces: name who has to "
-            "get in in postgres_clients; -e take_over=pg_hba goes on"
+            f"PostgreSQL on {host} accepts others by {len(rules)} rule{'' if len(rules) == 1 else 's'} of pg_hba.conf "
+            f"({rules[0]}{', ...' if len(rules) > 1 else ''}), which Homeport's own file replaces: name the "
+            "clients in postgres_clients; -e take_over=pg_hba goes on"
         )
     for name in wanted:
         owner = found.get("databases", {}).get(name)

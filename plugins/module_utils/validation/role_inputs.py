@@ -2,8 +2,8 @@
 # MIT License (see LICENSE)
 """What users may set of the roles beside the apps: whatever becomes part of a configuration file.
 
-Ansible checks types when a role begins, which is after the roles before it have changed the host, and it does not
-look at what a text holds. This is for the preflight, and for a role that is used alone.
+Ansible checks types when a role begins, which is after the roles before it have changed the host. It does not check
+the content of a text. This is for the preflight, and for a role that is used alone.
 """
 
 from __future__ import annotations

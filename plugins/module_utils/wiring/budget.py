@@ -2,8 +2,8 @@
 # MIT License (see LICENSE)
 """The memory that the apps of a host need, estimated before they are installed.
 
-Estimates from measured proportional set sizes (Debian 13, Python 3.13, Django 5.2, PostgreSQL 17); an app that
-loads much more than the demo app does needs more, and says so in ``web.memory`` or a process's ``memory``.
+Estimates from measured proportional set sizes (Debian 13, Python 3.13, Django 5.2, PostgreSQL 17). An app that loads
+much more than the demo app needs more, and declares it in ``web.memory`` or a process's ``memory``.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ HEALTH = Object(
         ),
         "timeout": Int("seconds that a new release has to answer", low=1, high=600, default=40),
         "watch": Int(
-            "seconds that it is watched for once it is live; where it fails, the release before serves again",
+            "seconds that it is watched for once it is live; where it fails, the previous release serves again",
             high=600,
             default=1,
         ),
@@ -104,7 +104,7 @@ HOOKS = Object(
         ),
         "after_switch": _hook("in the new release, when it is live; one that fails rolls it back"),
     },
-    doc="the app's own commands at certain moments of a deploy, run by its user; one that fails ends the deploy",
+    doc="the app's own commands at certain steps of a deploy, run by its user; one that fails ends the deploy",
     default={},
 )
 
@@ -120,7 +120,7 @@ NOTIFY = Object(
         ),
     },
     short="command",
-    doc="who is told how a deploy or a rollback ended",
+    doc="recipients of the result of a deploy or a rollback",
     default={},
 )
 
@@ -137,7 +137,7 @@ MAINTENANCE = Object(
             default=[],
         ),
         "retry_after": Int(
-            "seconds after which programs are told to come back", low=1, high=604800, default=300
+            "seconds in the header Retry-After, for programs", low=1, high=604800, default=300
         ),
     },
     short="page",

@@ -54,7 +54,7 @@ def env_rule(env: dict[str, Any], path: str, problems: Problems) -> None:
                 f"{path}.{name}", "is a variable of the shell's own; the app would not get this value"
             )
         elif name == "DJANGO_SETTINGS_MODULE":
-            problems.add(f"{path}.{name}", "is said by the app's field settings")
+            problems.add(f"{path}.{name}", "is set by the app's field settings")
         elif re.fullmatch(OWN_VARIABLES, name):
             problems.add(f"{path}.{name}", "is a variable that Homeport sets")
 

@@ -34,7 +34,7 @@ class TrustedProxy(Address):
         if told.startswith("must be"):
             return f"{told}, or one of {', '.join(PROVIDERS)}{closest(value, list(PROVIDERS))}"
         if not told and not ipaddress.ip_network(value).prefixlen:
-            return "is everybody, whose claims would all be believed; name what stands in front of the hosts"
+            return "is everybody, whose headers would all be trusted; name what stands in front of the hosts"
         return told
 
 

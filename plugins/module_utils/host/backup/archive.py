@@ -77,28 +77,28 @@ class Archive:
                     "The archive belongs to another PostgreSQL cluster, and was not changed. If that cluster was lost "
                     "with its server, recover it onto this one with the playbook recover. If it is not wanted "
                     "any more, name another folder in pgbackrest_repository. If this cluster is that one after an "
-                    f"upgrade from PostgreSQL {last['version']}, let the archive go on with it, and run this again: "
+                    f"upgrade from PostgreSQL {last['version']}, upgrade the archive's stanza, and run this again: "
                     f"runuser -u postgres -- pgbackrest --stanza={STANZA} stanza-upgrade"
                 )
-            # upgraded, or gone back from an upgrade: the cluster that it was is still there
-            self.pgbackrest(["stanza-upgrade"], "letting the archive go on with the upgraded cluster")
-        self.pgbackrest(["stanza-create"], "making the archive")
-        self.pgbackrest(["check"], "trying the archive")
+            # upgraded, or rolled back from an upgrade: the cluster that it was is still there
+            self.pgbackrest(["stanza-upgrade"], "Upgrading the archive's stanza")
+        self.pgbackrest(["stanza-create"], "Creating the archive")
+        self.pgbackrest(["check"], "Checking the archive")
 
     def stanza(self) -> dict[str, Any]:
         """What pgBackRest knows of the archive: ``db`` (its clusters) and ``backup``, empty where there is none yet."""
         (found,) = json.loads(
-            self.pgbackrest(["info", "--output=json"], "looking at the archive"), strict=False
+            self.pgbackrest(["info", "--output=json"], "Inspecting the archive"), strict=False
         )
         status = found["status"]
         if status["code"] not in (0, 1, 2):  # well, no archive yet, no backup in it yet
             output = [repository["status"]["message"] for repository in found.get("repo", [])]
-            raise self.error("\n".join([status["message"], *output]), "looking at the archive")
+            raise self.error("\n".join([status["message"], *output]), "Inspecting the archive")
         return {"db": [], "backup": [], **found}
 
     def system(self) -> str:
         """What tells this host's cluster from all others, whether it runs or not."""
-        output = self.run(["pg_controldata", "-D", self.data], "reading the cluster's control file")
+        output = self.run(["pg_controldata", "-D", self.data], "Reading the cluster's control file")
         found = re.search(r"^Database system identifier: +(\d+)$", output, re.MULTILINE)
         if not found:
             raise DeployError(f"{self.data} has no system identifier")
@@ -108,11 +108,11 @@ class Archive:
         """The system identifiers of the host's other clusters, of which this one may have been made."""
         # an upgrade by link has renamed the file
         found = self.run(
-            ["sh", "-c", "ls /var/lib/postgresql/*/*/global/pg_control*"], "looking for clusters"
+            ["sh", "-c", "ls /var/lib/postgresql/*/*/global/pg_control*"], "Looking for clusters"
         )
         paths = [path for path in found.split() if not path.startswith(f"{self.data}/")]
         first = ["od", "--address-radix=n", "--format=u8", "--read-bytes=8"]
-        return {self.run([*first, path], "reading a control file").strip() for path in paths}
+        return {self.run([*first, path], "Reading a control file").strip() for path in paths}
 
     def backups(self) -> list[dict[str, Any]]:
         """Those of this host's cluster: after an upgrade, the archive also has those of the cluster that it was.
@@ -124,7 +124,7 @@ class Archive:
         return [entry for entry in found["backup"] if entry["database"]["id"] in ours]
 
     def version_at(self, target_time: str) -> str:
-        """PostgreSQL's version of the base backup that a moment is reached from; that of the cluster if unknown."""
+        """PostgreSQL's version of the base backup that a recovery starts from; that of the cluster if unknown."""
         found = self.stanza()
         until = calendar.timegm(time.strptime(target_time[:19], "%Y-%m-%d %H:%M:%S"))
         versions = {entry["id"]: str(entry["version"]) for entry in found["db"]}
@@ -141,7 +141,7 @@ class Archive:
         return not made or made[-1]["archive"]["stop"][:8] != timeline
 
     def back_up(self, kind: str) -> None:
-        self.pgbackrest(["backup", f"--type={kind}"], "backing up the cluster")
+        self.pgbackrest(["backup", f"--type={kind}"], "Backing up the cluster")
 
     def now(self) -> str:
         """Where the cluster stands, once everything up to there is in the archive."""
@@ -167,7 +167,7 @@ class Archive:
         words = words if target_time else [word for word in words if not word.startswith("--target-action")]
         if database:
             words.append(f"--db-include={database}")
-        self.pgbackrest(words, "fetching from the archive")
+        self.pgbackrest(words, "Fetching from the archive")
 
     def pgbackrest(self, words: list[str], what: str) -> str:
         words = [f"--stanza={STANZA}", "--log-level-console=error", *self.options, *words]
@@ -201,7 +201,7 @@ class Archive:
 
     @contextmanager
     def as_of(self, target_time: str, database: str = "") -> Iterator[PointInTime]:
-        """A second cluster with what there was at a moment, for as long as it is looked at."""
+        """A second cluster as of a point in time, for as long as it is looked at."""
         self.stop()
         account = pwd.getpwnam("postgres")
         for path, mode, gid in (
@@ -238,7 +238,7 @@ class Archive:
             f"umask 077; cat >{SCRATCH}/homeport.conf <<'END'\n{text}END\n"
             f"printf '{ACCESS}' >{SCRATCH}/homeport_hba.conf; : >{SCRATCH}/homeport_ident.conf"
         )
-        self.run(["sh", "-ec", script], "configuring the second cluster")
+        self.run(["sh", "-ec", script], "Configuring the second cluster")
         options = f"-c config_file={SCRATCH}/homeport.conf"
         words = [
             "pg_ctl",
@@ -255,7 +255,7 @@ class Archive:
             f"{SCRATCH}/log",
         ]
         try:
-            self.run(words, "starting the second cluster")
+            self.run(words, "Starting the second cluster")
             self.wait()
         except DeployError as error:
             with open(f"{SCRATCH}/log", encoding="utf-8", errors="replace") as stream:
@@ -282,7 +282,7 @@ class Archive:
         """pg_ctl is content once the server runs; it has arrived when it lets its user in."""
         until = time.monotonic() + 7200
         while time.monotonic() < until:
-            self.run(["pg_ctl", "status", "-s", "-D", SCRATCH], "recovering")
+            self.run(["pg_ctl", "status", "-s", "-D", SCRATCH], "Recovering")
             try:
                 self.second().ask("SELECT 1;")
                 return
@@ -306,7 +306,7 @@ class Archive:
         if os.path.exists(f"{SCRATCH}/postmaster.pid"):
             self.run(
                 ["pg_ctl", "stop", "-s", "-w", "-m", "immediate", "-D", SCRATCH],
-                "stopping the second cluster",
+                "Stopping the second cluster",
             )
 
 
@@ -323,14 +323,14 @@ def configured() -> dict[str, Any]:
 
 
 def dumped(archive: Archive, database: str, target_time: str, folder: str) -> dict[str, Any]:
-    """A database of some moment as a file of root's, with what a manifest says of one."""
+    """A database as of a point in time as a file of root's, with what a manifest says of one."""
     path = f"{folder}/database.pgdump"
     archive.stanza()
     archive.now()
     archive.take_version(archive.version_at(target_time))
-    with archive.as_of(target_time, database) as point:
-        found = point.counted(database)
-        point.dump(database, path)
+    with archive.as_of(target_time, database) as cluster:
+        found = cluster.counted(database)
+        cluster.dump(database, path)
     return {
         **found,
         "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": file_digest(path)},

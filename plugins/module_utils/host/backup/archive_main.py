@@ -25,16 +25,16 @@ def drill(archive: Archive) -> dict[str, Any]:
     started = time.monotonic()
     archive.stanza()  # that it opens is known at once, and not after a segment has waited in vain
     reached = archive.now()
-    with archive.as_of("") as point:
-        if not point.arrived(reached):
+    with archive.as_of("") as cluster:
+        if not cluster.arrived(reached):
             raise DeployError(
                 f"The archive ends before {reached}, the position of the cluster when the drill began"
             )
         tables = rows = 0
         failed = []
-        for name in point.owners:
+        for name in cluster.owners:
             try:
-                found = point.counted(name)["rows"]
+                found = cluster.counted(name)["rows"]
                 tables, rows = tables + len(found), rows + sum(found.values())
             except Exception as error:  # whatever an app brings about concerns no other app
                 text = str(error) if isinstance(error, DeployError) else type(error).__name__
@@ -42,7 +42,7 @@ def drill(archive: Archive) -> dict[str, Any]:
         if failed:
             lines = "\n".join(failed)
             raise DeployError(
-                f"{len(failed)} of {len(point.owners)} databases cannot be counted; the others are whole, "
+                f"{len(failed)} of {len(cluster.owners)} databases cannot be counted; the others are whole, "
                 f"{tables} tables with {rows} rows\n{lines}"
             )
     return {"tables": tables, "rows": rows, "lsn": reached, "seconds": round(time.monotonic() - started, 2)}

@@ -116,7 +116,7 @@ def own_extensions(app: App, database: str, names: list[str]) -> None:
     try:
         app.runner.run(
             [*words, f"--host={SOCKETS}"],
-            "creating extensions as the app",
+            "Creating extensions as the app",
             stdin="SET search_path = public;\n" + "".join(created),
         )
     except DeployError as error:

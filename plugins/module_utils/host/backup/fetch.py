@@ -49,7 +49,7 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
     if len(named) == 1:
         return named[0]
     # hosts have their own offsets: what they wrote down is in another order than it was made
-    snapshots = sorted(snapshots, key=moment_of)
+    snapshots = sorted(snapshots, key=taken_at)
     snapshots = [snapshot for snapshot in snapshots if BEFORE not in (snapshot.get("tags") or [])]
     if not snapshots:
         raise DeployError(f"The repository has no backup of {app}")
@@ -60,7 +60,7 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
             latest = datetime.fromisoformat(wanted.rstrip("Z")).replace(tzinfo=timezone.utc)
         except ValueError as error:
             raise DeployError(f"{wanted} is an invalid timestamp: {error}") from error
-        before = [snapshot for snapshot in snapshots if moment_of(snapshot) <= latest]
+        before = [snapshot for snapshot in snapshots if taken_at(snapshot) <= latest]
         if not before:
             raise DeployError(
                 f"There is no backup of {app} from before {wanted}; the first is of {snapshots[0]['time']}"
@@ -73,7 +73,7 @@ def chosen(snapshots: list[dict[str, Any]], app: str, wanted: str) -> dict[str, 
     )
 
 
-def moment_of(snapshot: Mapping[str, Any]) -> datetime:
+def taken_at(snapshot: Mapping[str, Any]) -> datetime:
     """restic writes nanoseconds and the offset of the host that made it."""
     text = re.sub(r"(\.\d{1,6})\d*", r"\1", str(snapshot["time"])).replace("Z", "+00:00")
     found = re.fullmatch(r"(.*?)(?:\.(\d+))?([+-]\d\d:\d\d)", text)
@@ -86,7 +86,7 @@ def line_of(snapshot: Mapping[str, Any]) -> str:
     kinds = [
         tag for tag in snapshot.get("tags") or [] if tag not in ("homeport",) and not tag.startswith("app:")
     ]
-    time = moment_of(snapshot).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = taken_at(snapshot).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"{str(snapshot['id'])[:8]}  {time}  {', '.join(kinds)}"
 
 
@@ -96,7 +96,7 @@ def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
         found = json.loads(store.read(snapshot, f"{staging_of(app)}/manifest.json"))
     except (ValueError, RecursionError):
         found = None
-    what = f"the manifest of the backup {snapshot[:8]}"
+    what = f"The manifest of the backup {snapshot[:8]}"
     manifest = claims.checked(found, FORM, what)
     if manifest["format"] != MANIFEST or manifest["app"] != app:
         raise DeployError(

@@ -45,12 +45,12 @@ def renew(store: Store, say: Callable[[str], None] = print) -> None:
     record(sorted({*before, *kept}))
     removed = {*before} - kept
     for key in [key for key in store.keys_there() if key in removed]:
-        store.run(["key", "remove", key], "removing an earlier key of the backup repository")
+        store.run(["key", "remove", key], "Removing an earlier key of the backup repository")
         say(f"{store.repository} no longer opens with an earlier password")
     record(sorted(kept))
 
 
-ADDING = "adding a key to the backup repository"
+ADDING = "Adding a key to the backup repository"
 
 
 def earlier(folder: str) -> list[str]:

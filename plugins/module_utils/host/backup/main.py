@@ -1,7 +1,7 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
 """What the timers of a host start: ``backup`` and ``drill``, what the role runs when the password has changed:
-``password``, and for whoever is root there ``list``."""
+``password``, and for root there ``list``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.take i
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 
 SHORTEST, LONGEST = 3600, 12 * 3600  # seconds that a backup or drill of one app may take at most
-CLEARING = 60  # seconds in which one that has to end takes away what it has left
+CLEARING = 60  # seconds in which one that has to end removes what it has left
 PARTS = 30  # of the repository, of which each night reads one
 
 
@@ -83,8 +83,8 @@ def apart(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any]:
             os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
     if text is None:
-        raise DeployError(f"it did not end within {seconds / 3600:.1f} h")
-    found: dict[str, Any] = json.loads(text or b'{"error": "its process was ended"}')
+        raise DeployError(f"Did not end within {seconds / 3600:.1f} h")
+    found: dict[str, Any] = json.loads(text or b'{"error": "The process was ended"}')
     if "error" in found:
         raise DeployError(str(found["error"]))
     return found
@@ -94,7 +94,7 @@ def report(work: Callable[[], dict[str, Any]], writing: int) -> None:
     """The child's part of ``apart``; it never returns."""
 
     def stop(_number: int, _frame: object) -> None:
-        raise DeployError("it did not end")
+        raise DeployError("Did not end")
 
     try:
         os.setsid()

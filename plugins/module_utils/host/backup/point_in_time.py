@@ -54,9 +54,9 @@ class PointInTime:
             def ask(query: str) -> list[tuple[Any, ...]]:
                 if time.monotonic() > until:
                     raise DeployError(
-                        f"the tables of {database} were not counted within {COUNTING // 3600} h"
+                        f"The tables of {database} were not counted within {COUNTING // 3600} h"
                     )
-                output = login.run(["psql", *QUIET], "counting", ROWS.format(query), seconds=COUNTING)
+                output = login.run(["psql", *QUIET], "Counting", ROWS.format(query), seconds=COUNTING)
                 return [tuple(row.values()) for row in json.loads(output)]
 
             return counted("postgresql", ask)
@@ -64,4 +64,4 @@ class PointInTime:
     def dump(self, database: str, path: str) -> None:
         with create(path) as stream, self.login(database) as login:
             words = ["pg_dump", "--format=custom", "--compress=1", "--no-password"]
-            login.run(words, "dumping from the second cluster", stdout=stream, seconds=DUMP)
+            login.run(words, "Dumping from the second cluster", stdout=stream, seconds=DUMP)

@@ -60,8 +60,8 @@ class Recovery:
             return self.resume(started)
         if os.path.islink(self.archive.data) or os.path.ismount(self.archive.data):
             raise DeployError(
-                f"{self.archive.data} is a link or a disk of its own, and another cluster cannot take its place: let "
-                "the disk be mounted on the folder above it. Nothing was changed"
+                f"{self.archive.data} is a link or a disk of its own, and another cluster cannot take its place: "
+                "mount the disk on the folder above it. Nothing was changed"
             )
         held = self.tables()
         if held and not self.replace:
@@ -84,8 +84,8 @@ class Recovery:
     def arrived(self) -> bool:
         """Whether what is in the place of the cluster may have been written to: no doubt may cost it.
 
-        pgBackRest puts pg_control there last of all, and PostgreSQL takes recovery.signal away before it lets anyone
-        write. That says so even where nothing runs and the archive cannot be asked.
+        pgBackRest puts pg_control there last of all, and PostgreSQL removes recovery.signal before it accepts
+        writes. That shows it even where nothing runs and the archive cannot be asked.
         """
         data = self.archive.data
         return os.path.lexists(f"{data}/{CONTROL}") and not os.path.lexists(f"{data}/recovery.signal")
@@ -94,10 +94,9 @@ class Recovery:
         """After an interrupted run once the cluster had arrived; it stays, whatever fails here."""
         if foreign(self.archive):
             raise DeployError(
-                f"A run was interrupted after a cluster was recovered, and the archive is that of another cluster. "
+                "A run was interrupted after a cluster was recovered, and the archive is that of another cluster. "
                 f"{self.aside} is what the host had before, and {self.archive.data} what came "
-                f"then and may have been written to: "
-                "move the former away, and run this again. Nothing was changed"
+                "then and may have been written to: move the former aside, and run this again. Nothing was changed"
             )
         aimed = self.aimed()
         if aimed != self.target_time:
@@ -105,15 +104,15 @@ class Recovery:
             raise DeployError(
                 f"A run was interrupted after the cluster was recovered, as of {when or 'the end of the archive'}. It "
                 "may have been written to since, so it is only finished: run this again "
-                f"{'with -e target_time=' + when if when else 'without target_time'}. An app's database as of another "
-                "moment is had with restore (-e target_time=) then. Nothing was changed"
+                f"{'with -e target_time=' + when if when else 'without target_time'}. For an app's database as of "
+                "another point in time, run restore (-e target_time=) then. Nothing was changed"
             )
         self.systemctl("start")
         self.wait()
         return self.finish(started, True)
 
     def aimed(self) -> str:
-        """The moment that the cluster came back for; empty for the last one."""
+        """The point in time that the cluster was recovered to; empty for the last one."""
         try:
             with open(f"{self.archive.data}/postgresql.auto.conf", encoding="utf-8") as stream:
                 found = re.findall(r"^recovery_target_time = '(.*)'$", stream.read(), re.MULTILINE)
@@ -155,7 +154,7 @@ class Recovery:
         self.archive.fetch(self.archive.data, self.target_time, "")
         # nobody sees it before it has arrived; and a smaller host than the lost one may have lower limits
         script = f"echo 'hot_standby = off' >>{self.archive.data}/postgresql.auto.conf"
-        self.archive.run(["sh", "-ec", script], "configuring the recovery")
+        self.archive.run(["sh", "-ec", script], "Configuring the recovery")
 
     def wait(self) -> None:
         until = time.monotonic() + TIMEOUT

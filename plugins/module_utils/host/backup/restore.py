@@ -22,7 +22,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch 
     chosen,
     compared,
     manifest_of,
-    moment_of,
+    taken_at,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
@@ -54,7 +54,7 @@ def look(app: App, store: Store, source: str, wanted: str, database: bool = True
         refuse_newer(manifest["migrations"], known, manifest["commit"])
     return {
         "snapshot": snapshot["id"],
-        "time": moment_of(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
+        "time": taken_at(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
         "source": source,
         "release": manifest["release"],
         "commit": manifest["commit"],
@@ -98,8 +98,8 @@ def timestamp(text: str) -> str:
         raise DeployError(f"target_time: {text!r} is an invalid timestamp: {error}") from error
 
 
-def look_at_point(app: App, wanted: str) -> dict[str, Any]:
-    """What would be replaced by the database of a moment."""
+def look_at_time(app: App, wanted: str) -> dict[str, Any]:
+    """What would be replaced by the database of a point in time."""
     when = timestamp(wanted)
     if not app.database:
         raise DeployError(
@@ -107,7 +107,7 @@ def look_at_point(app: App, wanted: str) -> dict[str, Any]:
             "restore a backup (to=TIME)"
         )
     configured()
-    return {"point": when, "source": app.name, "now": present(app), "vendor": "postgresql"}
+    return {"target_time": when, "source": app.name, "now": present(app), "vendor": "postgresql"}
 
 
 class Restore:
@@ -136,7 +136,7 @@ class Restore:
         if os.path.lexists(self.before):
             raise DeployError(
                 f"{self.before} has the files that an earlier restore has replaced; it was interrupted, or could not "
-                "restore them. Restore what is missing by hand, or move that folder away, and run this again. Nothing "
+                "restore them. Restore what is missing by hand, or move that folder aside, and run this again. Nothing "
                 "was changed"
             )
         try:
@@ -177,7 +177,7 @@ class Restore:
         return result
 
     def closed(self, manifest: Mapping[str, Any], dump: str, exchange: Callable[[], None]) -> list[str]:
-        """While nothing of the app runs, and visitors are told so."""
+        """While nothing of the app runs, and visitors get the maintenance page."""
         was_closed = os.path.exists(self.flag)
         began = time.monotonic()
         if not was_closed and os.path.isdir(os.path.dirname(self.flag)):
@@ -237,7 +237,7 @@ class Restore:
         return applied
 
     def back(self, error: BaseException) -> None:
-        """Everything as it was; the message says so, or how far it came."""
+        """Everything as it was; the message reports that, or how far it came."""
         try:
             while self.moved:
                 kept, place = self.moved[-1]
@@ -250,7 +250,7 @@ class Restore:
         except OSError as second:
             self.torn = True
             raise DeployError(
-                f"{error}\nand the files could not be restored as they were: {second}\nThey are in {self.before}. The "
+                f"{error}\nThe files could not be restored as they were: {second}\nThey are in {self.before}. The "
                 "app stays stopped and closed to visitors until they are restored by hand: run the "
                 f"setup playbook then, and the playbook maintenance with -e app={self.app.name} -e state=off"
             ) from error
@@ -265,13 +265,13 @@ class Restore:
             self.app.load(f"{self.app.staging}/{names[0]}")
         except DeployError as second:
             raise DeployError(
-                f"{error}\nand the database could not be restored as it was: {second}\nIts last backup is "
+                f"{error}\nThe database could not be restored as it was: {second}\nIts last backup is "
                 f"{self.last['snapshot'][:8]}"
             ) from error
 
 
-class RestorePoint(Restore):
-    """The database alone, as it was at a moment. Files stay: those of later rows do no harm, and none is missing."""
+class RestoreToTime(Restore):
+    """The database alone, as of a point in time. Files stay: those of later rows do no harm, and none is missing."""
 
     def __init__(self, app: App, store: Store, when: str, keep: bool) -> None:
         super().__init__(app, store, app.name, "", keep)

@@ -104,19 +104,19 @@ class Store:
                 "old one in backup_previous_passwords, or in homeport_secret_previous: the repository gets the new one"
             )
         if status == 10 or "Is there a repository at the following location?" in output:
-            return NoRepository(f"there is no backup repository at {self.repository}\n{tail(output, 3)}")
+            return NoRepository(f"There is no backup repository at {self.repository}\n{tail(output, 3)}")
         return DeployError(f"{what} failed (restic, exit status {status}):\n{tail(output)}")
 
     def open(self, create: bool) -> None:
         """Makes sure that the repository is there and can be read; an empty place becomes one if that is wanted."""
         try:
-            self.run(["cat", "config"], "opening the backup repository")
+            self.run(["cat", "config"], "Opening the backup repository")
         except NoRepository:
             if not create:
                 raise
-            self.run(["init"], "making the backup repository")
+            self.run(["init"], "Creating the backup repository")
         # what a run that was killed has left behind; locks of runs that live stay
-        self.run(["unlock"], "unlocking the backup repository")
+        self.run(["unlock"], "Unlocking the backup repository")
 
     def key(self, password: str = PASSWORD) -> str:
         """The key that a password opens the repository with."""
@@ -125,18 +125,18 @@ class Store:
     def keys_there(self, password: str = PASSWORD) -> dict[str, bool]:
         """All keys of the repository, and which of them is the password's."""
         words = ["key", "list", "--json", "--no-lock"]
-        found = json.loads(self.run(words, "listing the keys of the backup repository", password))
+        found = json.loads(self.run(words, "Listing the keys of the backup repository", password))
         return {str(entry["id"]): bool(entry["current"]) for entry in found}
 
     def compresses(self) -> bool:
         """Whether the repository compresses what it is given; then a dump that is not yet finds its old parts."""
-        found = json.loads(self.run(["cat", "config"], "opening the backup repository"))
+        found = json.loads(self.run(["cat", "config"], "Opening the backup repository"))
         return int(found.get("version", 1)) >= 2
 
     def snapshots(self, app: str) -> list[dict[str, Any]]:
         """Those of one app, oldest first."""
         words = ["snapshots", "--json", "--no-lock", "--tag", f"{TAG},app:{app}"]
-        found: list[dict[str, Any]] = json.loads(self.run(words, "listing the backups") or "null") or []
+        found: list[dict[str, Any]] = json.loads(self.run(words, "Listing the backups") or "null") or []
         return sorted(found, key=lambda snapshot: str(snapshot["time"]))
 
     def save(self, app: str, paths: list[str], excluded: list[str], kind: str) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Store:
         if before:  # a release has a folder of its own: restic alone would find no backup of the same paths
             words += ["--parent", str(before[-1]["id"])]
         words += [f"--exclude={escaped(path)}" for path in excluded]
-        out = self.run([*words, "--", *paths], "storing the backup")
+        out = self.run([*words, "--", *paths], "Storing the backup")
         summary: dict[str, Any] = {}
         for line in out.splitlines():
             found = json.loads(line) if line.startswith("{") else {}
@@ -159,7 +159,7 @@ class Store:
 
     def listed(self, snapshot: str) -> list[dict[str, Any]]:
         """Everything in a snapshot: path, type, size, uid and gid, as root has read them."""
-        out = self.run(["ls", "--json", "--no-lock", snapshot], "listing a backup")
+        out = self.run(["ls", "--json", "--no-lock", snapshot], "Listing a backup")
         return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
     @staticmethod
@@ -173,13 +173,13 @@ class Store:
         }
 
     def read(self, snapshot: str, path: str) -> str:
-        return self.run(["dump", "--no-lock", snapshot, path], "reading a backup")
+        return self.run(["dump", "--no-lock", snapshot, path], "Reading a backup")
 
     def restore(self, snapshot: str, paths: list[str], folder: str) -> None:
         """Puts ``paths`` of a snapshot below ``folder``; everything that is read is checked against its digest."""
         words = ["restore", "--no-lock", snapshot, "--target", folder]
         words += [f"--include={escaped(path)}" for path in paths]
-        self.run(words, "restoring files")
+        self.run(words, "Restoring files")
 
     def forget(self, app: str) -> None:
         """Removes the backups of an app that are older than what is to be kept, but never the last one."""
@@ -187,14 +187,14 @@ class Store:
         for unit, count in sorted(self.keep.items()):
             if count:
                 words += [f"--keep-{unit}", str(count)]
-        self.run(words, "removing old backups")
+        self.run(words, "Removing old backups")
 
     def prune(self) -> None:
-        self.run(["prune"], "removing what no backup needs any more")
+        self.run(["prune"], "Removing unreferenced data")
 
     def check(self, part: str) -> None:
         """Whether the repository hangs together, and a ``part`` of what is in it is what was stored."""
-        self.run(["check", f"--read-data-subset={part}"], "checking the backup repository")
+        self.run(["check", f"--read-data-subset={part}"], "Checking the backup repository")
 
 
 def escaped(path: str) -> str:

@@ -71,16 +71,16 @@ class App:
         """What a database of the app holds, its own or another, and what its release would migrate there."""
         release = self.release()
         argv = argv_of("look", release=release, database=database, engine=engine)
-        out = self.runner.in_release(release, argv, "counting the rows of the database")
-        return claims.answer(out, MARK, LOOKED, "counting the rows of the database")
+        out = self.runner.in_release(release, argv, "Counting the rows of the database")
+        return claims.answer(out, MARK, LOOKED, "Counting the rows of the database")
 
     def load(self, path: str, database: str = "") -> None:
         """Puts a dump in the place of what the app's database holds, or another one."""
         with open(path, "rb") as stream:
-            self._restore({"database": database}, "restoring the database", stream)
+            self._restore({"database": database}, "Restoring the database", stream)
 
     def empty(self, database: str) -> None:
-        self._restore({"database": database, "empty": True}, "emptying the scratch database")
+        self._restore({"database": database, "empty": True}, "Emptying the scratch database")
 
     def _restore(self, wanted: Mapping[str, Any], what: str, stdin: IO[bytes] | None = None) -> None:
         release = self.release()
@@ -133,9 +133,9 @@ def dump(app: App, release: str, compress: int) -> dict[str, Any]:
     last = (read(app.name).get("backup") or {}).get("good") or {}
     room(folder, last.get("dump", 0))
     with create(unnamed) as stream:
-        output = app.runner.pipe(argv, "dumping the database", stdout=stream)
+        output = app.runner.pipe(argv, "Dumping the database", stdout=stream)
         os.fsync(stream.fileno())
-    counted = claims.answer(output, MARK, COUNTED, "dumping the database")
+    counted = claims.answer(output, MARK, COUNTED, "Dumping the database")
     vendor = counted["vendor"]
     if vendor not in KINDS:
         raise DeployError(f"Homeport cannot back up a database of {plain(vendor)}")
@@ -167,7 +167,7 @@ def check(app: App, path: str, counted: Mapping[str, Any], arrived: str) -> None
         return
     with open(path, "rb") as stream:
         argv = [f"{LIBRARY}/run", app.release(), newest("pg_restore"), "--file=/dev/null"]
-        app.runner.pipe(argv, "reading the dump of the database again", stdin=stream)
+        app.runner.pipe(argv, "Reading the dump of the database again", stdin=stream)
 
 
 def room(folder: str, needed: int) -> None:

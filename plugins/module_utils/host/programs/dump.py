@@ -2,7 +2,7 @@
 # MIT License (see LICENSE)
 """Writes the database to standard output: pg_dump's custom format, or an SQLite file.
 
-With ``count`` it prints on standard error what exactly this dump holds, whoever writes meanwhile.
+With ``count`` it prints on standard error what exactly this dump holds, whatever is written meanwhile.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def sqlite(question: dict[str, Any]) -> None:
             # here, and not where it arrives: what an app has in its database is not for root to open
             damage = target.execute("PRAGMA integrity_check").fetchone()[0]
             if damage != "ok":
-                sys.exit(f"the copy of the SQLite database is damaged: {damage}")
+                sys.exit(f"The copy of the SQLite database is damaged: {damage}")
             answer = counted("sqlite", lambda query: target.execute(query).fetchall())
             target.close()
             digest = hashlib.sha256()

@@ -3,8 +3,8 @@
 """Copies every row of an SQLite file into the PostgreSQL database of the settings, which a migrate has made.
 
 It does so in one transaction, table by table, with the keys that the rows had, and reads every row again. No model's
-save runs and no signal is sent. What migrate itself derives from the models (content types, permissions) gives way;
-other rows that the file does not have do so only if ``replace`` is wanted.
+save runs and no signal is sent. What migrate itself derives from the models (content types, permissions) gives way.
+Other rows that the file does not have do so only with ``replace``.
 """
 
 from __future__ import annotations

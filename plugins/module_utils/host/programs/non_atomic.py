@@ -66,7 +66,7 @@ class NonAtomic:
         operation.database_forwards = database_forwards
 
     def undo(self) -> None:
-        """Removes the indexes that the failed migration has made, and reports what else it leaves."""
+        """Removes the indexes that the failed migration has made, and reports the rest that it leaves."""
         done = self.answer["applied"]
         failed = next((migration for migration in self.plan if name_of(migration) not in done), None)
         if failed is None or failed.atomic:

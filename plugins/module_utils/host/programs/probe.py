@@ -35,9 +35,9 @@ def main(question: dict[str, Any]) -> None:
     django.setup()
     if settings.DEBUG and {os.environ.get("DEBUG"), os.environ.get("DJANGO_DEBUG")} == {"0"}:
         fail(
-            "settings: DEBUG is on, and would show code and settings to every visitor. The environment says DEBUG=0: "
-            "have the settings take it from there, name others in settings, or set overlay: true; where it is meant, "
-            "say so in env",
+            "settings: DEBUG is on, and would show code and settings to every visitor. The environment has DEBUG=0: "
+            "read it in the settings, name other settings in the field settings, or set overlay: true. To keep DEBUG "
+            "on, set it in env",
             DEBUG_IS_ON,
         )
     answer = described()
@@ -77,7 +77,7 @@ def warnings() -> list[str]:
     failed = [message for message in messages if message.is_serious(ERROR)]
     if failed:
         lines = "\n".join(str(message) for message in failed)
-        fail(f"the system check found errors:\n{lines}", CHECK_FAILED)
+        fail(f"The system check found errors:\n{lines}", CHECK_FAILED)
     mild = [message for message in messages if not message.is_serious(ERROR)]
     return ["{}: {}".format(found.id, found.msg.partition("\n")[0][:2000]) for found in mild]
 

@@ -96,7 +96,7 @@ def restorable() -> list[str]:
     """The contents of the dump that the app's own role can restore."""
     listed = subprocess.run([newest("pg_restore"), "--list"], stdin=0, capture_output=True, text=True)
     if listed.returncode:
-        sys.exit(f"the dump cannot be read: {listed.stderr}")
+        sys.exit(f"The dump cannot be read: {listed.stderr}")
     theirs = [*THEIRS]
     with connection.cursor() as cursor:
         cursor.execute(THEIR_TABLES)
@@ -114,7 +114,7 @@ def write_scripts(folder: str, contents: list[str]) -> list[str]:
     data = f"{folder}/data.sql"
     options = ["--no-owner", "--no-privileges", "--use-list", f"{folder}/list", "--file", data]
     if subprocess.run([newest("pg_restore"), *options], stdin=0).returncode:
-        sys.exit("the dump cannot be read")
+        sys.exit("The dump cannot be read")
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM pg_settings")
         leave_out(data, {name for (name,) in cursor.fetchall()})
@@ -148,7 +148,7 @@ def sqlite() -> None:
         source = sqlite3.connect(copy)
         answer = source.execute("PRAGMA integrity_check").fetchone()[0]
         if answer != "ok":
-            sys.exit(f"the dump is damaged: {answer}")
+            sys.exit(f"The dump is damaged: {answer}")
         connection.ensure_connection()
         source.backup(connection.connection)
         source.close()

@@ -22,7 +22,7 @@ def main(question: dict[str, Any]) -> None:
         source.backup(copy)
         damage = copy.execute("PRAGMA integrity_check").fetchone()[0]
         if damage != "ok":
-            sys.exit(f"the copy of the SQLite database is damaged: {damage}")
+            sys.exit(f"The copy of the SQLite database is damaged: {damage}")
         copy.close()
         with open(f"{folder}/copy", "rb") as stream:
             shutil.copyfileobj(stream, sys.stdout.buffer)

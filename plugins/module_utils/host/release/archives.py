@@ -20,7 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 
 
 def download(url: str, target: IO[bytes], disk: str, environment: dict[str, str]) -> None:
-    """Whoever answers may do so slowly, or for ever: the caller has an end, and the disk has one."""
+    """A server may answer slowly, or for ever: the caller has a timeout, and the disk has an end."""
     # urllib speaks no SOCKS
     proxies = {key: proxy for key, proxy in proxies_for(url, environment).items() if not is_socks(proxy)}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))

@@ -48,7 +48,7 @@ def fingerprint(layout: Layout, revision: str) -> str:
     recipe = {key: layout.spec.get(key) for key in RECIPE}
     recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
     recipe["interpreter"] = interpreter(layout.spec.get("python") or "")
-    recipe["hooks"] = [layout.spec["hooks"][moment] for moment in ("before_build", "after_build")]
+    recipe["hooks"] = [layout.spec["hooks"][step] for step in ("before_build", "after_build")]
     digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
     for folder, folders, files in os.walk(layout.config):
         folders.sort()
@@ -156,13 +156,15 @@ class Build:
         self.record["static_root"] = self.find_static(answer, self.source)
         if self.record["static_root"]:
             root, inside = self.record["static_root"], f"{os.path.realpath(layout.releases)}/"
-            self.runner.as_app("publishing static files", app_project.unlinked, root, inside)
+            self.runner.as_app("Publishing static files", app_project.unlinked, root, inside)
             if spec["static"]["precompress"] and spec["static"]["server"] == "nginx":
-                self.runner.as_app("compressing static files", app_project.precompress, root, seconds=COMMAND)
-            real = self.runner.as_app("publishing static files", os.path.realpath, root)
+                self.runner.as_app("Compressing static files", app_project.precompress, root, seconds=COMMAND)
+            real = self.runner.as_app("Publishing static files", os.path.realpath, root)
             publish(f"{real}", layout, time.monotonic() + self.runner.left())
         run_hooks(layout, self.folder, "after_build", self.revision)
-        self.record["bytes"] = self.runner.as_app("measuring it", app_project.folder_size, self.folder)
+        self.record["bytes"] = self.runner.as_app(
+            "Measuring the release", app_project.folder_size, self.folder
+        )
         self.step("publish")
 
     def fetch_code(self) -> None:
@@ -179,7 +181,7 @@ class Build:
         self.step("fetch")
         subdirectory = spec["source"].get("subdirectory")
         self.source = f"{fetched}/{subdirectory}" if subdirectory else fetched
-        if not self.runner.as_app("looking at the source", os.path.isdir, self.source):
+        if not self.runner.as_app("Inspecting the source", os.path.isdir, self.source):
             raise DeployError(f"source.subdirectory: the source has no folder {subdirectory}")
 
     def prepare(self, plan: bool = False) -> tuple[str, dict[str, Any]]:
@@ -198,14 +200,16 @@ class Build:
             requirements.install_node()
         if layout.current:
             venvs = f"{layout.current}/venv", f"{self.folder}/venv"
-            self.runner.as_app("linking compiled files", app_project.link_bytecode, *venvs)
+            self.runner.as_app("Linking compiled files", app_project.link_bytecode, *venvs)
         self.step("requirements")
         self.write_environment(manage, project, source, settings)
         self.keep_shared(source, plan=plan)
         for command in [] if plan else spec["build"]:
             self.command(command, source)
         if self.code.history:
-            self.runner.as_app("leaving git behind", shutil.rmtree, self.code.history, seconds=COMMAND)
+            self.runner.as_app(
+                "Removing the git repository", shutil.rmtree, self.code.history, seconds=COMMAND
+            )
         self.step("commands")
         answer = probe(layout, self.runner, self.folder, collect=not plan)
         self.step("settings and static files")
@@ -228,13 +232,13 @@ class Build:
                 os.chown(f"{folder}/{name}", 0, gid)
         for number, path in enumerate(self.spec["file_paths"]):
             with open(f"{self.layout.config}/files/{number}", "rb") as kept:
-                self.runner.as_app("writing files", app_project.place, path, source, kept)
+                self.runner.as_app("Writing files", app_project.place, path, source, kept)
 
     def find_manage(self, source: str) -> tuple[str, str, str]:
         """The management command, the folder it is run in, and the settings module that it names."""
         environment = exports(f"{self.folder}/config/env")
         arguments = source, self.spec.get("manage") or "", "package" in self.spec["source"], environment
-        found = self.runner.as_app("looking for manage.py", app_project.find_manage, *arguments)
+        found = self.runner.as_app("Looking for manage.py", app_project.find_manage, *arguments)
         if not claims.fits(found, [str]) or len(found) != 3:
             raise DeployError("Looking for manage.py: the answer is invalid")
         return found[0], found[1], found[2]
@@ -266,10 +270,10 @@ class Build:
         lines = [f"export {key}={shlex.quote(value)}\n" for key, value in sorted(values.items())]
         node = f"{node_folder(self.layout)}/bin:" if self.spec.get("node") else ""
         lines.append(f'export PATH={self.folder}/bin:{self.folder}/venv/bin:{node}"$PATH"\n')
-        # Whoever runs it finds the project's modules, and those next to it where manage.py has a folder of its own.
+        # Each user of it finds the project's modules, and those next to it where manage.py has a folder of its own.
         folders = [f"{self.folder}/config"] if self.spec["overlay"] else []
         words = project, source, values["HOMEPORT_PACKAGE"]
-        found = self.runner.as_app("looking for modules", app_project.import_folders, *words)
+        found = self.runner.as_app("Looking for modules", app_project.import_folders, *words)
         if not claims.fits(found, [str]):
             raise DeployError("Looking for modules: the answer is invalid")
         folders += found
@@ -284,7 +288,7 @@ class Build:
         with git_access(self.layout) as env:
             argv = [f"{LIBRARY}/run", self.folder, "sh", "-euc", script]
             try:
-                self.runner.run(argv, f"the build command '{command}'", env=env)
+                self.runner.run(argv, f"The build command '{command}'", env=env)
             except DeployError as error:
                 raise DeployError(f"{error}{build_remedy(error.output)}") from None
 
@@ -315,7 +319,7 @@ class Build:
     def in_source(self, path: str, work: Callable[..., None], kept: str, *arguments: Any) -> None:
         """Has the app's user do something with a path that leads into the source, and its place in ``shared``."""
         words = f"{self.folder}/src", path, work, f"{self.layout.shared}/{kept}", *arguments
-        self.runner.as_app(f"keeping {kept}", app_project.within, *words, seconds=COMMAND)
+        self.runner.as_app(f"Linking shared/{kept}", app_project.within, *words, seconds=COMMAND)
 
     def find_application(self, answer: dict[str, Any], project: str) -> str:
         """module:callable for gunicorn."""
@@ -323,7 +327,7 @@ class Build:
             return str(self.spec["application"])
         server = self.spec["server"]
         hints = server, answer[f"{server.upper()}_APPLICATION"], answer["ROOT_URLCONF"]
-        what = "looking for the application"
+        what = "Looking for the application"
         found = self.runner.as_app(what, app_project.find_application, project, *hints)
         if not isinstance(found, str) or not re.fullmatch(r"[\w.]+:[\w.]+", found):
             raise DeployError(f"{what}: {found} is not a module and its callable; name it in web.application")
@@ -335,11 +339,11 @@ class Build:
             return ""
         if static.get("path"):
             path = f"{source}/{static['path']}"
-            if not self.runner.as_app("looking for static files", os.path.isdir, path):
+            if not self.runner.as_app("Looking for static files", os.path.isdir, path):
                 raise DeployError(f"static.path: the source has no folder {static['path']}")
             return path
         root = os.path.normpath(answer["STATIC_ROOT"]) if answer["STATIC_ROOT"] else ""
-        real = self.runner.as_app("looking for static files", app_project.real_folder, root)
+        real = self.runner.as_app("Looking for static files", app_project.real_folder, root)
         if not real:
             return ""
         if not f"{real}".startswith(f"{os.path.realpath(self.folder)}/"):

@@ -86,19 +86,19 @@ class Database:
             "lock_timeout": self.options["lock_timeout"],
             "statement_timeout": self.options["statement_timeout"],
         }
-        what = "migrate" if go else "looking at the database"
+        what = "migrate" if go else "Inspecting the database"
         out = self.runner.in_release(self.release, argv_of("migrate", **question), what)
-        return claims.answer(out, MARK, ASKED, "looking at the database")
+        return claims.answer(out, MARK, ASKED, "Inspecting the database")
 
     def linter(self) -> str:
         """Folder with the linter of Django's migrations, which is no business of the app's own environment."""
         folder = f"{self.layout.cache}/migration-linter-{LINTER}"
         found = f"{folder}/django_migration_linter"
-        if self.runner.as_app("looking for the linter of migrations", os.path.isdir, found):
+        if self.runner.as_app("Looking for the linter of migrations", os.path.isdir, found):
             return folder
         argv = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", folder]
         argv += ["--python", f"{self.release}/venv/bin/python", "--requirement", "-"]
-        self.runner.run(argv, "installing the linter of migrations", stdin=LINTER_PACKAGES)
+        self.runner.run(argv, "Installing the linter of migrations", stdin=LINTER_PACKAGES)
         return folder
 
     def gate(self, before: str, allowed: bool) -> dict[str, Any]:
@@ -152,12 +152,12 @@ class Database:
         if done["sqlstate"] == LOCK_NOT_AVAILABLE:
             often = f"{tries} time{'s' * (tries > 1)}"
             hint = (
-                f"\nit waited {self.options['lock_timeout']} s for a lock, {often}; longer would have stopped "
+                f"\nIt waited {self.options['lock_timeout']} s for a lock, {often}; longer would have stopped "
                 "the site's own queries (migrate.lock_timeout)"
             )
         elif done["sqlstate"] == QUERY_CANCELED:
             hint = (
-                f"\na statement took over {self.options['statement_timeout']} s; migrate.statement_timeout can "
+                f"\nA statement took over {self.options['statement_timeout']} s; migrate.statement_timeout can "
                 "allow more"
             )
         elif wanted := re.search(r'permission denied to create extension "([\w-]+)"', error):
@@ -185,14 +185,14 @@ class Database:
             with open(f"{path}.part", "wb") as stream:
                 os.fchmod(stream.fileno(), 0o600)
                 argv = [f"{LIBRARY}/run", self.release, *argv_of("dump", release=self.release)]
-                self.runner.pipe(argv, "dumping the database", stdout=stream)
+                self.runner.pipe(argv, "Dumping the database", stdout=stream)
                 os.fsync(stream.fileno())
         except DeployError as error:
             os.unlink(f"{path}.part")
             hint = ""
             if "server version mismatch" in str(error):
                 hint = (
-                    "\nthe database's server is newer than this host's postgresql-client; install a newer one, or set "
+                    "\nThe database's server is newer than this host's postgresql-client; install a newer one, or set "
                     "migrate.dump: false and make a backup of your own"
                 )
             raise DeployError(f"{error}{hint}") from error
@@ -218,7 +218,7 @@ class Database:
         """Puts the dump in the place of what the database holds: all of it, or nothing."""
         with open(path, "rb") as stream:
             argv = [f"{LIBRARY}/run", self.release, *argv_of("restore", release=self.release)]
-            self.runner.pipe(argv, "restoring the database", stdin=stream)
+            self.runner.pipe(argv, "Restoring the database", stdin=stream)
 
 
 def dumps(layout: Layout) -> list[dict[str, Any]]:
@@ -278,7 +278,7 @@ def loose(done: dict[str, Any]) -> str:
     if not left:
         return text if later else f"{text}; nothing of it is left, and the next deploy tries it again"
     return (
-        f"{text}; left: {', '.join(left)}. Undo that by hand, or do by hand what is missing and then tell Django: "
+        f"{text}; left: {', '.join(left)}. Undo that by hand, or complete it by hand and record it in Django: "
         f"the playbook manage with -e release=next -e command='migrate --fake {app} {migration}'; then deploy again"
     )
 
@@ -288,6 +288,6 @@ def held(found: dict[str, Any]) -> str:
     return (
         "Held: these migrations would break the code that runs meanwhile:\n"
         + "\n".join(lines)
-        + "\nSplit them over two deploys (first code that needs neither the old nor the new shape), or say that it is "
-        "meant: -e allow_unsafe_migrations=true"
+        + "\nSplit them over two deploys (first code that needs neither the old nor the new shape), or "
+        "allow them: -e allow_unsafe_migrations=true"
     )

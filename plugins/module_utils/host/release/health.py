@@ -22,7 +22,7 @@ def healthy(status: int, expected: list[int]) -> bool:
 
 
 def refuses_on_purpose(status: int, home: str) -> bool:
-    """Whether the answer is that of an app in ``home`` which its operator has closed, where no nginx says so."""
+    """Whether the answer is that of an app in ``home`` which its operator has closed, where no nginx does that."""
     return status == 503 and os.path.exists(f"{home}/maintenance/on")
 
 

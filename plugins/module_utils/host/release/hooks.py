@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The commands that an app wants run at certain moments of a deploy."""
+"""The commands that an app wants run at certain steps of a deploy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 )
 
 
-def run_hooks(layout: Layout, release: str, moment: str, revision: str = "", folder: str = "") -> None:
-    """Runs the app's commands for ``moment`` as its user; raises DeployError at the first that fails.
+def run_hooks(layout: Layout, release: str, step: str, revision: str = "", folder: str = "") -> None:
+    """Runs the app's commands for ``step`` as its user; raises DeployError at the first that fails.
 
     HOMEPORT_FIRST_RELEASE tells them that no release of the app has been live yet, on any host. They run in ``folder``
     where the release has no environment yet, else in its project folder and environment.
@@ -28,8 +28,8 @@ def run_hooks(layout: Layout, release: str, moment: str, revision: str = "", fol
         "HOMEPORT_PREVIOUS": os.path.basename(before or ""),
         "HOMEPORT_FIRST_RELEASE": "" if before or layout.spec.get("live_elsewhere") else "1",
     }
-    for command in layout.spec["hooks"][moment]:
-        what = f"the hook {moment} '{command}'"
+    for command in layout.spec["hooks"][step]:
+        what = f"The hook {step} '{command}'"
         script = ["sh", "-euc", command]
         if folder:
             Runner(layout).run(script, what, cwd=folder, env=environment)

@@ -65,7 +65,7 @@ class Plan:
 
     def files_changed(self, build: Build) -> Change:
         folders = f"{self.live}/src", f"{build.folder}/src"
-        found = build.runner.as_app("comparing the files", app_project.files_changed, *folders)
+        found = build.runner.as_app("Comparing the files", app_project.files_changed, *folders)
         return {kind: [str(name) for name in found[kind]] for kind in SIGNS if kind in found}
 
     def commits(self, before: str) -> list[str]:

@@ -125,7 +125,7 @@ class PrivateTry:
         question = {"path": self.layout.spec["health"]["path"], "host": host, "scheme": scheme}
         argv = argv_of("page_error", release=self.release, **question)
         try:
-            self.runner.in_release(self.release, argv, "asking once more", timeout=60)
+            self.runner.in_release(self.release, argv, "Requesting the page again", timeout=60)
         except DeployError as error:
             return "\n" + str(error).partition("\n")[2]
         return ""

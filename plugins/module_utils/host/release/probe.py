@@ -36,7 +36,7 @@ def probe(layout: Layout, runner: Runner, release: str, collect: bool = True) ->
     }
     try:
         argv = argv_of("probe", release=release, **question)
-        out = runner.in_release(release, argv, "loading the project")
+        out = runner.in_release(release, argv, "Loading the project")
     except DeployError as error:
         if "STATIC_ROOT is not set" in str(error) or "without having set the STATIC_ROOT" in str(error):
             raise DeployError(
@@ -44,10 +44,10 @@ def probe(layout: Layout, runner: Runner, release: str, collect: bool = True) ->
                 "environment variable STATIC_ROOT, or set overlay: true or static: none for this app"
             ) from error
         raise
-    answer = claims.answer(out, MARK, ANSWER, "loading the project")
+    answer = claims.answer(out, MARK, ANSWER, "Loading the project")
     if answer.get("static_digest") and answer["static_digest"] == known:
         roots = live["static_root"], answer["STATIC_ROOT"]
-        runner.as_app("linking static files", app_project.link_tree, *roots)
+        runner.as_app("Linking static files", app_project.link_tree, *roots)
     declared, actual = static["url"], answer["STATIC_URL"]
     served_here = static["server"] == "nginx" and actual and not actual.startswith("http")
     if served_here and "/" + actual.lstrip("/") != declared:

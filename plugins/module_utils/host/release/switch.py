@@ -3,8 +3,8 @@
 """Putting a release live: trying it on a private socket, handing the public one over, renewing the workers.
 
 The app has one public socket, which supervisord holds, and two slots that may serve it. One slot serves;
-the other sleeps and keeps the socket open. The new release is started in the sleeping slot, and the old
-one is asked to finish only when the new one serves: at no moment does nobody listen.
+the other sleeps and keeps the socket open. The new release is started in the sleeping slot. The old
+one is asked to finish only when the new one serves, so that one of them always listens.
 """
 
 from __future__ import annotations

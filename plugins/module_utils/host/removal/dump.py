@@ -34,7 +34,7 @@ README = """The last copy of {name} of {host}, made when the app was removed.
 
 manifest.json says what each file is. Everything here can be read by root alone, and holds secrets.
 
-To bring the app back: put it into django_apps again and run the setup playbook; it comes up empty.
+To restore the app: put it into django_apps again and run the setup playbook; it comes up empty.
 Stop it on its app servers (supervisorctl stop '{name}.web:*', and its other processes), then in this folder, as root:
 {steps}
 and start it again (supervisorctl start '{name}.web:*').
@@ -119,7 +119,7 @@ class Dump:
         target = f"{self.work}/{os.path.basename(path)}"
         with create(target) as stream:
             argv = argv_of("sqlite_copy", "/usr/bin/python3", path=path)
-            Runner(self.app.layout).pipe(argv, f"copying {path}", stdout=stream)
+            Runner(self.app.layout).pipe(argv, f"Copying {path}", stdout=stream)
         self.add(os.path.basename(path), "the SQLite database")
         sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES)
         put = f"runuser -u {self.app.name} -- sh -c 'umask 027; rm -f {sides}; cat >{path}'"
@@ -148,8 +148,8 @@ class Dump:
             f"--directory={base}",
         ]
         with create(f"{self.work}/{name}") as stream:
-            call([*words, *(excluded or []), "--", *paths], f"packing {what}", stdout=stream)
-        listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"reading {name} again")
+            call([*words, *(excluded or []), "--", *paths], f"Packing {what}", stdout=stream)
+        listed = call(["tar", "--list", "--gzip", f"--file={self.work}/{name}"], f"Reading {name} again")
         self.add(name, what, entries=len(listed.splitlines()))
 
     def postgres(self, cluster: Cluster, database: str, roles: list[str]) -> None:
@@ -162,11 +162,11 @@ class Dump:
                 login.run(words, "pg_dump", stdout=stream, seconds=DUMP)
             with open(path, "rb") as stream:
                 reader = newest("pg_restore")
-                listed = login.run([reader, "--list"], f"reading {name} again", stream)
+                listed = login.run([reader, "--list"], f"Reading {name} again", stream)
             with open(path, "rb") as stream:
                 # the list is only the beginning of the file; this reads all of it
                 words = [reader, "--file=/dev/null"]
-                login.run(words, f"reading {name} again", stream, seconds=DUMP)
+                login.run(words, f"Reading {name} again", stream, seconds=DUMP)
         tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)
         self.steps.append(RESTORE.format(name=self.app.name, home=self.app.home, dump=name))

@@ -64,12 +64,12 @@ def stop_timeout(app: App) -> float:
 
 
 def end_processes(app: App) -> None:
-    """Ends what still runs as the app's user, whoever started it."""
+    """Ends what still runs as the app's user, whichever user started it."""
     account = app.account()
     if not account:
         return
     if account.pw_uid == 0:
-        raise DeployError(f"the user {app.name} is root")
+        raise DeployError(f"The user {app.name} is root")
     signal_all(account.pw_uid, signal.SIGTERM)
     wait_until(lambda: not processes_of(account.pw_uid), GRACE, 0.1)
     # in any case: what forks quickly is not seen by who counts

@@ -69,7 +69,7 @@ class Entry:
             os.chmod(self.path, self.mode)
             return
         if os.path.isdir(self.path) and not os.path.islink(self.path):
-            raise IsADirectoryError(f"{self.path} is a folder; move it away")
+            raise IsADirectoryError(f"{self.path} is a folder; move it aside")
         owner, group = self.ids()
         beside = tempfile.mktemp(prefix=".homeport-", dir=os.path.dirname(self.path))
         if self.state == "link":
@@ -117,7 +117,7 @@ def same_access(source: str, target: str) -> None:
 
 
 def removals(record: Record, entries: list[Entry]) -> list[Entry]:
-    """Entries that take away what an earlier run put there, files before their folders."""
+    """Entries that remove what an earlier run put there, files before their folders."""
     declared = {entry.path for entry in entries}
     blank = {"state": "absent", "content": None, "target": None, "mode": None}
     result: list[Entry] = []

@@ -107,8 +107,8 @@ def apply_units(
             # a timer whose file goes while it waits has failed in systemd's eyes, and the host with it; what a timer
             # starts is known to systemd for as long as its last run counts as failed
             started = [f"{unit[: -len('.timer')]}.service"] if unit.endswith(".timer") else []
-            for gone in (unit, *started):
-                services.call("reset-failed", gone)
+            for failed in (unit, *started):
+                services.call("reset-failed", failed)
     for unit in units:
         found = services.states([unit]).get(unit, {})
         enabled, active = read_state(unit, found)

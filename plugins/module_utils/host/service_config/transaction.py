@@ -232,7 +232,7 @@ class Transaction:
             self.held.discard()
         self.result["restart"] = {}  # of a change that was restored
         also = ", also what waited for the restart" if self.again_with or self.others else ""
-        msg = f"{problem}\nEvery file of {self.name} was put back as it was{also}."
+        msg = f"{problem}\nEvery file of {self.name} was restored{also}."
         self.module.fail_json(msg=msg, **self.result)
 
     def restore_what_waited(self) -> None:

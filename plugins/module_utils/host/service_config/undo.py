@@ -27,7 +27,7 @@ class Backup:
     def of_this_run(cls, folder: str, name: str) -> Backup:
         """So that a refused set leaves nothing behind."""
         prefix = f"undo.{name}."
-        for left in os.listdir(folder):  # by a run that was cut off
+        for left in os.listdir(folder):  # by an interrupted run
             if left.startswith(prefix):
                 shutil.rmtree(os.path.join(folder, left), ignore_errors=True)
         return cls(tempfile.mkdtemp(prefix=prefix, dir=folder))
@@ -37,7 +37,7 @@ class Backup:
             return
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         kept = os.path.join(self.folder, str(len(self.saved)))
-        remove(kept)  # of a run that was cut off
+        remove(kept)  # of an interrupted run
         if os.path.islink(path) or os.path.isfile(path):
             shutil.copy2(path, kept, follow_symlinks=False)
             if not os.path.islink(path):

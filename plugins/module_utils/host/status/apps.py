@@ -103,7 +103,7 @@ def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
             "ok": False,
             "status": None,
             "milliseconds": None,
-            "error": f"cannot be looked at: {why}",
+            "error": f"cannot be inspected: {why}",
             "path": "",
         },
         "visit": "",

@@ -28,9 +28,9 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
     try:
         status, detail = ask_health(spec, timeout)
     except (FileNotFoundError, ConnectionRefusedError):
-        return {**result, "error": f"nobody listens on {spec['socket']}"}
+        return {**result, "error": f"nothing listens on {spec['socket']}"}
     except BlockingIOError:
-        return {**result, "error": "so many requests wait for it already that no more are let in"}
+        return {**result, "error": "its queue of waiting requests is full"}
     except (OSError, http.client.HTTPException) as error:
         spent = time.monotonic() - started
         late = spent >= timeout or isinstance(error, TimeoutError)

@@ -22,7 +22,7 @@ def finish(upgrade: Upgrade) -> float:
     started = time.monotonic()
     upgrade.set_port(upgrade.old)
     if upgrade.mode == "copy":
-        upgrade.as_postgres("putting the copy in its place", replace, upgrade.copy, upgrade.old.data)
+        upgrade.as_postgres("Moving the copy into place", replace, upgrade.copy, upgrade.old.data)
     for database, owner in json.loads(upgrade.live.ask(DATABASES)).items():
         with upgrade.live.login(database, [owner]) as login:
             words = [
@@ -40,6 +40,6 @@ def finish(upgrade: Upgrade) -> float:
 def confirm(upgrade: Upgrade) -> None:
     """What does not serve is not needed any more: the way back, or what a failed upgrade has left."""
     upgrade.drop(upgrade.old if record()["phase"] == "switched" else upgrade.new)
-    upgrade.as_postgres("removing what was kept", shutil.rmtree, WORK, True)
-    upgrade.as_postgres("removing the copy", shutil.rmtree, upgrade.copy, True)
+    upgrade.as_postgres("Removing the kept settings", shutil.rmtree, WORK, True)
+    upgrade.as_postgres("Removing the copy", shutil.rmtree, upgrade.copy, True)
     forget()

@@ -46,7 +46,7 @@ def look(upgrade: Upgrade, named: Mapping[str, str]) -> dict[str, Any]:
     about = json.loads(upgrade.live.ask(ABOUT))
     if about["prepared"] or about["tablespaces"]:
         what = "prepared transactions" if about["prepared"] else "tablespaces of its own"
-        raise DeployError(f"the cluster has {what}, which are not upgraded here: upgrade it by hand")
+        raise DeployError(f"The cluster has {what}, which are not upgraded here: upgrade it by hand")
     size = sum(about["databases"].values())
     tables = sum(int(upgrade.live.look(name, "tables")) for name in about["databases"])
     place = os.path.dirname(upgrade.old.data)
@@ -55,17 +55,15 @@ def look(upgrade: Upgrade, named: Mapping[str, str]) -> dict[str, Any]:
     if upgrade.mode == "copy":
         free += folder_size(upgrade.copy)  # of an earlier run, which this one goes on with
     if free < needed:
-        way = (
-            "-e mode=link needs less, and has no other way back than dumps" if upgrade.mode == "copy" else ""
-        )
+        way = "-e mode=link needs less; its only rollback are dumps" if upgrade.mode == "copy" else ""
         raise DeployError(
-            f"no space below {place}: {free >> 20} MiB are free and {needed >> 20} MiB needed. {way}".rstrip(
+            f"No space below {place}: {free >> 20} MiB are free and {needed >> 20} MiB needed. {way}".rstrip(
                 ". "
             )
         )
     for unit in ("homeport-archive-full", "homeport-archive-incremental", "homeport-archive-drill"):
         if answer(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip() == "activating":
-            raise DeployError(f"{unit} is at work: wait for it to end, and run this again")
+            raise DeployError(f"{unit} is running: wait for it to end, and run this again")
     seconds = pace() * (BASE + EACH_TABLE * tables + EACH_GIB * (size >> 30))
     return {
         "old": upgrade.old.version,
@@ -99,13 +97,13 @@ def extension_packages(upgrade: Upgrade, databases: Mapping[str, int], named: Ma
             if package:
                 continue  # comes with the server
             raise DeployError(
-                f"the extension {name} is of no package: install it for PostgreSQL {upgrade.new.version} first"
+                f"The extension {name} is of no package: install it for PostgreSQL {upgrade.new.version} first"
             )
         wanted = package.replace(f"-{upgrade.old.version}", f"-{upgrade.new.version}")
         if not candidate(wanted):
             raise DeployError(
-                f"the extension {name} is of the package {package}, and there is no {wanted}: install one, or drop "
-                "the extension (and take it out of database.extensions) first"
+                f"The extension {name} is of the package {package}, and there is no {wanted}: install one, or drop "
+                "the extension (and remove it from database.extensions) first"
             )
         found.add(wanted)
     return sorted(found)
@@ -125,17 +123,17 @@ def replaced(upgrade: Upgrade) -> str:
         return f"{name}, which {'was left when an upgrade was undone' if undone else 'an interrupted run has left'}"
     unit = f"postgresql@{found.version}-{found.name}"
     if not found.online:
-        call(["systemctl", "start", unit], f"starting the cluster {name}")
+        call(["systemctl", "start", unit], f"Starting the cluster {name}")
     try:
         beside = Cluster("/var/run/postgresql", found.port, upgrade.new.programs)
         names = json.loads(beside.ask("SELECT json_agg(datname) FROM pg_database WHERE datallowconn;"))
         empty = not set(names) - {"postgres", "template1"} and not beside.look("postgres", "tables")
     finally:
         if not found.online:
-            call(["systemctl", "stop", unit], f"stopping the cluster {name}")
+            call(["systemctl", "stop", unit], f"Stopping the cluster {name}")
     if not empty:
         raise DeployError(
-            f"the host has a cluster {name} already, and it is not empty: it would be replaced. Remove it "
+            f"The host has a cluster {name} already, and it is not empty: it would be replaced. Remove it "
             f"(pg_dropcluster --stop {found.version} {found.name}) if nobody needs it"
         )
     return f"{name}, which is empty"

@@ -51,7 +51,9 @@ class Upgrade:
     def recorded(cls) -> Upgrade:
         found = record()
         if not found:
-            raise DeployError("no upgrade of PostgreSQL was made on this host, or its way back was removed")
+            raise DeployError(
+                "No upgrade of PostgreSQL was made on this host, or what a rollback needs was removed"
+            )
         return cls(found["old"], found["new"], found["cluster"], found["mode"])
 
     def note(self, phase: str, **more: Any) -> None:
@@ -75,14 +77,14 @@ class Upgrade:
         """``first`` starts with the host, and ``second`` does not. Both may have the port of the apps."""
         for archive, text in ((second, "manual\n"), (first, "auto\n")):
             path = f"{self.folder_of(archive)}/start.conf"
-            self.as_postgres("setting what starts", write, path, text)
+            self.as_postgres("Setting which cluster starts", write, path, text)
 
     def set_port(self, archive: Archive, port: int = 0) -> None:
         """Its port, by default one that no other cluster has."""
         taken = {found.port for found in clusters()}
         free = next(port for port in range(PORT + 1, 65536) if port not in taken)
         words = ["pg_conftool", archive.version, archive.cluster, "set", "port", str(port or free)]
-        call(words, "setting the port")
+        call(words, "Setting the port")
         call(["systemctl", "daemon-reload"], "systemctl daemon-reload")
 
     def folder_of(self, archive: Archive) -> str:
@@ -101,9 +103,9 @@ class Upgrade:
         folder = self.folder_of(archive)
         if os.path.exists(f"{folder}/postgresql.conf"):
             words = ["pg_dropcluster", "--stop", archive.version, archive.cluster]
-            call(words, f"removing the cluster {archive.version}/{archive.cluster}")
+            call(words, f"Removing the cluster {archive.version}/{archive.cluster}")
         if os.path.isdir(folder):  # files of the roles, which that leaves
-            self.as_postgres("removing its settings", shutil.rmtree, folder)
+            self.as_postgres("Removing its settings", shutil.rmtree, folder)
 
     def systemctl(self, verb: str, archive: Archive) -> None:
         call(["systemctl", verb, f"postgresql@{archive.version}-{archive.cluster}"], f"systemctl {verb}")

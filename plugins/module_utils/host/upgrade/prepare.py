@@ -40,17 +40,17 @@ def prepare_new(upgrade: Upgrade) -> None:
     create_cluster(upgrade)
     work_folder()
     old, new = upgrade.folder_of(upgrade.old), upgrade.folder_of(upgrade.new)
-    upgrade.as_postgres("carrying over the settings", carry, old, new, upgrade.old.data, upgrade.new.data)
+    upgrade.as_postgres("Copying the settings", carry, old, new, upgrade.old.data, upgrade.new.data)
     give_to_root(old, new)
     upgrade.starts(upgrade.old, upgrade.new)
     what = f"PostgreSQL {upgrade.new.version} with the settings of {upgrade.old.version} (postgres_settings)"
     upgrade.new.run(["postgres", "-D", new, "-C", "max_connections"], what)
     upgrade.pg_upgrade(["--check"])
-    upgrade.as_postgres("keeping the settings", synchronize, old, upgrade.settings)
+    upgrade.as_postgres("Keeping the settings", synchronize, old, upgrade.settings)
     if upgrade.mode == "copy":
-        upgrade.as_postgres("copying the cluster", synchronize, upgrade.old.data, upgrade.copy)
+        upgrade.as_postgres("Copying the cluster", synchronize, upgrade.old.data, upgrade.copy)
     # what is on the disk already need not be written while everybody waits
-    call(["sync", "--file-system", os.path.dirname(upgrade.old.data)], "writing it to the disk")
+    call(["sync", "--file-system", os.path.dirname(upgrade.old.data)], "Syncing the copy to the disk")
     upgrade.live.ask("CHECKPOINT;", LONG)
 
 
@@ -63,7 +63,7 @@ def create_cluster(upgrade: Upgrade) -> None:
         initdb.append("--no-data-checksums")
     words = ["pg_createcluster", upgrade.new.version, upgrade.new.cluster, f"--encoding={about['encoding']}"]
     words += [f"--lc-collate={about['collate']}", f"--lc-ctype={about['ctype']}", "--", *initdb]
-    call(words, f"making a cluster of PostgreSQL {upgrade.new.version}")
+    call(words, f"Creating a cluster of PostgreSQL {upgrade.new.version}")
 
 
 def size_mb(text: str) -> int:
@@ -85,5 +85,5 @@ def dump(upgrade: Upgrade, stamp: str) -> str:
     for database, owner in json.loads(upgrade.live.ask(DATABASES)).items():
         words = ["pg_dump", "--format=custom", "--compress=1", "--no-password"]
         with create(f"{folder}/{database}.pgdump") as stream, upgrade.live.login(database, [owner]) as login:
-            login.run(words, f"dumping {database}", stdout=stream, seconds=DUMP)
+            login.run(words, f"Dumping {database}", stdout=stream, seconds=DUMP)
     return folder

@@ -34,7 +34,7 @@ def switch(upgrade: Upgrade) -> float:
     try:
         upgrade.systemctl("stop", upgrade.old)
         if upgrade.mode == "copy":
-            upgrade.as_postgres("copying the cluster", synchronize, upgrade.old.data, upgrade.copy)
+            upgrade.as_postgres("Copying the cluster", synchronize, upgrade.old.data, upgrade.copy)
         upgrade.pg_upgrade(["--link"])
         # not before: until here the one that has the apps' port is the one that is meant
         upgrade.set_port(upgrade.new, PORT)
@@ -50,8 +50,8 @@ def switch(upgrade: Upgrade) -> float:
     except DeployError as error:
         if upgrade.mode == "link":
             raise DeployError(
-                f"{error}\nThe files are those of PostgreSQL {upgrade.new.version} now: solve what it says, and run "
-                "this again"
+                f"{error}\nThe files are those of PostgreSQL {upgrade.new.version} now: solve that, and run this "
+                "again"
             ) from error
         undo(upgrade)
         raise DeployError(
@@ -65,8 +65,10 @@ def back(upgrade: Upgrade) -> None:
     for archive in (upgrade.old, upgrade.new):  # a pg_upgrade that was killed may have left its servers
         upgrade.systemctl("stop", archive)
         if runs(archive):
-            archive.run(["pg_ctl", "stop", "-m", "immediate", "-D", archive.data], "stopping what was left")
-    upgrade.as_postgres("putting the control file back", unlinked, f"{upgrade.old.data}/global/pg_control")
+            archive.run(
+                ["pg_ctl", "stop", "-m", "immediate", "-D", archive.data], "Stopping a leftover server"
+            )
+    upgrade.as_postgres("Restoring the control file", unlinked, f"{upgrade.old.data}/global/pg_control")
     upgrade.starts(upgrade.old, upgrade.new)
     upgrade.systemctl("start", upgrade.old)
     upgrade.wait()
@@ -79,7 +81,7 @@ def runs(archive: Archive) -> bool:
     if not os.path.exists(f"{archive.data}/postmaster.pid"):
         return False
     try:
-        archive.run(["pg_ctl", "status", "-D", archive.data], "looking for a server")
+        archive.run(["pg_ctl", "status", "-D", archive.data], "Looking for a server")
     except DeployError:
         return False
     return True
@@ -89,14 +91,14 @@ def undo(upgrade: Upgrade) -> None:
     """The old cluster as it was when it was stopped; the new one stays beside it, stopped."""
     if upgrade.mode == "link":
         raise DeployError(
-            "by link there is no other way back than the dumps that were made before: restore those, or the apps' "
+            "With mode=link the only rollback are the dumps that were made before: restore those, or the apps' "
             f"backups, into a cluster of PostgreSQL {upgrade.old.version}"
         )
     upgrade.note("undoing")
     upgrade.systemctl("stop", upgrade.new)
-    upgrade.as_postgres("putting the copy in its place", replace, upgrade.copy, upgrade.old.data)
+    upgrade.as_postgres("Moving the copy into place", replace, upgrade.copy, upgrade.old.data)
     upgrade.as_postgres(
-        "putting the settings back", synchronize, upgrade.settings, upgrade.folder_of(upgrade.old)
+        "Restoring the settings", synchronize, upgrade.settings, upgrade.folder_of(upgrade.old)
     )
     give_to_root(upgrade.folder_of(upgrade.new), upgrade.folder_of(upgrade.old))
     upgrade.set_port(upgrade.new)

@@ -137,7 +137,7 @@ def run(words: tuple[str, ...] | list[str]) -> str:
 
 
 @contextmanager
-def trial(system: System, old: str, new: str) -> Iterator[tuple[str, ...]]:
+def simulation(system: System, old: str, new: str) -> Iterator[tuple[str, ...]]:
     """Apt with the sources of the new release, in a folder of its own: nothing of the host's is changed."""
     with tempfile.TemporaryDirectory(prefix="homeport-upgrade-") as folder:
         os.chmod(folder, 0o755)  # apt fetches as a user of its own
@@ -166,17 +166,17 @@ def look(system: System, old: str, new: str) -> dict[str, Any]:
     problems = []
     held = run(["apt-mark", "showhold"]).split()
     if held:
-        problems.append(f"packages are held back: {', '.join(held)}; apt-mark unhold lets them go")
+        problems.append(f"packages are held back: {', '.join(held)}; release them with apt-mark unhold")
     broken = run(["dpkg", "--audit"]).strip()
     if broken:
-        problems.append(f"dpkg --audit finds broken packages; mend them with apt-get -f install:\n{broken}")
+        problems.append(f"dpkg --audit finds broken packages; repair them with apt-get -f install:\n{broken}")
     found: dict[str, Any] = {"problems": problems}
-    with trial(system, old, new) as places:
+    with simulation(system, old, new) as places:
         try:
             run([*APT, *places, "-o", "APT::Update::Error-Mode=any", "update"])
         except UpgradeError as error:
             problems.append(
-                f"its package sources cannot bring {new}; mend them in /etc/apt, or comment them out: {error}"
+                f"its package sources do not have {new}; correct them in /etc/apt, or comment them out: {error}"
             )
             return found
         simulated = run([*APT, *places, "-s", "full-upgrade"])
@@ -189,7 +189,7 @@ def look(system: System, old: str, new: str) -> dict[str, Any]:
     found["download_mb"] = size
     if "base-files" not in changes["upgraded"]:
         problems.append(
-            f"apt would not bring {new}: look for pins in /etc/apt/preferences and /etc/apt/preferences.d"
+            f"apt would not upgrade to {new}: look for pins in /etc/apt/preferences and /etc/apt/preferences.d"
         )
     lost = missing_after(changes["removed"])
     if lost:
@@ -262,7 +262,7 @@ def finish(system: System, new: str) -> None:
     broken = run(["dpkg", "--audit"]).strip()
     if failed or now != new or broken:
         raise UpgradeError(
-            f"apt has not finished; mend what it reports, and run this again:\n{broken or told}"
+            f"apt has not finished; repair what it reports, and run this again:\n{broken or told}"
         )
     with open("/run/reboot-required", "a", encoding="utf-8"):
         pass

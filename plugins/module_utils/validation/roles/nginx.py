@@ -99,7 +99,7 @@ MAINTENANCE = Object(
             default=[],
         ),
         "retry_after": Int(
-            "seconds after which programs are told to come back", low=1, high=604800, default=300
+            "seconds in the header Retry-After, for programs", low=1, high=604800, default=300
         ),
     },
     doc="closes the site to its visitors",
