@@ -192,29 +192,25 @@ def test_backups_of_a_database_on_another_host(
     assert "PostgreSQL  db1   drill" in done.output
 
 
-def test_a_database_that_somebody_else_runs_is_verified_by_its_authority(
-    operator: Operator, album: Album, web: Any, database: Any, tmp_path: Path
+def test_a_bought_database_is_asked_before_anything_changes(
+    operator: Operator, web: Any, database: Any, tmp_path: Path
 ) -> None:
-    """The app's own database, given by its address as a bought one would be."""
-    address = web.check_output(". /srv/memories/config/env; echo $DATABASE_URL").partition("?")[0]
-    (tmp_path / "right.pem").write_text(web.file("/etc/ssl/homeport/authority.pem").content_string)
+    """Whether it answers, and whether the authority that is named has signed for it."""
     server = database.ansible.get_variables()["ansible_host"]
+    (tmp_path / "right.pem").write_text(web.file("/etc/ssl/homeport/authority.pem").content_string)
     web.check_output(IMPOSTOR.format(crt="/run/other.pem", key="/run/other.key", address=server))
     (tmp_path / "wrong.pem").write_text(web.file("/run/other.pem").content_string)
-    before = album.health()["release"]
-    nobody = {"database": {"url": address.replace(":5432/", ":5433/")}}
-    done = operator.run("external_services", changes=nobody)
-    assert (done.status, done.changed) == (2, 0), done.output
-    assert f"django_apps.memories.database: {server}:5433 does not answer" in done.output, done.output
-    for name, status in (("wrong.pem", 2), ("right.pem", 0)):
-        bought = {"database": {"url": address, "ca": str(tmp_path / name)}}
-        done = operator.run("external_services", changes=bought)
-        assert done.status == status, done.output
-        if status:
-            assert "certificate verify failed" in done.output
-            assert album.health()["release"] == before
-    assert album.health()["release"] != before
-    done = in_release(web, "import os; print(os.environ['DATABASE_URL'].partition('?')[2])")
-    assert done.stdout.strip() == "sslmode=verify-full&sslrootcert=/srv/memories/config/database-ca.pem"
-    done = operator.run("external_services")
-    assert done.status == 0, done.output
+    web.check_output("cp /etc/hosts /root/hosts; echo %s bought.example >>/etc/hosts", server)
+    try:
+        for address, name, told in (
+            (f"{server}:5433", "right.pem", f"{server}:5433 does not answer"),
+            ("bought.example", "wrong.pem", "the certificate of bought.example:5432 is refused: self-signed"),
+            ("bought.example", "right.pem", "is refused: Hostname mismatch"),
+        ):
+            bought = {"url": f"postgres://memories@{address}/memories", "ca": str(tmp_path / name)}
+            done = operator.run("external_services", changes={"database": bought})
+            assert (done.status, done.changed) == (2, 0), done.output
+            assert "django_apps.memories.database: " in done.output, done.output
+            assert told in done.output, done.output
+    finally:
+        web.check_output("cp /root/hosts /etc/hosts; rm /root/hosts /run/other.*")
