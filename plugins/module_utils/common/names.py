@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
 
 
@@ -31,3 +33,8 @@ SERVICES = ("cache", "broker")
 
 
 PROGRAMS = "/etc/supervisor/conf.d/"
+
+
+def nginx_name(name: str) -> str:
+    """A site's name as part of the name of a variable of nginx; no two sites have the same."""
+    return re.sub("[^a-z0-9]", lambda found: "__" if found[0] == "_" else f"_{ord(found[0]):x}_", name)

@@ -20,6 +20,7 @@ def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
     instances += [f"memcached@{each['name']}.service" for each in host["memcached"]]
     return {
         "apps": sorted(apps),
+        "renamed": {was: name for name, app in apps.items() for was in app["was"]},
         "process": sorted(supervisord_programs(apps)),
         "schedule": [unit[: -len(".timer")] for unit in schedule_units(apps)],
         "units": sorted(instances),
