@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.action.app_rename import described, objections
+from ansible_collections.homeport.django.plugins.action.preflight import unknown_apps
 from ansible_collections.homeport.django.plugins.filter.apps import renamed_apps
 from ansible_collections.homeport.django.plugins.filter.parts import taken_domains
 from ansible_collections.homeport.django.plugins.module_utils.app.check import check
@@ -396,3 +397,13 @@ def test_a_mount_in_the_folder(host: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(host_rename, "mounted_below", lambda folder: [f"{folder}/shared/media"])
     with pytest.raises(DeployError, match="unmount it"):
         Rename("jotter", "notes", "", None).look()
+
+
+def test_an_app_by_its_earlier_name() -> None:
+    apps = {"jotter": app(was="notes")}
+    assert unknown_apps("notes", apps, False) == [
+        "app: there is no notes in django_apps; it is called jotter now"
+    ]
+    # its backups from before
+    assert unknown_apps("notes", apps, True, restored=True) == []
+    assert unknown_apps("note", apps, True, restored=True) != []
