@@ -120,7 +120,8 @@ class ActionModule(ActionBase):
             problems += shell_syntax(parsed.apps)
         if deploys or reads:
             chosen = plain(self._templar.template(task_vars.get("app")))
-            problems += unknown_apps(chosen, apps, boolean(self._task.args.get("several_apps", False)))
+            several = boolean(self._task.args.get("several_apps", False))
+            problems += unknown_apps(chosen, apps, several, restored="as" in task_vars)
         for path in exposed_secrets(task_vars):
             self._display.warning(
                 f"{path} holds secrets in plain text and is not ignored by git: ansible-vault encrypt {path}"
@@ -156,11 +157,13 @@ def unread_variables(variables: Mapping[str, Any], base: str) -> list[str]:
     return unread(known, [str(variables.get("inventory_dir") or base), base], ROLES)
 
 
-def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:
-    """What is wrong with the apps that `-e app=` names."""
+def unknown_apps(chosen: Any, apps: Any, several: bool, restored: bool = False) -> list[str]:
+    """What is wrong with the apps that `-e app=` names. A backup is restored (`-e as=`) that was made under an earlier
+    name, too."""
     if chosen is None or not isinstance(apps, Mapping):
         return []
     known = [str(name) for name in apps]
+    now = {was: name for name, app in apps.items() if isinstance(app, Mapping) for was in earlier_names(app)}
     if not several:
         names = [chosen]
     elif isinstance(chosen, str):
@@ -170,7 +173,13 @@ def unknown_apps(chosen: Any, apps: Any, several: bool) -> list[str]:
     else:
         return ["app: must be the name of an app, several with commas between them, or all"]
     return [
-        f"app: there is no {printable(name)} in django_apps{closest(str(name), known)}"
+        f"app: there is no {printable(name)} in django_apps"
+        + (f"; it is called {now[str(name)]} now" if str(name) in now else closest(str(name), known))
         for name in names
-        if name not in known
+        if name not in known and not (restored and str(name) in now)
     ]
+
+
+def earlier_names(app: Mapping[str, Any]) -> list[str]:
+    was = app.get("was") or []
+    return [str(name) for name in (was if isinstance(was, (list, tuple)) else [was])]

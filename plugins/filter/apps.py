@@ -15,6 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.services impor
     unavailable as unavailable_services,
 )
 from ansible_collections.homeport.django.plugins.module_utils.common import rotation
+from ansible_collections.homeport.django.plugins.module_utils.common.names import nginx_name
 from ansible_collections.homeport.django.plugins.module_utils.common.undeclared import undeclared_lines
 from ansible_collections.homeport.django.plugins.module_utils.validation import role_inputs
 from ansible_collections.homeport.django.plugins.module_utils.wiring import audit as audit_wiring
@@ -41,7 +42,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn im
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring.local import local_apps
 from ansible_collections.homeport.django.plugins.module_utils.wiring.memcached import memcached_app_instances
-from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_name, nginx_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
 from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
     postgres_clients,
     postgres_databases,
@@ -164,6 +165,19 @@ def postgres_value(value: Any) -> str:
     return f"'{text}'"
 
 
+def renamed_apps(apps: Any) -> list[dict[str, str]]:
+    """Each earlier name of the apps, with their databases on the database server."""
+    return [
+        {
+            "name": name,
+            "was": was,
+            "database": next((database["name"] for database in postgres_databases({name: app})), ""),
+        }
+        for name, app in apps.items()
+        for was in app["was"]
+    ]
+
+
 SERVED = ("app_servers", "database_servers", "cache_servers", "broker_servers")
 
 
@@ -221,6 +235,7 @@ class FilterModule:
             "notifications": notifications,
             "local_apps": local_apps,
             "release_specs": release_specs,
+            "renamed_apps": renamed_apps,
             "release_secrets": release_secrets,
             "schedule_units": schedule_units,
             "status_apps": status_apps,

@@ -81,16 +81,17 @@ def without_new_tls(sites: Any, kept: Any, given: Any) -> dict[str, Any]:
 
 
 def taken_domains(apps: Any, facts: Any, host: Any) -> list[str]:
-    """Domains of apps that others still serve, which are on the host and not declared: a line for each."""
+    """Domains of apps that others still serve, which are on the host and not declared: a line for each. One that is
+    renamed serves its own."""
     return [
         f"django_apps.{name}.domains: {domain} is still served by the app {other} on {host}, which is not declared any "
-        f"more. A new name makes a new app, with a database of its own: keep the name, or remove {other} first "
-        f"(remove_app.yml -e app={other})"
+        f"more. A new name makes a new app, with a database of its own: rename {other} with its data (was: {other}), "
+        f"keep the name, or remove {other} first (remove_app.yml -e app={other})"
         for other, domains in sorted(facts["domains"].items())
         if other not in apps
         for name, app in sorted(apps.items())
         for domain in [app["canonical"], *app["redirects"], *app["aliases"]]
-        if domain in domains
+        if domain in domains and other not in app.get("was", [])
     ]
 
 

@@ -289,7 +289,14 @@ def bad() -> dict[str, Any]:
     web1 = status(
         {
             "shop": shop,
-            "blog": found(lock={"holder": "anna@laptop", "since": "2026-11-23T23:58:40Z", "run": "1"}),
+            "blog": found(
+                lock={
+                    "holder": "anna@laptop",
+                    "since": "2026-11-23T23:58:40Z",
+                    "run": "1",
+                    "doing": "the build command 'npm run build'",
+                }
+            ),
             "wiki": found(maintenance=NOW - 1500),
             long: found(processes=[web(), workers("import-of-the-price-lists", 12)]),
             "new": found(release=None, health=None, processes=[web(running=0, instances=[])], deploys=[]),

@@ -46,7 +46,7 @@ ROOTS_OWN = {
     "dumps, the lock and the maintenance page of an app, which are root's": [
         "release.database.dump", "release.database.restore", "release.database.dumps", "release.lock.__enter__",
         "release.switch.paused", "backup.restore.closed", "removal.look.refuse_during_deploy",
-        "upgrade.closing.close_apps",
+        "upgrade.closing.close_apps", "rename.is_closed", "rename.stop",
     ],
     "the logs of an app, whose folder is root's": ["log_files.logs_of", "log_files.end_of"],
     "backups on their way, in folders that root alone can enter": [
@@ -68,7 +68,7 @@ ROOTS_OWN = {
     ],
     "names and rights, of which nothing is opened but what is no link": [
         "audit.files.host_files", "audit.files.named", "audit.files.encrypted", "removal.look.leftovers",
-        "undeclared.present",
+        "undeclared.present", "rename.forget_releases",
     ],
     "Homeport's own records, the system's files, and the kernel's": [
         "app_process.members", "audit.upkeep.kernel", "audit.services.inet_interfaces", "audit.services.postgres",
@@ -79,7 +79,8 @@ ROOTS_OWN = {
         "size.booted", "size.memory_mb",
         "release.serving.release_of", "release.switch.waits_for_something", "removal.look.files_of_roles",
         "removal.look.domains", "removal.look.removed", "removal.look.state", "removal.look.recorded",
-        "removal.look.mounted_below",
+        "removal.look.mounted_below", "rename.move_record", "rename.moves", "rename.rewrite_records",
+        "rename.rewrite_sites", "rename.withdraw_units", "rename.write_over",
         "modules.postgres_upgrade.alone", "upgrade.closing.open_apps", "upgrade.prepare.dump",
         "upgrade.prepare.work_folder", "upgrade.record.record", "upgrade.record.write_whole",
         "programs.postgres_client.newest",

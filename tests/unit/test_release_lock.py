@@ -40,6 +40,17 @@ def test_one_step_at_a_time(tmp_path: Path) -> None:
     assert error.value.run == "run 1"
 
 
+def test_who_waits_is_told_what_for(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    with Lock(found, "run 1", "anna@laptop") as lock:
+        lock.tell("the build command 'npm run build'")
+        told = r"\(0 s ago\), which is busy with the build command 'npm run build': wait until"
+        with pytest.raises(Locked, match=told):
+            Lock(found, "run 2", "bob@laptop").__enter__()
+    with pytest.raises(Locked, match=r"\(0 s ago\), and that run has not ended"):
+        Lock(found, "run 2", "bob@laptop").__enter__()
+
+
 def test_between_its_steps_the_app_is_the_runs(tmp_path: Path) -> None:
     found = layout(tmp_path)
     with Lock(found, "run 1", "anna@laptop") as lock:

@@ -385,7 +385,11 @@ def test_sizes_of_databases(monkeypatch: pytest.MonkeyPatch) -> None:
         ("anna@laptop since today\n", None),
         (
             '{"run": 7, "holder": "a@b", "started": 0.5, "memo": {}}',
-            {"holder": "a@b", "since": "1970-01-01T00:00:00Z", "run": "7"},
+            {"holder": "a@b", "since": "1970-01-01T00:00:00Z", "run": "7", "doing": ""},
+        ),
+        (
+            '{"run": 7, "holder": "a@b", "started": 0.5, "doing": "migrate"}',
+            {"holder": "a@b", "since": "1970-01-01T00:00:00Z", "run": "7", "doing": "migrate"},
         ),
         ('{"run": 7, "hol', None),
         ("[]", None),

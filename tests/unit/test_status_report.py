@@ -37,7 +37,7 @@ from tests.unit.statuses import (
 from tests.unit.support import CANARY
 
 OLD = "20261120T101500-77aa88bb"
-LOCK = {"holder": "anna@laptop", "since": "", "run": ""}
+LOCK = {"holder": "anna@laptop", "since": "", "run": "", "doing": ""}
 
 
 def queue(declared: int, running: int, *instances: dict[str, Any]) -> dict[str, Any]:
@@ -218,9 +218,9 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
             "warning", [], ["the last deploy (2026-11-23T20:48:00Z, anna@laptop): held: migrations: DROP COLUMN"],
         ),
         ({"deploys": [deploy(), deploy(outcome="failed")]}, "healthy", [], []),
-        ({"lock": {"holder": "anna@laptop", "since": "2026-11-23T23:59:00Z", "run": ""}}, "deploying", [], []),
+        ({"lock": {**LOCK, "since": "2026-11-23T23:59:00Z"}}, "deploying", [], []),
         (
-            {"lock": {"holder": "anna@laptop", "since": "2026-11-23T20:00:00.5Z", "run": ""}},
+            {"lock": {"holder": "anna@laptop", "since": "2026-11-23T20:00:00.5Z", "run": "", "doing": ""}},
             "deploying", [], ["a deploy by anna@laptop has been running for 4 h"],
         ),
         (
@@ -231,7 +231,7 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
         ),
         ({"lock": LOCK, "release": None, "health": None}, "deploying", [], []),
         (
-            {"lock": {"holder": "anna@laptop", "since": "2026-10-01T08:00:00Z", "run": ""}},
+            {"lock": {"holder": "anna@laptop", "since": "2026-10-01T08:00:00Z", "run": "", "doing": ""}},
             "warning",
             [],
             ["the host was restarted during a deploy by anna@laptop; deploy again"],

@@ -16,6 +16,7 @@ from ansible_collections.homeport.django.plugins.filter import host as host_filt
 from ansible_collections.homeport.django.plugins.filter import instances as instances_filters
 from ansible_collections.homeport.django.plugins.filter import parts as parts_filters
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
+from ansible_collections.homeport.django.plugins.module_utils.common.names import nginx_name
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import Layout
 from ansible_collections.homeport.django.plugins.module_utils.wiring.certificates import (
     certificate_keys,
@@ -35,7 +36,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.gunicorn im
     python_literal,
     scalar,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_name, nginx_sites
+from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
 from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
     postgres_clients,
     postgres_databases,

@@ -188,6 +188,67 @@ def processes(host: Any) -> str:
     return str(host.check_output("pgrep -u memories | sort"))
 
 
+SIGN_IN = """
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.db import SessionStore
+user = get_user_model().objects.create_superuser("ann")
+session = SessionStore()
+session["_auth_user_id"] = str(user.pk)
+session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[0]
+session["_auth_user_hash"] = user.get_session_auth_hash()
+session.save()
+print("session:", session.session_key)
+"""
+
+
+def test_an_app_is_renamed_with_all_that_it_has(
+    album: Album, operator: Operator, host: Any, tmp_path: Path
+) -> None:
+    operator.others = {"friends": GUESTS}
+    done = operator.run("typical")
+    assert done.status == 0, done.output
+    assert manage(operator, "seed_demo", app="friends").status == 0
+    (tmp_path / "sign_in.py").write_text(SIGN_IN)
+    done = manage(operator, "shell", "-e", f"input={tmp_path / 'sign_in.py'}", app="friends")
+    [key] = re.findall(r"^session: (\w+)$", done.output, re.MULTILINE)
+    rows, before = counted(host, "friends"), processes(host)
+    media = host.check_output("cd /srv/friends/shared/media && find . -type f | sort | xargs sha256sum")
+
+    operator.others = {"guests": GUESTS}
+    done = operator.run("typical")
+    assert done.status != 0
+    assert "rename friends with its data (was: friends)" in done.output, done.output
+    operator.others = {"guests": {**GUESTS, "was": "friends"}}
+    done = operator.run("deploy")
+    assert done.status != 0
+    assert "web1 still has friends. Run the playbook typical first" in done.output, done.output
+
+    renaming = operator.start("typical")
+    assert renaming.stdout
+    told = []
+    for line in renaming.stdout:  # before the release of the new name is live
+        told.append(line)
+        if line.startswith("TASK [Gather facts of the hosts]"):
+            break
+    wait_for(lambda: host.run("test -d /srv/guests").rc == 0, 60)
+    assert album.get("/", host="guests.example").status_code == 503  # what monitoring asks for is let through
+    output = "".join(told) + renaming.communicate(timeout=600)[0]
+    assert renaming.returncode == 0, output
+    assert "friends is renamed to guests." in output
+    assert status(album, "guests.example") == 200
+    assert counted(host, "guests") == rows
+    assert (
+        host.check_output("cd /srv/guests/shared/media && find . -type f | sort | xargs sha256sum") == media
+    )
+    page = album.get("/admin/", host="guests.example", headers={"Cookie": f"sessionid={key}"})
+    assert page.status_code == 200, page.text[:500]
+    assert processes(host) == before
+    check_nothing_has_the_name(host, "friends")
+    again = operator.run("typical")
+    assert (again.status, again.changed) == (0, 0), again.output
+
+
 def test_an_app_is_removed_and_the_other_one_notices_nothing(
     album: Album, operator: Operator, host: Any
 ) -> None:
@@ -252,25 +313,31 @@ def test_an_app_is_removed_and_the_other_one_notices_nothing(
 def check_nothing_is_left(album: Album, host: Any) -> None:
     with pytest.raises(requests.ConnectionError):
         album.get("/", host="guests.example")
-    assert host.run("getent passwd guests").rc != 0
-    assert host.run("getent group guests").rc != 0
-    assert "guests" not in host.check_output("runuser -u postgres -- psql -lqAt")
-    roles = "select count(*) from pg_roles where rolname = 'guests'"
-    assert host.check_output(f'runuser -u postgres -- psql -qAt -c "{roles}"') == "0"
-    kept = "-path '/var/backups/*' -o -path '/proc/*' -o -path '/sys/*' -o -path /var/lib/homeport/deploys/guests.jsonl"
-    # guests.example and the like of the operator's are not on the server
-    found = host.check_output(
-        f"find / -ignore_readdir_race \\( {kept} \\) -prune -o \\( -name '*guests*' -o -nouser -o -nogroup \\) -print"
-    )
-    assert found == ""
-    assert (
-        host.run("grep -rl guests /etc/nginx /etc/supervisor /etc/systemd /etc/tmpfiles.d /etc/postgresql").rc
-        == 1
-    )
-    assert host.check_output("systemctl --failed --no-legend") == ""
+    check_nothing_has_the_name(host, "guests", "-o -path /var/lib/homeport/deploys/guests.jsonl")
     line = host.check_output("tail -n 1 /var/lib/homeport/deploys/guests.jsonl")
     assert yaml.safe_load(line)["verb"] == "remove"
     assert host.file("/var/lib/homeport/deploys/guests.jsonl").mode == 0o600
+
+
+def check_nothing_has_the_name(host: Any, name: str, but: str = "") -> None:
+    assert host.run(f"getent passwd {name}").rc != 0
+    assert host.run(f"getent group {name}").rc != 0
+    assert name not in host.check_output("runuser -u postgres -- psql -lqAt")
+    roles = f"select count(*) from pg_roles where rolname ~ '^{name}'"
+    assert host.check_output(f'runuser -u postgres -- psql -qAt -c "{roles}"') == "0"
+    kept = f"-path '/var/backups/*' -o -path '/proc/*' -o -path '/sys/*' {but}"
+    # the operator's domains are not on the server
+    found = host.check_output(
+        f"find / -ignore_readdir_race \\( {kept} \\) -prune -o \\( -name '*{name}*' -o -nouser -o -nogroup \\) -print"
+    )
+    assert found == ""
+    assert (
+        host.run(
+            f"grep -rl {name} /etc/nginx /etc/supervisor /etc/systemd /etc/tmpfiles.d /etc/postgresql"
+        ).rc
+        == 1
+    )
+    assert host.check_output("systemctl --failed --no-legend") == ""
 
 
 def check_the_dump(host: Any, rows: str) -> None:

@@ -80,12 +80,13 @@ def parse(apps: Any, secrets: Any, homeport_secret: Any, setup: str, previous: A
     secret_sets = _parse_set(secrets or {}, "vault_django_apps", SECRETS, problems)
     for name in secret_sets:
         if name not in parsed and isinstance(apps, Mapping) and name not in apps:
-            problems.add(
-                f"vault_django_apps.{name}", f"no such app in django_apps{closest(name, list(parsed))}"
-            )
+            called = [new for new, app in parsed.items() if name in app.get("was", [])]
+            hint = f"; it is called {called[0]} now" if called else closest(name, list(parsed))
+            problems.add(f"vault_django_apps.{name}", f"no such app in django_apps{hint}")
     for name, app in parsed.items():
         _check_app(name, app, secret_sets.get(name, SECRETS.blank()), SETUPS[setup], setup, problems)
     _check_together(parsed, secret_sets, SETUPS[setup], problems)
+    _check_renamed(parsed, problems)
     return Parsed(parsed, secret_sets, problems)
 
 
@@ -329,6 +330,25 @@ def _check_together(
                 f"django_apps.{name}.database.name",
                 f"{database} is the database of the app {databases[database]}",
             )
+
+
+def _check_renamed(apps: dict[str, dict[str, Any]], problems: Problems) -> None:
+    """Earlier names, each of which is of one app that has another name now."""
+    owners: dict[str, str] = {}
+    for name, app in apps.items():
+        path = f"django_apps.{name}.was"
+        for was in filter(_is_text, app.get("was", [])):
+            if was == name:
+                problems.add(path, f"{was} is the name that the app has; leave it out")
+            elif was in apps:
+                problems.add(
+                    path,
+                    f"{was} is still declared; take that entry out, or leave was out where {name} is a new app",
+                )
+            elif was in RESERVED_NAMES or was.startswith(SCRATCH_PREFIX):
+                problems.add(path, f"{was} is the name of a user or service of the system, which no app had")
+            elif owners.setdefault(was, name) != name:
+                problems.add(path, f"{was} is the earlier name of {owners[was]} already")
 
 
 def _check_tls(

@@ -14,6 +14,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.database impor
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     accepted_of,
+    first_name,
     resolve_services,
     services_environment,
 )
@@ -83,7 +84,7 @@ def base_environment(
         result["SERVE_MEDIA"] = "1"
     result.update(database_environment(database))
     services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
-    result.update(services_environment(name, services))
+    result.update(services_environment(first_name(name, app), services))
     return result
 
 

@@ -173,12 +173,17 @@ def check_ports(
 # Where they are
 
 
+def first_name(name: str, app: Values) -> str:
+    """The name that an app had first, for what cannot be renamed and what is derived from it."""
+    return str([name, *app["was"]][-1])
+
+
 def accepted_of(
     name: str, purpose: str, app: Values, secrets: Values, homeport_secrets: list[str]
 ) -> list[str]:
-    """Every valid secret of an app for a purpose; the first one is used."""
+    """Every valid secret of an app for a purpose; the first one is used. They are derived for its first name."""
     given, generations = secrets.get(purpose, ()), app["rotation"].get(purpose, ())
-    return accepted(homeport_secrets, name, purpose, given, generations)
+    return accepted(homeport_secrets, first_name(name, app), purpose, given, generations)
 
 
 def resolve_services(
@@ -206,6 +211,7 @@ def wanted_of(
 ) -> Wanted:
     return Wanted(
         app=name,
+        first_name=first_name(name, app),
         use=use,
         home=f"{APPS_HOME}/{name}",
         given=app[use],
@@ -221,12 +227,15 @@ def _by_address(engine: str, url: str) -> dict[str, Any]:
     return {**NOTHING, "engine": engine, "url": url, **{key: value or "" for key, value in found.items()}}
 
 
-def services_environment(name: str, services: Mapping[str, Values]) -> dict[str, str]:
-    """The variables of cache and broker. REDIS_URL is the broker where both are Redis: it evicts nothing."""
+def services_environment(prefix: str, services: Mapping[str, Values]) -> dict[str, str]:
+    """The variables of cache and broker, with the prefix of cached keys.
+
+    REDIS_URL is the broker where both are Redis: it evicts nothing.
+    """
     cache, broker = services["cache"], services["broker"]
     result: dict[str, str] = {}
     if cache["url"]:
-        result.update(CACHE_URL=cache["url"], CACHE_PREFIX=name)
+        result.update(CACHE_URL=cache["url"], CACHE_PREFIX=prefix)
     if broker["url"]:
         result.update(BROKER_URL=broker["url"], CELERY_BROKER_URL=broker["url"])
     for use, service in (("broker", broker), ("cache", cache)):

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 APP_NAME = r"[a-z][a-z0-9_-]{0,30}"
 APP_NAME_HINT = "start with a lower-case letter, then up to 30 lower-case letters, digits, '_' or '-'"
 # Users, groups and databases that exist on a server already: an app of that name would take them over.
@@ -22,3 +24,8 @@ RESERVED_NAMES = frozenset((
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 SERVICES = ("cache", "broker")
 PROGRAMS = "/etc/supervisor/conf.d/"
+
+
+def nginx_name(name: str) -> str:
+    """A site's name as part of the name of a variable of nginx; no two sites have the same."""
+    return re.sub("[^a-z0-9]", lambda found: "__" if found[0] == "_" else f"_{ord(found[0]):x}_", name)

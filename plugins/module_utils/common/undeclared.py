@@ -21,8 +21,15 @@ def undeclared_lines(
     and services the playbook ``setup``."""
     apps = set(declared["apps"])
     data = left_data(found, declared)
-    lines = []
+    who = run if run == "this run" else f"the playbook {setup}"
+    lines = [
+        {"app": was, "kind": "app", "text": f"{was} is called {new} now: {who} renames it, with its data"}
+        for was, new in sorted(declared["renamed"].items())
+        if was in found["apps"]
+    ]
+    data = [entry for entry in data if entry[0] not in declared["renamed"]]
     here = set(found["apps"]) - (apps if declared["here"] else set())
+    here -= declared["renamed"].keys()
     for name in sorted(here | {app for app, _what, _how in data} - {*apps, ""}):
         stay = [f"/srv/{name}"] if name in found["apps"] else []
         stay += [what for app, what, _how in data if app == name]

@@ -35,6 +35,8 @@ class Wanted:
     """What an app is to get of an engine."""
 
     app: str
+    # the name that the app had first, for what cannot be renamed
+    first_name: str
     use: str
     home: str
     # what the app says of it

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import logins
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine, Values, Wanted
 
 # Below 1024: an app cannot bind it while the service restarts (docs/decisions/0024).
@@ -13,8 +14,10 @@ PORT = 567
 
 
 def resolve(wanted: Wanted) -> dict[str, Any]:
-    host = wanted.host or "127.0.0.1"
-    user, password = wanted.logins[0].values()
+    """A virtual host cannot be renamed, and has messages: it keeps the first name of an app, and so do its users."""
+    host, vhost = wanted.host or "127.0.0.1", wanted.first_name
+    users = logins(vhost, [login["password"] for login in wanted.logins])
+    user, password = users[0].values()
     return {
         "managed": True,
         "tls": bool(wanted.host),
@@ -22,9 +25,9 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
         "port": PORT,
         "user": user,
         "password": password,
-        "logins": wanted.logins,
-        "vhost": wanted.app,
-        "url": wanted.url("amqps" if wanted.host else "amqp", host, PORT, wanted.app, user),
+        "logins": users,
+        "vhost": vhost,
+        "url": wanted.url("amqps" if wanted.host else "amqp", host, PORT, vhost, user),
     }
 
 

@@ -105,6 +105,7 @@ class Layout:
         self.cache = f"{self.home}/cache"
         self.runtime = f"{RUNTIME}/{self.name}"
         self.next_link = f"{self.home}/next"
+        self.doing: Callable[[str], None] | None = None  # is told what each command is for
 
     @property
     def current(self) -> str | None:
@@ -287,6 +288,8 @@ class Runner:
         seconds: float,
         **options: Any,
     ) -> Ended:
+        if self.layout.doing:
+            self.layout.doing(what)
         home = f"{self.layout.home}/home"
         stdout = options.get("stdout")
         disks = [self.layout.home]

@@ -152,7 +152,10 @@ def apps(document: Document) -> tuple[list[str], Rows]:
         release = found["release"] or {}
         memory = found["memory"] or {"bytes": None}
         revision = "@".join(filter(None, [release.get("version", ""), short(release.get("revision", ""))]))
-        deployer = f" by {found['lock']['holder']}" if found["state"] == "deploying" else ""
+        deployer = ""
+        if found["state"] == "deploying":
+            doing = brief(found["lock"]["doing"])
+            deployer = f" by {found['lock']['holder']}" + (f": {doing}" if doing else "")
         rows.append(
             (
                 found["level"],

@@ -24,6 +24,7 @@ def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "apps": sorted(apps),
+        "renamed": {was: name for name, app in apps.items() for was in app["was"]},
         "process": sorted(supervisord_programs(apps)),
         "schedule": [unit[: -len(".timer")] for unit in schedule_units(apps)],
         "units": sorted(instances),

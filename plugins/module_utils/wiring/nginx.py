@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,8 +53,3 @@ def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
         }
         for name, app in apps.items()
     }
-
-
-def nginx_name(name: str) -> str:
-    """A site's name as part of the name of a variable of nginx; no two sites have the same."""
-    return re.sub("[^a-z0-9]", lambda found: "__" if found[0] == "_" else f"_{ord(found[0]):x}_", name)

@@ -37,6 +37,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.text im
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.web import MEDIA, STATIC, WEB
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import PURPOSES
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, APP_NAME_HINT
 from ansible_collections.homeport.django.plugins.module_utils.common.words import printable
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Bool,
@@ -127,6 +128,13 @@ APP = Object(
         "aliases": List(
             Str("a host name or *.domain", pattern=rf"(\*\.)?{HOST_NAME}", hint=HOST_NAME_HINT),
             doc="further host names that are served without a redirect",
+            unique=True,
+            default=[],
+        ),
+        "was": List(
+            Str("a name", pattern=APP_NAME, hint=f"must {APP_NAME_HINT}"),
+            doc="the app's earlier names, the last one first: the setup playbook renames what hosts have of them, and "
+            "derived secrets stay those of the app's first name",
             unique=True,
             default=[],
         ),

@@ -125,6 +125,7 @@ class Deploy:
         words = self.layout, asked.run, asked.holder, asked.dead_runs, asked.unlock
         # a restore is never interrupted: the database would be in neither state
         self.held = self.stack.enter_context(Lock(*words, ends=not asked.restore))
+        self.layout.doing = self.held.tell
         self.stack.enter_context(interruption.step())
         self.before = self.layout.current or ""  # a run that was ended for this one may have switched
         if self.layout.name in asked.failed:

@@ -62,6 +62,7 @@ class Lock:
         self.finished = False
         self.started = time.time()
         self.memo: dict[str, Any] = {}  # what a step leaves for the run's later ones
+        self.doing = ""
         self.stream: Any = None
 
     def __enter__(self) -> Lock:
@@ -119,12 +120,18 @@ class Lock:
                 time.sleep(0.1)
         return self.locked()
 
+    def tell(self, doing: str) -> None:
+        """Lets whoever waits know what a step does."""
+        self.doing = doing
+        self.keep()
+
     def keep(self) -> None:
         who = {"run": self.run, "holder": self.holder, "pid": os.getpid() if self.ends else 0}
-        self.write({**who, "started": self.started, "memo": self.memo})
+        self.write({**who, "started": self.started, "memo": self.memo, "doing": self.doing})
 
     def __exit__(self, kind: object, *_rest: object) -> None:
         interruption.first = nothing
+        self.doing = ""
         if self.finished or kind:
             self.release()
         else:
@@ -172,7 +179,8 @@ def holder_of(name: str, found: dict[str, Any]) -> str:
     since = found.get("started", time.time())
     stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since))
     who = found.get("holder") or "another run"
-    return f"{name} is locked by {who} since {stamp} ({duration(time.time() - since)} ago)"
+    doing = f", which is busy with {found['doing']}" if found.get("doing") else ""
+    return f"{name} is locked by {who} since {stamp} ({duration(time.time() - since)} ago){doing}"
 
 
 def duration(seconds: float) -> str:

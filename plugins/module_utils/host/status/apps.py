@@ -157,7 +157,7 @@ def lock(path: str) -> dict[str, str] | None:
     if not isinstance(found, dict) or not isinstance(found.get("started"), (int, float)):
         return None  # the step died while it wrote
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["started"]))
-    return {"holder": str(found.get("holder", "")), "since": since, "run": str(found.get("run", ""))}
+    return {**{key: str(found.get(key, "")) for key in ("holder", "run", "doing")}, "since": since}
 
 
 DEPLOY = ("time", "verb", "outcome", "release", "before", "by", "message")
