@@ -10,9 +10,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.homeport.django.plugins.action.manage import operator
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest
+from ansible_collections.homeport.django.plugins.plugin_utils.operator import operator
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import place
 
 Found = Mapping[str, Mapping[str, Any]]  # by host

@@ -19,9 +19,10 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, of_app
 from ansible_collections.homeport.django.plugins.module_utils.common.names import PROGRAMS, nginx_name
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import RUNTIME, STATE
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import call
 from ansible_collections.homeport.django.plugins.module_utils.host.given import units
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import RUNTIME, DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import remove as remove_folder
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     LONG,
@@ -31,7 +32,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import history
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import (
-    STATE_FOLDER,
     STORES,
     App,
     mounted_below,
@@ -271,7 +271,7 @@ def rewrite_records(was: str, name: str) -> None:
         (MAINTENANCE.format(app=was), MAINTENANCE.format(app=name)),
         *((f"/etc/homeport/own/{was}.{end}", f"/etc/homeport/own/{name}.{end}") for end in ("crt", "key")),
     )
-    for record in glob.glob(f"{STATE_FOLDER}/*.json"):
+    for record in glob.glob(f"{STATE}/*.json"):
         paths = recorded(record, "paths")
         renamed = [
             re.sub(
