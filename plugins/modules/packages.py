@@ -56,12 +56,12 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.common.extension_packages import VERSION
 from ansible_collections.homeport.django.plugins.module_utils.host.apt_lists import lists_age
 from ansible_collections.homeport.django.plugins.module_utils.host.given import PACKAGES, Given, installed
 from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
 
-VERSION = "{version}"
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
 OPTIONS = (
     "--no-install-recommends", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",

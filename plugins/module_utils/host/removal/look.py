@@ -33,10 +33,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     entries,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
+from ansible_collections.homeport.django.plugins.module_utils.host.release import history
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import found_in, holder_of
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import SOCKET, Supervisor
 
-DEPLOYS = f"{STATE}/deploys"
 STORES = "/var/lib"
 MOUNTS = "/proc/self/mountinfo"
 # Of pg_shdepend, what the role has outside its own databases would keep it from being dropped.
@@ -64,7 +64,7 @@ class App:
         self.layout = Layout({"name": name, "user": name, "home": f"{APPS_HOME}/{name}"})
         self.home = self.layout.home
         self.logs = f"{LOGS}/{name}"
-        self.record = f"{DEPLOYS}/{name}.jsonl"
+        self.record = f"{history.FOLDER}/{name}.jsonl"
 
     def account(self) -> pwd.struct_passwd | None:
         """The app's user, unless the name is that of somebody else."""
