@@ -61,10 +61,12 @@ def objections(apps: Sequence[Mapping[str, Any]], found: Found, missing: list[st
         earlier = [app for app in apps if app["name"] == name]
         if not any(each["old"] or each["new"] for app in earlier for each in of_app(app, found).values()):
             was = " nor ".join(app["was"] for app in earlier)
-            told.append(
-                f"django_apps.{name}.was: neither {was} nor {name} is on {', '.join(found)}{closest(was, others)}; "
-                f"name the app as it was called there, or leave was out where {name} is a new app"
-            )
+            problem = f"django_apps.{name}.was: neither {was} nor {name} is on {', '.join(found)}"
+            hint = closest(was, others)
+            if hint:
+                told.append(f"{problem}{hint}; name the app as it was called there")
+            else:
+                display.warning(f"{problem}: a new app is made, with secrets derived from {was}")
     return told
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import place
 
+CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 SECONDS = 5  # for all names together
 # Names that nobody can have (RFC 2606, RFC 6761).
 RESERVED = ("example", "test", "invalid", "localhost")
@@ -64,8 +66,9 @@ def with_authorities(services: Mapping[str, Any], base: str) -> dict[str, dict[s
     for field, service in services.items():
         found[field] = {"url": str(service["url"]), "ca": ""}
         if service["ca"]:
-            with open(os.path.join(base, os.path.expanduser(service["ca"])), encoding="utf-8") as stream:
-                found[field]["ca"] = stream.read()
+            with open(os.path.join(base, os.path.expanduser(service["ca"])), "rb") as stream:
+                # without the comments of bundles
+                found[field]["ca"] = b"\n".join(CERTIFICATE.findall(stream.read())).decode()
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.homeport.django.plugins.filter.apps import SERVED
 from ansible_collections.homeport.django.plugins.module_utils.common.restarts import messages
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import exposure, firewall_rules
@@ -22,9 +23,14 @@ def restarts(groups: Any, hostvars: Any) -> list[str]:
 def site_tls(secrets: Any, address: Any, found: Any = "") -> dict[str, str]:
     """Whom the hosts of a site trust, and the certificate and key of one that serves others."""
     # only sites of several hosts need it, and it takes a while to import
-    from ansible_collections.homeport.django.plugins.module_utils.wiring.authority import tls
+    try:
+        from ansible_collections.homeport.django.plugins.module_utils.wiring.authority import tls
 
-    return tls([str(secret) for secret in secrets], str(address), str(found))
+        return tls([str(secret) for secret in secrets], str(address), str(found))
+    except (ImportError, AttributeError) as error:
+        raise AnsibleFilterError(
+            f"Certificates between hosts need the Python library cryptography 42 or newer beside Ansible: {error}"
+        ) from error
 
 
 class FilterModule:

@@ -115,7 +115,10 @@ def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
             service = app[use]
             parts = urlsplit(service["url"])
             away = parts.hostname and not unquote(parts.hostname).startswith("/") and not service["managed"]
-            if away and known.get(use, {}).get("server") != [parts.hostname, parts.port or 0]:
+            # the file of an authority may be another one than before
+            if away and (
+                service.get("ca") or known.get(use, {}).get("server") != [parts.hostname, parts.port or 0]
+            ):
                 found[f"django_apps.{name}.{use}"] = {"url": service["url"], "ca": service.get("ca", "")}
     return found
 

@@ -92,7 +92,9 @@ def test_redis(query: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(CA)
     with serving(tmp_path) as port:
         url = f"rediss://:x@{HERE}:{port}/0{query.format(folder=tmp_path)}"
-        assert service_problem({"url": url}).endswith(problem)
+        found = service_problem({"url": url})
+    assert found.endswith(problem)
+    assert bool(found) == bool(problem)
 
 
 def test_rabbitmq(tmp_path: Path) -> None:

@@ -88,9 +88,12 @@ def test_an_app_that_was_renamed_twice() -> None:
     assert [each["was"] for each in renames] == ["jotter", "notes"]
     host = {"apps": ["jotter"], "renames": {"jotter": OLD, "notes": NONE}}
     assert objections(renames, {"web1": host}, []) == []
+    # an app that is new there, or was removed: only its secrets are of the earlier name
     host = {"apps": ["blog"], "renames": {"jotter": NONE, "notes": NONE}}
+    assert objections(renames, {"web1": host}, []) == []
+    host = {"apps": ["note"], "renames": {"jotter": NONE, "notes": NONE}}
     [told] = objections(renames, {"web1": host}, [])
-    assert told.startswith("django_apps.pad.was: neither jotter nor notes nor pad is on web1; name the app")
+    assert told.endswith("nor pad is on web1 (did you mean 'note'?); name the app as it was called there")
 
 
 def test_its_domains_are_its_own_while_it_is_renamed() -> None:
@@ -101,7 +104,7 @@ def test_its_domains_are_its_own_while_it_is_renamed() -> None:
 
 
 def test_what_is_still_to_be_renamed_is_told_once() -> None:
-    host: dict[str, Any] = {key: [] for key in ("services", "databases", "redis", "memcached", "vhosts")}
+    host: dict[str, Any] = {**{key: [] for key in ("services", "databases", "vhosts")}, "instances": {}}
     host.update(dict.fromkeys(("here", "backup", "archive"), True))
     known = declared({"jotter": resolved(name="jotter", was="notes")}, host)
     here = {
@@ -266,7 +269,7 @@ class HereApp(App):
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """With an app that has a release, uploads, logs, a certificate, and the data of its broker."""
     root = tmp_path
-    for name in ("RUNTIME", "CERTIFICATES", "SITES", "MAINTENANCE", "STATE_FOLDER", "STORES", "PROGRAMS"):
+    for name in ("RUNTIME", "CERTIFICATES", "SITES", "MAINTENANCE", "STATE", "STORES", "PROGRAMS"):
         monkeypatch.setattr(host_rename, name, f"{root}{getattr(host_rename, name)}")
     monkeypatch.setattr(host_rename, "PATHS", tuple(f"{root}{path}" for path in host_rename.PATHS))
     monkeypatch.setattr(history.append, "__defaults__", (f"{root}/deploys",))

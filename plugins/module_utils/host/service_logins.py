@@ -167,7 +167,7 @@ def ask_rabbitmq(parts: SplitResult) -> str:
 
 
 ASK: dict[str, Callable[[SplitResult], str]] = {
-    **dict.fromkeys(("redis", "rediss"), ask_redis),
+    **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), ask_redis),
     **dict.fromkeys(("amqp", "amqps"), ask_rabbitmq),
 }
 
@@ -187,7 +187,7 @@ def password(parts: SplitResult) -> str:
 def connected(parts: SplitResult, port: int) -> Any:
     # the stream keeps the connection open until it is closed itself
     with socket.create_connection((parts.hostname or "", parts.port or port), TIMEOUT) as connection:
-        if parts.scheme not in ("rediss", "amqps"):
+        if parts.scheme not in ("rediss", "valkeys", "amqps"):
             return connection.makefile("rwb")
         with trust(parts).wrap_socket(connection, server_hostname=parts.hostname) as encrypted:
             return encrypted.makefile("rwb")
@@ -199,6 +199,11 @@ def trust(parts: SplitResult) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=named or None)
     if not named and os.path.exists(AUTHORITY):
         context.load_verify_locations(AUTHORITY)
+    unverified = option(parts, "ssl_cert_reqs") in ("none", "CERT_NONE")
+    if unverified or option(parts, "ssl_check_hostname").lower() == "false":
+        context.check_hostname = False
+    if unverified:
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -111,7 +111,7 @@ def _names(address: str) -> list[x509.GeneralName]:
     try:
         own = x509.IPAddress(ipaddress.ip_address(address))
     except ValueError:
-        own = x509.DNSName(address)
+        own = x509.DNSName(address.encode("idna").decode())
     return [own, *(x509.IPAddress(ipaddress.ip_address(one)) for one in LOOPBACK)]
 
 

@@ -57,6 +57,8 @@ def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, 
                 sizes = {
                     f"{service}.{key}": app[service][key] for key in ("memory", "port") if key in app[service]
                 }
+                if app[service]["tls"]:
+                    sizes[f"{service}.tls"] = True
                 give(FACTS[engine].component, name, {f"{service}.engine": engine, **sizes})
     return {
         component: {
