@@ -102,7 +102,7 @@ def test_what_was_backed_up_is_restored_exactly(album: Album, operator: Operator
     assert "Before the fire" not in album.get("/").text
     refused = restore(operator)
     assert refused.status != 0
-    assert "say -e confirm=memories" in refused.output, refused.output
+    assert "add -e confirm=memories" in refused.output, refused.output
     assert restore(operator, "-e", "confirm=memories", "--check").status == 0
     assert rows(host) != before[0]
     done = restore(operator, "-e", "confirm=memories")

@@ -113,7 +113,7 @@ BROKEN: dict[str, tuple[Callable[[Operator], object], dict[str, Any], list[str]]
     "a source that the host has no program for": (
         lambda operator: None,
         {"source": {"git": "https://localhost:9/no/such.git"}},
-        ["web1 does not have git for memories", "playbook typical brings"],
+        ["web1 does not have git for memories", "run the playbook typical first"],
     ),
 }
 
