@@ -62,7 +62,7 @@ def objections(apps: Sequence[Mapping[str, Any]], found: Found, missing: list[st
         if not any(each["old"] or each["new"] for app in earlier for each in of_app(app, found).values()):
             was = " nor ".join(app["was"] for app in earlier)
             problem = f"django_apps.{name}.was: neither {was} nor {name} is on {', '.join(found)}"
-            hint = "".join(filter(None, (closest(app["was"], others) for app in earlier)))
+            hint = next(filter(None, (closest(app["was"], others) for app in earlier)), "")
             if hint:
                 told.append(f"{problem}{hint}; name the app as it was called there")
             else:
