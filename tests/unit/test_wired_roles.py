@@ -22,7 +22,12 @@ SERVICES = {
 
 
 def play(component: str) -> Any:
-    [found] = yaml.safe_load((ROOT / f"playbooks/components/{component}.yml").read_text())
+    """The one play of a component, whatever other playbooks it imports."""
+    [found] = [
+        each
+        for each in yaml.safe_load((ROOT / f"playbooks/components/{component}.yml").read_text())
+        if "hosts" in each
+    ]
     return found
 
 
