@@ -46,10 +46,9 @@ from ansible_collections.homeport.django.plugins.module_utils.app.check import c
 from ansible_collections.homeport.django.plugins.module_utils.common import engines, parts
 from ansible_collections.homeport.django.plugins.module_utils.host.status import host
 from ansible_collections.homeport.django.plugins.module_utils.reports import audit_services
-from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import process_scripts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.queues import queue_apps
 from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
-from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import supervisord_programs
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import process_scripts, supervisord_programs
 from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import budget
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import exposure
 from ansible_collections.homeport.django.plugins.module_utils.wiring.parts import wanted

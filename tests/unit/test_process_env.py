@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.app.check import check
-from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import (
-    app_files,
-    process_scripts,
-)
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import app_files
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import process_scripts
 
 from tests.unit.support import CANARY, SECRET, app, resolved
 from tests.unit.test_apps_resolve import HOSTILE

@@ -2,8 +2,8 @@
 # MIT License (see LICENSE)
 """The databases, caches and brokers that apps can have.
 
-A new one is a file beside this one, a line in the table, what hosts know of it (common/engines.py), and a role. The
-first of each use comes first where a setup offers several.
+A new one is a file beside this one, a line in the table, what hosts know of it (common/engines.py), and a role
+(docs/contributing/broker.md). The first of each use comes first where a setup offers several.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 # MIT License (see LICENSE)
 """The kinds of processes of task queues.
 
-A new one is a file beside this one, a line in the table, and a role where Homeport supplies its settings.
+A new one is a file beside this one, a line in the table, and a role where Homeport supplies its settings
+(docs/contributing/queue.md).
 """
 
 from __future__ import annotations

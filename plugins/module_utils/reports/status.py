@@ -1,6 +1,7 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""One report of what the module status found on all hosts: a document of plain data, and what is wrong in it.
+"""One report of what the module status found on all hosts: a document of plain data, and what is wrong in it
+(CHECKS of status_apps.py and status_hosts.py).
 
 The keys of the document are described in docs/operating.md; they are only ever added to.
 """

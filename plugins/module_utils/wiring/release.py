@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.environment import RELEASE_ENVIRONMENT
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import digests
-from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import process_scripts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import process_scripts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.visits import visits
 
 

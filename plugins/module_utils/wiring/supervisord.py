@@ -1,14 +1,20 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Resolved apps as the role supervisord has them."""
+"""Resolved apps as the role supervisord has them: the target of the process list (docs/decisions/0033)."""
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
+from ansible_collections.homeport.django.plugins.module_utils.queues.queue import INSTANCE
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
+# What supervisord calls the number of an instance: the name of a process of a program.
+SUPERVISORD_INSTANCE = "${SUPERVISOR_PROCESS_NAME:-0}"
 # Longer than gunicorn's own graceful_timeout may be, and the same for every app: a changed setting must
 # not change supervisord's configuration, which would restart the app.
 STOP_WEB = 95
@@ -59,3 +65,37 @@ def supervisord_programs(apps: Apps) -> dict[str, dict[str, Any]]:
                 **common,
             }
     return result
+
+
+def process_scripts(app: Mapping[str, Any]) -> dict[str, str]:
+    """What sh reads to become each process; of the web process, only what it has in its environment alone."""
+    scripts = {"web": own_variables(app["web"]["env"])} if app["web"]["env"] else {}
+    for name, process in app["processes"].items():
+        command = process["command"].replace(INSTANCE, SUPERVISORD_INSTANCE)
+        scripts[name] = f"{own_variables(process['env'])}exec {command}\n"
+    for name, schedule in app["schedules"].items():
+        scripts[name] = f"{own_variables(schedule['env'])}{schedule['command']}\n"
+    return scripts
+
+
+def own_variables(env: Mapping[str, Any]) -> str:
+    """Variables of one process for sh, which has those of the app and of the release: references are to these."""
+    lines, values = [], []
+    for number, (name, value) in enumerate(env.items()):
+        if value is None:
+            lines.append(f"unset {name}\n")
+        elif isinstance(value, str):
+            lines.append(f"export {name}={shlex.quote(value)}\n")
+        else:
+            lines.append(f'export {name}="$homeport_{number}"\n')
+            values.append(f"homeport_{number}={expanded(value)}\n")
+    return "".join([*values, *lines])
+
+
+def expanded(value: Mapping[str, str]) -> str:
+    """A value that is built from others, as a word of sh."""
+    text = value["format"] if "format" in value else f"{{{value['from']}}}"
+    parts = re.split(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", text)
+    return "".join(
+        f'"${{{part}-}}"' if number % 2 else shlex.quote(part) for number, part in enumerate(parts) if part
+    )

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""What an entry of ``django_apps`` may say: every field, its type, default and meaning."""
+"""What an entry of ``django_apps`` may say: every field, its type, default and meaning (docs/contributing/field.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The web process, static files and uploads."""
+"""The web process, and where static files and media are kept (the upload limit is in proxy.py)."""
 
 from __future__ import annotations
 

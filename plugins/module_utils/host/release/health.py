@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""How an app's health page is asked for, and what answers count as healthy."""
+"""How an app's health page is asked for, and what answers count as healthy. How visitors ask is in visit.py."""
 
 from __future__ import annotations
 
