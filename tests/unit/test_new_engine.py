@@ -48,7 +48,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.status import
 from ansible_collections.homeport.django.plugins.module_utils.reports import audit_services
 from ansible_collections.homeport.django.plugins.module_utils.wiring.queues import queue_apps
 from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
-from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import process_scripts, supervisord_programs
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import (
+    process_scripts,
+    supervisord_programs,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import budget
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import exposure
 from ansible_collections.homeport.django.plugins.module_utils.wiring.parts import wanted
