@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import itertools
 import json
 import multiprocessing
 import os
@@ -7,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -38,6 +41,40 @@ def test_one_step_at_a_time(tmp_path: Path) -> None:
     with Lock(found, "run 1", "anna@laptop"), pytest.raises(Locked, match=told) as error:
         Lock(found, "run 2", "bob@laptop", force=True).__enter__()
     assert error.value.run == "run 1"
+
+
+def test_a_step_that_is_about_to_end_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has freed the app in the file, and not the lock yet."""
+    found = layout(tmp_path)
+    with open(f"{found.home}/deploy.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        monkeypatch.setattr(release_lock, "GRACE", 0.2)
+        with pytest.raises(Locked, match="another run"):
+            Lock(found, "run 2", "bob").__enter__()
+        monkeypatch.setattr(release_lock, "GRACE", 60.0)
+        ending = threading.Timer(0.5, fcntl.flock, (held, fcntl.LOCK_UN))
+        ending.start()
+        with Lock(found, "run 2", "bob") as mine:
+            assert mine.locked()
+        ending.join()
+
+
+def test_who_reads_while_a_step_writes_finds_a_whole_record(tmp_path: Path) -> None:
+    found = layout(tmp_path)
+    with Lock(found, "run 1", "anna") as mine, open(f"{found.home}/deploy.lock") as stream:
+        end = time.monotonic() + 1
+
+        def write() -> None:
+            for doing in itertools.cycle(("", "a step whose name is long " * 9)):
+                mine.tell(doing)
+                if time.monotonic() > end:
+                    return
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        while writing.is_alive():
+            assert release_lock.found_in(stream)["run"] == "run 1"
+        writing.join()
 
 
 def test_who_waits_is_told_what_for(tmp_path: Path) -> None:

@@ -69,9 +69,10 @@ class Lock:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self.stream = os.fdopen(descriptor, "r+", encoding="utf-8")
         if not self.locked():
-            found = found_in(self.stream)
+            found = self.found()
             pid = found.get("pid", 0)
-            if not (pid and (self.force or found.get("run") in self.take) and self.free(pid)):
+            free = self.locked() or (pid and (self.force or found.get("run") in self.take) and self.free(pid))
+            if not free:
                 self.stream.close()
                 remedy = ", or interrupt it with -e unlock=true" if pid and not self.force else ""
                 raise Locked(
@@ -100,6 +101,13 @@ class Lock:
         except BlockingIOError:
             return False
         return True
+
+    def found(self) -> dict[str, Any]:
+        """Who has the lock. A step that ends frees the app in the file first, and the lock a moment later."""
+        end = time.monotonic() + GRACE
+        while not (found := found_in(self.stream)) and not self.locked() and time.monotonic() < end:
+            time.sleep(0.05)
+        return found
 
     def free(self, pid: int) -> bool:
         """Ends the step that has the lock; it has some time for what it would not leave half-done."""
@@ -147,11 +155,10 @@ class Lock:
         self.finished = True
 
     def write(self, value: dict[str, Any] | None) -> None:
-        self.stream.seek(0)
-        self.stream.truncate()
-        if value:
-            self.stream.write(json.dumps(value) + "\n")
-        self.stream.flush()
+        # in one go, for those who read meanwhile: they take the first line
+        text = f"{json.dumps(value)}\n".encode() if value else b""
+        os.pwrite(self.stream.fileno(), text, 0)
+        os.ftruncate(self.stream.fileno(), len(text))
 
 
 def holders(path: str) -> list[int]:
@@ -168,7 +175,7 @@ def found_in(stream: Any) -> dict[str, Any]:
     """What a lock's file says; nothing when no run has the app."""
     stream.seek(0)
     try:
-        found = json.loads(stream.read() or "{}")
+        found = json.loads(stream.readline() or "{}")
     except ValueError:  # the step died while it wrote
         return {}
     return found if isinstance(found, dict) and "started" in found else {}

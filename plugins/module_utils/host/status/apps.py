@@ -147,7 +147,7 @@ def printable_revision(revision: Any) -> str:
 
 def lock(path: str) -> dict[str, str] | None:
     """Who is deploying, if anybody is."""
-    text = read(path).strip()
+    text = read(path).partition("\n")[0].strip()
     if not text:
         return None
     try:
