@@ -108,7 +108,7 @@ ASK = {
 
 def test_a_server_by_another_name_is_refused(web: Any, database: Any, store: Any) -> None:
     """The authority has signed for the address under which the inventory knows each server, and for no other."""
-    web.check_output("cp /etc/hosts /root/hosts")
+    web.check_output("cp /etc/hosts /run/hosts")
     try:
         for server, name in ((database, "DATABASE_URL"), (store, "CACHE_URL"), (store, "BROKER_URL")):
             address = server.ansible.get_variables()["ansible_host"]
@@ -117,9 +117,9 @@ def test_a_server_by_another_name_is_refused(web: Any, database: Any, store: Any
             tried = in_release(web, ASK[name].replace(f"os.environ['{name}']", other))
             assert tried.rc != 0
             assert re.search("does not match host name|[Hh]ostname mismatch", tried.stderr), tried.stderr
-            web.check_output("cp /root/hosts /etc/hosts")
+            web.check_output("cp /run/hosts /etc/hosts")
     finally:
-        web.check_output("cp /root/hosts /etc/hosts; rm /root/hosts")
+        web.check_output("cp /run/hosts /etc/hosts; rm /run/hosts")
 
 
 IMPOSTOR = (
@@ -200,7 +200,7 @@ def test_a_bought_database_is_asked_before_anything_changes(
     (tmp_path / "right.pem").write_text(web.file("/etc/ssl/homeport/authority.pem").content_string)
     web.check_output(IMPOSTOR.format(crt="/run/other.pem", key="/run/other.key", address=server))
     (tmp_path / "wrong.pem").write_text(web.file("/run/other.pem").content_string)
-    web.check_output("cp /etc/hosts /root/hosts; echo %s bought.example >>/etc/hosts", server)
+    web.check_output("cp /etc/hosts /run/hosts; echo %s bought.example >>/etc/hosts", server)
     try:
         for address, name, told in (
             (f"{server}:5433", "right.pem", f"{server}:5433 does not answer"),
@@ -213,4 +213,4 @@ def test_a_bought_database_is_asked_before_anything_changes(
             assert "django_apps.memories.database: " in done.output, done.output
             assert told in done.output, done.output
     finally:
-        web.check_output("cp /root/hosts /etc/hosts; rm /root/hosts /run/other.*")
+        web.check_output("cp /run/hosts /etc/hosts; rm /run/hosts /run/other.*")
