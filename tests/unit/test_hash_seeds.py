@@ -69,7 +69,8 @@ def unsigned(what: Any) -> str:
     """Without what differs for another reason: no two signatures are the same."""
     text = json.dumps(what)
     if "BEGIN CERTIFICATE" in text:
-        text = re.sub(r'"digest": "\w+"|BEGIN CERTIFICATE.*?END CERTIFICATE', "", text)
+        text = re.sub(r'"digest": "\w+"', '"digest": ""', text)
+        text = re.sub("BEGIN CERTIFICATE.*?END CERTIFICATE", "CERTIFICATE", text)
     return text
 
 
