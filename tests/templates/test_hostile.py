@@ -90,6 +90,8 @@ def definitions() -> Definitions:
             fields.pop(field, None)
         fields["domains"] = [f"{name}.example.org"]
         fields.pop("aliases", None)
+        if fields.get("was"):
+            fields["was"] = f"old{seed}"
         for service in ("cache", "broker"):
             if isinstance(fields.get(service), dict) and "port" in fields[service]:
                 fields[service]["port"] = next(ports)
