@@ -102,9 +102,9 @@ def memory_budget(apps: Any, memory_mb: Any, services: Any) -> dict[str, Any]:
     return {"verdict": found.verdict, "table": found.table()}
 
 
-def connection_problems(apps: Any, hosts: Any, most: Any) -> list[str]:
+def connection_problems(apps: Any, everywhere: Any, hosts: Any, worker_hosts: Any, most: Any) -> list[str]:
     """Limits of PostgreSQL's connections that are too small for what the apps can open."""
-    return connections.connection_problems(apps, int(hosts), int(most))
+    return connections.connection_problems(apps, everywhere, int(hosts), int(worker_hosts), int(most))
 
 
 def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
@@ -139,6 +139,15 @@ def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     return found
 
 
+def withdrawn_apps(live: Any, failed: Any) -> list[str]:
+    """Apps that have gone live on a host in this run and failed on another, where there is a way back."""
+    return [
+        str(name)
+        for name, found in (live.get("outcomes") or {}).items()
+        if name in failed and found["outcome"] == "live" and found["before"] not in ("", found["release"])
+    ]
+
+
 def accepted(value: Any, name: str) -> Any:
     """The value of a role's input, which is refused where a configuration file could not hold it."""
     try:
@@ -155,7 +164,7 @@ def postgres_value(value: Any) -> str:
     return f"'{text}'"
 
 
-SERVED = ("app_servers", "database_servers", "cache_servers", "broker_servers")
+SERVED = ("app_servers", "worker_servers", "database_servers", "cache_servers", "broker_servers")
 
 
 def hosts_of(groups: Any, *names: str, optional: bool = False) -> str:
@@ -200,6 +209,7 @@ class FilterModule:
             "accepted": accepted,
             "postgres_value": postgres_value,
             "failed_apps": failed_apps,
+            "withdrawn_apps": withdrawn_apps,
             "declared": declared,
             "undeclared": undeclared,
             "cut_off": rotation.cut_off,
