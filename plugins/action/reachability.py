@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         answer = self._execute_module(
             module_name="homeport.django.reachability",
             module_args={
-                **{key: arguments[key] for key in ("apps", "secrets") if key in arguments},
+                **{key: arguments[key] for key in ("apps", "secrets", "buckets") if key in arguments},
                 "services": with_authorities(arguments.get("services", {}), str(arguments.get("base", ""))),
             },
             task_vars=task_vars,
@@ -51,6 +51,7 @@ class ActionModule(ActionBase):
             result["warnings"] = warnings
         problems = [f"django_apps.{name}.{told}" for name, told in sorted(answer["problems"].items())]
         problems += [f"{field}: {told}" for field, told in sorted(answer["unreached"].items())]
+        problems += [told for _name, told in sorted(answer["unusable"].items())]
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
             text = "\n".join([f"{host} cannot reach what the apps need; nothing was changed:", *lines])
