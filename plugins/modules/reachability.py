@@ -33,7 +33,13 @@ options:
     type: dict
     default: {}
   buckets:
-    description: Buckets for uploads, as the filter P(homeport.django.untried_buckets#filter) gives them, by app.
+    description: >-
+      Buckets for uploads, by app. The action plugin takes them as the filter
+      P(homeport.django.untried_buckets#filter) gives them, and moves what is secret to O(bucket_secrets).
+    type: dict
+    default: {}
+  bucket_secrets:
+    description: Keys of the buckets, and proxies, which may have a password, by app.
     type: dict
     default: {}
   base:
@@ -95,7 +101,8 @@ def main() -> None:
             "apps": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "services": {"type": "dict", "default": {}, "no_log": True},
-            "buckets": {"type": "dict", "default": {}, "no_log": True},
+            "buckets": {"type": "dict", "default": {}},
+            "bucket_secrets": {"type": "dict", "default": {}, "no_log": True},
             "base": {"type": "str", "default": ""},
             "names": {"type": "dict", "default": {}},
             "addresses": {"type": "list", "elements": "str", "default": []},
@@ -117,7 +124,10 @@ def main() -> None:
         }
         tried = {
             name: pool.submit(
-                bucket_problem, bucket, f"django_apps.{name}.media.s3", f"vault_django_apps.{name}"
+                bucket_problem,
+                {**bucket, **module.params["bucket_secrets"][name]},
+                f"django_apps.{name}.media.s3",
+                f"vault_django_apps.{name}",
             )
             for name, bucket in ({} if module.check_mode else module.params["buckets"]).items()
         }

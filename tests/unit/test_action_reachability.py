@@ -73,6 +73,13 @@ def test_a_bucket_that_cannot_be_used() -> None:
     assert "nothing was changed:\n- vault_django_apps.blog.s3_access_key: s3.example does" in result["msg"]
 
 
+def test_what_is_secret_of_a_bucket_goes_by_itself() -> None:
+    keys = {"s3_access_key": "id", "s3_secret_key": "secret", "proxies": {"https": "http://u:p@proxy:3128"}}
+    place = {"base": "https://s3.example/blog", "region": "r", "prefix": "", "public": False}
+    found = reachability.divided({"blog": {**place, **keys}})
+    assert found == {"buckets": {"blog": place}, "bucket_secrets": {"blog": keys}}
+
+
 def test_what_cannot_be_fetched() -> None:
     result = ran({"blog": "source.version: X has no branch or tag mian"})
     assert result["failed"]
