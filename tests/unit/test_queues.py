@@ -143,7 +143,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"processes": {"q": {"kind": "huey"}}, "broker": "database", "database": "none"}, "worker", "django_apps.blog.processes.q.kind: huey keeps its tasks in the database, and the app has none"),
     ({"broker": "redis"}, "typical", "django_apps.blog.broker: redis is not part of the typical setup, which has database, none"),
     ({"broker": "memcached"}, "worker", "django_apps.blog.broker.engine: must be one of"),
-    ({"cache": "redis"}, "typical", "django_apps.blog.cache: redis is not part of the typical setup, which has none; multi_app, worker, cache and site have it: set homeport_setup to one of them, and run its playbook"),
+    ({"cache": "redis"}, "typical", "django_apps.blog.cache: redis is not part of the typical setup, which has none; multi_app, worker, cache, site and external_services have it: set homeport_setup to one of them, and run its playbook"),
     ({"cache": "memcached"}, "typical", "django_apps.blog.cache: memcached is not part of the typical setup, which has none"),
     ({"cache": {"engine": "memcached", "port": 11211}}, "cache", "django_apps.blog.cache.port: goes with redis and valkey only"),
     ({"cache": {"url": "example.org"}}, "typical", "django_apps.blog.cache.url: must be a URL such as redis://host:6379/0"),
