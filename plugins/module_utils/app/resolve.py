@@ -15,6 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.environment im
     environment_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.media import bucket_of
 from ansible_collections.homeport.django.plugins.module_utils.app.processes import resolve_process
 from ansible_collections.homeport.django.plugins.module_utils.app.services import resolve_services
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup
@@ -110,6 +111,7 @@ def _resolve_one(
         "schedules": app["schedules"] if host["scheduler"] else {},
         "static": {**static, "root": f"{home}/static"},
         "media": {key: app["media"][key] for key in ("kind", "url")} | {"root": f"{home}/shared/media"},
+        "bucket": bucket_of(app, secrets),
         # empty where only workers run
         "web": {**web, "socket": _web_socket(name, app, shape) if host["web"] else ""},
         "server_packages": _server_packages(app, static, database, services),
@@ -144,6 +146,8 @@ def _server_packages(
     engine = find(database["engine"], "database")
     if app["overlay"] and engine and engine.client:
         packages.append(engine.client)
+    if app["overlay"] and app["media"]["kind"] == "s3":
+        packages.append("django-storages[s3]")
     if static["server"] == "whitenoise":
         # also where the project brings other means: for the files of its other releases
         packages.append("whitenoise[brotli]" if app["overlay"] else "whitenoise")

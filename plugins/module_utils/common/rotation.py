@@ -15,6 +15,16 @@ from ansible_collections.homeport.django.plugins.module_utils.common.derive impo
 
 # Where an app's environment says how it logs in.
 ADDRESSES = {"database": "DATABASE_URL", "cache": "CACHE_URL", "broker": "BROKER_URL"}
+# And which bucket it uses, and how.
+BUCKET = (
+    "AWS_STORAGE_BUCKET_NAME",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_S3_ENDPOINT_URL",
+    "AWS_S3_REGION_NAME",
+    "AWS_LOCATION",
+    "AWS_QUERYSTRING_AUTH",
+)
 
 
 def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -30,6 +40,12 @@ def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             password = fingerprint(unquote(parts.password))
             found[service] = {"server": server, "user": unquote(parts.username or ""), "password": password}
     return found
+
+
+def bucket_digest(environment: Mapping[str, str]) -> str:
+    """What tells whether a release uses the same bucket with the same keys; empty without one."""
+    values = {name: environment.get(name, "") for name in BUCKET}
+    return fingerprint("\n".join(values.values())) if values["AWS_STORAGE_BUCKET_NAME"] else ""
 
 
 def revoked_passwords(

@@ -138,6 +138,9 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
     if app["overlay"]:
         for name in ("homeport_settings.py", "homeport_static.py", "homeport_cache.py"):
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
+        if app["media"]["kind"] == "s3":
+            fragment = "config/overlay.d/20_s3.py"
+            entries.append({"path": f"{app['home']}/{fragment}", "src": fragment, **common})
         if (
             app["tls"]["certificate"] != "none"
             and not (app["tls"]["hsts"] and app["proxied"])

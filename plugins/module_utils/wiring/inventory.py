@@ -74,8 +74,8 @@ def _divided(name: str, app: Mapping[str, Any], groups: Groups, sqlite: bool) ->
     if servers > 1 and app["media"].get("kind") == "local" and app["media"].get("shared") is not True:
         problems.append(
             f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} {which} alone; keep "
-            "uploads in object storage and set media: none, or mount one network file system at "
-            f"/srv/{name}/shared/media on all of them and set media.shared: true"
+            "uploads in object storage (media.s3, or media: none where the project does that by itself), or mount one "
+            f"network file system at /srv/{name}/shared/media on all of them and set media.shared: true"
         )
     if servers > 1 and sqlite:
         problems.append(
