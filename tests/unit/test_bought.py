@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.homeport.django.plugins.filter.host import site_tls
 from ansible_collections.homeport.django.plugins.filter.parts import unproven
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
+    revoked_passwords,
+    used_logins,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.bought import service_problem
 
 from tests.unit.support import CANARY, SECRET, resolved
@@ -135,3 +139,18 @@ def test_only_what_no_live_release_uses() -> None:
     assert unproven(apps, facts, ["shop"]) == {}
     assert unproven({"blog": resolved(setup="simple")}, {"logins": {}}) == {}
     assert unproven({"blog": resolved(setup="site", broker="rabbitmq")}, {"logins": {}}) == {}
+
+
+def test_a_service_without_a_password_is_asked_once() -> None:
+    urls = {
+        "database_url": "postgres://u@d.example/n",
+        "cache_url": "redis://c.example",
+        "broker_url": "amqp://b.example/v",
+    }
+    apps = {"blog": resolved(urls, setup="site")}
+    live = {"blog": used_logins(apps["blog"]["environment"])}
+    assert len(unproven(apps, {"logins": {}})) == 3
+    assert unproven(apps, {"logins": live}) == {}
+    assert revoked_passwords(apps, live) == []
+    # nor is one revoked that a service gets only now
+    assert revoked_passwords({"blog": resolved(setup="site", cache="redis")}, live) == []

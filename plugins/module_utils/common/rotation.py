@@ -28,7 +28,7 @@ BUCKET = (
 
 
 def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """How a release logs in to its services: server, user, and the fingerprint of its password."""
+    """How a release logs in to its services: server, user, and the fingerprint of its password, if it has one."""
     found = {}
     for service, name in ADDRESSES.items():
         try:
@@ -36,8 +36,8 @@ def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             server = [parts.hostname or "", parts.port or 0]
         except ValueError:
             continue
-        if parts.password:
-            password = fingerprint(unquote(parts.password))
+        if parts.hostname or parts.password:
+            password = fingerprint(unquote(parts.password)) if parts.password else ""
             found[service] = {"server": server, "user": unquote(parts.username or ""), "password": password}
     return found
 
@@ -57,7 +57,11 @@ def revoked_passwords(
         services = []
         for service, login in used.get(name, {}).items():
             wanted = apps.get(name, {}).get(service, {})
-            if not wanted.get("managed") or list(login["server"]) != [wanted["host"].lower(), wanted["port"]]:
+            if (
+                not login["password"]
+                or not wanted.get("managed")
+                or list(login["server"]) != [wanted["host"].lower(), wanted["port"]]
+            ):
                 continue  # somebody else's, or about to be another one
             good = [(entry["name"], fingerprint(entry["password"])) for entry in wanted["logins"]]
             if good and (login["user"], login["password"]) not in good:
