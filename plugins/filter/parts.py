@@ -15,7 +15,11 @@ from ansible_collections.homeport.django.plugins.module_utils.app.media import m
 from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
-from ansible_collections.homeport.django.plugins.module_utils.common.rotation import bucket_digest
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
+    ADDRESSES,
+    bucket_digest,
+    used_logins,
+)
 from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
 from ansible_collections.homeport.django.plugins.module_utils.wiring import parts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
@@ -120,9 +124,8 @@ def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
             parts = urlsplit(service["url"])
             away = parts.hostname and not unquote(parts.hostname).startswith("/") and not service["managed"]
             # the file of an authority may be another one than before
-            if away and (
-                service.get("ca") or known.get(use, {}).get("server") != [parts.hostname, parts.port or 0]
-            ):
+            login = used_logins({ADDRESSES[use]: service["url"]})
+            if away and (service.get("ca") or known.get(use) != login.get(use)):
                 found[f"django_apps.{name}.{use}"] = {"url": service["url"], "ca": service.get("ca", "")}
     return found
 
