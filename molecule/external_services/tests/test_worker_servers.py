@@ -26,10 +26,10 @@ def store(host: Any) -> Any:
 
 @pytest.fixture
 def moved(tmp_path: Path) -> list[str]:
-    """Options with which a playbook finds the workers on the host of the cache and the broker."""
+    """Options with which a playbook finds the workers on the host of the cache and the broker, and makes backups."""
     file = tmp_path / "workers.yml"
     file.write_text(json.dumps({"worker_servers": {"hosts": {"store1": None}}}))
-    return ["-i", str(file)]
+    return ["-i", str(file), "-e", "backup_repository=/var/backups/site"]
 
 
 def live(server: Any) -> str:
@@ -92,6 +92,28 @@ def test_a_worker_that_does_not_start_leaves_the_previous_release_on_both_hosts(
     assert "This host was rolled back, too" in done.output, done.output
     assert (live(host), live(store)) == before
     assert album.health()["release"] == Path(before[0]).name
+
+
+def test_a_restore_stops_the_workers_there_and_starts_them(
+    operator: Operator, album: Album, host: Any, store: Any, moved: list[str]
+) -> None:
+    timers = "systemctl show --property=ActiveEnterTimestampMonotonic memories.digest.timer"
+    done = operator.run("backup", *moved, changes=APP)
+    assert done.status == 0, done.output
+    worker, since = store.check_output("supervisorctl pid memories.queue:0"), store.check_output(timers)
+    limited = operator.run(
+        "restore", *moved, "-e", "app=memories", "-e", "confirm=memories", "--limit", "web1", changes=APP
+    )
+    assert (limited.status, limited.changed) == (2, 0), limited.output
+    assert "--limit: leaves out worker_servers (store1)" in limited.output, limited.output
+    done = operator.run("restore", *moved, "-e", "app=memories", "-e", "confirm=memories", changes=APP)
+    assert done.status == 0, done.output
+    assert store.check_output("supervisorctl pid memories.queue:0") != worker
+    assert store.check_output(timers) != since
+    assert (programs(host), programs(store)) == (["web"], ["queue"])
+    for server in (host, store):
+        assert not server.file("/srv/memories/maintenance/on").exists
+    assert album.health()["status"] == "ok"
 
 
 def test_workers_come_back_and_are_gone_from_where_they_were(
