@@ -54,7 +54,7 @@ format: $(BIN)/ansible  ## let ruff format the Python
 COMPILE := UV_SYSTEM_CERTS=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header
 # Those that others must agree with come first.
-DEMO_PINS := requirements requirements-rq $(addprefix requirements-,django_q celery huey django_tasks redis memcached test)
+DEMO_PINS := requirements requirements-s3 requirements-rq $(addprefix requirements-,django_q celery huey django_tasks redis memcached test)
 .PHONY: lock
 lock: $(BIN)/ansible  ## take newer versions into the pins, the demo's too (upgrade=--upgrade)
 	cd requirements && for name in run oldest dev gixy-next; do \

@@ -62,6 +62,7 @@ ODD = [
     "gettext", "g++", "libc6:i386", "nano-", "a.b", "Django~=5.2", "x[a,b] >=1, <2 ; python_version > '3'", "x @ https://h/x.whl", "x --index-url http://h", "./lib", "-e .",
     "x" * 16, "x" * 50, "pass w%rd'\"", "pä" * 10, "ｆｕｌｌ-width", "soft\xadhyphen-x", "tcp", "TERM", "default", "high.prio:1", "--all", "_", ".example.org",
     "~^www\\d+$", "~^a$ b", "unix:/run/x.sock", "127.0.0.1:8000", "[::1]:8000", "h;x", "/srv/x", "/srv/x y", "/srv/../etc", "%(process_num)d", "100%", "a ;b", "a #b",
+    "https://s3.example.org", "http://10.0.0.3:8333", "http://h:x", "a/../b",
     "Europe/Vienna", "../../etc/passwd", "en_US.UTF-8", "admin@example.org", "ann", "root ALL=(ALL) ALL\nx",
     "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n", "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n",
     "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",

@@ -35,6 +35,12 @@ from ansible_collections.homeport.django.plugins.plugin_utils.command_line impor
 from ansible_collections.homeport.django.plugins.plugin_utils.host_variables import known_variables
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import exposed_secrets, place
 
+# What a run does not do where --limit leaves out all hosts of a group.
+LEFT = {
+    "app_servers": "no app is deployed, and none is asked for its pages",
+    "worker_servers": "workers and schedules go on with the release that they have",
+}
+
 
 class ActionModule(ActionBase):
     """Arguments: setup, base, deploys and several_apps. Everything else is read from the variables of the inventory."""
@@ -72,11 +78,7 @@ class ActionModule(ActionBase):
             found = left_out(groups, hosts, needs)
             return [f"--limit: leaves out {name}, without which there is nothing to do" for name in found]
         for name in left_out(groups, hosts, SERVED):
-            what = (
-                "no app is deployed, and none is asked for its pages"
-                if "app_servers" in name
-                else ("what the apps need there is as it was")
-            )
+            what = LEFT.get(name.partition(" ")[0], "what the apps need there is as it was")
             self._display.warning(f"--limit leaves out {name}: {what}")
         return []
 

@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
             module_name="homeport.django.reachability",
             module_args={
                 **{key: arguments[key] for key in ("apps", "secrets") if key in arguments},
+                **divided(arguments.get("buckets", {})),
                 "services": with_authorities(arguments.get("services", {}), str(arguments.get("base", ""))),
             },
             task_vars=task_vars,
@@ -53,11 +54,24 @@ class ActionModule(ActionBase):
             result["warnings"] = warnings
         problems = [f"django_apps.{name}.{told}" for name, told in sorted(answer["problems"].items())]
         problems += [f"{field}: {told}" for field, told in sorted(answer["unreached"].items())]
+        problems += [told for _name, told in sorted(answer["unusable"].items())]
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
             text = "\n".join([f"{host} cannot reach what the apps need; nothing was changed:", *lines])
             result.update(failed=True, msg=text)
         return result
+
+
+def divided(buckets: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The buckets, and by themselves what is secret of them: no other value of theirs is to be masked in messages."""
+    secret = ("s3_access_key", "s3_secret_key", "proxies")
+    return {
+        "buckets": {
+            name: {key: value for key, value in bucket.items() if key not in secret}
+            for name, bucket in buckets.items()
+        },
+        "bucket_secrets": {name: {key: bucket[key] for key in secret} for name, bucket in buckets.items()},
+    }
 
 
 def with_authorities(services: Mapping[str, Any], base: str) -> dict[str, dict[str, str]]:

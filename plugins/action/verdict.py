@@ -27,12 +27,8 @@ class ActionModule(ActionBase):
         failed = {
             name: message for step in steps for name, message in (step.get("failed_apps") or {}).items()
         }
-        live = {
-            name: outcome
-            for step in steps
-            for name, outcome in (step.get("outcomes") or {}).items()
-            if outcome["outcome"] == "live"
-        }
+        last = {name: found for step in steps for name, found in (step.get("outcomes") or {}).items()}
+        live = {name: found for name, found in last.items() if found["outcome"] == "live"}
         problems = {
             name: message for step in steps for name, message in (step.get("visits") or {}).items() if message
         }

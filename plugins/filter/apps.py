@@ -104,9 +104,9 @@ def memory_budget(apps: Any, memory_mb: Any, services: Any) -> dict[str, Any]:
     return {"verdict": found.verdict, "table": found.table()}
 
 
-def connection_problems(apps: Any, hosts: Any, most: Any) -> list[str]:
+def connection_problems(apps: Any, everywhere: Any, hosts: Any, worker_hosts: Any, most: Any) -> list[str]:
     """Limits of PostgreSQL's connections that are too small for what the apps can open."""
-    return connections.connection_problems(apps, int(hosts), int(most))
+    return connections.connection_problems(apps, everywhere, int(hosts), int(worker_hosts), int(most))
 
 
 def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:
@@ -139,6 +139,15 @@ def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
                 for name, message in dict(variables[step].get("failed_apps", {})).items():
                     found.setdefault(str(name), f"{host}: {message}" if len(hosts) > 1 else str(message))
     return found
+
+
+def withdrawn_apps(live: Any, failed: Any) -> list[str]:
+    """Apps that have gone live on a host in this run and failed on another, where there is a way back."""
+    return [
+        str(name)
+        for name, found in (live.get("outcomes") or {}).items()
+        if name in failed and found["outcome"] == "live" and found["before"] not in ("", found["release"])
+    ]
 
 
 def accepted(value: Any, name: str) -> Any:
@@ -178,7 +187,7 @@ def renamed_apps(apps: Any) -> list[dict[str, str]]:
     ]
 
 
-SERVED = ("app_servers", "database_servers", "cache_servers", "broker_servers")
+SERVED = ("app_servers", "worker_servers", "database_servers", "cache_servers", "broker_servers")
 
 
 def hosts_of(groups: Any, *names: str, optional: bool = False) -> str:
@@ -224,6 +233,7 @@ class FilterModule:
             "parsed": parsed,
             "postgres_value": postgres_value,
             "failed_apps": failed_apps,
+            "withdrawn_apps": withdrawn_apps,
             "declared": declared,
             "undeclared": undeclared,
             "revoked_passwords": rotation.revoked_passwords,

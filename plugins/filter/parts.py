@@ -11,13 +11,21 @@ from urllib.parse import unquote, urlsplit
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
 from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
+    ADDRESSES,
+    bucket_digest,
+    used_logins,
+)
 from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
 from ansible_collections.homeport.django.plugins.module_utils.wiring import parts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
 
+# What the host needs to know of a bucket.
+BUCKET = ("base", "region", "prefix", "public", "s3_access_key", "s3_secret_key")
 # What a deploy brings itself.
 DEPLOYED = (differences.NGINX,)
 
@@ -116,11 +124,28 @@ def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
             parts = urlsplit(service["url"])
             away = parts.hostname and not unquote(parts.hostname).startswith("/") and not service["managed"]
             # the file of an authority may be another one than before
-            if away and (
-                service.get("ca") or known.get(use, {}).get("server") != [parts.hostname, parts.port or 0]
-            ):
+            login = used_logins({ADDRESSES[use]: service["url"]})
+            if away and (service.get("ca") or known.get(use) != login.get(use)):
                 found[f"django_apps.{name}.{use}"] = {"url": service["url"], "ca": service.get("ca", "")}
     return found
+
+
+def untried_buckets(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
+    """The buckets of the apps (all without ``names``) that no live release uses with the same keys."""
+    return {
+        name: {
+            **{key: app["bucket"][key] for key in BUCKET},
+            "proxies": {
+                scheme: proxy
+                for scheme in ("http", "https")
+                for variable in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+                if (proxy := app["environment"].get(variable))
+            },
+        }
+        for name, app in apps.items()
+        if (not names or name in names) and app["bucket"]
+        if facts["buckets"].get(name) != bucket_digest(media_environment(app["bucket"]))
+    }
 
 
 def unserved(apps: Any, wanted: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
@@ -175,6 +200,7 @@ class FilterModule:
             "taken_domains": taken_domains,
             "unfetched": unfetched,
             "unproven": unproven,
+            "untried_buckets": untried_buckets,
             "unserved": unserved,
             "taken_over": taken_over,
             "kept_apps": kept_apps,

@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: backup
 short_description: Back up the apps of a host now, try a restore, or restore an app
 description:
-  - The steps of the playbooks C(backup) and C(restore). The host must have been set up by the role backup.
+  - The steps of the playbooks C(backup) and C(restore). The host must have been set up by the role backup, except for
+    V(close) and V(open).
 options:
   phase:
     description:
@@ -17,8 +18,10 @@ options:
       - V(look) says which backup would be restored and what it would replace.
       - V(ask) shows that to the operator, on the controller, and asks for the app's name.
       - V(restore) does it.
+      - V(close) stops O(app) on a further host of it while its database is restored, and shows visitors the maintenance
+        page. V(open) starts what V(close) has stopped.
     type: str
-    choices: [run, drill, look, ask, restore]
+    choices: [run, drill, look, ask, restore, close, open]
     required: true
   app:
     description: For all but V(run) and V(drill), name of the app that was backed up.
@@ -88,15 +91,18 @@ restored:
 
 import json
 import os
+import re
 import sqlite3
 import xmlrpc.client
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.main import alone, configured
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import (
     Restore,
     RestoreToTime,
+    Torn,
     look,
     look_at_time,
 )
@@ -106,10 +112,16 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.release import history as release_history
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock, Locked
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.closing import (
+    close_apps,
+    open_apps,
+    restoring,
+)
 
 
-def started(module: Module, kind: str) -> dict[str, Any]:
+def started(module: Module) -> dict[str, Any]:
     """Has systemd do what its timers do, with the same rights and bounds; returns what came of it."""
+    kind = module.params["phase"]
     names = [spec["name"] for spec in configured()["apps"]]
     word = "backup" if kind == "run" else "drill"
     if module.check_mode:
@@ -173,11 +185,24 @@ def restore(module: Module) -> dict[str, Any]:
     return {"changed": True, "restored": restored}
 
 
+def elsewhere(module: Module) -> dict[str, Any]:
+    """What a further host of an app does while its database is restored."""
+    name, phase = module.params["app"], module.params["phase"]
+    if not re.fullmatch(APP_NAME, name):
+        raise DeployError(f"{name!r} cannot be the name of an app")
+    if module.check_mode:
+        return {"changed": phase == "close" or os.path.exists(restoring(name))}
+    return close_apps([name], restoring(name)) if phase == "close" else open_apps(restoring(name))
+
+
+PHASES = {"run": started, "drill": started, "close": elsewhere, "open": elsewhere}
+
+
 def main() -> None:
     text = {"type": "str", "default": ""}
     module = Module(
         argument_spec={
-            "phase": {"type": "str", "choices": ["run", "drill", "look", "restore"], "required": True},
+            "phase": {"type": "str", "choices": [*PHASES, "look", "restore"], "required": True},
             "app": text,
             "into": text,
             "to": {"type": "str", "default": "latest"},
@@ -191,12 +216,12 @@ def main() -> None:
     )
     try:
         phase = module.params["phase"]
-        result = started(module, phase) if phase in ("run", "drill") else restore(module)
+        result = PHASES[phase](module) if phase in PHASES else restore(module)
     except Locked as error:
         module.fail_json(msg=str(error), locked=error.run)
     except (DeployError, OSError, sqlite3.Error, xmlrpc.client.Error, json.JSONDecodeError) as error:
         message = str(error) if isinstance(error, DeployError) else f"{type(error).__name__}: {error}"
-        module.fail_json(msg=message)
+        module.fail_json(msg=message, torn=isinstance(error, Torn))
     module.exit_json(**result)
 
 

@@ -42,7 +42,8 @@ ansible_facts:
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (what the role P(homeport.django.certificates#role) was given for each site that has one),
         C(tls) (certificates of the site's authority, and of its servers that run here, in PEM),
-        C(logins) (how the live release of each app logs in to its services), C(domains) (by which it is served),
+        C(logins) (how the live release of each app logs in to its services), C(buckets) (digests of the bucket and keys
+        that it uses), C(domains) (by which it is served),
         C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
         up who listens where, changed files of nginx, databases and rules of PostgreSQL),
         C(revisions) (of each app's code that is live), C(sources) (where that was fetched from), C(backup) and
@@ -73,7 +74,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import CERTIFICATES
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
-from ansible_collections.homeport.django.plugins.module_utils.common.rotation import used_logins
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
+    bucket_digest,
+    used_logins,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.given import (
     LOOKS,
     PACKAGES,
@@ -197,6 +201,15 @@ def live_logins(homes: str = "/srv") -> dict[str, dict[str, Any]]:
     return found
 
 
+def live_buckets(homes: str = "/srv") -> dict[str, str]:
+    """Digests of the buckets that the live releases use, by app."""
+    found = {
+        path[len(homes) :].split("/")[1]: bucket_digest(exports(path))
+        for path in sorted(glob.glob(f"{homes}/*/current/config/env"))
+    }
+    return {name: digest for name, digest in found.items() if digest}
+
+
 def live_domains(homes: str = "/srv") -> dict[str, list[str]]:
     """The names that the live releases are served by, by app."""
     found = {}
@@ -267,6 +280,7 @@ def main() -> None:
         "swap": swap(),
         "certificates": certificate_sites(),
         "logins": live_logins(),
+        "buckets": live_buckets(),
         "tls": tls_certificates(),
         "revisions": live_records("revision"),
         "sources": live_records("source"),

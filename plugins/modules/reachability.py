@@ -12,6 +12,8 @@ description:
   - Asks for the code of apps that the host fetches itself (git, an archive's address), with the declared key or
     token. It does so as the app's user where there is one. It changes nothing, and works in check mode.
   - Opens a connection to services that somebody else runs, and shakes hands where their address asks for TLS.
+  - Stores, reads and removes an object in buckets, with the app's keys, and asks for it without a key. Not in check
+    mode.
   - The action plugin of the same name fails with what cannot be fetched, with field, file and line. It looks in the
     DNS, too, and warns of domains that do not lead to the host.
 options:
@@ -28,6 +30,16 @@ options:
     description: >-
       Services that somebody else runs, as the filter P(homeport.django.unproven#filter) gives them: by the place in
       the definitions, C(url) and C(ca), the certificates (PEM) of an authority.
+    type: dict
+    default: {}
+  buckets:
+    description: >-
+      Buckets for uploads, by app. The action plugin takes them as the filter
+      P(homeport.django.untried_buckets#filter) gives them, and moves what is secret to O(bucket_secrets).
+    type: dict
+    default: {}
+  bucket_secrets:
+    description: Keys of the buckets, and proxies, which may have a password, by app.
     type: dict
     default: {}
   base:
@@ -63,6 +75,10 @@ unreached:
   description: What keeps the host from a service, by the place in the definitions.
   returned: always
   type: dict
+unusable:
+  description: What keeps apps from their buckets, by app. Begins with the field.
+  returned: always
+  type: dict
 addresses:
   description: The host's own addresses.
   returned: always
@@ -74,6 +90,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.homeport.django.plugins.module_utils.host.bought import service_problem
+from ansible_collections.homeport.django.plugins.module_utils.host.bucket import bucket_problem
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.release.source_look import source_problem
 
@@ -84,6 +101,8 @@ def main() -> None:
             "apps": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "services": {"type": "dict", "default": {}, "no_log": True},
+            "buckets": {"type": "dict", "default": {}},
+            "bucket_secrets": {"type": "dict", "default": {}, "no_log": True},
             "base": {"type": "str", "default": ""},
             "names": {"type": "dict", "default": {}},
             "addresses": {"type": "list", "elements": "str", "default": []},
@@ -103,13 +122,24 @@ def main() -> None:
             field: pool.submit(service_problem, service)
             for field, service in module.params["services"].items()
         }
+        tried = {
+            name: pool.submit(
+                bucket_problem,
+                {**bucket, **module.params["bucket_secrets"][name]},
+                f"django_apps.{name}.media.s3",
+                f"vault_django_apps.{name}",
+            )
+            for name, bucket in ({} if module.check_mode else module.params["buckets"]).items()
+        }
         problems = {name: answer.result() for name, answer in found.items()}
         unreached = {field: answer.result() for field, answer in asked.items()}
+        unusable = {name: answer.result() for name, answer in tried.items()}
     own = module.run_command(["hostname", "-I"])[1].split()
     module.exit_json(
         changed=False,
         problems={name: problem for name, problem in problems.items() if problem},
         unreached={field: problem for field, problem in unreached.items() if problem},
+        unusable={name: problem for name, problem in unusable.items() if problem},
         addresses=own,
     )
 

@@ -28,8 +28,9 @@ options:
         is live, the previous release is put live again.
       - V(rollback) puts an earlier release that was kept live again. The database stays as it is unless
         O(restore) is set.
+      - V(withdraw) puts the previous release of apps that are O(failed) live again, where they went live in this run.
     type: str
-    choices: [build, migrate, activate, rollback]
+    choices: [build, migrate, activate, rollback, withdraw]
     required: true
   apps:
     description: The apps, as the filter P(homeport.django.release_specs#filter) gives them.
@@ -54,7 +55,8 @@ options:
     type: dict
     default: {}
   failed:
-    description: Apps that failed on any host of the run, with the reason. They are left as they are.
+    description:
+      - Apps that failed on any host of the run, with the reason. They are left as they are, but by V(withdraw).
     type: dict
     default: {}
   allow_unsafe_migrations:
@@ -164,7 +166,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.deplo
 from ansible_collections.homeport.django.plugins.module_utils.host.release.plan import shown
 from ansible_collections.homeport.django.plugins.module_utils.host.release.run import Run
 
-PHASES = ("build", "migrate", "activate", "rollback")
+PHASES = ("build", "migrate", "activate", "rollback", "withdraw")
 
 
 def main() -> None:

@@ -34,8 +34,9 @@ FACTS: dict[str, Any] = {
     "distribution": "debian", "version": "13", "codename": "trixie", "architecture": "x86_64", "systemd": True,
     "ipv6": True, "setup": "", "sets": [], "tls": "", "login": "admin", "ssh_ports": [22], "pending_changes": [],
     "container": False, "time_daemon": "",
-    "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"}, "certificates": {}, "logins": {}, "revisions": {},
-    "domains": {}, "others": OTHERS, "backup": {}, "archive": {}, "given": {}, "parts": {}, "packages": [], "run": "",
+    "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"}, "certificates": {}, "logins": {}, "buckets": {},
+    "revisions": {}, "domains": {}, "others": OTHERS, "backup": {}, "archive": {}, "given": {}, "parts": {},
+    "packages": [], "run": "",
     "cores": 2, "memory_mb": 8000, "free_mb": 50_000, "nginx": "1.26.3", "nginx_brotli": False, "postgres": "17",
     "postgres_cluster": "main", "postgres_unserved": "", "postgres_extensions": [], "sources": {},
     "undeclared": UNDECLARED,
@@ -125,7 +126,9 @@ def answer(module: str, arguments: dict[str, Any]) -> dict[str, Any]:
             "unasked": [],
         }
     return (
-        {"addresses": [], "problems": {}, "unreached": {}} if module == "homeport.django.reachability" else {}
+        {"addresses": [], "problems": {}, "unreached": {}, "unusable": {}}
+        if module == "homeport.django.reachability"
+        else {}
     )
 
 

@@ -36,10 +36,16 @@ class Action(reachability.ActionModule):
     def __init__(self, problems: dict[str, str], **arguments: Any) -> None:
         self.problems = problems
         self.unreached: dict[str, str] = arguments.pop("unreached", {})
+        self.unusable: dict[str, str] = arguments.pop("unusable", {})
         self._task: Any = SimpleNamespace(args=arguments)
 
     def _execute_module(self, **_options: Any) -> dict[str, Any]:
-        return {"problems": self.problems, "unreached": self.unreached, "addresses": ["10.0.0.5"]}
+        return {
+            "problems": self.problems,
+            "unreached": self.unreached,
+            "unusable": self.unusable,
+            "addresses": ["10.0.0.5"],
+        }
 
 
 def ran(problems: dict[str, str] | None = None, **arguments: Any) -> dict[str, Any]:
@@ -59,6 +65,19 @@ def test_services_that_cannot_be_reached() -> None:
     )
     assert result["failed"]
     assert "nothing was changed:\n- django_apps.blog.database: db.example:5432 does not" in result["msg"]
+
+
+def test_a_bucket_that_cannot_be_used() -> None:
+    result = ran(unusable={"blog": "vault_django_apps.blog.s3_access_key: s3.example does not know this key"})
+    assert result["failed"]
+    assert "nothing was changed:\n- vault_django_apps.blog.s3_access_key: s3.example does" in result["msg"]
+
+
+def test_what_is_secret_of_a_bucket_goes_by_itself() -> None:
+    keys = {"s3_access_key": "id", "s3_secret_key": "secret", "proxies": {"https": "http://u:p@proxy:3128"}}
+    place = {"base": "https://s3.example/blog", "region": "r", "prefix": "", "public": False}
+    found = reachability.divided({"blog": {**place, **keys}})
+    assert found == {"buckets": {"blog": place}, "bucket_secrets": {"blog": keys}}
 
 
 def test_what_cannot_be_fetched() -> None:

@@ -114,6 +114,24 @@ def test_another_address_or_secret_gets_another_certificate() -> None:
     assert site_tls([OTHER], ADDRESS, made["certificate"])["certificate"] != made["certificate"]
 
 
+def test_a_server_is_known_by_its_earlier_address_until_the_next_change(tmp_path: Path) -> None:
+    """Live releases ask for it until new ones replace them."""
+    first = site_tls([SECRET], "10.0.0.3")
+    moved = server(tmp_path, [SECRET], "10.0.0.4", first["certificate"])
+    assert (
+        shaken(tmp_path, first["authority"], "10.0.0.3")
+        == shaken(tmp_path, first["authority"], "10.0.0.4")
+        == ""
+    )
+    assert site_tls([SECRET], "10.0.0.4", moved["certificate"]) == moved
+    later = server(tmp_path, [OTHER, SECRET], "10.0.0.4", moved["certificate"])
+    assert shaken(tmp_path, later["authority"], "10.0.0.4") == ""
+    assert "10.0.0.3" in shaken(tmp_path, later["authority"], "10.0.0.3")
+    # of another authority's certificate nothing is taken over
+    server(tmp_path, [SECRET], "10.0.0.4", site_tls([OTHER], "10.0.0.3")["certificate"])
+    assert "10.0.0.3" in shaken(tmp_path, first["authority"], "10.0.0.3")
+
+
 def test_one_is_renewed_long_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     made = site_tls([SECRET], ADDRESS)
     (leaf, issuer) = x509.load_pem_x509_certificates(made["certificate"].encode())

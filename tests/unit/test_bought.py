@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.homeport.django.plugins.filter.host import site_tls
 from ansible_collections.homeport.django.plugins.filter.parts import unproven
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
+    revoked_passwords,
+    used_logins,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.bought import service_problem
 
 from tests.unit.support import CANARY, SECRET, resolved
@@ -91,7 +95,7 @@ def test_a_name_that_the_certificate_is_not_for(tmp_path: Path) -> None:
 def test_redis(query: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(CA)
     with serving(tmp_path) as port:
-        url = f"rediss://:x@{HERE}:{port}/0{query.format(folder=tmp_path)}"
+        url = f"rediss://{HERE}:{port}/0{query.format(folder=tmp_path)}"
         found = service_problem({"url": url})
     assert found.endswith(problem)
     assert bool(found) == bool(problem)
@@ -99,13 +103,13 @@ def test_redis(query: str, problem: str, tmp_path: Path) -> None:
 
 def test_rabbitmq(tmp_path: Path) -> None:
     with serving(tmp_path) as port:
-        assert service_problem({"url": f"amqps://u:x@{HERE}:{port}/v"}) == ""
+        assert service_problem({"url": f"amqps://{HERE}:{port}/v"}) == ""
 
 
 def test_nobody_answers() -> None:
     with socket.create_server((HERE, 0)) as listener:
         port = listener.getsockname()[1]
-        assert service_problem({"url": f"redis://:x@{HERE}:{port}/0"}) == ""  # in the clear nothing is said
+        assert service_problem({"url": f"redis://{HERE}:{port}/0"}) == ""  # in the clear nothing is said
     found = service_problem({"url": f"redis://:x@{HERE}:{port}/0"})
     assert found == f"{HERE}:{port} does not answer: Connection refused"
     assert service_problem({"url": "mysql://u:x@no-such-host.invalid:3306/n"}).startswith(
@@ -129,9 +133,63 @@ def test_what_is_no_connection_is_not_asked(url: str) -> None:
 def test_only_what_no_live_release_uses() -> None:
     vault = {"database_url": "postgres://u:p@DB.example:6432/n", "cache_url": "rediss://:p@c.example/0"}
     apps = {"blog": resolved(vault, setup="site")}
-    facts = {"logins": {"blog": {"database": {"server": ["db.example", 6432]}}}}
+    live = {"blog": used_logins({"DATABASE_URL": "postgres://u:p@db.example:6432/n?sslmode=require"})}
+    facts = {"logins": live}
     assert set(unproven(apps, {"logins": {}})) == {"django_apps.blog.database", "django_apps.blog.cache"}
     assert set(unproven(apps, facts)) == {"django_apps.blog.cache"}
     assert unproven(apps, facts, ["shop"]) == {}
+    changed = {
+        "blog": resolved({**vault, "database_url": "postgres://u:new@db.example:6432/n"}, setup="site")
+    }
+    assert "django_apps.blog.database" in unproven(changed, facts)
     assert unproven({"blog": resolved(setup="simple")}, {"logins": {}}) == {}
     assert unproven({"blog": resolved(setup="site", broker="rabbitmq")}, {"logins": {}}) == {}
+
+
+def test_a_service_without_a_password_is_asked_once() -> None:
+    urls = {
+        "database_url": "postgres://u@d.example/n",
+        "cache_url": "redis://c.example",
+        "broker_url": "amqp://b.example/v",
+    }
+    apps = {"blog": resolved(urls, setup="site")}
+    live = {"blog": used_logins(apps["blog"]["environment"])}
+    assert len(unproven(apps, {"logins": {}})) == 3
+    assert unproven(apps, {"logins": live}) == {}
+    assert revoked_passwords(apps, live) == []
+    # nor is one revoked that a service gets only now
+    assert revoked_passwords({"blog": resolved(setup="site", cache="redis")}, live) == []
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that answers what it is asked on its second connection; the first one is for whether it is there."""
+    seen: list[bytes] = []
+
+    def serve() -> None:
+        listener.accept()[0].close()
+        with listener.accept()[0] as connection:
+            seen.append(connection.recv(1024))
+            connection.sendall(answer)
+
+    with socket.create_server((HERE, 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1], seen
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"+OK\r\n", ""),
+        (b"-WRONGPASS invalid pair\r\n", "rejects the login: WRONGPASS invalid pair"),
+        (b"", ""),
+    ],
+)
+def test_a_login_that_is_rejected(answer: bytes, told: str) -> None:
+    with answering(answer) as (port, seen):
+        found = service_problem({"url": f"redis://u:secret-of-u@{HERE}:{port}/0"})
+    assert found == (f"{HERE}:{port} {told}" if told else "")
+    assert b"AUTH" in seen[0]
+    assert "secret-of-u" not in found

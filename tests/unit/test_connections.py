@@ -20,8 +20,24 @@ def apps(count: int = 1, hosts: int = 1, **fields: Any) -> dict[str, dict[str, A
     return resolve(given, {}, SECRET, "typical", {"cores": 2, "memory_mb": 4000, "app_hosts": hosts})
 
 
+def problems(found: dict[str, Any], hosts: int, most: int) -> list[str]:
+    return connection_problems(found, found, hosts, hosts, most)
+
+
+def test_workers_count_where_they_run() -> None:
+    fields = {"web": {"workers": 2, "threads": 9}, "processes": {"many": {"command": "x", "count": 50}}}
+    hosts = {"app_hosts": 3, "worker_hosts": 1}
+    everywhere = resolve({"app0": app(**fields)}, {}, SECRET, "typical", hosts)
+    web = resolve({"app0": app(**fields)}, {}, SECRET, "typical", {**hosts, "workers": False})
+    assert web["app0"]["limits"] == everywhere["app0"]["limits"]
+    assert web["app0"]["limits"]["database_connections"] == 2 * 3 * 18 + 50 + 3
+    assert connection_problems(web, everywhere, 3, 1, 1000) == []
+    found = connection_problems(web, everywhere, 4, 1, 1000)
+    assert len(found) == 1 and " can open 197: " in found[0]
+
+
 def test_defaults_fit_each_other() -> None:
-    assert connection_problems(apps(14), 1, 200) == []
+    assert problems(apps(14), 1, 200) == []
 
 
 @pytest.mark.parametrize(
@@ -37,13 +53,13 @@ def test_defaults_fit_each_other() -> None:
 def test_what_an_app_can_open_is_the_least_that_its_role_takes(
     fields: dict[str, Any], hosts: int, needed: int
 ) -> None:
-    found = connection_problems(apps(**fields, limits={"database_connections": needed - 1}), hosts, 1000)
+    found = problems(apps(**fields, limits={"database_connections": needed - 1}), hosts, 1000)
     assert len(found) == 1
     assert found[0].startswith(f"django_apps.app0.limits.database_connections: is {needed - 1}, and ")
     assert f" can open {needed}: " in found[0]
     by_itself = apps(hosts=hosts, **fields)
     assert by_itself["app0"]["limits"]["database_connections"] == max(100, needed)
-    assert connection_problems(by_itself, hosts, 1000) == []
+    assert problems(by_itself, hosts, 1000) == []
     # the database server does not know how many cores the app servers have
     told = resolve(
         {"app0": app(**fields)}, {}, SECRET, "typical", {"database_host": "remote", "app_hosts": hosts}
@@ -52,12 +68,12 @@ def test_what_an_app_can_open_is_the_least_that_its_role_takes(
 
 
 def test_more_than_the_server_takes() -> None:
-    found = connection_problems(apps(3), 1, 41)
+    found = problems(apps(3), 1, 41)
     assert found == [
         "postgres_max_connections: is 41, and all apps together can open 32, while 10 are kept free. Raise it "
         "(PostgreSQL restarts), or lower web.workers and web.threads"
     ]
-    assert connection_problems(apps(3), 1, 42) == []
+    assert problems(apps(3), 1, 42) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +82,7 @@ def test_more_than_the_server_takes() -> None:
 )
 def test_what_has_no_limit_that_homeport_sets(fields: dict[str, Any]) -> None:
     web = {"workers": 40, "threads": 40, **fields.pop("web", {})}
-    assert connection_problems(apps(web=web, **fields), 1, 100) == []
+    assert problems(apps(web=web, **fields), 1, 100) == []
 
 
 def test_the_number_of_the_role_is_the_one_that_the_playbooks_take_it_for() -> None:

@@ -79,17 +79,24 @@ def parts() -> Iterator[tuple[str, Any]]:
             yield from (yaml.safe_load(chunk.replace("3f5a...", "f" * 64)) or {}).items()
 
 
+KEYS = {"s3_access_key": "key", "s3_secret_key": "secret"}
+
+
 def definitions() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Apps and vaults that the examples stand for."""
     for key, value in parts():
         if key == "django_apps":
             yield key, value, {}
         elif key == "vault_django_apps":
-            yield key, {name: app() for name in value}, value
+            needs = {
+                name: {"media": {"s3": "uploads"}} if "s3_access_key" in value[name] else {} for name in value
+            }
+            yield key, {name: app(**needs[name]) for name in value}, value
         elif key in APP.fields:
             # what an example refers to or needs beside it
             needed = {"overlay": True} if key == "overlay_settings" else {}
-            yield key, {"blog": {**app(), **needed, key: value}}, {}
+            keys = {"blog": KEYS} if key == "media" and "s3" in value else {}
+            yield key, {"blog": {**app(), **needed, key: value}}, keys
         elif key != "homeport_secret":
             yield key, {key: value}, {}
 
@@ -126,6 +133,10 @@ def test_every_variable_of_the_environment_is_in_the_table() -> None:
     for setup, host, given in services:
         found = resolved(setup=setup, host=host, settings="blog.settings", **given)
         known |= {*found["environment"], *found["release_environment"]}
+    bucket = {"bucket": "uploads", "endpoint": "https://s3.example.org", "domain": "cdn.example.org"}
+    known |= {*resolved(KEYS, media={"s3": bucket})["environment"]}
     table = APPS.read_text().split("### Environment variables")[1].split("### Files")[0]
-    documented = set(re.findall(r"`([A-Z_]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))))
+    documented = set(
+        re.findall(r"`([A-Z0-9_]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    )
     assert documented == known

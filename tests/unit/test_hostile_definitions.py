@@ -98,7 +98,7 @@ def arrives(fields: dict[str, Any], secrets: dict[str, Any], found: dict[str, An
     told = set(texts([found, app_files({"blog": found}), release_specs({"blog": found})]))
     told |= set(found["files"]) | set(texts(release_secrets({"blog": found})))
     told.add(Path(found["database"].get("name", "")).name.removesuffix(".sqlite3"))
-    told.add(found["database"]["url"].partition("://")[0])
+    told.add(found["database"].get("url", "").partition("://")[0])
     # what the app has none of, or the vault an address of, is not what its own host has
     services = ("database", "cache", "broker")
     elsewhere = {name for name in services if f"{name}_url" in secrets or found[name]["engine"] == "none"} | {

@@ -15,7 +15,7 @@ TASKS = [
     f"album.tests.{name}" for name in ("test_queue", "test_upload.TaskTests", "test_commands", "test_health")
 ]
 QUEUES = {
-    "none": (["redis", "memcached"], {}),
+    "none": (["redis", "memcached", "s3"], {}),
     "django_q": (["django_q"], {}),
     "celery": (["celery"], {"BROKER_URL": "amqp://127.0.0.1:1", "DIGEST_SCHEDULE": "* * * * *"}),
     "huey": (["huey"], {"DIGEST_SCHEDULE": "* * * * *"}),

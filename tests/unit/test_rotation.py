@@ -72,7 +72,10 @@ def test_only_the_services_that_are_the_same_count() -> None:
 def test_a_host_tells_no_password() -> None:
     url = f"postgres://u:{CANARY * 2}@h:5432/n"
     found = used_logins({"DATABASE_URL": url, "CACHE_URL": "redis://h", "BROKER_URL": "amqp://[x"})
-    assert found == {"database": {"server": ["h", 5432], "user": "u", "password": fingerprint(CANARY * 2)}}
+    assert found == {
+        "database": {"server": ["h", 5432], "user": "u", "password": fingerprint(CANARY * 2)},
+        "cache": {"server": ["h", 0], "user": "", "password": ""},
+    }
     assert CANARY not in str(found)
 
 

@@ -136,3 +136,27 @@ def cache(name, prefix):
             f"{name} must start with locmem, redis, rediss, unix or pymemcache, not {parts.scheme!r}."
         )
     return {**backend, "KEY_PREFIX": prefix}
+
+
+def bucket(name):
+    """Django's STORAGES["default"] where a bucket is named; nothing without one."""
+    if not text(name):
+        return None
+    installed("storages", name, "requirements-s3.txt")
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": text(name),
+            "access_key": text("AWS_ACCESS_KEY_ID") or None,
+            "secret_key": text("AWS_SECRET_ACCESS_KEY") or None,
+            "region_name": text("AWS_S3_REGION_NAME") or None,
+            "endpoint_url": text("AWS_S3_ENDPOINT_URL") or None,
+            "custom_domain": text("AWS_S3_CUSTOM_DOMAIN") or None,
+            "location": text("AWS_LOCATION"),
+            "querystring_auth": flag("AWS_QUERYSTRING_AUTH", True),
+            "addressing_style": text("AWS_S3_ADDRESSING_STYLE") or None,
+            # By itself boto3 signs URLs of other services than Amazon's as nobody does any more.
+            "signature_version": "s3v4",
+            "file_overwrite": False,
+        },
+    }

@@ -20,6 +20,9 @@ DIGEST_SCHEDULE             when the queue makes the digest, in cron's five fiel
 STATIC_ROOT, STATIC_URL     staticfiles beside manage.py, /static/
 MEDIA_ROOT, MEDIA_URL       media beside manage.py, /media/
 SERVE_MEDIA                 true where no web server does it
+AWS_STORAGE_BUCKET_NAME     keeps uploads in object storage; with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+                            AWS_S3_REGION_NAME, AWS_S3_ENDPOINT_URL, AWS_LOCATION, AWS_S3_CUSTOM_DOMAIN,
+                            AWS_QUERYSTRING_AUTH (true), AWS_S3_ADDRESSING_STYLE as in django-storages
 UPLOADS_NEED_LOGIN          true lets only staff add albums and photos
 MAX_PHOTO_MB                largest photo: 20
 MAX_PHOTOS                  most photos in one upload: 20
@@ -230,7 +233,8 @@ MEDIA_ROOT = env.text("MEDIA_ROOT", str(BASE_DIR / "media"))
 SERVE_MEDIA = env.flag("SERVE_MEDIA", DEBUG)
 
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": env.bucket("AWS_STORAGE_BUCKET_NAME")
+    or {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         # The manifest exists only after collectstatic, which nobody runs while developing.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -19,6 +19,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.environment im
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.services import SCRATCH_PREFIX
+from ansible_collections.homeport.django.plugins.module_utils.app.media import check_bucket, place_of
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     check_address,
     check_ports,
@@ -47,6 +48,8 @@ PREVIOUS = "homeport_secret_previous"
 LARGEST_ENVIRONMENT = 1_000_000
 # What the overlay cannot do without.
 OVERLAY_READS = ("SECRET_KEY", "SITE_URL", "STATIC_URL", "STATIC_ROOT", "MEDIA_URL")
+# And where uploads are in a bucket.
+BUCKET_READS = ("AWS_STORAGE_BUCKET_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_S3_REGION_NAME")
 
 
 class Parsed(NamedTuple):
@@ -140,6 +143,7 @@ def _check_app(
     _check_overlay(path, app, problems)
     _check_secrets(path, name, app, secrets, problems)
     _check_authority(path, app, secrets, problems)
+    check_bucket(path, name, app, secrets, problems)
     for process in sorted(set(app.get("processes", {})) & set(app.get("schedules", {}))):
         problems.add(f"{path}.schedules.{process}", "is also the name of a process; choose another")
     if not problems:
@@ -178,7 +182,8 @@ def _check_static(path: str, app: dict[str, Any], setup: Setup, setup_name: str,
 
 
 def _check_overlay(path: str, app: dict[str, Any], problems: Problems) -> None:
-    for key in OVERLAY_READS if app.get("overlay") else ():
+    bucket = BUCKET_READS if app.get("media", {}).get("kind") == "s3" else ()
+    for key in (*OVERLAY_READS, *bucket) if app.get("overlay") else ():
         if app.get("env", {}).get(key, "") is None:
             problems.add(f"{path}.env.{key}", "is what the overlay takes the setting from; give it a value")
     if app.get("overlay_settings") and not app.get("overlay"):
@@ -308,6 +313,7 @@ def _check_together(
     instances: dict[int, str] = {}
     ports: dict[int, str] = {}
     databases: dict[str, str] = {}
+    buckets: dict[tuple[str, str, str], str] = {}
     for name, app in apps.items():
         for field in ("domains", "aliases"):
             for domain in filter(_is_text, app.get(field, [])):
@@ -329,6 +335,12 @@ def _check_together(
             problems.add(
                 f"django_apps.{name}.database.name",
                 f"{database} is the database of the app {databases[database]}",
+            )
+        uploads = place_of(app)
+        if uploads and buckets.setdefault(uploads, name) != name:
+            problems.add(
+                f"django_apps.{name}.media.s3",
+                f"is where the app {buckets[uploads]} has its uploads; give each a bucket or a prefix of its own",
             )
 
 

@@ -16,20 +16,28 @@ BESIDE = 3
 RESERVED = 10
 
 
-def most_connections(app: Mapping[str, Any], hosts: int) -> int:
-    """What an app can open from ``hosts`` app servers: two releases side by side, processes, and what runs beside."""
-    return (2 * _web(app) + _workers(app)) * hosts + BESIDE
+def most_connections(app: Mapping[str, Any], hosts: int, worker_hosts: int) -> int:
+    """What an app can open from its hosts: two releases side by side on those that serve visitors (``hosts``), the
+    processes on those that run them (``worker_hosts``), and what runs beside."""
+    return 2 * _web(app) * hosts + _workers(app) * worker_hosts + BESIDE
 
 
-def connection_problems(apps: Mapping[str, Mapping[str, Any]], hosts: int, most: int) -> list[str]:
-    """Limits that are too small for what runs on the app servers, of which there are ``hosts``; ``most`` is what the
-    server takes from all."""
+def connection_problems(
+    apps: Mapping[str, Mapping[str, Any]],
+    everywhere: Mapping[str, Mapping[str, Any]],
+    hosts: int,
+    worker_hosts: int,
+    most: int,
+) -> list[str]:
+    """Limits that are too small for what runs on ``hosts``, which serve visitors, and on ``worker_hosts``; ``most`` is
+    what the server takes from all. ``apps`` are those of this host, and ``everywhere`` has all of their processes."""
     problems, together, largest = [], 0, 0
     for name, app in apps.items():
         if app["database"]["engine"] != "postgres" or not app["database"]["managed"]:
             continue
-        web, workers = _web(app) * hosts, _workers(app) * hosts
-        needed, limit = most_connections(app, hosts), app["limits"]["database_connections"]
+        app = {**app, **{key: everywhere[name][key] for key in ("processes", "schedules")}}
+        web, workers = _web(app) * hosts, _workers(app) * worker_hosts
+        needed, limit = most_connections(app, hosts, worker_hosts), app["limits"]["database_connections"]
         together, largest = together + web + workers, max(largest, web)
         if needed > limit:
             problems.append(

@@ -12,6 +12,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.database impor
     database_environment,
     database_of,
 )
+from ansible_collections.homeport.django.plugins.module_utils.app.media import bucket_of, media_environment
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     accepted_of,
     first_name,
@@ -78,6 +79,7 @@ def base_environment(
             DJANGO_MEDIA_ROOT=f"{home}/shared/media",
             MEDIA_URL=app["media"]["url"],
         )
+    result.update(media_environment(bucket_of(app, secrets)))
     if app.get("settings"):
         result["DJANGO_SETTINGS_MODULE"] = app["settings"]
     if not shape.proxy:

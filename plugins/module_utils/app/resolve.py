@@ -15,6 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.environment im
     environment_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
+from ansible_collections.homeport.django.plugins.module_utils.app.media import bucket_of
 from ansible_collections.homeport.django.plugins.module_utils.app.processes import resolve_process
 from ansible_collections.homeport.django.plugins.module_utils.app.services import resolve_services
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS, Setup
@@ -45,15 +46,16 @@ def resolve(
     What is derived from ``previous``, values that ``homeport_secret`` had before, is accepted as well.
 
     ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb``, ``database_host``,
-    ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), ``scheduler`` (whether it
-    is the one of several that starts what is scheduled), ``app_hosts`` (how many run
-    the apps) and ``acme`` (whether apps that do not say get a certificate from an ACME authority). Raises
+    ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), ``web`` and ``workers``
+    (whether it serves visitors, and whether it runs the processes), ``scheduler`` (whether it is the one of several
+    that starts what is scheduled), ``app_hosts`` and ``worker_hosts`` (how many serve visitors, and how many run the
+    processes) and ``acme`` (whether apps that do not say get a certificate from an ACME authority). Raises
     ``AppsError``.
     """
     parsed = parse(apps, secrets, homeport_secret, setup, previous)
     if parsed.problems:
         raise AppsError(parsed.problems)
-    facts = {"cores": 1, "memory_mb": 1024, "scheduler": True, **(host or {})}
+    facts = {"cores": 1, "memory_mb": 1024, "scheduler": True, "web": True, "workers": True, **(host or {})}
     return {
         name: _resolve_one(
             name, app, parsed.secrets.get(name, SECRETS.blank()), [homeport_secret, *previous], setup, facts
@@ -83,7 +85,10 @@ def _resolve_one(
     }
     # whatever this host has cores for: the database server, which is told the limit, does not know
     widest = {**app, "web": {"workers": MOST_WORKERS, **app["web"]}, "processes": processes}
-    connections = max(100, most_connections(widest, int(host.get("app_hosts", 1))))
+    hosts = int(host.get("app_hosts", 1))
+    connections = max(100, most_connections(widest, hosts, int(host.get("worker_hosts", hosts))))
+    if not host["workers"]:
+        processes = {process: {**options, "count": 0} for process, options in processes.items()}
     web = {**app["web"]}
     web.setdefault("workers", _workers(host))
     return {
@@ -97,7 +102,7 @@ def _resolve_one(
         "redirects": app["domains"][1:],
         "site_url": site_url_of(app, shape, host),
         "tls": {**app["tls"], "certificate": certificate_kind(app, shape, host)},
-        "proxied": shape.proxy,
+        "proxied": shape.proxy and bool(host["web"]),
         "limits": {"database_connections": connections, **app["limits"]},
         "trusted_networks": networks(app["proxy"]["trusted_proxies"]),
         "database": database,
@@ -106,7 +111,9 @@ def _resolve_one(
         "schedules": app["schedules"] if host["scheduler"] else {},
         "static": {**static, "root": f"{home}/static"},
         "media": {key: app["media"][key] for key in ("kind", "url")} | {"root": f"{home}/shared/media"},
-        "web": {**web, "socket": _web_socket(name, app, shape)},
+        "bucket": bucket_of(app, secrets),
+        # empty where only workers run
+        "web": {**web, "socket": _web_socket(name, app, shape) if host["web"] else ""},
         "server_packages": _server_packages(app, static, database, services),
         "environment": environment,
         "release_environment": release_environment,
@@ -139,6 +146,8 @@ def _server_packages(
     engine = find(database["engine"], "database")
     if app["overlay"] and engine and engine.client:
         packages.append(engine.client)
+    if app["overlay"] and app["media"]["kind"] == "s3":
+        packages.append("django-storages[s3]")
     if static["server"] == "whitenoise":
         # also where the project brings other means: for the files of its other releases
         packages.append("whitenoise[brotli]" if app["overlay"] else "whitenoise")

@@ -15,10 +15,20 @@ from ansible_collections.homeport.django.plugins.module_utils.common.derive impo
 
 # Where an app's environment says how it logs in.
 ADDRESSES = {"database": "DATABASE_URL", "cache": "CACHE_URL", "broker": "BROKER_URL"}
+# And which bucket it uses, and how.
+BUCKET = (
+    "AWS_STORAGE_BUCKET_NAME",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_S3_ENDPOINT_URL",
+    "AWS_S3_REGION_NAME",
+    "AWS_LOCATION",
+    "AWS_QUERYSTRING_AUTH",
+)
 
 
 def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """How a release logs in to its services: server, user, and the fingerprint of its password."""
+    """How a release logs in to its services: server, user, and the fingerprint of its password, if it has one."""
     found = {}
     for service, name in ADDRESSES.items():
         try:
@@ -26,10 +36,16 @@ def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             server = [parts.hostname or "", parts.port or 0]
         except ValueError:
             continue
-        if parts.password:
-            password = fingerprint(unquote(parts.password))
+        if parts.hostname or parts.password:
+            password = fingerprint(unquote(parts.password)) if parts.password else ""
             found[service] = {"server": server, "user": unquote(parts.username or ""), "password": password}
     return found
+
+
+def bucket_digest(environment: Mapping[str, str]) -> str:
+    """What tells whether a release uses the same bucket with the same keys; empty without one."""
+    values = {name: environment.get(name, "") for name in BUCKET}
+    return fingerprint("\n".join(values.values())) if values["AWS_STORAGE_BUCKET_NAME"] else ""
 
 
 def revoked_passwords(
@@ -41,7 +57,11 @@ def revoked_passwords(
         services = []
         for service, login in used.get(name, {}).items():
             wanted = apps.get(name, {}).get(service, {})
-            if not wanted.get("managed") or list(login["server"]) != [wanted["host"].lower(), wanted["port"]]:
+            if (
+                not login["password"]
+                or not wanted.get("managed")
+                or list(login["server"]) != [wanted["host"].lower(), wanted["port"]]
+            ):
                 continue  # somebody else's, or about to be another one
             good = [(entry["name"], fingerprint(entry["password"])) for entry in wanted["logins"]]
             if good and (login["user"], login["password"]) not in good:

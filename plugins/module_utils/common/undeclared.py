@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import app_of
-from ansible_collections.homeport.django.plugins.module_utils.common.names import PROGRAMS
 
 Line = dict[str, str]  # app, kind and text
 
@@ -34,12 +33,11 @@ def undeclared_lines(
         stay = [f"/srv/{name}"] if name in found["apps"] else []
         stay += [what for app, what, _how in data if app == name]
         served = any(program.startswith(f"{name}.") for program in found["process"])
-        state = f"{run} stops it" if declared["here"] else still_runs(stop_command(name, found))
-        state = state if served else "it is not served"
+        state = f"{run} stops it" if served else "it is not served"
         # remove_app would remove it on the other hosts, too
         elsewhere = name in apps
         remedy = (
-            "Name the host in app_servers again, or remove them by hand"
+            "Name the host in app_servers or worker_servers again, or remove them by hand"
             if elsewhere
             else f"Declare it again, or remove it after a last dump: remove_app.yml -e app={name}"
         )
@@ -73,13 +71,6 @@ def undeclared_lines(
 
 def still_runs(command: str) -> str:
     return f"it still runs, and no run stops it (as root: {command})"
-
-
-def stop_command(app: str, found: Mapping[str, Any]) -> str:
-    timers = [f"{schedule}.timer" for schedule in found["schedule"] if schedule.startswith(f"{app}.")]
-    commands = [f"rm {PROGRAMS}{app}.*.conf", "supervisorctl update"]
-    commands += [f"systemctl disable --now {' '.join(timers)}"] if timers else []
-    return " && ".join(commands)
 
 
 PARTS = {

@@ -2,12 +2,13 @@
 # MIT License (see LICENSE)
 """Whether a service that somebody else runs can be reached from here, and is the one that its address asks for.
 
-Before anything is changed there is no client on the host yet: this opens the connection, and for what asks for TLS
-shakes hands. Logins are tried later (service_logins.py).
+Before anything is changed there is no client on the host yet: this opens the connection, for what asks for TLS shakes
+hands, and logs in to Redis, Valkey and RabbitMQ. A login to a database is tried later (service_logins.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, engine_of
+from ansible_collections.homeport.django.plugins.module_utils.host.service_logins import ASK
 
 TIMEOUT = 10  # seconds
 # PostgreSQL's question whether a server speaks TLS
@@ -40,7 +42,8 @@ def service_problem(service: Mapping[str, Any]) -> str:
         return ""
     try:
         with socket.create_connection((host, port), TIMEOUT) as connection:
-            return tls_problem(connection, parts, engine, str(service.get("ca", "")))
+            problem = tls_problem(connection, parts, engine, str(service.get("ca", "")))
+        return problem or login_problem(parts, f"{host}:{port}")
     except socket.gaierror as error:
         return f"{host} is not found in the DNS: {error.strerror}"
     except ssl.SSLCertVerificationError as error:
@@ -49,6 +52,15 @@ def service_problem(service: Mapping[str, Any]) -> str:
         return f"{host}:{port} speaks no TLS that this host knows: {error.reason or error}"
     except OSError as error:
         return f"{host}:{port} does not answer: {error.strerror or 'no answer in time'}"
+
+
+def login_problem(parts: SplitResult, server: str) -> str:
+    """What a service answers that rejects the login. A client of the app may trust others than this does."""
+    ask = ASK.get(parts.scheme)
+    with contextlib.suppress(OSError, ValueError, struct.error):
+        answer = ask(parts) if ask and parts.password else ""
+        return f"{server} rejects the login: {answer}" if answer else ""
+    return ""
 
 
 def tls_problem(connection: socket.socket, parts: SplitResult, engine: str, ca: str) -> str:

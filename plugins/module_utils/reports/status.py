@@ -31,6 +31,7 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status_app
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_hosts import (
     SERVED,
+    has_apps,
     needed_services,
     one_host,
 )
@@ -50,25 +51,22 @@ def report(
 ) -> Document:
     """The document: ``results`` holds what the module returned, or how it failed, by host."""
     chosen = {spec["name"]: spec for spec in specs if only in ("", spec["name"])}
-    app_hosts = groups.get("app_servers", [])
     hosts, apps = {}, {}
     for name, result in results.items():
         member_of = groups_of(name, groups)
         hosts[name] = one_host(name, result, needed_services(specs, member_of), setup, member_of)
     for app in sorted({*chosen, *(app for result in results.values() for app in found_apps(result))}):
         spec = chosen.get(app)
+        here = {name: spec_on(spec, groups_of(name, groups)) for name in results}
         on = {
             name: one_app(
                 found_apps(result).get(app),
-                spec if name in app_hosts else None,
+                here[name],
                 result,
-                {
-                    service: used(spec if name in app_hosts else None, service, name, results, groups)
-                    for service in SERVED
-                },
+                {service: used(here[name], service, name, results, groups) for service in SERVED},
             )
             for name, result in results.items()
-            if app in found_apps(result) or (spec and name in app_hosts)
+            if app in found_apps(result) or here[name]
         }
         if on:  # else its hosts were left out with --limit
             apps[app] = whole_app(app, spec, on, results, groups)
@@ -90,6 +88,13 @@ def report(
         "hosts": hosts,
         "apps": apps,
     }
+
+
+def spec_on(spec: dict[str, Any] | None, member_of: list[str]) -> dict[str, Any] | None:
+    """What is declared of an app on a host: nothing beside its services, and no web server beside its workers."""
+    if not spec or not has_apps(member_of):
+        return None
+    return spec if "app_servers" in member_of else {**spec, "proxied": False}
 
 
 def found_apps(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,19 +20,24 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.levels imp
 
 LITTLE_DISK, NO_DISK = 0.10, 0.02  # shares of a disk that are free
 LITTLE_MEMORY = 0.05
+APP_GROUPS = ("app_servers", "worker_servers")  # the first serve visitors
 SERVED = {"cache": "cache_servers", "broker": "broker_servers"}  # what apps use, and the group that runs it
+
+
+def has_apps(member_of: Iterable[str]) -> bool:
+    return bool({*APP_GROUPS}.intersection(member_of))
 
 
 def needed_services(specs: list[dict[str, Any]], member_of: Iterable[str]) -> list[str]:
     """The services without which a host does not do what it is there for."""
-    runs_apps, runs_databases = "app_servers" in member_of, "database_servers" in member_of
+    runs_apps, runs_databases = has_apps(member_of), "database_servers" in member_of
     needed = [
         spec[service]["unit"]
         for service, group in SERVED.items()
         for spec in specs
         if group in member_of and spec[service]["managed"]
     ]
-    if runs_apps and any(spec["proxied"] for spec in specs):
+    if "app_servers" in member_of and any(spec["proxied"] for spec in specs):
         needed.append("nginx")
     if runs_databases and any(
         spec["database"]["engine"] == "postgres" and spec["database"]["managed"] for spec in specs

@@ -26,6 +26,7 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status_hos
     LITTLE_MEMORY,
     NO_DISK,
     SERVED,
+    has_apps,
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import (
     aged,
@@ -208,7 +209,7 @@ def boxes(document: Document) -> dict[str, Any]:
     backs: list[dict[str, Any]] = []
     for name, host in document["hosts"].items():
         apps = {app: entry for app, entry in document["apps"].items() if name in entry["hosts"]}
-        row = fronts if apps or "app_servers" in host["groups"] else backs
+        row = fronts if apps or has_apps(host["groups"]) else backs
         row.append({**host, "name": name, "apps": apps, **layers(name, host, apps, document)})
     return {
         "fronts": fronts,
@@ -227,7 +228,7 @@ def layers(name: str, host: Mapping[str, Any], apps: Mapping[str, Any], document
             other
             for entry in apps.values()
             for other in (entry["database"] or {"hosts": []})["hosts"]
-            if other != name and "app_servers" in document["hosts"].get(other, {"groups": []})["groups"]
+            if other != name and has_apps(document["hosts"].get(other, {"groups": []})["groups"])
         }
     )
     stores = []
@@ -254,7 +255,7 @@ def protocols(document: Document) -> list[str]:
     groups = {
         group
         for host in document["hosts"].values()
-        if "app_servers" not in host["groups"]
+        if not has_apps(host["groups"])
         for group in host["groups"]
     }
     found = ["PostgreSQL over TLS"] if "database_servers" in groups else []

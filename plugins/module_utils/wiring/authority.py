@@ -8,6 +8,7 @@ kept as long as they are right.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import hmac
@@ -63,7 +64,10 @@ def tls(secrets: list[str], address: str, found: str = "") -> dict[str, str]:
     key = derive_key(secrets[0], f"server/{address}")
     issuer = read(trusted)[0]
     kept = [one for one in read(found) if is_right(one, key, issuer, address)]
-    certificate = kept[0] if kept else _signed(key, address, issuer, derive_key(secrets[0], "authority"))
+    names = [*_names(address), *earlier_names(read(found), read(trusted))]
+    certificate = (
+        kept[0] if kept else _signed(key, address, names, issuer, derive_key(secrets[0], "authority"))
+    )
     return {
         "authority": trusted,
         "certificate": pem(certificate, issuer),
@@ -82,7 +86,20 @@ def is_right(found: Certificate, key: Key, issuer: Certificate, address: str) ->
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
         return False
-    return set(names) == set(_names(address))
+    return set(names) >= set(_names(address))
+
+
+def earlier_names(found: Iterable[Certificate], trusted: Iterable[Certificate]) -> list[x509.GeneralName]:
+    """The address that a server had until now: live releases ask for it until new ones replace them. It is the subject
+    of its certificate, so that the next certificate has it no more."""
+    names = []
+    for one in found:
+        for issuer in trusted:
+            with contextlib.suppress(InvalidSignature, ValueError, TypeError):
+                one.verify_directly_issued_by(issuer)
+                if one.subject != one.issuer:
+                    names += _names(str(one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value))
+    return names
 
 
 def read(text: str) -> list[Certificate]:
@@ -148,14 +165,16 @@ def _self_signed(key: Key) -> Certificate:
     return signed
 
 
-def _signed(key: Key, address: str, issuer: Certificate, signer: Key) -> Certificate:
+def _signed(
+    key: Key, address: str, names: list[x509.GeneralName], issuer: Certificate, signer: Key
+) -> Certificate:
     until = datetime.datetime.now(datetime.timezone.utc) + LIFE
     # PostgreSQL's clients before 15 look for an address in the subject alone
     signed: Certificate = (
         _builder(address, key, until, {"digital_signature": True})
         .issuer_name(issuer.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(_names(address)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(dict.fromkeys(names)), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False

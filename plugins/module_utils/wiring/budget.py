@@ -89,7 +89,7 @@ def budget(apps: Mapping[str, Mapping[str, Any]], memory_mb: int, services: Coll
         items.append(Item("supervisord", SUPERVISORD, SUPERVISORD))
         items.append(Item("a deploy", 0, BUILD))
         for name, app in apps.items():
-            items.append(_web(name, app))
+            items += [_web(name, app)] if app["web"]["socket"] else []
             items += [
                 _process(f"{name}, {process}", options)
                 for process, options in app["processes"].items()

@@ -138,7 +138,14 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
     if app["overlay"]:
         for name in ("homeport_settings.py", "homeport_static.py", "homeport_cache.py"):
             entries.append({"path": f"{config}/{name}", "src": f"config/{name}", **common})
-        if app["tls"]["certificate"] != "none" and not (app["tls"]["hsts"] and app["proxied"]):
+        if app["media"]["kind"] == "s3":
+            fragment = "config/overlay.d/20_s3.py"
+            entries.append({"path": f"{app['home']}/{fragment}", "src": fragment, **common})
+        if (
+            app["tls"]["certificate"] != "none"
+            and not (app["tls"]["hsts"] and app["proxied"])
+            and app["web"]["socket"]
+        ):
             # no nginx sets the header
             hsts = f"SECURE_HSTS_SECONDS = {app['tls']['hsts']}\n" if app["tls"]["hsts"] else ""
             text = f'SILENCED_SYSTEM_CHECKS.remove("security.W004")\n{hsts}'
@@ -181,6 +188,8 @@ def schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def maintenance_page(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
+    if not app["web"]["socket"]:
+        return []
     folder = maintenance_folder(app)
     page: dict[str, Any] = {"path": f"{folder}/page.html", "mode": "0644", "on_change": "none"}
     given = app["maintenance"].get("page")
@@ -213,6 +222,8 @@ def maintenance_files(apps: Apps, state: str, base: str = "") -> list[dict[str, 
     """What closes the apps to their visitors, or opens them again: a file that is there or not."""
     entries = []
     for app in apps.values():
+        if not app["web"]["socket"]:
+            continue
         flag = {"path": f"{maintenance_folder(app)}/on", "mode": "0644", "on_change": "none"}
         entries += [
             *maintenance_page(app, base),

@@ -15,6 +15,8 @@ def gunicorn_apps(apps: Apps) -> dict[str, dict[str, Any]]:
     result = {}
     for name, app in apps.items():
         web = app["web"]
+        if not web["socket"]:
+            continue
         settings: dict[str, Any] = {
             "workers": web["workers"],
             "threads": web["threads"],

@@ -21,6 +21,11 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.shared impo
 Groups = Mapping[str, Any]
 
 
+def app_hosts(groups: Groups) -> list[str]:
+    """The hosts that have the apps' releases: they serve visitors, run workers, or both."""
+    return list(dict.fromkeys([*(groups.get("app_servers") or []), *(groups.get("worker_servers") or [])]))
+
+
 def topology(parsed: Parsed, groups: Groups, setup: str) -> list[str]:
     """What the apps need that the inventory has no host for."""
     problems = []
@@ -53,7 +58,7 @@ def _without_host(name: str, service: str, engine: Engine, groups: Groups) -> li
             f"django_apps.{name}.{service}: is {engine.name}, but the inventory's group {group} has no host; "
             f"name one there (it may be the app's own), or set the app's {service}.url"
         ]
-    if engine.facts.local and groups.get("app_servers") != groups[group][:1]:
+    if engine.facts.local and app_hosts(groups) != groups[group][:1]:
         others = [other.name for other in ENGINES.values() if service in other.uses and not other.facts.local]
         return [
             f"django_apps.{name}.{service}: {engine.name} is reached through a socket on the host that the app runs "
@@ -64,16 +69,17 @@ def _without_host(name: str, service: str, engine: Engine, groups: Groups) -> li
 
 def _divided(name: str, app: Mapping[str, Any], groups: Groups, sqlite: bool) -> list[str]:
     """What each of several app servers would keep for itself."""
-    servers, problems = len(groups.get("app_servers") or []), []
+    servers, problems = len(app_hosts(groups)), []
+    which = "app and worker servers" if groups.get("worker_servers") else "app servers"
     if servers > 1 and app["media"].get("kind") == "local" and app["media"].get("shared") is not True:
         problems.append(
-            f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} app servers alone; keep "
-            "uploads in object storage and set media: none, or mount one network file system at "
-            f"/srv/{name}/shared/media on all of them and set media.shared: true"
+            f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} {which} alone; keep "
+            "uploads in object storage (media.s3, or media: none where the project does that by itself), or mount one "
+            f"network file system at /srv/{name}/shared/media on all of them and set media.shared: true"
         )
     if servers > 1 and sqlite:
         problems.append(
-            f"django_apps.{name}.database: is sqlite, so that each of the {servers} app servers has a database of its "
+            f"django_apps.{name}.database: is sqlite, so that each of the {servers} {which} has a database of its "
             "own; use postgres, or one app server"
         )
     return problems
@@ -110,7 +116,7 @@ def certificates(parsed: Parsed, settings: Mapping[str, str], groups: Groups, se
 
 def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
     """Hosts that others reach by a name: PostgreSQL, Redis and RabbitMQ are told addresses."""
-    servers = list(groups.get("app_servers") or [])
+    servers = app_hosts(groups)
     wanted = [
         host for host in servers if groups.get("database_servers") and host not in groups["database_servers"]
     ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import geographic
 from ansible_collections.homeport.django.plugins.module_utils.wiring.release import release_specs
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
@@ -18,10 +19,12 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
     result = []
     for number, (name, app) in enumerate(apps.items()):
         home, port = f"{folder}/{name}", first_port + number
+        # uploads that are tried here stay here
+        elsewhere = media_environment(app["bucket"])
         kept = {
             key: value
             for key, value in app["environment"].items()
-            if not key.startswith("PG") and key != "HOME"
+            if not key.startswith("PG") and key != "HOME" and key not in elsewhere
         }
         origins = ",".join(f"http://{host}:{port}" for host in LOCAL_NAMES[:2])
         environment = {
@@ -31,6 +34,7 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
             **dict.fromkeys(("CSRF_TRUSTED_ORIGINS", "DJANGO_CSRF_TRUSTED_ORIGINS"), origins),
             **dict.fromkeys(("STATIC_ROOT", "DJANGO_STATIC_ROOT"), f"{home}/static"),
             **dict.fromkeys(("MEDIA_ROOT", "DJANGO_MEDIA_ROOT"), f"{home}/media"),
+            **({"MEDIA_URL": app["media"]["url"]} if elsewhere else {}),
             "SITE_URL": f"http://localhost:{port}",
             "DATABASE_URL": f"{'spatialite' if geographic(app) else 'sqlite'}:///{home}/db.sqlite3",
             "SQLITE_PATH": f"{home}/db.sqlite3",

@@ -14,7 +14,7 @@ Apps = Mapping[str, Mapping[str, Any]]
 
 def has_certificate(app: Mapping[str, Any]) -> bool:
     """Whether TLS ends on the host itself."""
-    return app["tls"]["certificate"] not in ("none", "proxy")
+    return app["proxied"] and app["tls"]["certificate"] not in ("none", "proxy")
 
 
 def maintenance_folder(app: Mapping[str, Any]) -> str:

@@ -30,24 +30,8 @@ def supervisord_programs(apps: Apps) -> dict[str, dict[str, Any]]:
             "stdout_logfile_maxbytes": "10MB",
             "stdout_logfile_backups": 5,
         }
-        socket = app["web"]["socket"]
-        web = {
-            "section": "fcgi-program",
-            "command": f"{LIBRARY}/gunicorn-slot {name} %(process_num)d",
-            "socket": socket,
-            "socket_backlog": 2048,
-            "process_name": "%(process_num)d",
-            "numprocs": 2,
-            "startsecs": 1,
-            "startretries": 1000,
-            "stopwaitsecs": STOP_WEB,
-            "killasgroup": True,
-            "stdout_logfile": f"{app['logs']}/web-%(process_num)d.log",
-            **common,
-        }
-        if socket.startswith("unix:"):
-            web.update(socket_owner=f"{app['user']}:www-data", socket_mode="0660")
-        result[f"{name}.web"] = web
+        if app["web"]["socket"]:
+            result[f"{name}.web"] = {**web_program(name, app), **common}
         for process_name, process in app["processes"].items():
             if not process["count"]:
                 continue
@@ -99,3 +83,23 @@ def expanded(value: Mapping[str, str]) -> str:
     return "".join(
         f'"${{{part}-}}"' if number % 2 else shlex.quote(part) for number, part in enumerate(parts) if part
     )
+
+
+def web_program(name: str, app: Mapping[str, Any]) -> dict[str, Any]:
+    socket = app["web"]["socket"]
+    program = {
+        "section": "fcgi-program",
+        "command": f"{LIBRARY}/gunicorn-slot {name} %(process_num)d",
+        "socket": socket,
+        "socket_backlog": 2048,
+        "process_name": "%(process_num)d",
+        "numprocs": 2,
+        "startsecs": 1,
+        "startretries": 1000,
+        "stopwaitsecs": STOP_WEB,
+        "killasgroup": True,
+        "stdout_logfile": f"{app['logs']}/web-%(process_num)d.log",
+    }
+    if socket.startswith("unix:"):
+        program.update(socket_owner=f"{app['user']}:www-data", socket_mode="0660")
+    return program

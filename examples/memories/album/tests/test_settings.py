@@ -112,6 +112,7 @@ class SettingsTests(SimpleTestCase):
         self.enterContext(mock.patch("memories.env.find_spec", return_value=None))
         self.refuse("requirements-redis.txt", CACHE_URL="redis://h")
         self.refuse("requirements-memcached.txt", CACHE_URL="pymemcache://h")
+        self.refuse("requirements-s3.txt", AWS_STORAGE_BUCKET_NAME="uploads")
         for queue in ("django_q", "celery", "huey", "rq", "django_tasks"):
             self.refuse(f"TASK_QUEUE={queue} needs what requirements-{queue}.txt", TASK_QUEUE=queue)
             self.assertTrue((SETTINGS.parents[1] / f"requirements-{queue}.txt").is_file())
@@ -192,3 +193,19 @@ class SettingsTests(SimpleTestCase):
         self.assertEqual(got["DATA_UPLOAD_MAX_MEMORY_SIZE"], 1000)
         self.assertEqual((got["LANGUAGE_CODE"], got["TIME_ZONE"]), ("de", "Europe/Vienna"))
         self.assertEqual((got["TASK_QUEUE"], got["RELEASE"]), ("none", "7"))
+
+    def test_a_bucket(self):
+        self.enterContext(mock.patch("memories.env.find_spec"))
+        self.assertIn("FileSystemStorage", settings()["STORAGES"]["default"]["BACKEND"])
+        got = settings(
+            AWS_STORAGE_BUCKET_NAME="uploads",
+            AWS_S3_ENDPOINT_URL="https://s3.example",
+            AWS_LOCATION="album",
+            AWS_QUERYSTRING_AUTH="0",
+        )["STORAGES"]["default"]
+        self.assertEqual(got["BACKEND"], "storages.backends.s3.S3Storage")
+        options = got["OPTIONS"]
+        self.assertEqual((options["bucket_name"], options["location"]), ("uploads", "album"))
+        self.assertEqual(options["endpoint_url"], "https://s3.example")
+        self.assertIs(options["querystring_auth"], False)
+        self.assertIs(options["file_overwrite"], False)

@@ -16,6 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.deploy 
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.env import ENV
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.files import FILE, files_rule
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.media import MEDIA
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.processes import (
     PROCESS,
     PROCESS_NAME,
@@ -35,7 +36,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.text im
     MODULE,
     InSource,
 )
-from ansible_collections.homeport.django.plugins.module_utils.app.fields.web import MEDIA, STATIC, WEB
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.web import STATIC, WEB
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import PURPOSES
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, APP_NAME_HINT
 from ansible_collections.homeport.django.plugins.module_utils.common.words import printable

@@ -57,6 +57,14 @@ SECRETS = Object(
         "database_url": Str("address of a database that exists already"),
         "cache_url": Str("address of a cache that exists already"),
         "broker_url": Str("address of a broker that exists already"),
+        **{
+            f"s3_{part}_key": Str(
+                f"{part} key of the bucket that media.s3 names",
+                pattern=r"[\x21-\x7e]{3,}",
+                hint="must be at least 3 printable characters without spaces",
+            )
+            for part in ("access", "secret")
+        },
         "notify_url": Str(
             "address that the outcome of a deploy is posted to",
             pattern=WEB_ADDRESS,

@@ -38,21 +38,6 @@ STATIC = Object(
     default={},
 )
 
-MEDIA = Object(
-    {
-        "kind": Choice(["local", "none"], doc="local: kept on the server across releases", default="local"),
-        "url": Str(
-            "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/media/"
-        ),
-        "shared": Bool(
-            "all app servers have the folder in common, by a network file system of yours", default=False
-        ),
-    },
-    short="kind",
-    doc="files that users upload",
-    default={},
-)
-
 # What the configuration's own code needs, and what would take the app out of supervisord's hands.
 OWN_GUNICORN = ("bind", "daemon", "os", "time", "post_worker_init", "post_request", "control_socket")
 

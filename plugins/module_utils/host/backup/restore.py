@@ -35,6 +35,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps
 FLAG = "Visitors get page.html while this file is here.\n"
 
 
+class Torn(DeployError):
+    """The app stays closed: its files are partly those of the backup."""
+
+
 def look(app: App, store: Store, source: str, wanted: str, database: bool = True) -> dict[str, Any]:
     """What would be restored, and what it would replace; refuses what could not work."""
     store.open(create=False)
@@ -249,7 +253,7 @@ class Restore:
                 self.moved.pop()
         except OSError as second:
             self.torn = True
-            raise DeployError(
+            raise Torn(
                 f"{error}\nThe files could not be restored as they were: {second}\nThey are in {self.before}. The "
                 "app stays stopped and closed to visitors until they are restored by hand: run the "
                 f"setup playbook then, and the playbook maintenance with -e app={self.app.name} -e state=off"

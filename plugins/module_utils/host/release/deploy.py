@@ -128,7 +128,7 @@ class Deploy:
         self.layout.doing = self.held.tell
         self.stack.enter_context(interruption.step())
         self.before = self.layout.current or ""  # a run that was ended for this one may have switched
-        if self.layout.name in asked.failed:
+        if self.layout.name in asked.failed and asked.phase != "withdraw":
             self.held.finish()
             self.ended = True
 

@@ -19,7 +19,7 @@ def prune(switch: Switch) -> None:
         layout.current,
         layout.resolve_link(f"{layout.home}/previous"),
         layout.resolve_link(layout.next_link),
-        *(switch.slot_release(slot) for slot in SLOTS),
+        *(switch.slot_release(slot) for slot in SLOTS if switch.web),
     }
     in_use |= {f"{layout.releases}/{release}" for release in switch.running().values() if release}
     known = layout.known_releases()

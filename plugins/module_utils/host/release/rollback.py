@@ -21,7 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.deplo
     Deploy,
     check_logins,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import Switch
+from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.host.service_logins import missing
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import Supervisor
 
@@ -106,6 +106,22 @@ class Rollback(Deploy):
                 except DeployError:
                     database.restore(kept)
                     raise
+
+
+class Withdrawal(Rollback):
+    """The way back from a release that went live here and failed on another host: none of them keeps it."""
+
+    def steps(self) -> list[Callable[[Any], None]]:
+        return [Withdrawal.lock, Withdrawal.find, Withdrawal.withdraw]
+
+    def withdraw(self) -> None:
+        self.activate()
+        # recorded as the deploy that failed, so that it can be tried again
+        self.release, self.before = self.before, self.release
+        raise RolledBack(
+            f"{self.request.failed[self.layout.name]}\n"
+            f"This host was rolled back, too: {os.path.basename(self.before)} is live again"
+        )
 
 
 def find_target(layout: Layout, wanted: str) -> str:

@@ -12,8 +12,13 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout
 from ansible_collections.homeport.django.plugins.module_utils.host.release.deploy import Deploy, Request
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Locked
-from ansible_collections.homeport.django.plugins.module_utils.host.release.rollback import Rollback
+from ansible_collections.homeport.django.plugins.module_utils.host.release.rollback import (
+    Rollback,
+    Withdrawal,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.visit import problem_of
+
+VERBS: dict[str, type[Deploy]] = {"rollback": Rollback, "withdraw": Withdrawal}
 
 
 class Run:
@@ -71,7 +76,7 @@ class Run:
     def handle_app(self, layout: Layout) -> None:
         """What fails for an app concerns no other app."""
         name = layout.name
-        deploy = (Rollback if self.request.phase == "rollback" else Deploy)(self.request, layout)
+        deploy = VERBS.get(self.request.phase, Deploy)(self.request, layout)
         try:
             deploy.work()
         except Locked as error:

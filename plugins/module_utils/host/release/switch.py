@@ -61,12 +61,13 @@ class Switch:
         self.begins = begins  # called before anything that is live changes
         self.supervisor = supervisor
         self.group = f"{layout.name}.web"
+        self.web = bool(layout.spec["socket"])  # else the host has the app's workers alone
         self.live_since = 0.0  # when a slot began to serve the new release
         self.renewed: dict[str, int] = {}  # the workers that were started for it, with their process numbers
         self.waiting: dict[str, int] = {}  # how often in a row each was found waiting for something to do
         # a project that its first visitor sets up is not asked for pages before
         elsewhere = layout.current or layout.spec.get("live_elsewhere")
-        self.asked = bool(layout.spec["health"]["first"] or elsewhere)
+        self.asked = self.web and bool(layout.spec["health"]["first"] or elsewhere)
         self.seconds: dict[str, float] = {}  # of each step
         # set by ``prepare``: what is to serve, what serves, what served before, and the slot that serves
         self.release = self.before = ""
@@ -95,7 +96,7 @@ class Switch:
             return False
         live = os.path.basename(current)
         linked = [slot for slot in SLOTS if self.slot_release(slot)]
-        if len(linked) != 1 or self.slot_release(linked[0]) != current:
+        if self.web and (len(linked) != 1 or self.slot_release(linked[0]) != current):
             return False
         for name, release in self.running().items():
             if name.startswith(f"{self.group}:"):
@@ -109,7 +110,7 @@ class Switch:
     def prepare(self, release: str) -> None:
         """What ``release`` is to replace. Nothing changes."""
         processes = self.supervisor.processes(f"{self.layout.name}.")
-        if f"{self.group}:{SLOTS[0]}" not in processes:
+        if self.web and f"{self.group}:{SLOTS[0]}" not in processes:
             raise DeployError(f"supervisord has no program {self.group}: run the setup playbook once")
         self.release = release
         self.before = self.layout.current or ""
@@ -118,7 +119,7 @@ class Switch:
             (slot for slot in SLOTS if self.before and self.slot_release(slot) == self.before), None
         )
         serves = self.old_slot is not None and self.serves(self.old_slot, release)
-        self.needed = self.before != release or not serves
+        self.needed = self.before != release or (self.web and not serves)
 
     def try_out(self) -> None:
         """The new release answers on a private socket; then the hook before_switch runs."""
@@ -159,16 +160,18 @@ class Switch:
         self.seconds[name] = round(time.monotonic() - started, 2)
 
     def switch(self, release: str, before: str, old_slot: str | None) -> None:
-        """Has the free slot serve ``release``, then the other one finish."""
+        """Has the free slot serve ``release``, then the other one finish. Without a web there is no slot."""
         new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
-        self.start_slot(new_slot, release)
+        if self.web:
+            self.start_slot(new_slot, release)
         self.live_since = time.monotonic()
         if before and before != release:
             self.layout.point(f"{self.layout.home}/previous", before)
         self.layout.point(f"{self.layout.home}/current", release)
         if self.private_try:
             self.private_try.join()
-        self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
+        if self.web:
+            self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

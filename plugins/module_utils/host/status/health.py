@@ -17,8 +17,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.healt
 
 
 def asked_for(spec: dict[str, Any]) -> bool:
-    """Whether an app may be asked for pages: not the first release of one that its first visitor sets up."""
-    return bool(spec["health"].get("first", True) or Layout(spec).has_followed())
+    """Whether an app may be asked for pages: not beside workers alone, and not the first release of one that its first
+    visitor sets up."""
+    return bool(spec["socket"] and (spec["health"].get("first", True) or Layout(spec).has_followed()))
 
 
 def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:

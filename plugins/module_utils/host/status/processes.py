@@ -88,7 +88,7 @@ def processes(
     for info in known.values():
         if info["group"].startswith(prefix):
             groups.setdefault(info["group"][len(prefix) :], []).append(info)
-    wanted = {"web": 1, **spec["processes"]} if "socket" in spec else {}
+    wanted = {**({"web": 1} if spec.get("socket") else {}), **spec.get("processes", {})}
     result = []
     for name in [*wanted, *sorted(set(groups) - set(wanted))]:
         instances = [instance(info, table, proc) for info in sorted(groups.get(name, []), key=number)]

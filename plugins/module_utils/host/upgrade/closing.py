@@ -1,6 +1,7 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The apps of a host while the cluster is upgraded: closed to visitors before, opened afterwards."""
+"""The apps of a host while another one upgrades or restores their database: closed to visitors before, opened
+afterwards."""
 
 from __future__ import annotations
 
@@ -20,16 +21,22 @@ from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.recor
 CLOSED = f"{STATE}/closed.json"  # on an app server, what is stopped meanwhile
 
 
-def close_apps(names: list[str]) -> dict[str, Any]:
-    """Nothing of the apps runs, and visitors are told so; those that were closed already stay so afterwards."""
+def restoring(app: str) -> str:
+    """Where it is written down that an app is closed for a restore."""
+    return f"{STATE}/restoring.{app}.json"
+
+
+def close_apps(names: list[str], path: str = "") -> dict[str, Any]:
+    """Nothing of the apps runs, and visitors are told so; those that were closed already stay so afterwards. It is
+    written down at ``path``."""
     try:
-        with open(CLOSED, encoding="utf-8") as stream:
+        with open(path or CLOSED, encoding="utf-8") as stream:
             known = json.load(stream)  # of a run that was interrupted, since which the host may have rebooted
     except FileNotFoundError:
         there = [name for name in names if os.path.isdir(f"{App(name).home}/maintenance")]
         ours = [name for name in there if not os.path.exists(f"{App(name).home}/maintenance/on")]
         known = {"apps": there, "ours": ours, "since": time.time()}
-        write_whole(CLOSED, known)
+        write_whole(path or CLOSED, known)
     for name in known["ours"]:
         with open(f"{App(name).home}/maintenance/on", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o644)
@@ -39,10 +46,10 @@ def close_apps(names: list[str]) -> dict[str, Any]:
     return {"changed": True}
 
 
-def open_apps() -> dict[str, Any]:
+def open_apps(path: str = "") -> dict[str, Any]:
     """Starts what was stopped, and returns for how many seconds visitors were kept out."""
     try:
-        with open(CLOSED, encoding="utf-8") as stream:
+        with open(path or CLOSED, encoding="utf-8") as stream:
             found = json.load(stream)
     except FileNotFoundError:
         return {"changed": False, "seconds": 0}
@@ -56,7 +63,7 @@ def open_apps() -> dict[str, Any]:
     for name in found["ours"]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{apps[name].home}/maintenance/on")
-    os.unlink(CLOSED)
+    os.unlink(path or CLOSED)
     if failed:
         raise DeployError("\n".join(failed))
     return {"changed": True, "seconds": round(time.time() - found["since"], 1)}

@@ -1,0 +1,101 @@
+"""An app is closed on its other hosts while one of them restores its database."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Torn
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import closing
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import record as written
+from ansible_collections.homeport.django.plugins.modules import backup
+
+
+class Ended(Exception):
+    pass
+
+
+class FakeModule:
+    def __init__(self, phase: str, app: str = "blog", check: bool = False) -> None:
+        self.params = {"phase": phase, "app": app}
+        self.check_mode = check
+        self.result: dict[str, Any] = {}
+
+    def exit_json(self, **result: Any) -> None:
+        self.result = result
+
+    def fail_json(self, **result: Any) -> None:
+        self.result = {"failed": True, **result}
+        raise Ended
+
+
+@pytest.fixture
+def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+
+    class Here:
+        def __init__(self, name: str) -> None:
+            self.name, self.home = name, f"{tmp_path}/srv/{name}"
+
+    for module in (written, closing):
+        monkeypatch.setattr(module, "STATE", str(tmp_path / "upgrades"))
+    monkeypatch.setattr(closing, "CLOSED", str(tmp_path / "upgrades/closed.json"))
+    monkeypatch.setattr(closing, "App", Here)
+    monkeypatch.setattr(closing, "stop", lambda app: found.append(f"stop {app.name}"))
+    monkeypatch.setattr(closing, "start", lambda app: found.append(f"start {app.name}"))
+    (tmp_path / "srv/blog/maintenance").mkdir(parents=True)
+    return found
+
+
+def run(monkeypatch: pytest.MonkeyPatch, module: FakeModule) -> dict[str, Any]:
+    monkeypatch.setattr(backup, "Module", lambda **_arguments: module)
+    with contextlib.suppress(Ended):
+        backup.main()
+    return module.result
+
+
+def test_it_is_closed_and_opened(steps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flag = tmp_path / "srv/blog/maintenance/on"
+    assert run(monkeypatch, FakeModule("close", check=True)) == {"changed": True}
+    assert run(monkeypatch, FakeModule("open", check=True)) == {"changed": False}
+    assert steps == []
+    assert run(monkeypatch, FakeModule("close"))["changed"]
+    assert flag.exists()
+    # an upgrade of PostgreSQL has apps of its own to open
+    assert closing.open_apps() == {"changed": False, "seconds": 0}
+    assert run(monkeypatch, FakeModule("open", check=True)) == {"changed": True}
+    assert run(monkeypatch, FakeModule("open"))["changed"]
+    assert not flag.exists()
+    assert not run(monkeypatch, FakeModule("open"))["changed"]
+    assert steps == ["stop blog", "start blog"]
+
+
+def test_who_was_closed_before_an_interrupted_run_stays_closed(
+    steps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = tmp_path / "srv/blog/maintenance/on"
+    flag.write_text("closed by hand")
+    for phase in ("close", "close", "open"):
+        run(monkeypatch, FakeModule(phase))
+    assert flag.read_text() == "closed by hand"
+    assert steps == ["stop blog", "stop blog", "start blog"]
+
+
+def test_the_name_is_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(monkeypatch, FakeModule("close", app="../blog"))
+    assert "cannot be the name of an app" in result["msg"]
+
+
+@pytest.mark.parametrize(("error", "torn"), [(DeployError("no"), False), (Torn("half"), True)])
+def test_a_restore_reports_whether_the_app_stays_closed(
+    error: DeployError, torn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_module: Any) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(backup, "restore", fails)
+    result = run(monkeypatch, FakeModule("restore"))
+    assert (result["failed"], result["torn"]) == (True, torn)
