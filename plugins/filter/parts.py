@@ -17,7 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.addresses i
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import bucket_digest
 from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
-from ansible_collections.homeport.django.plugins.module_utils.wiring import parts
+from ansible_collections.homeport.django.plugins.module_utils.wiring import moves, parts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
 
 # What the host needs to know of a bucket.
@@ -173,6 +173,11 @@ def taken_over(
     return objections(apps, names, facts, listed(words), str(host), sandbox)
 
 
+def unmoved(apps: Any, facts: Any, server: Any, host: Any, address: Any) -> list[str]:
+    """Apps whose PostgreSQL is declared on a host that does not have their rows."""
+    return moves.unmoved(plain(apps), plain(facts), plain(server), str(host), str(address))
+
+
 def taken_databases(words: Any) -> list[str]:
     """The databases among what ``take_over`` names."""
     return [word.partition(":")[2] for word in listed(words) if word.startswith("database:")]
@@ -200,6 +205,7 @@ class FilterModule:
             "untried_buckets": untried_buckets,
             "unserved": unserved,
             "taken_over": taken_over,
+            "unmoved": unmoved,
             "kept_apps": kept_apps,
             "kept_sites": kept_sites,
             "other_certificates": other_certificates,
