@@ -40,15 +40,12 @@ class ActionModule(ActionBase):
             try:
                 found = decided(source, target, list(arguments["apps"]), bool(arguments["finish"]))
             except MoveError as error:
-                raise AnsibleActionFail(f"{error}\nNothing was changed.") from error
+                raise AnsibleActionFail(f"{error}\nNothing was changed.") from None
             display.display("\n".join(found["lines"]))
             if found["goes"] in ("move", "finish") and not self._task.check_mode:
                 confirmed(host, str(arguments.get("confirm") or ""), "the name of the host", "go on")
-            return {
-                **result,
-                "changed": False,
-                "found": {**found, "extensions": source.get("extensions", [])},
-            }
+            needs = {key: source.get(key) for key in ("extensions", "version")}
+            return {**result, "changed": False, "found": {**found, **needs}}
         result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
         if phase in TOLD and not result.get("failed") and not self._task.check_mode:
             display.display(f"{host}: {TOLD[phase]} ({result['seconds']:g} s)")

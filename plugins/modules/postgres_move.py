@@ -48,6 +48,9 @@ options:
   password:
     description: For V(open) and V(copy), the password of the role that copies.
     type: str
+  version:
+    description: For V(copy), the version of PostgreSQL that is copied.
+    type: str
   extensions:
     description: For V(copy), the extensions that the cluster needs.
     type: list
@@ -121,7 +124,7 @@ STEPS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "drop": lambda given: source.finish(),
     "clear": lambda given: target.clear(),
     "copy": lambda given: target.copy(
-        *(given[key] for key in ("source", "address", "password", "extensions"))
+        *(given[key] for key in ("source", "address", "password", "version", "extensions"))
     ),
     "promote": lambda given: target.promote(given["contents"], given["lsn"]),
     "resume": lambda given: target.resume(),
@@ -134,7 +137,7 @@ def main() -> None:
     module = Module(
         argument_spec={
             "phase": {"type": "str", "choices": [*LOOKS, *STEPS], "required": True},
-            **dict.fromkeys(("source", "address", "peer", "certificate", "lsn"), text),
+            **dict.fromkeys(("source", "address", "peer", "certificate", "version", "lsn"), text),
             **{key: {"type": "str", "no_log": True} for key in ("key", "password")},
             "extensions": {"type": "list", "elements": "str", "default": []},
             "contents": {"type": "dict"},

@@ -124,6 +124,13 @@ def test_a_previous_cluster_that_runs_again_is_nobodys_to_remove(
     assert told.said == []
 
 
+def test_another_version_is_not_copied(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = put(monkeypatch, {})
+    with pytest.raises(DeployError, match="PostgreSQL 15, and 17 was installed here"):
+        target.copy("web1", "10.0.0.1", "secret", "15", [])
+    assert (told.said, cluster.record()) == ([], {})
+
+
 def test_only_what_a_move_has_left_is_replaced(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = put(monkeypatch, {})
     monkeypatch.setattr(target, "call", lambda words, _what: told.said.append(words[0]))

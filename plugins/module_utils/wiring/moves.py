@@ -56,9 +56,9 @@ def unmoved(
 
 
 SPARE = 1 << 30  # bytes that stay free
-# Seconds of an interruption on hosts with nothing else to do, as measured on two cores: stopping and starting; for each
-# table; and for each GiB, whose rows are counted on both sides.
-BASE, EACH_TABLE, EACH_GIB = 8, 0.002, 3
+# Seconds of an interruption on hosts with nothing else to do, estimated: stopping and starting; for each table; and for
+# each GiB, whose rows are counted on both sides.
+BASE, EACH_TABLE, EACH_GIB = 12, 0.002, 3
 
 
 class MoveError(Exception):
@@ -116,7 +116,8 @@ def decided(
     problems = obstacles(source, target)
     if problems:
         raise MoveError("\n".join([f"PostgreSQL cannot be moved from {old} to {new}:", *problems]))
-    seconds = round(BASE + EACH_TABLE * source["tables"] + EACH_GIB * (source["bytes"] / 2**30))
+    idle = BASE + EACH_TABLE * source["tables"] + EACH_GIB * (source["bytes"] / 2**30)
+    seconds = round(source["pace"] * idle)
     return {
         "goes": "move",
         "lines": [
@@ -134,15 +135,16 @@ def obstacles(source: Mapping[str, Any], target: Mapping[str, Any]) -> list[str]
     if not source["runs"]:
         return [f"PostgreSQL does not run on {old}: start it"]
     found = []
-    if source["version"] != target["version"]:
-        newer = int(target["version"] or 0) > int(source["version"])
+    # A bare server does not know yet what it would install: then it is asked before the copy.
+    if target["version"] and source["version"] != target["version"]:
+        newer = int(target["version"]) > int(source["version"])
         remedy = (
             f"run upgrade_postgresql on {old} first"
             if newer
             else f"install postgresql-{source['version']} on {new}"
         )
         found.append(
-            f"{old} has PostgreSQL {source['version']} and {new} {target['version'] or 'none'}, and a move needs "
+            f"{old} has PostgreSQL {source['version']} and {new} {target['version']}, and a move needs "
             f"the same version: {remedy}"
         )
     for what, name in (("system", "release of the distribution"), ("architecture", "architecture")):

@@ -27,6 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     quote_text,
     scram_verifier,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.plan import pace
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import call
 
 UNIT = "homeport-move"
@@ -57,6 +58,7 @@ def look() -> dict[str, Any]:
     return {
         **found,
         **json.loads(host.live.ask(ABOUT)),
+        "pace": pace(),
         "databases": names,
         "tables": sum(int(host.live.look(name, "tables")) for name in names),
         "extensions": sorted({each for name in names for each in host.live.look(name, "extensions")}),
@@ -178,7 +180,7 @@ def forget_set(name: str) -> None:
     units = [unit for unit in read(path).get("units", []) if unit.startswith("homeport-archive")]
     if units:
         call(["systemctl", "disable", "--now", *units], "Stopping the archive of the previous cluster")
-    for found in (path, *glob.glob(f"{FOLDER}/*.{name}.json")):
+    for found in (path, f"{FOLDER}/postgres_databases.play.json", *glob.glob(f"{FOLDER}/*.{name}.json")):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(found)
 

@@ -72,9 +72,14 @@ def copies() -> bool:
     return os.path.exists(f"/run/systemd/transient/{UNIT}.service")
 
 
-def copy(source: str, address: str, password: str, extensions: list[str]) -> None:
+def copy(source: str, address: str, password: str, version: str, extensions: list[str]) -> None:
     """Becomes a replica of the cluster at ``address``, and waits until it has caught up."""
     host = Host()
+    if host.archive.version != version:
+        raise DeployError(
+            f"{source} has PostgreSQL {version}, and {host.archive.version} was installed here: a move needs the same "
+            "version"
+        )
     share = f"/usr/share/postgresql/{host.archive.version}/extension"
     missing = [name for name in extensions if not os.path.exists(f"{share}/{name}.control")]
     if missing:
