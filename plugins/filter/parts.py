@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.homeport.django.plugins.filter.apps import plain
+from ansible_collections.homeport.django.plugins.filter.apps import failed_apps, plain
 from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
 from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
+from ansible_collections.homeport.django.plugins.module_utils.common.derive import SITE, derive
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
     ADDRESSES,
@@ -21,8 +23,9 @@ from ansible_collections.homeport.django.plugins.module_utils.common.rotation im
     used_logins,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
-from ansible_collections.homeport.django.plugins.module_utils.wiring import parts
+from ansible_collections.homeport.django.plugins.module_utils.wiring import moves, parts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
+from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
 
 # What the host needs to know of a bucket.
 BUCKET = ("base", "region", "prefix", "public", "s3_access_key", "s3_secret_key")
@@ -176,6 +179,40 @@ def taken_over(
     return objections(apps, names, facts, listed(words), str(host), sandbox)
 
 
+def unmoved(apps: Any, facts: Any, server: Any, host: Any, address: Any) -> list[str]:
+    """Apps whose PostgreSQL is declared on a host that does not have their rows."""
+    return moves.unmoved(plain(apps), plain(facts), plain(server), str(host), str(address))
+
+
+def moved_from(hosts: Any, hostvars: Any, recorded: Any) -> dict[str, Any]:
+    """The host that PostgreSQL moves from, and the apps whose databases are there."""
+    servers: dict[str, str] = {}
+    for host in hosts:
+        known = hostvars[host]
+        facts = (known.get("ansible_facts") or {}).get("homeport")
+        if facts and "homeport_apps" in known:
+            servers.update(moves.elsewhere(plain(known["homeport_apps"]), plain(facts), host_address(known)))
+    try:
+        addresses = {host: host_address(hostvars[host]) for host in hostvars}
+        return {"host": moves.origin(servers, addresses, str(recorded)), "apps": sorted(servers)}
+    except moves.MoveError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def move_failures(hosts: Any, hostvars: Any) -> dict[str, str]:
+    """Apps that cannot go along with a move of PostgreSQL, with the reason: a move brings no other code."""
+    found = failed_apps(hosts, hostvars)
+    for host in hosts:
+        releases = (hostvars[host].get("__django_app_built") or {}).get("releases") or {}
+        for name, release in releases.items():
+            if release.get("live") and release.get("revision") != release["live"]:
+                found.setdefault(
+                    str(name),
+                    f"{name}: its code has changed since the last deploy. Deploy before PostgreSQL moves",
+                )
+    return found
+
+
 def taken_databases(words: Any) -> list[str]:
     """The databases among what ``take_over`` names."""
     return [word.partition(":")[2] for word in listed(words) if word.startswith("database:")]
@@ -203,6 +240,10 @@ class FilterModule:
             "untried_buckets": untried_buckets,
             "unserved": unserved,
             "taken_over": taken_over,
+            "unmoved": unmoved,
+            "moved_from": moved_from,
+            "move_failures": move_failures,
+            "move_password": lambda secret: derive(str(secret), SITE, "move_password"),
             "kept_apps": kept_apps,
             "kept_sites": kept_sites,
             "other_certificates": other_certificates,

@@ -42,7 +42,9 @@ ansible_facts:
         C(swap) (C(own_mb) of Homeport's swap file, C(other_mb) of other swap, and the C(filesystem) of /var/lib),
         C(certificates) (what the role P(homeport.django.certificates#role) was given for each site that has one),
         C(tls) (certificates of the site's authority, and of its servers that run here, in PEM),
-        C(logins) (how the live release of each app logs in to its services), C(buckets) (digests of the bucket and keys
+        C(logins) (how the live release of each app logs in to its services), C(databases) (C(host) and C(name) of the
+        PostgreSQL database that it uses), C(postgres_move) (the phase of a move of PostgreSQL to this host or from it,
+        which has not been finished, or an empty string), C(buckets) (digests of the bucket and keys
         that it uses), C(domains) (by which it is served),
         C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
         up who listens where, changed files of nginx, databases and rules of PostgreSQL),
@@ -71,9 +73,11 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import CERTIFICATES
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import MOVE
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
     bucket_digest,
     used_logins,
@@ -84,6 +88,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.given import 
     answer,
     given_parts,
     installed,
+    read,
     recorded_sets,
     untouched,
 )
@@ -201,6 +206,17 @@ def live_logins(homes: str = "/srv") -> dict[str, dict[str, Any]]:
     return found
 
 
+def live_databases(homes: str = "/srv") -> dict[str, dict[str, str]]:
+    """Where the live releases have their PostgreSQL databases, by app."""
+    found = {}
+    for path in sorted(glob.glob(f"{homes}/*/current/config/env")):
+        with contextlib.suppress(ValueError):
+            known = parse_database_url(exports(path).get("DATABASE_URL", ""))
+            if known["engine"] == "postgres":
+                found[path[len(homes) :].split("/")[1]] = {"host": known["host"], "name": known["name"]}
+    return found
+
+
 def live_buckets(homes: str = "/srv") -> dict[str, str]:
     """Digests of the buckets that the live releases use, by app."""
     found = {
@@ -280,6 +296,8 @@ def main() -> None:
         "swap": swap(),
         "certificates": certificate_sites(),
         "logins": live_logins(),
+        "databases": live_databases(),
+        "postgres_move": read(MOVE).get("phase", ""),
         "buckets": live_buckets(),
         "tls": tls_certificates(),
         "revisions": live_records("revision"),

@@ -27,7 +27,7 @@ MINUTES = int(os.environ.get("SCENARIO_MINUTES", "60"))
 # from (testhosts/kept.sh), which they would wait for.
 LONGEST_FIRST = (
     "attack", "upgrade", "faults", "layouts", "two_workers", "site", "backup", "operations", "deploys", "simple",
-    "https", "external_services", "multi_app", "bare", "typical",
+    "grow", "https", "external_services", "multi_app", "bare", "typical",
 )  # fmt: skip
 
 

@@ -59,7 +59,8 @@ ROOTS_OWN = {
     ],
     "what PostgreSQL's user does, among its own files": [
         "upgrade.finish.confirm", "upgrade.folders.replace", "upgrade.folders.synchronize", "upgrade.postgres.drop",
-        "upgrade.settings.carry", "upgrade.settings.settings_in", "upgrade.settings.write",
+        "upgrade.settings.carry", "upgrade.settings.settings_in", "upgrade.settings.write", "move.cluster.write_new",
+        "move.target.copy",
     ],
     "folders of Redis, Valkey and RabbitMQ, whose names alone matter": ["undeclared.stores", "undeclared.vhosts"],
     "PostgreSQL's own folders": [
@@ -82,6 +83,7 @@ ROOTS_OWN = {
         "removal.look.mounted_below", "rename.move_record", "rename.moves", "rename.rewrite_records",
         "rename.rewrite_sites", "rename.withdraw_units", "rename.write_over",
         "modules.postgres_upgrade.alone", "upgrade.closing.open_apps", "upgrade.prepare.dump",
+        "move.cluster.note", "move.source.forget_set", "move.source.open_way",
         "upgrade.prepare.work_folder", "upgrade.record.record", "upgrade.record.write_whole",
         "programs.postgres_client.newest",
         "status.backups.loaded", "status.host.host", "status.apps.deploys",

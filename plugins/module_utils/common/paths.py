@@ -13,3 +13,4 @@ LAST_DUMPS = "/var/backups/homeport"  # the last dump of what was removed or upg
 BACKUP = "/etc/homeport/backup"
 ARCHIVE = "/etc/homeport/archive.json"
 FIREWALL = "/etc/homeport/firewall.nft"
+MOVE = f"{STATE}/moves/postgresql.json"  # how far a move of PostgreSQL to or from a host came

@@ -38,6 +38,21 @@ LOOKS = {
     "tables": r"""
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'""",
+    "versions": "SELECT coalesce(json_object_agg(extname, extversion), '{}') FROM pg_extension",
+    "unlogged": r"""
+SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname)), '[]')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'u'""",
+    "rows": r"""
+SELECT coalesce(json_object_agg(format('%I.%I', n.nspname, c.relname), (xpath('/row/c/text()', query_to_xml(
+  format('SELECT count(*) AS c FROM ONLY %I.%I', n.nspname, c.relname), false, true, '')))[1]::text::bigint), '{}')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname <> 'information_schema'
+AND n.nspname NOT LIKE 'pg\_%'""",
+    "sequences": """
+SELECT coalesce(json_object_agg(format('%I.%I', n.nspname, c.relname),
+  json_build_array(pg_sequence_last_value(c.oid), s.seqincrement)), '{}')
+FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace""",
 }
 ROLES_AND_DATABASES = """
 SELECT json_build_object(
@@ -166,7 +181,8 @@ class Cluster:
 
     def look(self, database: str, what: str) -> Any:
         """What the catalogs of any database say: one of LOOKS."""
-        return json.loads(self._superuser(f"BEGIN READ ONLY; {LOOKS[what]}; COMMIT;", database, SECONDS))
+        seconds = LONG if what == "rows" else SECONDS
+        return json.loads(self._superuser(f"BEGIN READ ONLY; {LOOKS[what]}; COMMIT;", database, seconds))
 
     def extend(self, database: str, extension: str) -> None:
         """Creates an extension as the superuser, unless anything in the database could get in its way."""

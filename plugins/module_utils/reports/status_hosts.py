@@ -195,10 +195,13 @@ def postgres_upgrade(seen: Seen) -> list[Problem]:
     if not upgrade:
         return []
     closed = f" and has closed {', '.join(upgrade['closed'])} to visitors" if upgrade["closed"] else ""
-    again = "upgrade_postgresql with -e undo=true" if upgrade["undo"] else "upgrade_postgresql"
-    return [
-        failure(f"an upgrade of PostgreSQL has not ended{closed}; unless it still runs, run {again} again")
-    ]
+    what, again = (
+        "an upgrade",
+        "upgrade_postgresql with -e undo=true" if upgrade["undo"] else "upgrade_postgresql",
+    )
+    if upgrade.get("move"):
+        what, again = "a move", "move_postgresql"
+    return [failure(f"{what} of PostgreSQL has not ended{closed}; unless it still runs, run {again} again")]
 
 
 CHECKS: tuple[Callable[[Seen], list[Problem]], ...] = (

@@ -82,13 +82,17 @@ def size(places: Places) -> dict[str, int]:
 
 
 def upgrade(places: Places) -> dict[str, Any] | None:
-    """An upgrade of PostgreSQL that has not ended, or has apps closed; None where there is none."""
+    """An upgrade or a move of PostgreSQL that has not ended, or has apps closed; None where there is none."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         known = json.loads(read(f"{places.records}/upgrades/postgresql.json") or "{}")
         closed = json.loads(read(f"{places.records}/upgrades/closed.json") or "{}").get("apps", [])
         phase = known.get("phase", "")
-        if closed or phase in ("stopped", "undoing") or (phase == "switched" and not known.get("finished")):
-            return {"closed": closed, "undo": phase in ("undoing", "undone")}
+        move = json.loads(read(f"{places.records}/moves/postgresql.json") or "{}").get("phase", "")
+        moving = move in ("copying", "promoting", "stopped")
+        ended = phase not in ("stopped", "undoing") and (phase != "switched" or known.get("finished"))
+        if closed or moving or not ended:
+            found = {"closed": closed, "undo": phase in ("undoing", "undone")}
+            return {**found, "move": True} if ended and move else found
     return None
 
 
