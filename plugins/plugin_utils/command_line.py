@@ -23,9 +23,9 @@ COLLECTION = Path(__file__).resolve().parents[2]
 VARIABLES = (
     "again", "allow_auth_downtime", "allow_unsafe_migrations", "app", "as", "command", "confirm", "database", "domain",
     "drill", "dump", "env", "environment_name", "fail", "file", "finish", "folder", "follow", "format", "full", "git",
-    "health_timeout", "history", "host", "html", "input", "json", "lines", "mode", "outside", "port", "process",
-    "release", "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site",
-    "state", "strict", "take_over", "target_time", "to", "undo", "unlock", "user",
+    "health_timeout", "history", "host", "html", "input", "json", "lines", "mode", "older_homeport", "outside",
+    "port", "process", "release", "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup",
+    "since", "site", "state", "strict", "take_over", "target_time", "to", "undo", "unlock", "user",
 )  # fmt: skip
 # Deprecated names that the playbooks still read, each with the one that replaces it.
 RENAMED = {
