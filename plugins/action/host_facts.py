@@ -1,12 +1,16 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Tells the module which run asks: what another run has found is not trusted."""
+"""Tells the module which run asks: what another run has found is not trusted. Compares the versions of Homeport."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.plugin_utils.collection_version import (
+    is_newer,
+    own_version,
+)
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
 
 
@@ -19,4 +23,8 @@ class ActionModule(ActionBase):
             module_name="homeport.django.host_facts", module_args={"run": this_run()}, task_vars=task_vars
         )
         result.update(answer)
+        facts = result.get("ansible_facts", {}).get("homeport")
+        if facts is not None:
+            own, recorded = own_version(), str(facts.get("set_up_by", ""))
+            facts["collection"] = {"version": own, "newer": recorded if is_newer(recorded, own) else ""}
         return result

@@ -21,6 +21,10 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status imp
 )
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_page import page
 from ansible_collections.homeport.django.plugins.module_utils.reports.status_text import lines
+from ansible_collections.homeport.django.plugins.plugin_utils.collection_version import (
+    is_newer,
+    own_version,
+)
 
 FORMATS = ("table", "json")
 
@@ -40,6 +44,11 @@ class ActionModule(ActionBase):
             name: plain(variables[name].get(given["found"]) or {})
             for name in task_vars["ansible_play_hosts_all"]
         }
+        own = own_version()
+        for found in results.values():
+            if "status" in found:
+                host = found["status"]["host"]
+                host["newer"] = host["set_up_by"] if is_newer(host["set_up_by"], own) else ""
         document = report(
             results,
             plain(given["apps"]),

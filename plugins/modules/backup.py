@@ -160,6 +160,7 @@ def restore(module: Module) -> dict[str, Any]:
     os.umask(0o077)
     with alone(), Lock(app.layout, params["run"], params["holder"]) as lock:
         lock.finish()
+        lock.tell("a restore")
         if params["target_time"]:
             found = look_at_time(app, params["target_time"])
             message = f"the database as of {found['target_time']}"

@@ -33,6 +33,8 @@ ansible_facts:
     homeport:
       description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
         (the setup playbook that was run, or an empty string),
+        C(set_up_by) (the version of Homeport that it was of, or an empty string), C(collection) (C(version) of this
+        Homeport, and C(newer), that of the host where it is newer), C(set_up_cores) (the cores that it had then, or 0),
         C(sets) (the sets of M(homeport.django.service_config) that were put on the host),
         C(login) (the user who logged in, before becoming root), C(ssh_ports) (where sshd listens),
         C(pending_changes) (settings of the firewall or of sshd that the host reverts unless a new login confirms
@@ -117,9 +119,10 @@ def os_release() -> dict[str, str]:
     return found
 
 
-def recorded_setup() -> str:
+def recorded(name: str) -> str:
+    """What the role host has written down, or nothing."""
     try:
-        with open("/var/lib/homeport/setup", encoding="utf-8") as stream:
+        with open(f"/var/lib/homeport/{name}", encoding="utf-8") as stream:
             return stream.read().strip()
     except OSError:
         return ""
@@ -286,7 +289,9 @@ def main() -> None:
         "codename": release.get("VERSION_CODENAME", ""),
         "architecture": os.uname().machine,
         "systemd": os.path.isdir("/run/systemd/system"),
-        "setup": recorded_setup(),
+        "setup": recorded("setup"),
+        "set_up_by": recorded("version"),
+        "set_up_cores": int((re.findall(r"^cores=(\d+)$", recorded("size"), re.MULTILINE) or [0])[0]),
         "sets": recorded_sets(),
         "login": login_user(),
         "ssh_ports": ssh_ports(module),

@@ -21,12 +21,12 @@ from ansible_collections.homeport.django.plugins.module_utils.common.words impor
 COLLECTION = Path(__file__).resolve().parents[2]
 # Extra variables of the playbooks, without those of the inventory and of the roles; a unit test compares.
 VARIABLES = (
-    "again", "allow_auth_downtime", "allow_unsafe_migrations", "app", "as", "command", "confirm", "database",
-    "domain", "drill", "dump", "empty_database", "env", "environment_name", "fail", "file", "finish",
-    "folder", "follow", "format", "full", "git", "health_timeout", "history", "host", "html", "input",
-    "json", "lines", "mode", "outside", "port", "process", "release", "replace", "restart", "restore",
-    "rolling", "roots", "seconds", "servers", "setup", "since", "site", "state", "strict", "take_over",
-    "target_time", "to", "undo", "unlock", "user",
+    "again", "allow_auth_downtime", "allow_unsafe_migrations", "app", "as", "command", "confirm",
+    "database", "domain", "drill", "dump", "empty_database", "env", "environment_name", "fail", "file",
+    "finish", "folder", "follow", "format", "full", "git", "health_timeout", "history", "host", "html",
+    "input", "json", "lines", "mode", "older_homeport", "outside", "port", "process", "release",
+    "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site",
+    "state", "strict", "take_over", "target_time", "to", "undo", "unlock", "user",
 )  # fmt: skip
 # Deprecated names that the playbooks still read, each with the one that replaces it.
 RENAMED = {

@@ -40,6 +40,7 @@ FACTS: dict[str, Any] = {
     "cores": 2, "memory_mb": 8000, "free_mb": 50_000, "nginx": "1.26.3", "nginx_brotli": False, "postgres": "17",
     "postgres_cluster": "main", "postgres_unserved": "", "postgres_extensions": [], "sources": {},
     "undeclared": UNDECLARED,
+    "set_up_by": "", "set_up_cores": 0, "collection": {"version": "0.1.0", "newer": ""},
     "redis": "8.0.2", "valkey": "8.1.1",
 }  # fmt: skip
 # What differs from run to run, or with the operator's machine.

@@ -104,6 +104,7 @@ def found(**changes: Any) -> dict[str, Any]:
         "memory": {"bytes": 126 << 20, "kind": "pss"},
         "lock": None,
         "maintenance": None,
+        "closed_by": "",
         "deploys": [deploy()],
         "disk": {
             "releases": {"bytes": 310 << 20, "complete": True, "count": 4},
@@ -157,6 +158,7 @@ def status(apps: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
             "name": "web1",
             "system": "Debian GNU/Linux 13 (trixie)",
             "setup": "typical",
+            "set_up_by": "0.1.0",
             "uptime": 3456789,
             "booted": NOW - 3456789,
             "upgrade": None,

@@ -45,14 +45,16 @@ ROOTS_OWN = {
     ],
     "dumps, the lock and the maintenance page of an app, which are root's": [
         "release.database.dump", "release.database.restore", "release.database.dumps", "release.lock.__enter__",
-        "release.switch.paused", "backup.restore.closed", "removal.look.refuse_during_deploy",
+        "closed.close", "closed.closed_by", "removal.look.refuse_during_deploy",
         "upgrade.closing.close_apps", "rename.is_closed", "rename.stop",
     ],
     "the logs of an app, whose folder is root's": ["log_files.logs_of", "log_files.end_of"],
     "backups on their way, in folders that root alone can enter": [
-        "backup.archive.as_of", "backup.archive.refuse_invalid_pages", "backup.archive.start",
+        "backup.archive.as_of", "backup.archive.second_cluster", "backup.archive.sweep", "backup.archive.clear",
+        "backup.archive.refuse_invalid_pages", "backup.archive.start",
         "backup.drill.in_file", "backup.fetch.__init__",
         "backup.fetch.hand_over", "backup.fetch.below", "backup.restore.exchange", "backup.restore.run",
+        "backup.restore.undo_interrupted", "backup.leftovers.sweep", "backup.state.write_whole",
         "backup.take.load", "backup.take.take", "backup.take.clear", "backup.take.check", "copies.create",
         "common.digests.file_digest", "copies.synced", "removal.dump.make", "removal.dump.begin",
         "removal.dump.postgres",
@@ -74,7 +76,7 @@ ROOTS_OWN = {
     "Homeport's own records, the system's files, and the kernel's": [
         "app_process.members", "audit.upkeep.kernel", "audit.services.inet_interfaces", "audit.services.postgres",
         "modules.archive_recovery.alone", "backup.archive.configured", "backup.keys.record",
-        "backup.main.configured", "backup.main.alone", "backup.state.read", "backup.state.write",
+        "backup.main.configured", "backup.main.alone", "backup.state.read",
         "backup.store.environment", "backup.store.run", "backup.take.folders", "release.history.append",
         "release.history.entries", "layout.host_settings", "layout.pipe", "release.lock.holders",
         "size.booted", "size.memory_mb",

@@ -33,7 +33,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.store 
     WrongKey,
     escaped,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, take
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.validation.repositories import target
@@ -525,9 +525,47 @@ def test_what_could_not_be_put_back_is_kept(
     kept = Path(work.before) / "shared/media/new"
     assert kept.exists()
     again = restoring(app)
-    with pytest.raises(DeployError, match=r"/before has the files.*Nothing was changed"):
+    with pytest.raises(DeployError, match=r"/before has the files.*Nothing else was changed"):
         again.run()
     assert kept.exists()
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_restore_that_ended_with_its_host_is_undone_by_the_next(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    shared = Path(app.home) / "shared"
+    for name in ("data", "media"):
+        (shared / name).mkdir(parents=True)
+        (shared / name / "new").write_text("new")
+    back = fetched(app, tmp_path, old="old")
+    (Path(back.part("shared")) / "more").mkdir()
+    real, count = os.rename, iter(range(99))
+
+    def rename(source: str, target: str) -> None:
+        if next(count) == number:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
+        patched.setattr(os, "rename", rename)
+        restoring(app).exchange(back)  # and nobody cleans up
+    done: list[str] = []
+    for name in ("stop", "start"):
+        monkeypatch.setattr(backup_restore, name, lambda _app, name=name: done.append(name))
+    monkeypatch.setattr(app, "release", lambda: "/r")
+    next_one = restoring(app)
+    if number:  # else nothing was moved, and nothing says what would have been
+        with pytest.raises(DeployError, match="A restore of blog was interrupted"):
+            take(app, next_one.store, "scheduled")
+        next_one.undo_interrupted()
+        assert done == ["stop", "start"]
+        assert not os.path.lexists(next_one.folder)
+    assert sorted(str(path.relative_to(shared)) for path in shared.rglob("*") if path.is_file()) == [
+        "data/new",
+        "media/new",
+    ]
+    assert not (shared / "more").exists()
 
 
 # What is known of them

@@ -302,7 +302,8 @@ def test_a_rollback_with_the_database_keeps_what_it_replaces(
         done.append("activate")
         raise DeployError("it does not start")
 
-    def paused(_self: Switch) -> Any:
+    def paused(_self: Switch, command: str) -> Any:
+        assert command.endswith(" -e restore=x")
         done.append("paused")
         return contextlib.nullcontext()
 

@@ -105,6 +105,16 @@ def test_what_was_backed_up_is_restored_exactly(album: Album, operator: Operator
     assert "add -e confirm=memories" in refused.output, refused.output
     assert restore(operator, "-e", "confirm=memories", "--check").status == 0
     assert rows(host) != before[0]
+    # the host goes down once the first files are exchanged; the same command ends well all the same
+    place = "/srv/memories/restoring/before"
+    cut = f"while ! test -e {place}; do sleep 0.01; done; kill -KILL -1"
+    host.check_output(f"systemd-run --collect --unit=cut sh -c '{cut}'")
+    assert restore(operator, "-e", "confirm=memories").status != 0
+    wait_for(lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 60)
+    assert host.file(place).exists
+    told = " ".join(operator.run("status").output.split())
+    assert "maintenance page for" in told, told
+    assert "until this ends: restore -e app=memories -e to=" in told, told
     done = restore(operator, "-e", "confirm=memories")
     assert done.status == 0, done.output
     assert "memories is restored: 14 tables" in done.output, done.output
@@ -117,7 +127,7 @@ def test_what_was_backed_up_is_restored_exactly(album: Album, operator: Operator
     # what was replaced can be had again, and is not what a second restore takes
     listed = host.check_output("homeport-backup list")
     assert listed.count("scheduled") == 1
-    assert listed.count("before-restore") == 1
+    assert listed.count("before-restore") == 2
 
 
 def test_a_restore_that_fails_leaves_everything_as_it_was(
@@ -156,6 +166,11 @@ def test_the_database_as_of_a_moment(album: Album, operator: Operator, host: Any
 
 
 def test_a_drill(host: Any) -> None:
+    # what one that ended with its host has left goes with the next backup
+    host.check_output("runuser -u postgres -- createdb homeport_drill_memories")
+    host.check_output(f"mkdir -p {STATE}/scratch/memories && systemctl start homeport-backup")
+    assert "homeport_drill" not in host.check_output("runuser -u postgres -- psql -lqAt")
+    assert host.file(f"{STATE}/scratch").listdir() == []
     host.check_output("systemctl start homeport-drill")
     found = outcome(host, "drill")
     assert found["ok"], found
@@ -168,11 +183,16 @@ def test_a_drill(host: Any) -> None:
 
 def test_a_drill_of_the_archive(host: Any) -> None:
     """Everything that was written up to the moment of the drill is there, and can be made a cluster from."""
+    # an earlier drill has ended with its host, and the number of its server is now that of the cluster
+    point = "/var/lib/postgresql/homeport-point"
+    live = host.check_output("head -n 1 /var/lib/postgresql/*/main/postmaster.pid")
+    host.check_output(f"install -d -o postgres -m 700 {point}; echo {live} >{point}/postmaster.pid")
     host.check_output("systemctl start homeport-archive-drill")
     found = outcome(host, "drill", "@archive")
     assert found["ok"], found
     assert (found["tables"], found["rows"]) == (14, int(counted(host)))
-    assert not host.file("/var/lib/postgresql/homeport-point").exists
+    assert not host.file(point).exists
+    assert host.check_output("head -n 1 /var/lib/postgresql/*/main/postmaster.pid") == live
 
 
 def counted(host: Any) -> str:

@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status_hos
 
 UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
 RESTARTED = 15  # seconds for which a process that keeps ending runs at most
+RESTORE = "a restore"  # what its lock says of it
 LONG_DEPLOY = 3600  # seconds after which a deploy that still runs is worth a look
 
 
@@ -135,6 +136,8 @@ def interrupted_deploy(seen: Seen) -> list[Problem]:
     if not lock:
         return []
     who = lock["holder"] or "somebody"
+    if lock["doing"] == RESTORE:
+        return [warning(f"the host was restarted during {RESTORE} by {who}; run it again")]
     return [warning(f"the host was restarted during a deploy by {who}; deploy again")]
 
 
@@ -172,6 +175,11 @@ def maintenance(seen: Seen) -> list[Problem]:
     since = seen.found["maintenance"]
     if since is None:
         return []
+    command = seen.found.get("closed_by")
+    if command and not seen.found["lock"]:
+        age = ago(max(0, seen.now - since))
+        text = f"visitors have got the maintenance page for {age}, until this ends: {command}"
+        return [failure(f"{text}; unless it still runs, run it again")]
     return [warning(f"has been in maintenance mode for {ago(max(0, seen.now - since))}")]
 
 

@@ -185,6 +185,12 @@ def size_changed(seen: Seen) -> list[Problem]:
     ]
 
 
+def newer_homeport(seen: Seen) -> list[Problem]:
+    newer = seen.status["host"].get("newer")
+    what = f"was set up with Homeport {newer}, which is newer than the one of this controller: update that"
+    return [warning(what)] if newer else []
+
+
 def capacity(found: Mapping[str, int]) -> str:
     cores = "1 core" if found["cores"] == 1 else f"{found['cores']} cores"
     return f"{size(found['memory_mb'] << 20)} of memory and {cores}"
@@ -211,6 +217,7 @@ CHECKS: tuple[Callable[[Seen], list[Problem]], ...] = (
     space,
     postgres_upgrade,
     size_changed,
+    newer_homeport,
     differing,
     undeclared,
     firewall,

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import calendar
+import fcntl
 import json
 import os
 import pwd
@@ -23,6 +24,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.digests imp
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import ARCHIVE
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import PointInTime
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     GROUP,
@@ -31,6 +33,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
 )
 
 STANZA = "homeport"
+LOCK = f"{STATE}/point.lock"  # of who looks at a second cluster
 SCRATCH = "/var/lib/postgresql/homeport-point"
 SOCKET = f"{SCRATCH}-socket"  # in which nobody else than postgres and nobody finds it
 PORT = 54329
@@ -201,15 +204,20 @@ class Archive:
 
     @contextmanager
     def as_of(self, target_time: str, database: str = "") -> Iterator[PointInTime]:
-        """A second cluster as of a point in time, for as long as it is looked at."""
-        self.stop()
+        """A second cluster as of a point in time, for as long as it is looked at; one at a time."""
+        with open(LOCK, "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with self.second_cluster(target_time, database) as cluster:
+                yield cluster
+
+    @contextmanager
+    def second_cluster(self, target_time: str, database: str) -> Iterator[PointInTime]:
+        self.clear()
         account = pwd.getpwnam("postgres")
         for path, mode, gid in (
             (SCRATCH, 0o700, account.pw_gid),
             (SOCKET, 0o710, pwd.getpwnam("nobody").pw_gid),
         ):
-            if os.path.lexists(path):
-                shutil.rmtree(path)
             os.mkdir(path, 0o700)
             os.chown(path, account.pw_uid, gid)
             os.chmod(path, mode)
@@ -218,8 +226,21 @@ class Archive:
             self.start(database)
             yield PointInTime(self.second())
         finally:
-            self.stop()
-            for path in (SCRATCH, SOCKET):
+            self.clear()
+
+    def sweep(self) -> None:
+        """Removes a second cluster that was left by a host that went down, or by a process that was killed."""
+        with open(LOCK, "w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # it is looked at
+                return
+            self.clear()
+
+    def clear(self) -> None:
+        self.stop()
+        for path in (SCRATCH, SOCKET):
+            if os.path.lexists(path):
                 shutil.rmtree(path)
 
     def start(self, database: str) -> None:
@@ -303,11 +324,23 @@ class Archive:
         return Cluster(SOCKET, PORT, self.programs)
 
     def stop(self) -> None:
-        if os.path.exists(f"{SCRATCH}/postmaster.pid"):
+        if self.runs(SCRATCH):
             self.run(
                 ["pg_ctl", "stop", "-s", "-w", "-m", "immediate", "-D", SCRATCH],
                 "Stopping the second cluster",
             )
+
+    def runs(self, data: str) -> bool:
+        """Whether a cluster has a server. One that was killed leaves its postmaster.pid, whose number may be that of
+        any process now, which pg_ctl would take for the server."""
+        script = (
+            'read -r pid <"$1/postmaster.pid" && test "$(readlink "/proc/$pid/cwd")" = "$(cd "$1" && pwd -P)"'
+        )
+        try:
+            self.run(["sh", "-c", script, "sh", data], "Looking for a server")
+        except DeployError:
+            return False
+        return True
 
 
 def configured() -> dict[str, Any]:

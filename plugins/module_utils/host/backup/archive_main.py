@@ -53,6 +53,7 @@ def back_up(archive: Archive, full: bool) -> bool:
 
     def work() -> dict[str, Any]:
         started = time.monotonic()
+        archive.sweep()
         kind = "full" if full or not archive.backups() else "incr"
         archive.back_up(kind)
         seconds = round(time.monotonic() - started, 2)

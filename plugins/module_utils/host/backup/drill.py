@@ -32,6 +32,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
 )
 
 SCRATCH = f"{STATE}/scratch"
+DATABASES = "homeport_drill_"  # so their names begin
 SOCKETS = "/var/run/postgresql"
 
 
@@ -78,8 +79,8 @@ def in_scratch(app: App, fetched: Fetched) -> dict[str, Any]:
             "The app's database is on a server where the drill cannot create a scratch database: create an empty one "
             f"that belongs to the app's role there, and name it in backup_scratch ({{{app.name}: NAME}})"
         )
-    name = f"homeport_drill_{app.name}"
-    drop = f"DROP DATABASE IF EXISTS {quote_name(name)} WITH (FORCE);\n"
+    name = f"{DATABASES}{app.name}"
+    drop = dropping(name)
     cluster = Cluster()
     try:
         cluster.ask(drop, LONG)
@@ -126,9 +127,18 @@ def own_extensions(app: App, database: str, names: list[str]) -> None:
         ) from error
 
 
+def dropping(database: str) -> str:
+    return f"DROP DATABASE IF EXISTS {quote_name(database)} WITH (FORCE);\n"
+
+
+def folder_of(app: App) -> str:
+    """Where an SQLite database is looked at."""
+    return f"{app.home}/backup-drill"
+
+
 def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
     """The app's user reads it, and SQLite writes next to what it reads: a folder of the app's own, for that long."""
-    folder = f"{app.home}/backup-drill"
+    folder = folder_of(app)
     if os.path.lexists(folder):
         remove(folder)
     os.mkdir(folder, 0o700)

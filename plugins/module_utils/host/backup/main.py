@@ -23,6 +23,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup import
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.drill import drill
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import line_of
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.leftovers import sweep
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, clear, take
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
@@ -200,6 +201,15 @@ def rehearse(apps: list[App], store: Store, percent: int) -> bool:
     return all([*good, attempted(backup_state.ALL, "drill", whole)])
 
 
+def cleared(apps: list[App]) -> bool:
+    try:
+        sweep(apps)
+    except (DeployError, OSError) as error:  # which keeps no backup from being made
+        print(f"What an interrupted run has left was not removed: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
 def refused(apps: list[App], kind: str, error: DeployError) -> bool:
     def fail() -> dict[str, Any]:
         raise error
@@ -236,9 +246,10 @@ def main(argv: list[str] | None = None) -> int:
                 backup_keys.renew(store)
             return 0
         with alone():
+            swept = cleared([App(spec) for spec in known.values()])
             percent = config["drill_percent"]
             good = back_up(apps, store) if asked.verb == "backup" else rehearse(apps, store, percent)
-            return 0 if good else 1
+            return 0 if good and swept else 1
     except DeployError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -24,15 +25,14 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch 
     manifest_of,
     taken_at,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import POINT, write_whole
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, clear, take
+from ansible_collections.homeport.django.plugins.module_utils.host.closed import close, reopen
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App as Services
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop, take_away
-
-FLAG = "Visitors get page.html while this file is here.\n"
 
 
 class Torn(DeployError):
@@ -128,8 +128,13 @@ class Restore:
         self.database = database  # and not the files alone
         self.folder = f"{app.home}/restoring"
         self.before = f"{self.folder}/before"
+        self.record = f"{self.folder}/moved.json"
         self.services = Services(app.name)
-        self.flag = f"{app.home}/maintenance/on"
+        self.command = (
+            f"restore -e app={source} -e to={snapshot[:8]}"  # which finishes this one, once interrupted
+        )
+        self.command += "" if source == app.name else f" -e as={app.name}"
+        self.command += "" if database else " -e database=false"
         self.seconds: dict[str, float] = {}
         self.moved: list[tuple[str, str]] = []  # where a folder is kept that was replaced, and where it was
         self.last: dict[str, Any] = {}
@@ -138,11 +143,7 @@ class Restore:
 
     def run(self) -> dict[str, Any]:
         if os.path.lexists(self.before):
-            raise DeployError(
-                f"{self.before} has the files that an earlier restore has replaced; it was interrupted, or could not "
-                "restore them. Restore what is missing by hand, or move that folder aside, and run this again. Nothing "
-                "was changed"
-            )
+            self.undo_interrupted()
         try:
             fetched = self.timed(
                 "fetch", lambda: Fetched(self.store, self.source, self.snapshot, self.folder)
@@ -165,6 +166,27 @@ class Restore:
             "seconds": self.seconds,
         }
 
+    def undo_interrupted(self) -> None:
+        """Of an earlier restore that ended with its host, or was killed, the replaced files come back first.
+
+        The database is the one from before, or the backup's: its restore is one transaction.
+        """
+        try:
+            with open(self.record, encoding="utf-8") as stream:
+                self.moved = [(str(kept), str(place)) for kept, place in json.load(stream)]
+            stop(self.services)
+            try:
+                self.put_back()
+            finally:
+                start(self.services)
+        except (OSError, ValueError) as error:
+            raise DeployError(
+                f"{self.before} has the files that an earlier restore has replaced; it was interrupted, and they could "
+                f"not be restored: {error}. Restore what is missing by hand, or move that folder aside, and run this "
+                "again. Nothing else was changed"
+            ) from error
+        remove(self.folder)
+
     def last_backup(self) -> dict[str, Any]:
         try:
             return take(self.app, self.store, BEFORE)
@@ -182,17 +204,15 @@ class Restore:
 
     def closed(self, manifest: Mapping[str, Any], dump: str, exchange: Callable[[], None]) -> list[str]:
         """While nothing of the app runs, and visitors get the maintenance page."""
-        was_closed = os.path.exists(self.flag)
         began = time.monotonic()
-        if not was_closed and os.path.isdir(os.path.dirname(self.flag)):
-            with open(self.flag, "w", encoding="utf-8") as stream:
-                os.fchmod(stream.fileno(), 0o644)
-                stream.write(FLAG)
+        ours = close(self.app.home, self.command)
         try:
             stop(self.services)
             try:
                 self.timed("files", exchange)
                 migrated = self.replace_database(manifest, dump) if self.database else []
+                if os.path.lexists(self.before):
+                    os.rename(self.before, f"{self.folder}/replaced")  # from here on nobody undoes it
                 self.moved = []
             except BaseException as error:
                 self.back(error)
@@ -200,8 +220,8 @@ class Restore:
         finally:
             if not self.torn:
                 start(self.services)
-                if not was_closed and os.path.exists(self.flag):
-                    os.unlink(self.flag)
+                if ours:
+                    reopen(self.app.home)
             self.seconds["closed"] = round(time.monotonic() - began, 2)
         return migrated
 
@@ -220,12 +240,14 @@ class Restore:
             pairs += [(f"{shared}/{name}", f"shared/{name}") for name in sorted(os.listdir(shared))]
         if os.path.isdir(fetched.part("home")):
             pairs.append((fetched.part("home"), "home"))
+        places = [(f"{self.before}/{name}", f"{self.app.home}/{name}") for _new, name in pairs]
+        moved = [(kept if os.path.lexists(place) else "", place) for kept, place in places]
+        os.makedirs(self.folder, 0o700, exist_ok=True)
+        write_whole(self.record, moved)
         os.makedirs(f"{self.before}/shared", 0o700)
-        for new, name in pairs:
-            kept, place = f"{self.before}/{name}", f"{self.app.home}/{name}"
-            there = os.path.lexists(place)
-            self.moved.append((kept if there else "", place))
-            if there:
+        self.moved = moved
+        for (new, _name), (kept, place) in zip(pairs, moved):
+            if kept:
                 os.rename(place, kept)
             os.rename(new, place)
 
@@ -243,20 +265,14 @@ class Restore:
     def back(self, error: BaseException) -> None:
         """Everything as it was; the message reports that, or how far it came."""
         try:
-            while self.moved:
-                kept, place = self.moved[-1]
-                if not kept:
-                    take_away(place)
-                elif os.path.lexists(kept):  # else it had not been moved yet
-                    take_away(place)
-                    os.rename(kept, place)
-                self.moved.pop()
+            self.put_back()
         except OSError as second:
             self.torn = True
             raise Torn(
                 f"{error}\nThe files could not be restored as they were: {second}\nThey are in {self.before}. The "
-                "app stays stopped and closed to visitors until they are restored by hand: run the "
-                f"setup playbook then, and the playbook maintenance with -e app={self.app.name} -e state=off"
+                f"app stays stopped and closed to visitors until this succeeds: {self.command}. Where it cannot, "
+                "restore them by hand, move that folder aside, run the setup playbook then, and the playbook "
+                f"maintenance with -e app={self.app.name} -e state=off"
             ) from error
         if self.app.sqlite or not self.loaded:
             return
@@ -273,6 +289,16 @@ class Restore:
                 f"{self.last['snapshot'][:8]}"
             ) from error
 
+    def put_back(self) -> None:
+        while self.moved:
+            kept, place = self.moved[-1]
+            if not kept:
+                take_away(place)
+            elif os.path.lexists(kept):  # else it had not been moved yet
+                take_away(place)
+                os.rename(kept, place)
+            self.moved.pop()
+
 
 class RestoreToTime(Restore):
     """The database alone, as of a point in time. Files stay: those of later rows do no harm, and none is missing."""
@@ -280,7 +306,10 @@ class RestoreToTime(Restore):
     def __init__(self, app: App, store: Store, when: str, keep: bool) -> None:
         super().__init__(app, store, app.name, "", keep)
         self.when = when
-        self.folder = f"{STATE}/point"
+        self.folder = POINT
+        self.command = (
+            f"restore -e app={app.name} -e target_time={when.replace(' ', 'T').removesuffix('+00')}"
+        )
 
     def run(self) -> dict[str, Any]:
         if os.path.lexists(self.folder):

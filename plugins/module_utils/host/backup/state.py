@@ -13,6 +13,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common import path
 from ansible_collections.homeport.django.plugins.module_utils.common.backup_ages import stamp
 
 STATE = f"{paths.STATE}/backups"
+POINT = f"{STATE}/point"  # where a database as of a point in time is dumped
 # Next to the apps: the repository as a whole, and the archive of the cluster.
 ALL, ARCHIVE = "@all", "@archive"
 
@@ -37,10 +38,14 @@ def write(app: str, kind: str, outcome: Mapping[str, Any]) -> None:
     entry = {"time": stamp(), **outcome}
     kept = state.get(kind, {}).get("good")
     state[kind] = {"last": entry, "good": entry if entry["ok"] else kept}
-    new = f"{path_of(app)}.new"
-    with open(new, "w", encoding="utf-8") as stream:
+    write_whole(path_of(app), state)
+
+
+def write_whole(path: str, found: Any) -> None:
+    """Whatever interrupts it, the file is there with all of this, or as it was."""
+    with open(f"{path}.new", "w", encoding="utf-8") as stream:
         os.fchmod(stream.fileno(), 0o600)
-        stream.write(json.dumps(state, indent=1, sort_keys=True) + "\n")
+        stream.write(json.dumps(found, indent=1, sort_keys=True) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
-    os.rename(new, path_of(app))
+    os.rename(f"{path}.new", path)

@@ -96,6 +96,11 @@ def staging_of(name: str) -> str:
 def take(app: App, store: Store, kind: str) -> dict[str, Any]:
     """Makes a backup; returns what there is to say of it. The staged dump is the caller's to clear."""
     started = time.monotonic()
+    if os.path.lexists(f"{app.home}/restoring/before"):
+        raise DeployError(
+            f"A restore of {app.name} was interrupted, and its files are those of before and of the backup: run the "
+            "playbook restore again"
+        )
     clear(app)
     os.makedirs(app.staging, mode=0o700)
     release = app.release()

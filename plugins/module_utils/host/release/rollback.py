@@ -93,7 +93,9 @@ class Rollback(Deploy):
         """Switches with the database as ``dump`` has it, after a dump of its present state."""
         database = Database(self.layout, self.before)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        with Switch(self.layout, Supervisor(), interruption.hold).paused():
+        chosen = f"-e to={os.path.basename(self.release)} -e restore={dump['release']}"
+        command = f"rollback -e app={self.layout.name} {chosen}"
+        with Switch(self.layout, Supervisor(), interruption.hold).paused(command):
             found = {**database.ask(), "pending": dump["migrations"]}
             kept = database.dump(found, f"{stamp}-restore", "")
             self.request.warn(

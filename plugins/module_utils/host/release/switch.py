@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import nothing
+from ansible_collections.homeport.django.plugins.module_utils.host.closed import close, reopen
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
     Layout,
@@ -174,17 +175,14 @@ class Switch:
             self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
 
     @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """No worker runs, and visitors are told to wait, while the database is exchanged."""
+    def paused(self, command: str) -> Iterator[None]:
+        """No worker runs, and visitors are told to wait, while ``command`` exchanges the database."""
         workers = [
             name
             for name, state in self.running().items()
             if not name.startswith(f"{self.group}:") and not state.startswith("(")
         ]
-        flag = f"{self.layout.home}/maintenance/on"
-        ours = os.path.isdir(os.path.dirname(flag)) and not os.path.exists(flag)
-        if ours:
-            os.close(os.open(flag, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        ours = close(self.layout.home, command)
         try:
             self.supervisor.stop(workers, self.layout.spec["stop_timeout"] + 10)
             yield
@@ -192,7 +190,7 @@ class Switch:
             for name in workers:
                 self.supervisor.start(name)  # those that a switch has started already stay as they are
             if ours:
-                os.unlink(flag)
+                reopen(self.layout.home)
 
     def go_back(self, why: DeployError) -> DeployError:
         """Makes the previous release live again; returns the error that reports it."""

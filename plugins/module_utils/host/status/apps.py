@@ -15,6 +15,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.homeport.django.plugins.module_utils.host.closed import closed_by, flag_of
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     Layout,
     entries,
@@ -82,7 +83,8 @@ def describe(
         ],
         "memory": memory(mine, table, places.proc),
         "lock": lock(f"{layout.home}/deploy.lock"),
-        "maintenance": changed(f"{layout.home}/maintenance/on"),
+        "maintenance": changed(flag_of(layout.home)),
+        "closed_by": closed_by(layout.home),
         "deploys": deploys(f"{places.deploys}/{layout.name}.jsonl", history),
     }
 
@@ -92,7 +94,7 @@ def unknown(spec: dict[str, Any], declared: bool, why: str) -> dict[str, Any]:
     release = os.path.basename(Layout(spec).current or "")
     blank = {"revision": "", "built": "", "since": None, "django": "", "python": "", "interpreter": ""}
     return {
-        **dict.fromkeys(("processes", "lock", "maintenance", "certificate")),
+        **dict.fromkeys(("processes", "lock", "maintenance", "closed_by", "certificate")),
         "declared": declared,
         "try": spec.get("try", ""),
         "release": {"id": release, **blank, "interpreter_missing": False, "interpreter_orphaned": False}

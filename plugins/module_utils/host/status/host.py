@@ -62,6 +62,7 @@ def host(places: Places) -> dict[str, Any]:
         "name": socket.gethostname(),
         "system": system.get("PRETTY_NAME", "").strip("\"'"),
         "setup": read(places.setup).strip(),
+        "set_up_by": read(f"{places.records}/version").strip(),
         "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
         "booted": booted(places.proc),
         "upgrade": upgrade(places),

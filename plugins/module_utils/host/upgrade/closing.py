@@ -12,12 +12,12 @@ import time
 import xmlrpc.client
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import FLAG
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.record import STATE, write_whole
 
+FLAG = "Visitors get page.html while this file is here.\n"
 CLOSED = f"{STATE}/closed.json"  # on an app server, what is stopped meanwhile
 
 

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.archive import Archive
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import PORT
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.folders import (
@@ -64,7 +62,7 @@ def back(upgrade: Upgrade) -> None:
     """The old cluster, before the new one has ever served."""
     for archive in (upgrade.old, upgrade.new):  # a pg_upgrade that was killed may have left its servers
         upgrade.systemctl("stop", archive)
-        if runs(archive):
+        if archive.runs(archive.data):
             archive.run(
                 ["pg_ctl", "stop", "-m", "immediate", "-D", archive.data], "Stopping a leftover server"
             )
@@ -74,17 +72,6 @@ def back(upgrade: Upgrade) -> None:
     upgrade.wait()
     upgrade.drop(upgrade.new)
     upgrade.note("prepared")
-
-
-def runs(archive: Archive) -> bool:
-    """Whether the cluster has a server; one that was killed leaves its postmaster.pid, which pg_ctl cannot stop."""
-    if not os.path.exists(f"{archive.data}/postmaster.pid"):
-        return False
-    try:
-        archive.run(["pg_ctl", "status", "-D", archive.data], "Looking for a server")
-    except DeployError:
-        return False
-    return True
 
 
 def undo(upgrade: Upgrade) -> None:

@@ -1,0 +1,37 @@
+# Copyright: Homeport contributors
+# MIT License (see LICENSE)
+"""What backups, drills and restores leave behind that were killed, or ended with their host."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.drill import (
+    DATABASES,
+    SCRATCH,
+    dropping,
+    folder_of,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import POINT, STATE
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import remove
+from ansible_collections.homeport.django.plugins.module_utils.host.psql import LONG, Cluster
+
+
+def sweep(apps: list[App]) -> None:
+    """Removes it, while nothing of that kind runs. The files of an interrupted restore stay for the next one."""
+    for app in apps:
+        if app.scratch and os.path.lexists(f"{SCRATCH}/{app.name}"):
+            app.empty(app.scratch)
+        restoring = f"{app.home}/restoring"
+        kept = os.path.lexists(f"{restoring}/before")
+        for path in (folder_of(app), *([] if kept else [restoring])):
+            if os.path.lexists(path):
+                remove(path)
+    for path in (POINT, *glob.glob(f"{SCRATCH}/*"), *glob.glob(f"{STATE}/staging/*")):
+        if os.path.lexists(path):
+            remove(path)
+    local = [app for app in apps if app.database and not app.scratch]
+    if local:  # the others have a scratch database that stays
+        Cluster().ask("".join(dropping(f"{DATABASES}{app.name}") for app in local), LONG)
