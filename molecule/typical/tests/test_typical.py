@@ -219,7 +219,7 @@ def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
     assert "asked-for-the-logs" not in done.output
     unknown = operator.run("logs", "-e", "app=memories", "-e", "process=wbe")
     assert unknown.status != 0
-    assert "process is one of web, digest, nginx" in unknown.output
+    assert "process is one of web, digest, build, nginx" in unknown.output
     assert "did you mean 'memories'?" in operator.run("logs", "-e", "app=memorys").output
 
 
