@@ -29,6 +29,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     remove,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
+from ansible_collections.homeport.django.plugins.module_utils.host.release.build_remedy import build_remedy
 from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import git_access
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import probe
@@ -378,18 +379,3 @@ class Build:
                 "environment variable STATIC_ROOT, or name a folder of the project"
             )
         return root
-
-
-NODE = "\nnode: name a version, such as '22'"
-
-
-def build_remedy(output: str) -> str:
-    """What would help a build command that has printed this."""
-    if re.search(
-        r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
-    ):
-        return NODE
-    found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
-    if found and found[1] in ("node", "npm", "npx"):
-        return NODE
-    return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
