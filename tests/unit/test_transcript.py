@@ -23,7 +23,7 @@ ENV = {"PATH": os.environ["PATH"]}
 
 
 def kept(folder: Path, *blocks: bytes, secrets: tuple[str, ...] = ()) -> str:
-    with Transcript(str(folder / NAME), os.getgid(), secrets) as found:
+    with Transcript(str(folder / NAME), os.getgid(), secrets, "homeport-answer:") as found:
         for block in blocks:
             found.add(1, block)
         found.begin("Next")
@@ -67,6 +67,7 @@ def test_secrets_do_not_enter_it(tmp_path: Path) -> None:
         b"fetching https://deploy:T0KEN@git.example.org/x.git, from '://'\nyes\n",
         secrets=("c4n4ry-of-the-app", key, "yes"),
     )  # fmt: skip
+    assert kept(tmp_path, b"1\nhomeport-answer:{}\n", b"2\n").partition("Z Next\n")[2].startswith("1\n2\n")
     assert "SECRET_KEY=****\n****\n" in text
     assert "https://****@git.example.org/x.git, from '://'\nyes\n" in text
 

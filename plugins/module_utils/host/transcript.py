@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 MOST_BYTES = 16 << 20  # of one build
-MOST_LINE = 1 << 16  # bytes that are kept back until their line ends
+MOST_LINE = 1 << 20  # bytes that are kept back until their line ends
 KEPT = 10  # builds
 LEAST = 8  # characters of a secret: shorter ones are found in every text
 CREDENTIALS = re.compile(rb"://[^/\s'\"`@]+@")
@@ -20,13 +20,15 @@ HIDDEN = b"****"
 
 
 class Transcript:
-    """Takes what commands print, line by line, without ``secrets`` and credentials in addresses."""
+    """Takes what commands print, line by line, without ``secrets``, credentials in addresses, and the lines that begin
+    with ``answers``: these are for Homeport."""
 
-    def __init__(self, path: str, group: int, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, path: str, group: int, secrets: Iterable[str] = (), answers: str = "") -> None:
         self.path = path
         self.group = group
         lines = {line.strip().encode() for secret in secrets for line in secret.splitlines()}
         self.secrets = sorted((line for line in lines if len(line) >= LEAST), key=len, reverse=True)
+        self.answers = re.compile(rb"(?m)^" + answers.encode() + rb".*\n") if answers else None
         self.descriptor = -1
         self.begun: dict[int, bytes] = {}  # by stream: the line that has not ended yet
         self.full = False
@@ -64,6 +66,7 @@ class Transcript:
     def put(self, text: bytes) -> None:
         if self.descriptor < 0 or self.full:
             return
+        text = self.answers.sub(b"", text) if self.answers else text
         for secret in self.secrets:
             text = text.replace(secret, HIDDEN)
         text = CREDENTIALS.sub(b"://" + HIDDEN + b"@", text)

@@ -28,6 +28,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     interpreter,
     remove,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
 from ansible_collections.homeport.django.plugins.module_utils.host.release.build_remedy import build_remedy
 from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import git_access
@@ -116,7 +117,7 @@ class Build:
         self.code = Source(layout, self.runner)
         self.record["source"] = address_of(self.spec["source"])
         path = f"{layout.logs}/build-{self.id}.log"
-        self.transcript = Transcript(path, layout.ids()[1], secrets_of(layout))
+        self.transcript = Transcript(path, layout.ids()[1], secrets_of(layout), MARK)
 
     def fetch(self) -> None:
         """The folder of the release, with its code. A failure leaves no folder."""
