@@ -32,7 +32,8 @@ options:
     elements: str
     default: []
   only:
-    description: The process or schedule to show, or V(nginx). Empty shows all.
+    description: The process or schedule to show, V(build) (all output of the last build), or V(nginx). Empty shows
+      all but builds.
     type: str
     default: ""
   lines:
@@ -111,7 +112,7 @@ def main() -> None:
     zone = str(layout.record(layout.current).get("time_zone", ""))
     found = []
     for log in logs_of(given["app"], given["folder"], given["processes"], given["schedules"]):
-        if given["only"] not in ("", log.source):
+        if log.source != given["only"] and (given["only"] or log.source == "build"):
             continue
         lines = last_lines(log.path, given["lines"])
         if since is not None:

@@ -48,7 +48,9 @@ ROOTS_OWN = {
         "closed.close", "closed.closed_by", "removal.look.refuse_during_deploy",
         "upgrade.closing.close_apps", "rename.is_closed", "rename.stop",
     ],
-    "the logs of an app, whose folder is root's": ["log_files.logs_of", "log_files.end_of"],
+    "the logs of an app, whose folder is root's": [
+        "log_files.logs_of", "log_files.end_of", "transcript.__enter__", "transcript.newest",
+    ],
     "backups on their way, in folders that root alone can enter": [
         "backup.archive.as_of", "backup.archive.second_cluster", "backup.archive.sweep", "backup.archive.clear",
         "backup.archive.refuse_invalid_pages", "backup.archive.start",

@@ -46,6 +46,15 @@ def test_the_logs_of_an_app(tmp_path: Path) -> None:
     assert {log.source for log in found} == {"web", "queue", "digest", "nginx"}
 
 
+def test_the_last_build_is_a_log(tmp_path: Path) -> None:
+    for name in ("20261130T120000-0a1b2c3d", "20261201T080000-4d3c2b1a"):
+        write(tmp_path / f"build-{name}.log")
+    write(tmp_path / "build-0.log")
+    found = logs_of("blog", str(tmp_path), ["build"], [], str(tmp_path))
+    assert [(log.source, log.title) for log in found] == [("build", "build 0"), ("build", "build")]
+    assert found[1].path == str(tmp_path / "build-20261201T080000-4d3c2b1a.log")
+
+
 def test_the_last_lines_go_back_into_backups(tmp_path: Path) -> None:
     path = str(write(tmp_path / "web-0.log", "7\n8\n"))
     write(tmp_path / "web-0.log.1", "4\n5\n6\n")

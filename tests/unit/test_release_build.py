@@ -22,9 +22,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.release import build as release_build
 from ansible_collections.homeport.django.plugins.module_utils.host.release.build import (
     Build,
-    build_remedy,
     fingerprint,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.release.build_remedy import build_remedy
 from ansible_collections.homeport.django.plugins.module_utils.host.release.project import (
     folder_size,
     import_folders,
@@ -637,6 +637,12 @@ def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.M
             "node: name a version, such as '22'",
         ),
         ("npm ERR! code EBADENGINE", "node: name a version"),
+        (
+            "npm warn EBADENGINE\nnpm error code SELF_SIGNED_CERT_IN_CHAIN\n",
+            "NODE_EXTRA_CA_CERTS: Node.js has its own list",
+        ),
+        ("info x\nerror Error: self-signed certificate in certificate chain\n", "NODE_EXTRA_CA_CERTS: "),
+        ("curl: (60) self-signed certificate in certificate chain\n", ""),
         ("sh: 1: npm: not found\n", "node: name a version"),
         ("one\nsh: 3: make: not found\n", "system_packages: name the Debian package with the command make"),
         ("Error: module not found", ""),

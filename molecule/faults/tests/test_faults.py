@@ -108,7 +108,7 @@ BROKEN: dict[str, tuple[Callable[[Operator], object], dict[str, Any], list[str]]
     "a build command that fails": (
         lambda operator: None,
         {"build": ["echo building; exit 7"]},
-        ["echo building; exit 7", "exit status 7"],
+        ["echo building; exit 7", "exit status 7", "logs.yml -e app=memories -e process=build"],
     ),
     "a source that the host has no program for": (
         lambda operator: None,

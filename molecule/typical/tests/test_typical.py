@@ -217,9 +217,10 @@ def test_logs(album: Album, host: Any, tmp_path: Path) -> None:
     done = operator.run("logs", "-e", "app=memories", "-e", "process=web", "-e", "lines=2000")
     assert "Booting worker" in done.output, done.output
     assert "asked-for-the-logs" not in done.output
+    assert "Z Loading the project" in operator.run("logs", "-e", "app=memories", "-e", "process=build").output
     unknown = operator.run("logs", "-e", "app=memories", "-e", "process=wbe")
     assert unknown.status != 0
-    assert "process is one of web, digest, nginx" in unknown.output
+    assert "process is one of web, digest, build, nginx" in unknown.output
     assert "did you mean 'memories'?" in operator.run("logs", "-e", "app=memorys").output
 
 

@@ -17,6 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.environment im
     references,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.app import APP
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.env import SETTINGS
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.services import SCRATCH_PREFIX
 from ansible_collections.homeport.django.plugins.module_utils.app.media import check_bucket, place_of
@@ -186,6 +187,15 @@ def _check_overlay(path: str, app: dict[str, Any], problems: Problems) -> None:
     for key in (*OVERLAY_READS, *bucket) if app.get("overlay") else ():
         if app.get("env", {}).get(key, "") is None:
             problems.add(f"{path}.env.{key}", "is what the overlay takes the setting from; give it a value")
+    owners = {"web": app.get("web", {})}
+    for kind in ("processes", "schedules"):
+        owners.update({f"{kind}.{name}": options for name, options in app.get(kind, {}).items()})
+    for owner, options in owners.items() if app.get("overlay") else ():
+        if SETTINGS in options.get("env", {}):
+            problems.add(
+                f"{path}.{owner}.env.{SETTINGS}",
+                "would replace the overlay's settings; leave out either",
+            )
     if app.get("overlay_settings") and not app.get("overlay"):
         problems.add(f"{path}.overlay_settings", "has no effect without overlay: true")
     for key, expression in app.get("overlay_settings", {}).items():

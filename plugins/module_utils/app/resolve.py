@@ -119,6 +119,7 @@ def _resolve_one(
         "release_environment": release_environment,
         "notify": {**app["notify"], **({"url": secrets["notify_url"]} if "notify_url" in secrets else {})},
         "source_secrets": {key: secrets[key] for key in ("deploy_key", "git") if key in secrets},
+        "secret_names": sorted(secrets.get("env", {})),
         "tls_key": secrets.get("tls_key", ""),
     }
 

@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
+from ansible_collections.homeport.django.plugins.module_utils.host.transcript import Transcript
+
 GRACE = 5.0  # seconds that a command has to end by itself
 LEFT_OVER = 2.0  # seconds in which what a command has printed is read once it has ended
 MOST_OUTPUT = 8 << 20  # bytes of each stream of a command, of which the end is kept
@@ -101,12 +103,13 @@ def watched(
     disks: tuple[str, ...] = (),
     scope: Scope | None = None,
     stdout: IO[bytes] | None = None,
+    transcript: Transcript | None = None,
     **options: Any,
 ) -> Ended:
     """Runs ``argv`` until it ends, its ``seconds`` are over, or ``check`` raises; leaves nothing of it behind.
 
     It is ended, too, when ``stdout``, a file, has not grown for ``silence`` seconds, and when one of ``disks`` is
-    almost full. 0 is no limit.
+    almost full. 0 is no limit. ``transcript`` gets all that it prints.
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -129,7 +132,7 @@ def watched(
             # for its end, not for that of its pipes: something in the background may hold them open
             while process.poll() is None and not stopped:
                 if selector.get_map():
-                    collect(selector, output, 0.2)
+                    collect(selector, output, 0.2, transcript)
                 else:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(0.2)
@@ -141,7 +144,7 @@ def watched(
                 scope.kill()
         # a live process of the app's may have got hold of its pipes, and write for ever
         until = time.monotonic() + LEFT_OVER
-        while selector.get_map() and time.monotonic() < until and collect(selector, output, 0.1):
+        while selector.get_map() and time.monotonic() < until and collect(selector, output, 0.1, transcript):
             pass
     for stream in output:
         stream.close()
@@ -178,13 +181,20 @@ class Watch:
         return "disk" if any(shutil.disk_usage(path).free < SMALLEST_FREE for path in self.disks) else ""
 
 
-def collect(selector: selectors.BaseSelector, output: dict[Any, bytearray], timeout: float) -> bool:
+def collect(
+    selector: selectors.BaseSelector,
+    output: dict[Any, bytearray],
+    timeout: float,
+    transcript: Transcript | None = None,
+) -> bool:
     """Takes what there is to be read; whether there was something."""
     ready = selector.select(timeout)
     for key, _events in ready:
         block = os.read(key.fd, 1 << 16)
         kept = output[key.fileobj]
         kept += block
+        if transcript:
+            transcript.add(key.fd, block)
         if len(kept) > 2 * MOST_OUTPUT:
             del kept[:-MOST_OUTPUT]
         if not block:

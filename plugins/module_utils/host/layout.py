@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY, RUNTIME
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY, LOGS, RUNTIME
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import (
     MOST_TASKS,
     Ended,
@@ -27,6 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.app_process i
     given,
     watched,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.transcript import Transcript
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WEB_GROUP = "www-data"
@@ -104,8 +105,10 @@ class Layout:
         self.slots = f"{self.home}/slots"
         self.cache = f"{self.home}/cache"
         self.runtime = f"{RUNTIME}/{self.name}"
+        self.logs = f"{LOGS}/{self.name}"
         self.next_link = f"{self.home}/next"
         self.doing: Callable[[str], None] | None = None  # is told what each command is for
+        self.transcript: Transcript | None = None  # gets what commands print
 
     @property
     def current(self) -> str | None:
@@ -290,6 +293,8 @@ class Runner:
     ) -> Ended:
         if self.layout.doing:
             self.layout.doing(what)
+        if self.layout.transcript:
+            self.layout.transcript.begin(what)
         home = f"{self.layout.home}/home"
         stdout = options.get("stdout")
         disks = [self.layout.home]
@@ -302,6 +307,7 @@ class Runner:
                 seconds,
                 scope=self.scope(),
                 disks=tuple(disks),
+                transcript=self.layout.transcript,
                 umask=UMASK,
                 cwd="/",
                 **options,

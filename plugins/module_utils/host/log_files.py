@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ansible_collections.homeport.django.plugins.module_utils.host.transcript import newest
+
 BLOCK = 1 << 16
 MOST_BYTES = 8 << 20  # of one log that are looked at
 MOST_BACKUPS = 5  # as many as supervisord keeps
@@ -46,6 +48,7 @@ def logs_of(
         for path in sorted(paths, key=lambda path: number(path, name) or 0):
             found.append(Log(name, f"{name} {number(path, name)}", path))
     found += [Log(name, name, f"{folder}/{name}.log") for name in schedules]
+    found += [Log("build", "build", path) for path in newest(folder)]
     found += [Log("nginx", f"nginx {kind}", f"{nginx}/{app}.{kind}.log") for kind in ("access", "error")]
     return [log for log in found if os.path.isfile(log.path)]
 

@@ -22,7 +22,7 @@ MODULES = (
     "host/programs/counts", "host/programs/dump", "host/programs/judge", "host/programs/look",
     "host/programs/migrate", "host/programs/move", "host/programs/non_atomic", "host/programs/page_error",
     "host/programs/postgres_client", "host/programs/probe", "host/programs/restore", "host/programs/sqlite_copy",
-    "host/programs/start", "host/programs/superuser", "host/psql",
+    "host/programs/start", "host/programs/superuser", "host/psql", "host/transcript",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     keys = (
         "name", "user", "home", "source", "manage", "settings", "overlay", "python", "node", "requirements", "build",
         "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
-        "keep_releases", "hooks",
+        "keep_releases", "hooks", "secret_names",
     )  # fmt: skip
     return [
         {

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.text import MODULE
 from ansible_collections.homeport.django.plugins.module_utils.common.names import ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Map,
@@ -16,6 +17,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Str,
 )
 
+SETTINGS = "DJANGO_SETTINGS_MODULE"
 # Variables that a shell keeps for itself: there is one between supervisord and each process.
 SHELL_VARIABLES = frozenset(("_", "IFS", "LINENO", "OLDPWD", "OPTIND", "PPID", "PWD", "SHLVL"))
 OWN_VARIABLES = r"(HOMEPORT|homeport)_.*|SUPERVISOR_.*|LISTEN_(FDS|PID|FDNAMES)|VIRTUAL_ENV"
@@ -53,10 +55,17 @@ def env_rule(env: dict[str, Any], path: str, problems: Problems) -> None:
             problems.add(
                 f"{path}.{name}", "is a variable of the shell's own; the app would not get this value"
             )
-        elif name == "DJANGO_SETTINGS_MODULE":
+        elif name == SETTINGS:
             problems.add(f"{path}.{name}", "is set by the app's field settings")
         elif re.fullmatch(OWN_VARIABLES, name):
             problems.add(f"{path}.{name}", "is a variable that Homeport sets")
+
+
+def own_env_rule(env: dict[str, Any], path: str, problems: Problems) -> None:
+    env_rule({name: value for name, value in env.items() if name != SETTINGS}, path, problems)
+    value = env.get(SETTINGS, "settings")
+    if not (isinstance(value, str) and re.fullmatch(MODULE, value)):
+        problems.add(f"{path}.{SETTINGS}", "must be a module, such as blog.settings.worker")
 
 
 ENV = Map(
@@ -71,7 +80,7 @@ ENV = Map(
 OWN_ENV = Map(
     EnvValue(),
     key=ENV_NAME,
-    rule=env_rule,
+    rule=own_env_rule,
     key_hint="use letters, digits and '_', not starting with a digit",
     doc="environment variables of this process alone, as in the app's env, whose variables they may refer to",
     default={},

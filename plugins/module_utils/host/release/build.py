@@ -28,7 +28,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     interpreter,
     remove,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
+from ansible_collections.homeport.django.plugins.module_utils.host.release.build_remedy import build_remedy
 from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import git_access
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import probe
@@ -38,6 +40,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.requi
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
 from ansible_collections.homeport.django.plugins.module_utils.host.release.static_files import publish
+from ansible_collections.homeport.django.plugins.module_utils.host.transcript import Transcript
 
 SMALLEST_SPACE = 400 * 1024 * 1024
 
@@ -80,6 +83,21 @@ RECIPE = (
 )
 
 
+# Of an app's environment, what is secret beside the variables of the vault (``secret_names``).
+SECRET_NAMES = re.compile(r"SECRET|PASSW|TOKEN|_KEY\b")
+
+
+def secrets_of(layout: Layout) -> list[str]:
+    """What no output of a build may show."""
+    names = layout.spec.get("secret_names", ())
+    values = [
+        value
+        for name, value in exports(f"{layout.config}/env").items()
+        if name in names or SECRET_NAMES.search(name)
+    ]
+    return [*values, *layout.secrets.values()]
+
+
 class Build:
     """One new release of one app."""
 
@@ -98,6 +116,8 @@ class Build:
         self.source = ""  # the folder of the code below src
         self.code = Source(layout, self.runner)
         self.record["source"] = address_of(self.spec["source"])
+        path = f"{layout.logs}/build-{self.id}.log"
+        self.transcript = Transcript(path, layout.ids()[1], secrets_of(layout), MARK)
 
     def fetch(self) -> None:
         """The folder of the release, with its code. A failure leaves no folder."""
@@ -117,10 +137,18 @@ class Build:
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
         try:
-            yield
-        except BaseException:
+            with self.transcript as self.layout.transcript:
+                yield
+        except BaseException as error:
             remove(self.folder, strict=False)
+            if isinstance(error, DeployError) and os.path.exists(self.transcript.path):
+                what, _end, why = str(error).partition("\n")
+                shown = f"logs.yml -e app={self.layout.name} -e process=build, or {self.transcript.path} on the host"
+                # reports show the last line as the reason
+                raise DeployError(f"{what}\nAll output: {shown}\n{why}".rstrip("\n")) from error
             raise
+        finally:
+            self.layout.transcript = None
 
     def check_space(self) -> None:
         free = shutil.disk_usage(self.layout.releases)
@@ -352,18 +380,3 @@ class Build:
                 "environment variable STATIC_ROOT, or name a folder of the project"
             )
         return root
-
-
-NODE = "\nnode: name a version, such as '22'"
-
-
-def build_remedy(output: str) -> str:
-    """What would help a build command that has printed this."""
-    if re.search(
-        r"engine \"node\" is incompatible|EBADENGINE|Node(\.js)? (version )?\S+ or (newer|higher)", output
-    ):
-        return NODE
-    found = re.search(r"^\S*sh: \d+: ([\w.+-]+): not found$", output, re.MULTILINE)
-    if found and found[1] in ("node", "npm", "npx"):
-        return NODE
-    return f"\nsystem_packages: name the Debian package with the command {found[1]}" if found else ""
