@@ -18,7 +18,12 @@ RESERVED = 10
 
 def most_connections(app: Mapping[str, Any], hosts: int) -> int:
     """What an app can open from ``hosts`` app servers: two releases side by side, processes, and what runs beside."""
-    return (2 * _web(app) + _workers(app)) * hosts + BESIDE
+    return (2 * _web(app) + _workers(app)) * hosts * databases_here(app) + BESIDE
+
+
+def databases_here(app: Mapping[str, Any]) -> int:
+    """How many databases of one server an app has, to each of which it opens connections with the same role."""
+    return 1 + sum(bool(database["managed"]) for database in app["databases"].values())
 
 
 def connection_problems(apps: Mapping[str, Mapping[str, Any]], hosts: int, most: int) -> list[str]:
@@ -28,7 +33,8 @@ def connection_problems(apps: Mapping[str, Mapping[str, Any]], hosts: int, most:
     for name, app in apps.items():
         if app["database"]["engine"] != "postgres" or not app["database"]["managed"]:
             continue
-        web, workers = _web(app) * hosts, _workers(app) * hosts
+        number = hosts * databases_here(app)
+        web, workers = _web(app) * number, _workers(app) * number
         needed, limit = most_connections(app, hosts), app["limits"]["database_connections"]
         together, largest = together + web + workers, max(largest, web)
         if needed > limit:
@@ -56,7 +62,9 @@ def _threads(app: Mapping[str, Any], hosts: int) -> str:
     words = f"{web['workers']} web workers"
     if web["server"] == "wsgi":
         words += f" with {web['threads']} threads"
-    return words + (f" on each of {hosts} hosts" if hosts > 1 else "")
+    words += f" on each of {hosts} hosts" if hosts > 1 else ""
+    number = databases_here(app)
+    return words + (f", each to {number} databases" if number > 1 else "")
 
 
 def _workers(app: Mapping[str, Any]) -> int:
