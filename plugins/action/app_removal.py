@@ -138,8 +138,8 @@ def left_alone(app: str, found: Found) -> list[str]:
     """Databases that Homeport did not make."""
     result = [f"the database {name} on {host}" for host, entry in found.items() for name in entry["kept"]]
     dropped = {database["name"] for entry in found.values() for database in entry["databases"]}
-    for entry in found.values():
-        database = entry["database"]
+    pairs = [(host, each) for host in found.values() for each in (host["database"], *host.get("further", []))]
+    for entry, database in pairs:
         name = database.get("name", "")
         if not database or name in dropped or name.startswith(f"/srv/{app}/"):
             continue

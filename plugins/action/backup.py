@@ -52,10 +52,12 @@ class ActionModule(ActionBase):
 
 def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
     before = "That is backed up once more before." if keep else "That is not backed up before (dump=false)."
+    stays = [f"Its database {alias} is not among it, and stays as it is." for alias in found.get("stays", [])]
     if "target_time" in found:
         return [
             f"The database of {into} as it was at {found['target_time']}",
             f"would replace what it has now: {found['now']}. Files stay.",
+            *stays,
             before,
         ]
     code = f", commit {found['commit'][:12]}" if found["commit"] else ""
@@ -70,6 +72,7 @@ def described(into: str, found: Mapping[str, Any], keep: bool) -> list[str]:
         f"  {found['tables']} tables with {found['rows']} rows ({found['vendor']}), release {found['release']}{code}",
         f"would replace what {into} has now",
         f"  {found['now']}, its media and its data",
+        *stays,
         before,
     ]
 

@@ -174,17 +174,19 @@ def postgres_value(value: Any) -> str:
     return f"'{text}'"
 
 
-def renamed_apps(apps: Any) -> list[dict[str, str]]:
-    """Each earlier name of the apps, with their databases on the database server."""
-    return [
-        {
-            "name": name,
-            "was": was,
-            "database": next((database["name"] for database in postgres_databases({name: app})), ""),
-        }
-        for name, app in apps.items()
-        for was in app["was"]
-    ]
+def renamed_apps(apps: Any) -> list[dict[str, Any]]:
+    """Each earlier name of the apps, with their databases on the database server, and what these were called."""
+    found = []
+    for name, app in apps.items():
+        names = [database["name"] for database in postgres_databases({name: app})]
+        own, further = next(iter(names), ""), names[1:]
+        for was in app["was"]:
+            before = was if own == name else own
+            called = {
+                each: before + each[len(own) :] if each.startswith(f"{own}_") else each for each in further
+            }
+            found.append({"name": name, "was": was, "database": own, "further": called})
+    return found
 
 
 SERVED = ("app_servers", "worker_servers", "database_servers", "cache_servers", "broker_servers")

@@ -122,8 +122,9 @@ def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
     found = {}
     for name, app in apps.items():
         known = facts["logins"].get(name, {})
-        for use in ("database", "cache", "broker") if not names or name in names else ():
-            service = app[use]
+        services = {use: app[use] for use in ("database", "cache", "broker")}
+        services.update({f"databases.{alias}": further for alias, further in app["databases"].items()})
+        for use, service in services.items() if not names or name in names else ():
             parts = urlsplit(service["url"])
             away = parts.hostname and not unquote(parts.hostname).startswith("/") and not service["managed"]
             # the file of an authority may be another one than before

@@ -42,6 +42,10 @@ options:
         description: Name of its database on the database server. Empty where it has none there.
         type: str
         default: ""
+      further:
+        description: Names of its further databases there, each with the name that it had under the earlier name.
+        type: dict
+        default: {}
   postgres:
     description: Whether the host runs the PostgreSQL cluster of the apps.
     type: bool
@@ -96,6 +100,7 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "was": {"type": "str", "required": True},
         "database": {"type": "str", "default": ""},
+        "further": {"type": "dict", "default": {}},
     }
     module = Module(
         argument_spec={
@@ -108,7 +113,9 @@ def main() -> None:
     )
     params = module.params
     cluster = Cluster() if params["postgres"] else None
-    renames = [Rename(app["name"], app["was"], app["database"], cluster) for app in params["apps"]]
+    renames = [
+        Rename(app["name"], app["was"], app["database"], cluster, app["further"]) for app in params["apps"]
+    ]
     name = ""
     result: dict[str, dict[str, Any]] = {}
     try:

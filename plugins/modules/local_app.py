@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: local_app
 short_description: Run Django apps on this machine with runserver
 description:
-  - Creates a virtual environment for each app, installs its dependencies, and migrates a SQLite database. Starts
+  - Creates a virtual environment for each app, installs its dependencies, and migrates SQLite databases. Starts
     runserver on the working copy, which it reloads when the code changes.
   - Everything it makes is in one folder; nothing needs root.
 options:
@@ -128,8 +128,10 @@ class LocalApp:
         if manage[0] == "python":
             manage[0] = f"{self.home}/venv/bin/python"
         if self.spec["migrate"]["run"]:
-            out = self.runner.run([*manage, "migrate", "--noinput"], "migrate", cwd=project)
-            changed = changed or "Applying " in out
+            aliases = [alias for alias, further in self.spec["databases"].items() if further["migrate"]]
+            for words in ([], *(["--database", alias] for alias in aliases)):
+                out = self.runner.run([*manage, "migrate", "--noinput", *words], "migrate", cwd=project)
+                changed = changed or "Applying " in out
         mark = hashlib.sha256(
             json.dumps([self.environment, manage, project], sort_keys=True).encode()
         ).hexdigest()

@@ -290,6 +290,45 @@ from poetry.factory import Factory
 print(Factory().create_poetry(Path()).locker._get_content_hash())
 """
 
+PAIR = """
+    from urllib.parse import urlsplit
+
+    _url = urlsplit(os.environ["REPORTS_DATABASE_URL"])
+    _reports = {"NAME": _url.path[1:], "USER": _url.username, "HOST": _url.query.partition("host=")[2]}
+    DATABASES["reports"] = {**DATABASES["default"], **_reports}
+    DATABASE_ROUTERS = ["site_.models.Router"]
+"""
+PAIR_MODELS = """
+    from django.db import models
+
+
+    class Report(models.Model):
+        title = models.CharField(max_length=80)
+
+
+    class Router:
+        def db_for_read(self, model, **hints):
+            return "reports" if model is Report else "default"
+
+        db_for_write = db_for_read
+
+        def allow_migrate(self, db, app_label, **hints):
+            return (db == "reports") == (app_label == "site_")
+"""
+PAIR_MIGRATION = """
+    from django.db import migrations, models
+
+
+    class Migration(migrations.Migration):
+        initial = True
+        operations = [
+            migrations.CreateModel(
+                "Report",
+                [("id", models.BigAutoField(primary_key=True)), ("title", models.CharField(max_length=80))],
+            )
+        ]
+"""
+
 MESSAGES = """
     msgid ""
     msgstr "Content-Type: text/plain; charset=UTF-8\\n"
@@ -390,6 +429,17 @@ def layouts() -> dict[str, Files]:
             "library/__init__.py": "",
             "manage.py": "",
         },
+        # Two databases, and a router between them.
+        "pair": project(
+            "pair",
+            extra=PAIR,
+            **{
+                "requirements.txt": "Django~=5.2.0\npsycopg[binary]\n",
+                "site_/models.py": text(PAIR_MODELS),
+                "site_/migrations/__init__.py": "",
+                "site_/migrations/0001_initial.py": text(PAIR_MIGRATION),
+            },
+        ),
         # Several requirements files, translations to compile, a file that the build makes.
         "built": project(
             "built",

@@ -243,7 +243,14 @@ def test_the_files_of_a_host() -> None:
 def test_the_apps(setup: str, host: dict[str, str], expected: dict[str, str]) -> None:
     app = resolved(setup=setup, host=host)
     (found,) = backup_apps({"blog": app})
-    assert found == {"name": "blog", "user": "blog", "home": "/srv/blog", "extensions": [], **expected}
+    assert found == {
+        "name": "blog",
+        "user": "blog",
+        "home": "/srv/blog",
+        "extensions": [],
+        "databases": {},
+        **expected,
+    }
 
 
 # The repository
@@ -498,7 +505,7 @@ def test_what_could_not_be_put_back_is_kept(
     back = fetched(app, tmp_path, old="old")
     monkeypatch.setattr(back, "verify", dict)
     monkeypatch.setattr(back, "hand_over", lambda _app: None)
-    monkeypatch.setattr(Fetched, "dump", "")
+    monkeypatch.setattr(Fetched, "dumps", {})
     done: list[str] = []
     for name in ("stop", "start", "clear"):
         monkeypatch.setattr(backup_restore, name, lambda _app, name=name: done.append(name))
@@ -517,7 +524,7 @@ def test_what_could_not_be_put_back_is_kept(
         monkeypatch.setattr(os, "rename", rename)
         fail()
 
-    monkeypatch.setattr(work, "replace_database", broken)
+    monkeypatch.setattr(work, "replace_databases", broken)
     with pytest.raises(DeployError, match=r"the rows differ\n.*Input/output error\nThey are in .*/before"):
         work.run()
     assert done == ["stop", "clear"]  # nothing writes to what is half of each

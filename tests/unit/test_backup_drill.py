@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import drill as backup_drill
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.drill import drill, in_scratch
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
+    DEFAULT,
+    App,
+    Part,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 
 from tests.unit.releases import HereLayout
@@ -53,14 +57,14 @@ class Here(App):
     def release(self) -> str:
         return f"{self.home}/releases/1"
 
-    def load(self, path: str, database: str = "") -> None:
+    def load(self, path: str, database: str = "", part: Part | None = None) -> None:
         self.step(f"load {database}")
 
-    def look(self, database: str = "", engine: str = "") -> dict[str, Any]:
+    def look(self, database: str = "", engine: str = "", part: Part | None = None) -> dict[str, Any]:
         self.step(f"look {os.path.basename(database)}")
         return self.counted
 
-    def empty(self, database: str) -> None:
+    def empty(self, database: str, part: Part | None = None) -> None:
         self.step(f"empty {database}")
 
 
@@ -73,12 +77,16 @@ class Fetched:
         self, _store: Any, _source: str, _snapshot: str, folder: str, everything: bool = False
     ) -> None:
         self.manifest: dict[str, Any] = dict(MANIFEST)
-        self.dump = f"{folder}/database"
+        self.dumps = {DEFAULT: f"{folder}/database"}
         os.makedirs(folder)
-        Path(self.dump).write_text("a dump")
+        Path(self.dumps[DEFAULT]).write_text("a dump")
 
     def verify(self) -> dict[str, int]:
         return self.files
+
+
+def scratched(app: App, fetched: Any) -> dict[str, Any]:
+    return in_scratch(app, app.main, fetched.manifest, fetched.dumps[DEFAULT])
 
 
 class Store:
@@ -164,7 +172,7 @@ def test_a_database_for_the_drill_on_the_same_host(
     fetched = Fetched(None, "blog", "a", str(tmp_path / "fetched"))
     fetched.manifest["extensions"] = ["postgis", 'citext"; DROP']
     with contextlib.suppress(DeployError) if fails else contextlib.nullcontext():
-        assert in_scratch(app, fetched) == COUNTED  # type: ignore[arg-type]
+        assert scratched(app, fetched) == COUNTED
     assert app.done[0] == app.done[-1] == "drop"
     assert [step for step in app.done if step.startswith("extend")] == ["extend postgis"]
     ((database, statements),) = asked
@@ -174,7 +182,7 @@ def test_a_database_for_the_drill_on_the_same_host(
 
 def test_a_remote_database_without_a_place_for_drills(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="backup_scratch"):
-        in_scratch(Here(tmp_path), Fetched(None, "blog", "a", str(tmp_path / "fetched")))  # type: ignore[arg-type]
+        scratched(Here(tmp_path), Fetched(None, "blog", "a", str(tmp_path / "fetched")))
 
 
 @pytest.mark.parametrize("fails", ["", "look"])
@@ -182,12 +190,12 @@ def test_an_sqlite_file_is_looked_at_in_a_folder_of_the_apps(fails: str, tmp_pat
     app = Here(tmp_path)
     fetched = Fetched(None, "blog", "a", str(tmp_path / "fetched"))
     fetched.manifest["vendor"] = "sqlite"
-    os.unlink(fetched.dump)
-    with contextlib.closing(sqlite3.connect(fetched.dump)) as connection:
+    os.unlink(fetched.dumps[DEFAULT])
+    with contextlib.closing(sqlite3.connect(fetched.dumps[DEFAULT])) as connection:
         connection.executescript("CREATE TABLE post (id); INSERT INTO post VALUES (1), (2)")
     seen: list[Any] = []
 
-    def look(path: str) -> dict[str, Any]:
+    def look(path: str, part: Part | None = None) -> dict[str, Any]:
         with contextlib.closing(sqlite3.connect(path)) as copy:
             seen.append(
                 (
@@ -201,6 +209,6 @@ def test_an_sqlite_file_is_looked_at_in_a_folder_of_the_apps(fails: str, tmp_pat
     app.look, app.fails = look, fails  # type: ignore[method-assign,assignment]
     (Path(app.home) / "backup-drill").mkdir()  # of a drill that was killed
     with contextlib.suppress(DeployError) if fails else contextlib.nullcontext():
-        assert in_scratch(app, fetched) == COUNTED  # type: ignore[arg-type]
+        assert scratched(app, fetched) == COUNTED
     assert seen == [(2, 0o700)]
     assert not (Path(app.home) / "backup-drill").exists()

@@ -18,6 +18,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.resolve import
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import APP_NAME, RESERVED_NAMES
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest
+from ansible_collections.homeport.django.plugins.module_utils.queues.queue import INSTANCE
 from ansible_collections.homeport.django.plugins.module_utils.validation import sandboxed
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
     INPUTS,
@@ -36,6 +37,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.release imp
     release_secrets,
     release_specs,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import SUPERVISORD_INSTANCE
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import place as place_of
 
 from tests.hostile import KEYS, MARK, NASTY, ODD, WRONG, Author, leaves, place, takes, text, texts
@@ -45,7 +47,7 @@ DEFINITIONS = 500
 CARELESSNESS = (0, 0.03, 0.15, 0.5)
 # Fields whose values a message may show: they are no secrets, and it would not be clear without them.
 SHOWN = re.compile(
-    r"(domains|aliases|web\.port|(cache|broker)\.port|database\.name)|is not a field here|there is no "
+    r"(domains|aliases|web\.port|(cache|broker)\.port|databases?\.(\w+\.)?name)|is not a field here|there is no "
 )
 
 
@@ -110,7 +112,8 @@ def arrives(fields: dict[str, Any], secrets: dict[str, Any], found: dict[str, An
     files = {entry["path"]: str(entry.get("content")) for entry in app_files({"blog": found})}
     # after the variables that each has of its own
     for name, process in found["processes"].items():
-        assert files[f"/srv/blog/config/processes/{name}"].endswith(f"exec {process['command']}\n")
+        command = process["command"].replace(INSTANCE, SUPERVISORD_INSTANCE)
+        assert files[f"/srv/blog/config/processes/{name}"].endswith(f"exec {command}\n")
     for name, schedule in found["schedules"].items():
         assert files[f"/srv/blog/config/processes/{name}"].endswith(f"{schedule['command']}\n")
 

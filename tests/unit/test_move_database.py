@@ -43,7 +43,7 @@ class Here(Next):
         self.counted: dict[str, Any] = {"vendor": "sqlite", "rows": {}}
         write(folder / "blog/shared/data/db.sqlite3")
 
-    def look(self, database: str = "", engine: str = "") -> dict[str, Any]:
+    def look(self, database: str = "", engine: str = "", part: Any = None) -> dict[str, Any]:
         return {"vendor": "sqlite", "rows": {**ROWS, "django_migrations": 9}} if engine else self.counted
 
 

@@ -99,6 +99,7 @@ def test_packages_that_are_not_there() -> None:
     apps = {
         "blog": {
             "system_packages": ["gettext"],
+            "databases": {},
             "source": {"path": "."},
             "database": {"engine": "sqlite", "url": "", "extensions": []},
         }

@@ -182,7 +182,11 @@ def test_a_dump_and_what_is_written_down_of_it(tmp_path: Path) -> None:
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
     (written,) = dumps(found)
-    assert (written["path"], written["before"], written["bytes"]) == (path, "20260101T000000-a", 13)
+    assert (written["paths"]["default"], written["before"], written["bytes"]) == (
+        path,
+        "20260101T000000-a",
+        13,
+    )
     assert written["migrations"] == ["a.2", "a.3"]
 
 

@@ -285,8 +285,9 @@ def test_a_rollback_with_the_database_keeps_what_it_replaces(
     app, done = site["blog"], []
 
     class Database:
-        def __init__(self, _layout: HereLayout, of: str) -> None:
+        def __init__(self, _layout: HereLayout, of: str, alias: str) -> None:
             assert os.path.basename(of) == "2"
+            self.alias = alias
 
         def ask(self) -> dict[str, Any]:
             return {"vendor": "postgresql"}

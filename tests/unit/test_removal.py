@@ -405,7 +405,8 @@ def test_pg_dump_is_made_without_rights_of_a_superuser_and_read_again(
 
 
 def test_nobody_is_advised_to_restore_as_the_superuser(app: HereApp) -> None:
-    text = removal_dump.RESTORE.format(name="blog", home="/srv/blog", dump="blog.pgdump")
+    words = {"name": "blog", "home": "/srv/blog", "dump": "blog.pgdump"}
+    text = removal_dump.RESTORE.format(**words, url=removal_dump.OWN_URL)
     assert "postgres" not in text.replace("postgres:${DATABASE_URL", "")
     assert text.count("<blog.pgdump") == 2
 

@@ -78,7 +78,7 @@ def test_what_is_derived_stays_and_the_rest_has_the_new_name() -> None:
 
 def test_the_apps_that_have_an_earlier_name() -> None:
     apps = {"jotter": resolved(name="jotter", was="notes"), "blog": resolved()}
-    assert renamed_apps(apps) == [{"name": "jotter", "was": "notes", "database": "jotter"}]
+    assert renamed_apps(apps) == [{"name": "jotter", "was": "notes", "database": "jotter", "further": {}}]
 
 
 def test_an_app_that_was_renamed_twice() -> None:
@@ -194,7 +194,7 @@ def test_a_database_and_its_role() -> None:
     }
     databases = {"notes": {"owner": "notes"}, "homeport_drill_notes": {"owner": "notes"}}
     cluster: Any = FakeCluster(roles, databases)
-    rename_database(cluster, "notes", "jotter", "jotter")
+    rename_database(cluster, "notes", "jotter", "jotter", {})
     text = "".join(cluster.asked)
     assert cluster.asked[0] == "reassign notes.0123abcd notes notes"
     assert 'DROP ROLE "notes.0123abcd"' in text
@@ -206,16 +206,16 @@ def test_a_database_and_its_role() -> None:
 
 def test_an_interrupted_one_goes_on_and_a_finished_one_is_left_alone() -> None:
     cluster: Any = FakeCluster({"jotter": ROLE}, {"notes": {"owner": "jotter"}})
-    rename_database(cluster, "notes", "jotter", "jotter")
+    rename_database(cluster, "notes", "jotter", "jotter", {})
     assert len(cluster.asked) == 1 and "RENAME TO" in cluster.asked[0]
     cluster = FakeCluster({"jotter": ROLE}, {"jotter": {"owner": "jotter"}, "notes": {"owner": "else"}})
-    rename_database(cluster, "notes", "jotter", "jotter")
+    rename_database(cluster, "notes", "jotter", "jotter", {})
     assert cluster.asked == []
 
 
 def test_a_database_with_a_name_of_its_own_keeps_it() -> None:
     cluster: Any = FakeCluster({"notes": ROLE}, {"journal": {"owner": "notes"}, "notes": {"owner": "notes"}})
-    rename_database(cluster, "notes", "jotter", "journal")
+    rename_database(cluster, "notes", "jotter", "journal", {})
     assert cluster.asked == ['ALTER ROLE "notes" RENAME TO "jotter";\n']
 
 

@@ -22,6 +22,7 @@ SEEN: dict[str, dict[str, Any]] = {
     "dburl": {"engine": "postgresql", "gunicorn": "20.1.0"},
     "nested": {"settings": "core.settings", "gunicorn": "21.2.0"},
     "private": {"engine": "postgresql", "gunicorn": "23.0.0", "extra": ["1.0", "1.0"]},
+    "pair": {"engine": "postgresql"},
     "built": {"hello": "hallo"},
     "packaged": {"settings": "packaged_site.settings", "engine": "postgresql"},
     "files": {
@@ -234,6 +235,29 @@ def test_hostile_values_arrive_as_they_are_written(site: Site, host: Any) -> Non
 def test_extensions_come_with_their_packages(host: Any) -> None:
     query = "runuser -u postgres -- psql -qAt dburl -c 'SELECT extname FROM pg_extension ORDER BY 1'"
     assert host.check_output(query).split() == ["citext", "plpgsql", "semver"]
+
+
+def test_a_second_database_is_in_backups_and_drills(host: Any) -> None:
+    def rows(database: str, table: str) -> str:
+        query = f"SELECT count(*) > 0 FROM {table}"
+        done = host.run(f"runuser -u postgres -- psql -qAt {database} -c {shlex.quote(query)}")
+        return str(done.stdout.strip()) if done.rc == 0 else "no table"
+
+    code = "from site_.models import Report; Report.objects.create(title='one')"
+    host.check_output(f"runuser -u pair -- {RUN} /srv/pair/current manage.py shell -c {shlex.quote(code)}")
+    assert (rows("pair_reports", "site__report"), rows("pair", "site__report")) == ("t", "no table")
+    assert (rows("pair", "django_content_type"), rows("pair_reports", "auth_user")) == ("t", "no table")
+    host.check_output("homeport-backup backup pair")
+    host.check_output("homeport-backup drill pair")
+    state = json.loads(host.file("/var/lib/homeport/backups/pair.json").content_string)
+    backup, drill = state["backup"]["last"], state["drill"]["last"]
+    assert (drill["rows"], drill["tables"]) == (backup["rows"], backup["tables"])
+    tables = "select count(*) from pg_tables where schemaname = 'public'"
+    counts = [
+        int(host.check_output(f'runuser -u postgres -- psql -qAt {name} -c "{tables}"'))
+        for name in ("pair", "pair_reports")
+    ]
+    assert backup["tables"] == sum(counts)
 
 
 @pytest.mark.parametrize("name", STARTPROJECT)

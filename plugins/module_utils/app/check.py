@@ -20,6 +20,11 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.app imp
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.env import SETTINGS
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.services import SCRATCH_PREFIX
+from ansible_collections.homeport.django.plugins.module_utils.app.further_databases import (
+    check_authority,
+    check_further,
+    names_of,
+)
 from ansible_collections.homeport.django.plugins.module_utils.app.media import check_bucket, place_of
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
     check_address,
@@ -143,7 +148,9 @@ def _check_app(
     _check_static(path, app, setup, setup_name, problems)
     _check_overlay(path, app, problems)
     _check_secrets(path, name, app, secrets, problems)
-    _check_authority(path, app, secrets, problems)
+    given = app.get("database", {})
+    check_authority(f"{path}.database.ca", given, given.get("url") or secrets.get("database_url"), problems)
+    check_further(path, name, app, secrets, setup, problems)
     check_bucket(path, name, app, secrets, problems)
     for process in sorted(set(app.get("processes", {})) & set(app.get("schedules", {}))):
         problems.add(f"{path}.schedules.{process}", "is also the name of a process; choose another")
@@ -225,23 +232,6 @@ def _check_secrets(
     for field in ("database", "notify"):
         if "url" in app.get(field, {}) and f"{field}_url" in secrets:
             problems.add(f"{path}.{field}.url", f"is also in {vault}.{field}_url; keep one")
-
-
-def _check_authority(path: str, app: dict[str, Any], secrets: dict[str, Any], problems: Problems) -> None:
-    """The authority of a database that exists already."""
-    given = app.get("database", {})
-    address = given.get("url") or secrets.get("database_url")
-    if "ca" not in given:
-        return
-    if not isinstance(address, str):
-        problems.add(
-            f"{path}.database.ca",
-            "goes with the url of a database that exists already; Homeport verifies its own",
-        )
-    elif engine_of(address) != "postgres":
-        problems.add(f"{path}.database.ca", "is for PostgreSQL; write what another driver takes into the url")
-    elif "sslrootcert=" in address:
-        problems.add(f"{path}.database.ca", "is also in the url, as sslrootcert; keep one")
 
 
 def is_expression(text: Any) -> bool:
@@ -340,12 +330,15 @@ def _check_together(
                 f"{port} is used by the app {ports[port]}; without nginx each app needs its own port",
             )
         check_ports(name, app, secrets.get(name, {}), setup, instances, problems)
-        database = app.get("database", {}).get("name", name)
-        if _is_text(database) and databases.setdefault(database, name) != name:
-            problems.add(
-                f"django_apps.{name}.database.name",
-                f"{database} is the database of the app {databases[database]}",
-            )
+        for key, database in names_of(name, app, secrets.get(name, {})).items():
+            field = f"django_apps.{name}.{key}"
+            if _is_text(database) and databases.setdefault(database, field) != field:
+                taken = databases[database].split(".")
+                problems.add(
+                    f"{field}.name",
+                    f"{database} is the database of the app {taken[1]}"
+                    + (f" already ({'.'.join(taken[2:])})" if taken[2:] != ["database"] else ""),
+                )
         uploads = place_of(app)
         if uploads and buckets.setdefault(uploads, name) != name:
             problems.add(

@@ -19,7 +19,12 @@ RESERVED = 10
 def most_connections(app: Mapping[str, Any], hosts: int, worker_hosts: int) -> int:
     """What an app can open from its hosts: two releases side by side on those that serve visitors (``hosts``), the
     processes on those that run them (``worker_hosts``), and what runs beside."""
-    return 2 * _web(app) * hosts + _workers(app) * worker_hosts + BESIDE
+    return (2 * _web(app) * hosts + _workers(app) * worker_hosts) * databases_here(app) + BESIDE
+
+
+def databases_here(app: Mapping[str, Any]) -> int:
+    """How many databases of one server an app has, to each of which it opens connections with the same role."""
+    return 1 + sum(bool(database["managed"]) for database in app["databases"].values())
 
 
 def connection_problems(
@@ -36,7 +41,8 @@ def connection_problems(
         if app["database"]["engine"] != "postgres" or not app["database"]["managed"]:
             continue
         app = {**app, **{key: everywhere[name][key] for key in ("processes", "schedules")}}
-        web, workers = _web(app) * hosts, _workers(app) * worker_hosts
+        number = databases_here(app)
+        web, workers = _web(app) * hosts * number, _workers(app) * worker_hosts * number
         needed, limit = most_connections(app, hosts, worker_hosts), app["limits"]["database_connections"]
         together, largest = together + web + workers, max(largest, web)
         if needed > limit:
@@ -64,7 +70,9 @@ def _threads(app: Mapping[str, Any], hosts: int) -> str:
     words = f"{web['workers']} web workers"
     if web["server"] == "wsgi":
         words += f" with {web['threads']} threads"
-    return words + (f" on each of {hosts} hosts" if hosts > 1 else "")
+    words += f" on each of {hosts} hosts" if hosts > 1 else ""
+    number = databases_here(app)
+    return words + (f", each to {number} databases" if number > 1 else "")
 
 
 def _workers(app: Mapping[str, Any]) -> int:

@@ -1,21 +1,39 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""The database of an app, as its user sees it."""
+"""The databases of an app, as its user sees them: its own, and further ones by their aliases."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app.services import wanted_of
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import Setup
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
+from ansible_collections.homeport.django.plugins.module_utils.common.names import FURTHER
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
 
-# Below the folder of an app: the authority of a database that is somebody else's.
-CA = "config/database-ca.pem"
+# Of the app's own database, as Django's settings name it.
+DEFAULT = "default"
+NOTHING = dict.fromkeys(("user", "password", "host", "port", "sslmode", "sslrootcert", "url"), "")
+
+
+def authority(alias: str = DEFAULT) -> str:
+    """Below the folder of an app: the authority of a database that is somebody else's."""
+    return f"config/database-ca{'' if alias == DEFAULT else f'-{alias}'}.pem"
+
+
+def variable(alias: str) -> str:
+    """The environment variable with the address of a further database."""
+    return f"{alias.upper()}{FURTHER}"
+
+
+def all_databases(app: Values) -> dict[str, Any]:
+    """The databases of a resolved app by their aliases, its own first."""
+    return {DEFAULT: app["database"], **app["databases"]}
 
 
 def database_of(
@@ -29,7 +47,7 @@ def database_of(
     given = app["database"]
     url = given.get("url") or secrets.get("database_url")
     result: dict[str, Any] = {
-        **dict.fromkeys(("user", "password", "host", "port", "sslmode", "sslrootcert", "url"), ""),
+        **NOTHING,
         "conn_max_age": given.get("conn_max_age", 0 if app["web"]["server"] == "asgi" else 600),
         "managed": False,
         "owner": name,
@@ -37,15 +55,52 @@ def database_of(
         "extensions": given["extensions"],
     }
     if url:
-        if "ca" in given:
-            url = verified(url, f"{APPS_HOME}/{name}/{CA}")
-            result["ca"] = given["ca"]
-        return {**result, **parse_database_url(url), "url": url}
+        return {**result, **by_address(name, given, url, DEFAULT)}
     engine = given.get("engine", setup.databases[0])
     result.update(engine=engine, name=given.get("name", name))
     if kind := find(engine, "database"):
         result.update(kind.resolve(wanted_of(name, "database", app, secrets, homeport_secrets, host)))
     return result
+
+
+def databases_of(
+    name: str, app: Values, secrets: Values, homeport_secrets: list[str], setup: Setup, host: Values
+) -> dict[str, dict[str, Any]]:
+    """The further databases by their aliases, each as above, with ``migrate`` and ``backup``."""
+    engine = app["database"].get("engine", setup.databases[0])
+    found = {}
+    for alias, given in app["databases"].items():
+        result: dict[str, Any] = {
+            **NOTHING,
+            **{key: given[key] for key in ("extensions", "migrate", "backup")},
+            "managed": False,
+            "owner": name,
+            "logins": [],
+        }
+        url = given.get("url") or secrets.get("database_urls", {}).get(alias)
+        kind = find(engine, "database")
+        if url:
+            result.update(by_address(name, given, url, alias))
+        elif kind:
+            wanted = wanted_of(name, "database", app, secrets, homeport_secrets, host)
+            named = {**given, "name": name_of(name, app, alias, engine)}
+            result.update(engine=engine, **kind.resolve(replace(wanted, given=named)))
+        found[alias] = result
+    return found
+
+
+def name_of(app_name: str, app: Values, alias: str, engine: str) -> str:
+    """The name of a further database of Homeport's."""
+    own = app.get("database", {}).get("name", "db" if engine == "sqlite" else app_name)
+    return str(app["databases"][alias].get("name", f"{own}_{alias}"))
+
+
+def by_address(name: str, given: Values, url: str, alias: str) -> dict[str, Any]:
+    """A database that exists already."""
+    ca = {"ca": given["ca"]} if "ca" in given else {}
+    if ca:
+        url = verified(url, f"{APPS_HOME}/{name}/{authority(alias)}")
+    return {**ca, **parse_database_url(url), "url": url}
 
 
 def verified(url: str, ca: str) -> str:
@@ -54,10 +109,11 @@ def verified(url: str, ca: str) -> str:
     return f"{url}{'&' if urlsplit(url).query else '?'}{mode}sslrootcert={ca}"
 
 
-def database_environment(database: Values) -> dict[str, str]:
-    """Where the database is."""
+def database_environment(database: Values, further: Values) -> dict[str, str]:
+    """Where the databases are."""
+    others = {variable(alias): found["url"] for alias, found in further.items()}
     if not database["url"]:
-        return {}
+        return others
     found = {"DATABASE_URL": database["url"], "CONN_MAX_AGE": str(database["conn_max_age"])}
     engine = find(database["engine"], "database")
-    return {**found, **(engine.environment(database) if engine else {})}
+    return {**found, **(engine.environment(database) if engine else {}), **others}

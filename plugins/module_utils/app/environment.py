@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.app.database import (
     database_environment,
     database_of,
+    databases_of,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.media import bucket_of, media_environment
 from ansible_collections.homeport.django.plugins.module_utils.app.services import (
@@ -84,7 +85,8 @@ def base_environment(
         result["DJANGO_SETTINGS_MODULE"] = app["settings"]
     if not shape.proxy:
         result["SERVE_MEDIA"] = "1"
-    result.update(database_environment(database))
+    further = databases_of(name, app, secrets, homeport_secrets, shape, host)
+    result.update(database_environment(database, further))
     services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
     result.update(services_environment(first_name(name, app), services))
     return result

@@ -27,6 +27,8 @@ def local_files(parsed: Parsed, base: str) -> list[str]:
                 )
         problems += _page(f"{path}.maintenance.page", app["maintenance"].get("page"), base)
         problems += _authority(f"{path}.database.ca", app["database"].get("ca"), base)
+        for alias, database in app["databases"].items():
+            problems += _authority(f"{path}.databases.{alias}.ca", database.get("ca"), base)
         problems += _certificate(name, app, parsed.secrets.get(name, {}).get("tls_key"), base)
     return problems
 

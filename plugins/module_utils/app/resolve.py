@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.check import AppsError, parse
 from ansible_collections.homeport.django.plugins.module_utils.app.connections import most_connections
-from ansible_collections.homeport.django.plugins.module_utils.app.database import database_of
+from ansible_collections.homeport.django.plugins.module_utils.app.database import database_of, databases_of
 from ansible_collections.homeport.django.plugins.module_utils.app.environment import (
     base_environment,
     environment_of,
@@ -78,13 +78,19 @@ def _resolve_one(
     plain = base_environment(name, app, secrets, homeport_secrets, setup, host)
     environment, release_environment = environment_of(plain, app["env"], secrets.get("env", {}))
     database = database_of(name, app, secrets, homeport_secrets, shape, host)
+    databases = databases_of(name, app, secrets, homeport_secrets, shape, host)
     services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
     processes = {
         process: resolve_process(process, options, home, host["scheduler"])
         for process, options in app["processes"].items()
     }
     # whatever this host has cores for: the database server, which is told the limit, does not know
-    widest = {**app, "web": {"workers": MOST_WORKERS, **app["web"]}, "processes": processes}
+    widest = {
+        **app,
+        "web": {"workers": MOST_WORKERS, **app["web"]},
+        "processes": processes,
+        "databases": databases,
+    }
     hosts = int(host.get("app_hosts", 1))
     connections = max(100, most_connections(widest, hosts, int(host.get("worker_hosts", hosts))))
     if not host["workers"]:
@@ -106,6 +112,7 @@ def _resolve_one(
         "limits": {"database_connections": connections, **app["limits"]},
         "trusted_networks": networks(app["proxy"]["trusted_proxies"]),
         "database": database,
+        "databases": databases,
         **services,
         "processes": processes,
         "schedules": app["schedules"] if host["scheduler"] else {},
@@ -114,7 +121,7 @@ def _resolve_one(
         "bucket": bucket_of(app, secrets),
         # empty where only workers run
         "web": {**web, "socket": _web_socket(name, app, shape) if host["web"] else ""},
-        "server_packages": _server_packages(app, static, database, services),
+        "server_packages": _server_packages(app, static, [database, *databases.values()], services),
         "environment": environment,
         "release_environment": release_environment,
         "notify": {**app["notify"], **({"url": secrets["notify_url"]} if "notify_url" in secrets else {})},
@@ -139,14 +146,14 @@ def _web_socket(name: str, app: dict[str, Any], shape: Setup) -> str:
 def _server_packages(
     app: dict[str, Any],
     static: dict[str, Any],
-    database: dict[str, Any],
+    databases: list[dict[str, Any]],
     services: dict[str, dict[str, Any]],
 ) -> list[str]:
     """What Homeport needs in the virtual environment; a version that the project brings is kept."""
     packages = ["gunicorn"]
-    engine = find(database["engine"], "database")
-    if app["overlay"] and engine and engine.client:
-        packages.append(engine.client)
+    engines = [find(database["engine"], "database") for database in databases]
+    clients = [engine.client for engine in engines if engine and engine.client]
+    packages += dict.fromkeys(clients) if app["overlay"] else ()
     if app["overlay"] and app["media"]["kind"] == "s3":
         packages.append("django-storages[s3]")
     if static["server"] == "whitenoise":

@@ -23,6 +23,7 @@ RESERVED_NAMES = frozenset((
 
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 SERVICES = ("cache", "broker")
+FURTHER = "_DATABASE_URL"  # end of the environment variables with the addresses of further databases
 PROGRAMS = "/etc/supervisor/conf.d/"
 
 

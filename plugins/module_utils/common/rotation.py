@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import fingerprint
+from ansible_collections.homeport.django.plugins.module_utils.common.names import FURTHER
 
 # Where an app's environment says how it logs in.
 ADDRESSES = {"database": "DATABASE_URL", "cache": "CACHE_URL", "broker": "BROKER_URL"}
@@ -27,10 +28,16 @@ BUCKET = (
 )
 
 
+def addresses(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of an environment that say where its services are, by service."""
+    further = [name for name in environment if name.endswith(FURTHER)]
+    return {**ADDRESSES, **{f"databases.{name[: -len(FURTHER)].lower()}": name for name in further}}
+
+
 def used_logins(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """How a release logs in to its services: server, user, and the fingerprint of its password, if it has one."""
     found = {}
-    for service, name in ADDRESSES.items():
+    for service, name in addresses(environment).items():
         try:
             parts = urlsplit(environment.get(name, ""))
             server = [parts.hostname or "", parts.port or 0]

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
@@ -71,10 +72,19 @@ PATHS = (
 
 
 class Rename:
-    """One app on one host. ``database`` is the declared name of its database in ``cluster``, if it has one there."""
+    """One app on one host. ``database`` is the declared name of its database in ``cluster``, if it has one there, and
+    ``further`` those of others, each with its earlier name."""
 
-    def __init__(self, name: str, was: str, database: str, cluster: Cluster | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        was: str,
+        database: str,
+        cluster: Cluster | None,
+        further: Mapping[str, str] | None = None,
+    ) -> None:
         self.name, self.was = name, was
+        self.further = {after: before for after, before in (further or {}).items() if after != before}
         self.old, self.new = App(was), App(name)
         self.database = database
         self.cluster = cluster if database else None
@@ -102,6 +112,13 @@ class Rename:
                 old["database"] = self.was
                 if self.name in databases:
                     new["database"] = self.name
+            for after, before in self.further.items():
+                if databases.get(before, {}).get("owner") in owners:
+                    old[f"database {before}"] = before
+                    if after in databases:
+                        raise DeployError(
+                            f"PostgreSQL has both databases {before} and {after}: remove the one that is not wanted"
+                        )
             found["databases"] = sorted(
                 name
                 for name, database in databases.items()
@@ -151,7 +168,7 @@ class Rename:
 
     def run(self, by: str) -> None:
         if self.cluster:
-            rename_database(self.cluster, self.was, self.name, self.database)
+            rename_database(self.cluster, self.was, self.name, self.database, self.further)
         self.withdraw_units()
         self.move_record(by)
         moves = self.moves()
@@ -215,7 +232,7 @@ def instances(app: str) -> list[str]:
     return [f"{STORES}/{path}" for facts in FACTS.values() for path in of_app(facts.data, app)]
 
 
-def rename_database(cluster: Cluster, was: str, name: str, declared: str) -> None:
+def rename_database(cluster: Cluster, was: str, name: str, declared: str, further: Mapping[str, str]) -> None:
     """The role first: what belongs to it goes on belonging to it. Its logins are made anew."""
     state = cluster.state()
     roles, databases = state["roles"], state["databases"]
@@ -226,10 +243,11 @@ def rename_database(cluster: Cluster, was: str, name: str, declared: str) -> Non
                     cluster.reassign(login, was, database)
             cluster.ask(f"DROP ROLE {quote_name(login)};\n")
         cluster.ask(f"ALTER ROLE {quote_name(was)} RENAME TO {quote_name(name)};\n")
-    for prefix in ("", SCRATCH):
-        before, after = f"{prefix}{was}", f"{prefix}{name}"
+    pairs = [(was, name)] if declared == name else []
+    pairs += [(f"{SCRATCH}{was}", f"{SCRATCH}{name}"), *((old, new) for new, old in further.items())]
+    for before, after in pairs:
         mine = databases.get(before, {}).get("owner") in (was, name)
-        if mine and after not in databases and (prefix or declared == name):
+        if mine and after not in databases:
             old, new = quote_name(before), quote_name(after)
             cluster.ask(
                 f"ALTER DATABASE {old} ALLOW_CONNECTIONS false;\n"

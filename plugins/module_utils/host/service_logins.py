@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import AUTHORITY
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import is_login
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, engine_of
-from ansible_collections.homeport.django.plugins.module_utils.common.rotation import ADDRESSES
+from ansible_collections.homeport.django.plugins.module_utils.common.rotation import ADDRESSES, addresses
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
 
@@ -51,7 +51,7 @@ def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
     """Services of the environment ``wanted`` that do not exist, each with its place. An address that is also in
     ``known``, the environment of the live release, is not looked for. A timeout proves nothing."""
     found = {}
-    for service, name in ADDRESSES.items():
+    for service, name in addresses(wanted).items():
         address = wanted.get(name, "")
         if not address or address == known.get(name):
             continue

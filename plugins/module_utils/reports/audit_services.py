@@ -31,8 +31,14 @@ def postgres(seen: Seen) -> Checked:
     found = seen.part("postgres")
     if not found:
         return None
-    apps = [spec["database"] for spec in seen.wanted["apps"] if spec["database"]["managed"]]
-    names = {database["name"] for database in apps if database["engine"] == "postgres"}
+    apps = [
+        database
+        for spec in seen.wanted["apps"]
+        for database in [spec["database"], *spec.get("databases", {}).values()]
+    ]
+    names = {
+        database["name"] for database in apps if database["managed"] and database["engine"] == "postgres"
+    }
     owners = {database["owner"] for database in found["databases"] if database["name"] in names}
     problems = []
     for database in found["databases"]:

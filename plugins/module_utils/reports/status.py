@@ -127,7 +127,12 @@ def whole_app(
             database["hosts"] = list(database_hosts)
             for host in database_hosts:
                 sizes = results.get(host, {}).get("status", {}).get("databases", {})
-                database["bytes"] = sizes.get(spec["database"]["name"], database["bytes"])
+                names = [spec["database"]["name"]]
+                names += [
+                    further["name"] for further in spec.get("databases", {}).values() if further["managed"]
+                ]
+                found = [sizes[name] for name in names if name in sizes]
+                database["bytes"] = sum(found) if found else database["bytes"]
         elif spec["database"]["engine"] == "sqlite":
             found = [here["disk"]["database"] for here in on.values() if here["disk"]]
             database["bytes"] = sum(size for size in found if size) if any(found) else None

@@ -80,12 +80,15 @@ def programs(apps: Apps, variables: Mapping[str, Any]) -> Iterator[tuple[str, st
 
 
 def stores(apps: Apps) -> Iterator[tuple[str, str]]:
-    """A repository on the server, and an SQLite database."""
+    """A repository on the server, and SQLite databases."""
     for name, app in apps.items():
         for field, key in (("source", "git"), ("database", "url")):
             value = app.get(field, {}).get(key)
             if isinstance(value, str):
                 yield f"django_apps.{name}.{field}.{key}", value
+        for alias, database in app["databases"].items():
+            if isinstance(database.get("url"), str):
+                yield f"django_apps.{name}.databases.{alias}.url", database["url"]
 
 
 def sites(apps: Apps, variables: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

@@ -18,8 +18,9 @@ OWN_LIBRARY = f"{LIBRARY}/python/ansible_collections/homeport/django/plugins/mod
 MODULES = (
     "common/backup_ages", "common/digests", "common/paths", "common/plain", "host/app_process", "host/backup/drill",
     "host/backup/fetch", "host/backup/keys", "host/backup/leftovers", "host/backup/main", "host/backup/state",
-    "host/backup/store", "host/backup/take", "host/claims", "host/copies", "host/layout", "host/programs/command",
-    "host/programs/counts", "host/programs/dump", "host/programs/judge", "host/programs/look",
+    "host/backup/store", "host/backup/take", "host/claims", "host/copies", "host/layout",
+    "host/programs/chosen", "host/programs/command", "host/programs/counts", "host/programs/dump",
+    "host/programs/judge", "host/programs/look",
     "host/programs/migrate", "host/programs/move", "host/programs/non_atomic", "host/programs/page_error",
     "host/programs/postgres_client", "host/programs/probe", "host/programs/restore", "host/programs/sqlite_copy",
     "host/programs/start", "host/programs/superuser", "host/psql", "host/transcript",
@@ -62,6 +63,15 @@ def backup_files(values: Mapping[str, Any], apps: list[Mapping[str, Any]], host:
 def config_of(values: Mapping[str, Any], found: Mapping[str, Any], host: str) -> dict[str, Any]:
     """What the programs on the host are told of the backups, beside secrets."""
     scratch = values["scratch"]
+    apps = []
+    for given in values["apps"]:
+        name, further = given["name"], given["databases"]
+        app = {**given, "scratch": scratch.get(name, given["scratch"])}
+        app["databases"] = {
+            alias: {**database, "scratch": scratch.get(f"{name}.{alias}", database["scratch"])}
+            for alias, database in further.items()
+        }
+        apps.append(app if further else {key: value for key, value in app.items() if key != "databases"})
     return {
         "repository": found["repository"],
         "host": host,
@@ -69,7 +79,7 @@ def config_of(values: Mapping[str, Any], found: Mapping[str, Any], host: str) ->
         "bandwidth": values["bandwidth"],
         "drill_percent": values["drill_percent"],
         "sftp": found.get("sftp"),
-        "apps": [{**app, "scratch": scratch.get(app["name"], app["scratch"])} for app in values["apps"]],
+        "apps": apps,
     }
 
 
@@ -142,32 +152,44 @@ def unit_files(name: str, title: str, schedule: str, found: Mapping[str, Any]) -
 
 def backup_apps(apps: Apps) -> list[dict[str, Any]]:
     """What the backups need to know of each app: nothing that is secret."""
-    result = []
-    for name, app in apps.items():
-        database = app["database"]
-        local = database["engine"] == "postgres" and database["managed"] and database["host"].startswith("/")
-        inside = database["engine"] == "sqlite" and database["name"].startswith(f"{app['home']}/")
-        remote = database["engine"] == "postgres" and database["managed"] and not local
-        result.append(
-            {
-                **{key: app[key] for key in ("name", "user", "home")},
-                "sqlite": database["name"] if inside else "",
-                # that of a server on the same host, whose superuser can make another one for a drill
-                "database": database["name"] if local else "",
-                "extensions": database["extensions"],
-                "scratch": scratch_database(name) if remote else "",
-            }
-        )
-    return result
+    return [
+        {
+            **{key: app[key] for key in ("name", "user", "home")},
+            **backup_database(app, app["database"]),
+            "databases": {
+                alias: {**backup_database(app, database), "migrate": database["migrate"]}
+                for alias, database in app["databases"].items()
+                if database["backup"]
+            },
+        }
+        for app in apps.values()
+    ]
+
+
+def backup_database(app: Mapping[str, Any], database: Mapping[str, Any]) -> dict[str, Any]:
+    local = database["engine"] == "postgres" and database["managed"] and database["host"].startswith("/")
+    inside = database["engine"] == "sqlite" and database["name"].startswith(f"{app['home']}/")
+    remote = database["engine"] == "postgres" and database["managed"] and not local
+    return {
+        "sqlite": database["name"] if inside else "",
+        # that of a server on the same host, whose superuser can make another one for a drill
+        "database": database["name"] if local else "",
+        "extensions": database["extensions"],
+        "scratch": scratch_database(app["name"]) if remote else "",
+    }
 
 
 def scratch_database(name: str) -> str:
-    """Where a drill restores to on a database server that is another host."""
+    """Where a drill restores to on a database server that is another host: one database of the app after another."""
     return f"homeport_drill_{name}"
 
 
 def backup_scratch_databases(apps: Apps) -> list[dict[str, Any]]:
     """Empty databases beside those of the apps, for the drills of hosts that cannot make one there."""
-    return [
-        {**database, "name": scratch_database(database["owner"])} for database in postgres_databases(apps)
-    ]
+    found: dict[str, dict[str, Any]] = {}
+    for database in postgres_databases(apps):
+        scratch = found.setdefault(
+            database["owner"], {**database, "name": scratch_database(database["owner"]), "extensions": []}
+        )
+        scratch["extensions"] = list(dict.fromkeys([*scratch["extensions"], *database["extensions"]]))
+    return list(found.values())

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app.connections import databases_here
 from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import CONNECTION, POSTGRES
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import QUEUES
@@ -121,7 +122,7 @@ def _connections(app: Mapping[str, Any]) -> int:
         int(options["count"]) * max(1, int(options.get("concurrency") or 0))
         for options in app["processes"].values()
     )
-    return int(app["web"]["workers"]) * int(app["web"]["threads"]) + processes
+    return (int(app["web"]["workers"]) * int(app["web"]["threads"]) + processes) * databases_here(app)
 
 
 def _stores(apps: Mapping[str, Mapping[str, Any]], use: str) -> list[Item]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app.database import all_databases
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import schedule_units
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
@@ -32,7 +33,12 @@ def declared(apps: Apps, host: Mapping[str, Any]) -> dict[str, Any]:
             {
                 *(each["name"] for each in host["databases"]),
                 # one that was given by its address may be in the very cluster
-                *(app["database"]["name"] for app in apps.values() if not app["database"]["managed"]),
+                *(
+                    database["name"]
+                    for app in apps.values()
+                    for database in all_databases(app).values()
+                    if not database["managed"]
+                ),
             }
         ),
         "vhosts": sorted(each["name"] for each in host["vhosts"]),

@@ -10,7 +10,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app.database import CA
+from ansible_collections.homeport.django.plugins.module_utils.app.database import (
+    all_databases,
+    authority,
+    variable,
+)
 from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import is_geographic
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import (
     Apps,
@@ -35,10 +39,13 @@ def schedule_units(apps: Apps) -> list[str]:
 
 
 def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
-    """What an app needs beside its database's server, where its extensions or its scheme say that it is geographic."""
-    scheme = app["database"]["url"].partition("://")[0].partition("+")[0]
-    brought = GEOGRAPHIC["postgis"] if is_geographic(app["database"]["extensions"]) else ()
-    return GEOGRAPHIC.get(scheme, brought)
+    """What an app needs beside its databases' server, where one is geographic by its extensions or scheme."""
+    found: list[str] = []
+    for database in all_databases(app).values():
+        scheme = database["url"].partition("://")[0].partition("+")[0]
+        brought = GEOGRAPHIC["postgis"] if is_geographic(database["extensions"]) else ()
+        found += GEOGRAPHIC.get(scheme, brought)
+    return tuple(dict.fromkeys(found))
 
 
 def system_packages(apps: Apps) -> list[str]:
@@ -46,7 +53,8 @@ def system_packages(apps: Apps) -> list[str]:
     packages = {package for app in apps.values() for package in app["system_packages"]}
     if any("git" in app["source"] for app in apps.values()):
         packages |= {"git", "openssh-client"}
-    if any(app["database"]["engine"] == "postgres" for app in apps.values()):
+    engines = {database["engine"] for app in apps.values() for database in all_databases(app).values()}
+    if "postgres" in engines:
         packages.add("postgresql-client")  # a database is dumped before it is migrated
     for app in apps.values():
         packages.update(geographic(app))
@@ -114,9 +122,10 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
         {"path": f"{config}/env", "content": shell_exports(app["environment"]), "secret": True, **common},
         {"path": f"{config}/limits", "content": limits(app["limits"]), **common},
     ]
-    if "ca" in app["database"]:
-        authority = os.path.join(base, os.path.expanduser(app["database"]["ca"]))
-        entries.append({"path": f"{app['home']}/{CA}", "src": authority, **common})
+    for alias, database in all_databases(app).items():
+        if "ca" in database:
+            file = os.path.join(base, os.path.expanduser(database["ca"]))
+            entries.append({"path": f"{app['home']}/{authority(alias)}", "src": file, **common})
     for name, script in process_scripts(app).items():
         secret = {"secret": True} if script.startswith(("export ", "unset ", "homeport_")) else {}
         entries.append({"path": f"{config}/processes/{name}", "content": script, **secret, **common})
@@ -150,12 +159,24 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             hsts = f"SECURE_HSTS_SECONDS = {app['tls']['hsts']}\n" if app["tls"]["hsts"] else ""
             text = f'SILENCED_SYSTEM_CHECKS.remove("security.W004")\n{hsts}'
             entries.append({"path": f"{config}/overlay.d/10_hsts.py", "content": text, **common})
+        if app["databases"]:
+            fragment = {"path": f"{config}/overlay.d/05_databases.py", "content": overlaid(app["databases"])}
+            entries.append({**fragment, **common})
     if app["overlay_settings"]:
         lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())
         entries.append(
             {"path": f"{config}/overlay.d/90_settings.py", "content": lines, "secret": True, **common}
         )
     return entries
+
+
+def overlaid(databases: Mapping[str, Any]) -> str:
+    """The further databases for the overlay, in whose names it runs."""
+    lines = ["# Written by Homeport (role django_app).", 'DATABASES = {**globals().get("DATABASES", {})}']
+    for alias in databases:
+        own = f'DATABASES.get("{alias}", {{}})'
+        lines.append(f'DATABASES["{alias}"] = _database(_environment["{variable(alias)}"], {own})')
+    return "".join(f"{line}\n" for line in lines)
 
 
 def limits(given: Mapping[str, Any]) -> str:

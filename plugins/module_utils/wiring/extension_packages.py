@@ -15,7 +15,10 @@ from ansible_collections.homeport.django.plugins.module_utils.common.extension_p
     VERSION,
     package_of,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
+    field_names,
+    postgres_databases,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
 
@@ -32,9 +35,14 @@ def extension_problems(
 ) -> list[str]:
     """Extensions that no package brings: a line for each. ``own`` are databases of the role's own variable."""
     fields: dict[str, list[Any]] = {"postgres_databases": list(own)}
-    fields.update(
-        {f"django_apps.{name}.database": postgres_databases({name: app}) for name, app in apps.items()}
-    )
+    for name, app in apps.items():
+        names = field_names(app)
+        fields.update(
+            {
+                f"django_apps.{name}.{names[database['name']]}": [database]
+                for database in postgres_databases({name: app})
+            }
+        )
     problems = []
     for field, databases in fields.items():
         wanted = [extension for database in databases for extension in database.get("extensions", [])]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app.database import variable
 from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import geographic
 from ansible_collections.homeport.django.plugins.module_utils.wiring.release import release_specs
@@ -26,6 +27,7 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
             for key, value in app["environment"].items()
             if not key.startswith("PG") and key != "HOME" and key not in elsewhere
         }
+        scheme = "spatialite" if geographic(app) else "sqlite"
         origins = ",".join(f"http://{host}:{port}" for host in LOCAL_NAMES[:2])
         environment = {
             **kept,
@@ -36,8 +38,9 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
             **dict.fromkeys(("MEDIA_ROOT", "DJANGO_MEDIA_ROOT"), f"{home}/media"),
             **({"MEDIA_URL": app["media"]["url"]} if elsewhere else {}),
             "SITE_URL": f"http://localhost:{port}",
-            "DATABASE_URL": f"{'spatialite' if geographic(app) else 'sqlite'}:///{home}/db.sqlite3",
+            "DATABASE_URL": f"{scheme}:///{home}/db.sqlite3",
             "SQLITE_PATH": f"{home}/db.sqlite3",
+            **{variable(alias): f"{scheme}:///{home}/{alias}.sqlite3" for alias in app["databases"]},
             "CONN_MAX_AGE": "0",
         }
         spec = next(spec for spec in release_specs({name: app}))

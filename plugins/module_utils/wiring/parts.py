@@ -16,7 +16,10 @@ from ansible_collections.homeport.django.plugins.module_utils.common.engines imp
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.common.parts import NGINX, POSTGRES
 from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
-from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
+    field_names,
+    postgres_databases,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
 # The user's fields behind what a site of nginx has.
@@ -44,11 +47,13 @@ def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, 
             give(NGINX, name, fields)
     if "database" in served:
         for name, app in database_apps.items():
+            fields_of = field_names(app)
             for database in postgres_databases({name: app}):
+                field = fields_of[database["name"]]
                 give(
                     POSTGRES,
                     name,
-                    {f"database.{key}": database[key] for key in ("name", "owner", "extensions")},
+                    {f"{field}.{key}": database[key] for key in ("name", "owner", "extensions")},
                 )
     for service in SERVICES:
         for name, app in apps.items():

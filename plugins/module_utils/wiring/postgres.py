@@ -7,22 +7,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.app.database import all_databases
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 
 
 def postgres_databases(apps: Apps) -> list[dict[str, Any]]:
-    """What the postgres role creates: a database and its owner for each app that has one here."""
+    """What the postgres role creates: the databases and their owner for each app that has any here."""
     return [
         {
-            "name": app["database"]["name"],
-            "owner": app["database"]["owner"],
-            "logins": app["database"]["logins"],
-            "extensions": app["database"]["extensions"],
+            **{key: database[key] for key in ("name", "owner", "logins", "extensions")},
             "connection_limit": app["limits"]["database_connections"],
         }
         for app in apps.values()
-        if app["database"]["engine"] == "postgres" and app["database"]["managed"]
+        for database in all_databases(app).values()
+        if database["engine"] == "postgres" and database["managed"]
     ]
+
+
+def field_names(app: Mapping[str, Any]) -> dict[str, str]:
+    """The fields behind an app's databases, by the names of these."""
+    further = {database["name"]: f"databases.{alias}" for alias, database in app["databases"].items()}
+    return {**further, app["database"]["name"]: "database"}
 
 
 def postgres_clients(apps: Apps, addresses: Iterable[str]) -> list[dict[str, Any]]:

@@ -24,6 +24,9 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     return [
         {
             **{key: app[key] for key in keys if key in app},
+            "databases": {
+                alias: {"migrate": database["migrate"]} for alias, database in app["databases"].items()
+            },
             "release_environment": own_and_conventional(app)[1],
             "visit": visits({app["name"]: app})[app["name"]],
             "application": app["web"].get("application", ""),

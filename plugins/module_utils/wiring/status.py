@@ -27,7 +27,12 @@ def status_apps(apps: Apps, address: str = "") -> list[dict[str, Any]]:
             "visit": visits({name: app})[name],
             "static": app["static"]["server"],
             "media": app["media"]["root"] if app["media"]["kind"] == "local" else "",
-            "database": {key: app["database"].get(key, "") for key in ("engine", "name", "host", "managed")},
+            "database": status_database(app["database"]),
+            **(
+                {"databases": {alias: status_database(each) for alias, each in app["databases"].items()}}
+                if app["databases"]
+                else {}
+            ),
             "processes": {name: process["count"] for name, process in app["processes"].items()},
             "kinds": {name: process.get("kind", "") for name, process in app["processes"].items()},
             **{service: status_service(name, service, app[service]) for service in SERVICES},
@@ -35,6 +40,10 @@ def status_apps(apps: Apps, address: str = "") -> list[dict[str, Any]]:
         }
         for name, app in apps.items()
     ]
+
+
+def status_database(database: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: database.get(key, "") for key in ("engine", "name", "host", "managed")}
 
 
 def status_service(name: str, service: str, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.service
     BROKER,
     CACHE,
     DATABASE,
+    DATABASES,
 )
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.source import REQUIREMENTS, SOURCE
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.text import (
@@ -93,7 +94,7 @@ LIMITS = Object(
             "MiB that any one of its processes may allocate (default: no limit)", low=64, high=1 << 22
         ),
         "database_connections": Int(
-            "connections that the app may have to its database, from all hosts together (default: 100, or what its "
+            "connections that the app may have to its databases, from all hosts together (default: 100, or what its "
             "workers, threads and processes can open, where that is more)",
             low=4,
             high=10000,
@@ -186,6 +187,7 @@ APP = Object(
         "hooks": HOOKS,
         "notify": NOTIFY,
         "database": DATABASE,
+        "databases": DATABASES,
         "cache": CACHE,
         "broker": BROKER,
         "static": STATIC,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.env import env_rule
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.services import ALIAS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import ENV_NAME
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     List,
@@ -55,6 +56,13 @@ SECRETS = Object(
             )
         },
         "database_url": Str("address of a database that exists already"),
+        "database_urls": Map(
+            Str("an address"),
+            key=ALIAS,
+            key_hint="use an alias of the app's databases",
+            doc="addresses of further databases that exist already, by their aliases in databases",
+            default={},
+        ),
         "cache_url": Str("address of a cache that exists already"),
         "broker_url": Str("address of a broker that exists already"),
         **{

@@ -25,6 +25,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.paths impor
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.point_in_time import PointInTime
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import DEFAULT, file_of
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import PATH, DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     GROUP,
@@ -355,16 +356,25 @@ def configured() -> dict[str, Any]:
     return found
 
 
-def dumped(archive: Archive, database: str, target_time: str, folder: str) -> dict[str, Any]:
-    """A database as of a point in time as a file of root's, with what a manifest says of one."""
-    path = f"{folder}/database.pgdump"
+def dumped(archive: Archive, databases: Mapping[str, str], target_time: str, folder: str) -> dict[str, Any]:
+    """An app's databases, by their aliases, as of a point in time as files of root's, with what a manifest says of
+    them. A further one that was not there at that time is left out."""
     archive.stanza()
     archive.now()
     archive.take_version(archive.version_at(target_time))
-    with archive.as_of(target_time, database) as cluster:
-        found = cluster.counted(database)
-        cluster.dump(database, path)
-    return {
-        **found,
-        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": file_digest(path)},
-    }
+    found: dict[str, dict[str, Any]] = {}
+    # of several, pgBackRest would refuse those that are younger than its last backup
+    with archive.as_of(target_time, databases[DEFAULT] if len(databases) == 1 else "") as cluster:
+        for alias, name in databases.items():
+            if alias != DEFAULT and name not in cluster.owners:
+                continue
+            path = f"{folder}/{file_of(alias, 'postgresql')}"
+            counted = cluster.counted(name)
+            cluster.dump(name, path)
+            file = {
+                "file": os.path.basename(path),
+                "bytes": os.path.getsize(path),
+                "sha256": file_digest(path),
+            }
+            found[alias] = {**counted, "dump": file}
+    return {**found.pop(DEFAULT), "databases": found}

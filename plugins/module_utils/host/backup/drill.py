@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import LIBRARY
@@ -17,7 +18,12 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch 
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import STATE
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
+    App,
+    Part,
+    parts_of,
+    totals,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
     DeployError,
     remove,
@@ -45,39 +51,54 @@ def drill(app: App, store: Store) -> dict[str, Any]:
         fetched = Fetched(store, app.name, snapshot["id"], folder, everything=True)
         files = fetched.verify()
         fetched_after = round(time.monotonic() - started, 2)
-        counted = in_scratch(app, fetched)
-        compared(fetched.manifest, counted)
         # the live release may be newer than the backup: what it would migrate is told, and no fault of the backup's
         same_release = os.path.basename(app.release()) == fetched.manifest["release"]
-        if counted["check"] and same_release:
-            raise DeployError(f"migrate --check finds migrations that are not applied:\n{counted['check']}")
+        pending = []
+        for alias, manifest in parts_of(fetched.manifest).items():
+            counted = in_scratch(app, known_part(app, alias), manifest, fetched.dumps[alias])
+            compared(manifest, counted)
+            if counted["check"] and same_release:
+                raise DeployError(
+                    f"migrate --check finds migrations that are not applied:\n{counted['check']}"
+                )
+            pending.append(counted["check"])
     finally:
         remove(folder, strict=False)
     return {
         "snapshot": snapshot["id"],
         **files,
-        "rows": sum(counted["rows"].values()),
-        "tables": len(counted["rows"]),
-        "pending": counted["check"],
+        **totals(fetched.manifest),
+        "pending": "".join(pending),
         "seconds": round(time.monotonic() - started, 2),
         "seconds_fetching": fetched_after,
     }
 
 
-def in_scratch(app: App, fetched: Fetched) -> dict[str, Any]:
-    """What the dump holds once it is a database again."""
-    if fetched.manifest["vendor"] == "sqlite":
-        return in_file(app, fetched)
-    if app.scratch:
-        try:
-            app.load(fetched.dump, app.scratch)
-            return app.look(app.scratch)
-        finally:
-            app.empty(app.scratch)
-    if not app.database:
+def known_part(app: App, alias: str) -> Part:
+    found = app.parts().get(alias)
+    if not found:
         raise DeployError(
-            "The app's database is on a server where the drill cannot create a scratch database: create an empty one "
-            f"that belongs to the app's role there, and name it in backup_scratch ({{{app.name}: NAME}})"
+            f"The backup has the database {alias}, which the live release does not have; the next backup is without it"
+        )
+    return found
+
+
+def in_scratch(app: App, part: Part, manifest: Mapping[str, Any], dump: str) -> dict[str, Any]:
+    """What the dump holds once it is a database again."""
+    if manifest["vendor"] == "sqlite":
+        return in_file(app, part, dump)
+    if part.scratch:
+        try:
+            app.load(dump, part.scratch, part)
+            return app.look(part.scratch, part=part)
+        finally:
+            app.empty(part.scratch, part)
+    if not part.database:
+        key = app.name if part is app.main else f"{app.name}.{part.alias}"
+        what = "The app's database" if part is app.main else f"The database {part.alias}"
+        raise DeployError(
+            f"{what} is on a server where the drill cannot create a scratch database: create an empty one "
+            f"that belongs to the app's role there, and name it in backup_scratch ({{{key}: NAME}})"
         )
     name = f"{DATABASES}{app.name}"
     drop = dropping(name)
@@ -87,15 +108,13 @@ def in_scratch(app: App, fetched: Fetched) -> dict[str, Any]:
         for statement in closed_database(name):
             cluster.ask(f"{statement};\n", LONG)
         # the superuser makes what the operator has declared; what the app says that it had, the app makes itself
-        declared = app.layout.spec.get("extensions", [])
-        for extension in declared:
+        for extension in part.extensions:
             cluster.extend(name, extension)
         cluster.ask(f"{handed_over(name, app.layout.user)};\n")
-        own_extensions(
-            app, name, [found for found in fetched.manifest.get("extensions", []) if found not in declared]
-        )
-        app.load(fetched.dump, name)
-        return app.look(name)
+        found = manifest.get("extensions", [])
+        own_extensions(app, name, [extension for extension in found if extension not in part.extensions])
+        app.load(dump, name, part)
+        return app.look(name, part=part)
     finally:
         cluster.ask(drop, LONG)
 
@@ -136,7 +155,7 @@ def folder_of(app: App) -> str:
     return f"{app.home}/backup-drill"
 
 
-def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
+def in_file(app: App, part: Part, dump: str) -> dict[str, Any]:
     """The app's user reads it, and SQLite writes next to what it reads: a folder of the app's own, for that long."""
     folder = folder_of(app)
     if os.path.lexists(folder):
@@ -144,9 +163,9 @@ def in_file(app: App, fetched: Fetched) -> dict[str, Any]:
     os.mkdir(folder, 0o700)
     try:
         path = f"{folder}/database.sqlite3"
-        shutil.copyfile(fetched.dump, path)
+        shutil.copyfile(dump, path)
         os.chown(path, *app.layout.ids())
         os.chown(folder, *app.layout.ids())
-        return app.look(path)
+        return app.look(path, part=part)
     finally:
         remove(folder)

@@ -18,23 +18,28 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.store 
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
     KINDS,
     MANIFEST,
+    WITH_FURTHER,
     App,
+    file_of,
     is_kept,
+    parts_of,
     room,
     staging_of,
+    title,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
 
-# The form of a manifest (claims.checked), next to the dump and the owner.
+# The form of what a manifest says of a database (claims.checked), and of all of it, next to the dumps and the owner.
+DATABASE = {"vendor": str, "migrations": [str], "?extensions": [str], "rows": {str: int}, "dump": dict}
 FORM = {
-    **dict.fromkeys(("app", "home", "vendor", "release", "commit"), str),
-    **{key: [str] for key in ("migrations", "paths")},
-    "?extensions": [str],
+    **dict.fromkeys(("app", "home", "release", "commit"), str),
+    **DATABASE,
+    "paths": [str],
     "format": int,
-    "rows": {str: int},
-    "dump": dict,
     "ids": dict,
+    "?databases": {str: dict},
 }
+ALIAS = r"(?!default$)[a-z][a-z0-9_]*"
 BEFORE = "before-restore"  # what is backed up because it is about to be replaced
 TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?Z?"
 
@@ -98,20 +103,25 @@ def manifest_of(store: Store, app: str, snapshot: str) -> dict[str, Any]:
         found = None
     what = f"The manifest of the backup {snapshot[:8]}"
     manifest = claims.checked(found, FORM, what)
-    if manifest["format"] != MANIFEST or manifest["app"] != app:
+    further = manifest.get("databases", {})
+    if manifest["format"] != (WITH_FURTHER if further else MANIFEST) or manifest["app"] != app:
         raise DeployError(
             f"The manifest of the backup {snapshot[:8]} has a format that this version of Homeport does not know"
         )
-    manifest["dump"] = claims.checked(
-        found["dump"], {"file": str, "bytes": int, "sha256": str}, f"{what}: dump"
-    )
+    for alias, part in further.items():
+        further[alias] = claims.checked(part, DATABASE, f"{what}: databases.{alias}")
+    for part in parts_of(manifest).values():
+        form = {"file": str, "bytes": int, "sha256": str}
+        part["dump"] = claims.checked(part["dump"], form, f"{what}: dump")
     manifest["ids"] = claims.checked(found["ids"], {"uid": int, "gid": int, "web_gid": int}, f"{what}: ids")
     foreign = [path for path in manifest["paths"] if not is_kept(path, app)]
-    if (
-        manifest["home"] != f"/srv/{app}"
-        or foreign
-        or manifest["dump"]["file"] != KINDS.get(manifest["vendor"])
-    ):
+    odd = [alias for alias in further if not re.fullmatch(ALIAS, alias)]
+    odd += [
+        alias
+        for alias, part in parts_of(manifest).items()
+        if part["vendor"] not in KINDS or part["dump"]["file"] != file_of(alias, part["vendor"])
+    ]
+    if manifest["home"] != f"/srv/{app}" or foreign or odd:
         raise DeployError(f"{what} has folders or files that do not belong to {app}: it is not restored")
     return manifest
 
@@ -147,8 +157,10 @@ class Fetched:
         store.restore(snapshot, paths, folder)
 
     @property
-    def dump(self) -> str:
-        return f"{self.folder}{staging_of(self.source)}/{self.manifest['dump']['file']}"
+    def dumps(self) -> dict[str, str]:
+        """The files of the databases by their aliases."""
+        folder = f"{self.folder}{staging_of(self.source)}"
+        return {alias: f"{folder}/{part['dump']['file']}" for alias, part in parts_of(self.manifest).items()}
 
     def part(self, name: str) -> str:
         """Where a folder of the app's home has come to be."""
@@ -164,8 +176,9 @@ class Fetched:
             raise DeployError(
                 f"The restored files differ from the stored ones: {what}; for example {(missing + more)[0]}"
             )
-        if file_digest(self.dump) != self.manifest["dump"]["sha256"]:
-            raise DeployError("The dump of the database does not match the digest in the manifest")
+        for alias, part in parts_of(self.manifest).items():
+            if file_digest(self.dumps[alias]) != part["dump"]["sha256"]:
+                raise DeployError(f"The dump of {title(alias)} does not match the digest in the manifest")
         return {"files": len(found), "bytes": sum(found.values())}
 
     def hand_over(self, app: App) -> None:

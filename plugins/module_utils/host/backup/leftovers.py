@@ -22,8 +22,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import L
 def sweep(apps: list[App]) -> None:
     """Removes it, while nothing of that kind runs. The files of an interrupted restore stay for the next one."""
     for app in apps:
-        if app.scratch and os.path.lexists(f"{SCRATCH}/{app.name}"):
-            app.empty(app.scratch)
+        if os.path.lexists(f"{SCRATCH}/{app.name}"):
+            for part in app.parts().values():
+                if part.scratch:
+                    app.empty(part.scratch, part)
         restoring = f"{app.home}/restoring"
         kept = os.path.lexists(f"{restoring}/before")
         for path in (folder_of(app), *([] if kept else [restoring])):
@@ -32,6 +34,10 @@ def sweep(apps: list[App]) -> None:
     for path in (POINT, *glob.glob(f"{SCRATCH}/*"), *glob.glob(f"{STATE}/staging/*")):
         if os.path.lexists(path):
             remove(path)
-    local = [app for app in apps if app.database and not app.scratch]
+    local = [
+        app
+        for app in apps
+        if any(part.database and not part.scratch for part in (app.main, *app.further.values()))
+    ]
     if local:  # the others have a scratch database that stays
         Cluster().ask("".join(dropping(f"{DATABASES}{app.name}") for app in local), LONG)

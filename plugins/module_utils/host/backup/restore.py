@@ -27,7 +27,15 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch 
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.state import POINT, write_whole
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import Store
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, clear, take
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
+    DEFAULT,
+    App,
+    Part,
+    clear,
+    parts_of,
+    take,
+    totals,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.closed import close, reopen
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
@@ -45,38 +53,55 @@ def look(app: App, store: Store, source: str, wanted: str, database: bool = True
     snapshot = chosen(store.snapshots(source), source, wanted)
     manifest = manifest_of(store, source, snapshot["id"])
     release = app.release()
-    vendor = "sqlite" if app.sqlite else "postgresql"
-    if not database and app.sqlite:
+    parts = app.parts()
+    if not database and any(part.sqlite for part in parts.values()):
         raise DeployError("database=false: an SQLite database is among the files, and cannot be left out")
-    if database and vendor != manifest["vendor"]:
-        raise DeployError(
-            f"The backup is of a {manifest['vendor']} database, and {app.name} has {vendor} now: restore it "
-            "into an app with the same kind of database, and move that one then (move_database)"
-        )
-    if database:
-        known = set(app.layout.record(release).get("migrations", []))
-        refuse_newer(manifest["migrations"], known, manifest["commit"])
+    known = set(app.layout.record(release).get("migrations", []))
+    for alias, found in parts_of(manifest).items() if database else ():
+        if alias not in parts:
+            raise DeployError(
+                f"The backup has the database {alias}, and the live release of {app.name} does not: declare it in "
+                f"databases of {app.name} and deploy first, or restore the files alone (database=false)"
+            )
+        vendor = "sqlite" if parts[alias].sqlite else "postgresql"
+        if vendor != found["vendor"]:
+            of = "" if alias == DEFAULT else f"{alias}, "
+            raise DeployError(
+                f"The backup is of {of}a {found['vendor']} database, and {app.name} has {vendor} now: restore it "
+                "into an app with the same kind of database, and move that one then (move_database)"
+            )
+        refuse_newer(found["migrations"], known, manifest["commit"])
+    stays = sorted(parts.keys() - parts_of(manifest).keys())
+    for alias in stays:
+        if parts[alias].sqlite:
+            raise DeployError(
+                f"The backup does not have the SQLite database {alias}, which is among the files that it replaces: "
+                f"choose a later backup, or remove {alias} from databases of {app.name} and deploy first"
+            )
     return {
         "snapshot": snapshot["id"],
         "time": taken_at(snapshot).strftime("%Y-%m-%d %H:%M:%S %z"),
         "source": source,
         "release": manifest["release"],
         "commit": manifest["commit"],
-        "rows": sum(manifest["rows"].values()),
-        "tables": len(manifest["rows"]),
+        **totals(manifest),
         "now": present(app),
         "vendor": manifest["vendor"],
         "database": database,
+        "stays": stays,
     }
 
 
 def present(app: App) -> str:
     """What there is to be replaced; a database that cannot even be read is no reason not to."""
-    try:
-        rows = app.look()["rows"]
-    except DeployError:
-        return "a database that cannot be read"
-    return f"{len(rows)} tables with {sum(rows.values())} rows"
+    tables = rows = 0
+    for part in app.parts().values():
+        try:
+            found = app.look(part=part)["rows"]
+        except DeployError:
+            return "a database that cannot be read"
+        tables, rows = tables + len(found), rows + sum(found.values())
+    return f"{tables} tables with {rows} rows"
 
 
 def refuse_newer(migrations: list[str], known: set[str], commit: str) -> None:
@@ -111,7 +136,9 @@ def look_at_time(app: App, wanted: str) -> dict[str, Any]:
             "restore a backup (to=TIME)"
         )
     configured()
-    return {"target_time": when, "source": app.name, "now": present(app), "vendor": "postgresql"}
+    elsewhere = sorted(alias for alias, part in app.parts().items() if not part.database)
+    now = present(app)
+    return {"target_time": when, "source": app.name, "now": now, "vendor": "postgresql", "stays": elsewhere}
 
 
 class Restore:
@@ -138,7 +165,7 @@ class Restore:
         self.seconds: dict[str, float] = {}
         self.moved: list[tuple[str, str]] = []  # where a folder is kept that was replaced, and where it was
         self.last: dict[str, Any] = {}
-        self.loaded = False  # one that fails has changed nothing: it is one transaction
+        self.loaded: list[Part] = []  # a database that fails has not changed: it is one transaction
         self.torn = False  # files of before and of the backup: nothing may write to those
 
     def run(self) -> dict[str, Any]:
@@ -152,15 +179,14 @@ class Restore:
             fetched.hand_over(self.app)
             if self.keep:
                 self.last = self.timed("last backup", self.last_backup)
-            migrated = self.closed(fetched.manifest, fetched.dump, lambda: self.exchange(fetched))
+            migrated = self.closed(fetched.manifest, fetched.dumps, lambda: self.exchange(fetched))
         finally:
             if not self.moved:
                 remove(self.folder, strict=False)
             clear(self.app)
-        rows = fetched.manifest["rows"]
         return {
             **files,
-            **({"tables": len(rows), "rows": sum(rows.values())} if self.database else {}),
+            **(totals(fetched.manifest) if self.database else {}),
             "migrated": migrated,
             "last": self.last.get("snapshot", ""),
             "seconds": self.seconds,
@@ -199,10 +225,12 @@ class Restore:
     def timed(self, name: str, step: Any) -> Any:
         started = time.monotonic()
         result = step()
-        self.seconds[name] = round(time.monotonic() - started, 2)
+        self.seconds[name] = round(self.seconds.get(name, 0) + time.monotonic() - started, 2)
         return result
 
-    def closed(self, manifest: Mapping[str, Any], dump: str, exchange: Callable[[], None]) -> list[str]:
+    def closed(
+        self, manifest: Mapping[str, Any], dumps: Mapping[str, str], exchange: Callable[[], None]
+    ) -> list[str]:
         """While nothing of the app runs, and visitors get the maintenance page."""
         began = time.monotonic()
         ours = close(self.app.home, self.command)
@@ -210,7 +238,7 @@ class Restore:
             stop(self.services)
             try:
                 self.timed("files", exchange)
-                migrated = self.replace_database(manifest, dump) if self.database else []
+                migrated = self.replace_databases(manifest, dumps) if self.database else []
                 if os.path.lexists(self.before):
                     os.rename(self.before, f"{self.folder}/replaced")  # from here on nobody undoes it
                 self.moved = []
@@ -225,12 +253,18 @@ class Restore:
             self.seconds["closed"] = round(time.monotonic() - began, 2)
         return migrated
 
-    def replace_database(self, manifest: Mapping[str, Any], dump: str) -> list[str]:
-        self.timed("database", lambda: self.app.load(dump))
-        self.loaded = True
-        found = self.timed("compare", self.app.look)
-        compared(manifest, found)
-        return self.timed("migrate", self.migrate) if found["check"] else []
+    def replace_databases(self, manifest: Mapping[str, Any], dumps: Mapping[str, str]) -> list[str]:
+        parts, migrated = self.app.parts(), []
+        for alias, wanted in parts_of(manifest).items():
+            migrated += self.replace_database(parts[alias], wanted, dumps[alias])
+        return migrated
+
+    def replace_database(self, part: Part, wanted: Mapping[str, Any], dump: str) -> list[str]:
+        self.timed("database", lambda: self.app.load(dump, part=part))
+        self.loaded.append(part)
+        found = self.timed("compare", lambda: self.app.look(part=part))
+        compared(wanted, found)
+        return self.timed("migrate", lambda: self.migrate(part.alias)) if found["check"] else []
 
     def exchange(self, fetched: Fetched) -> None:
         """Folders change places by their names: in folders that root alone can write."""
@@ -251,11 +285,11 @@ class Restore:
                 os.rename(place, kept)
             os.rename(new, place)
 
-    def migrate(self) -> list[str]:
+    def migrate(self, alias: str) -> list[str]:
         """What the live release has migrated since the backup was made."""
         spec = {**self.app.layout.spec, "migrate": {"lock_timeout": 10, "statement_timeout": 3600}}
         self.app.layout.spec = spec
-        database = Database(self.app.layout, self.app.release())
+        database = Database(self.app.layout, self.app.release(), alias)
         found = database.ask(go_if_nothing=False)
         done = database.ask(go=True)
         database.check(found, done)
@@ -274,15 +308,16 @@ class Restore:
                 "restore them by hand, move that folder aside, run the setup playbook then, and the playbook "
                 f"maintenance with -e app={self.app.name} -e state=off"
             ) from error
-        if self.app.sqlite or not self.loaded:
+        replaced = [part for part in self.loaded if not part.sqlite]  # the others are files
+        if not replaced:
             return
         if not self.last:
             raise DeployError(
                 f"{error}\nThe files were restored as they were; the database was replaced, and it has no last backup"
             ) from error
-        names = [name for name in os.listdir(self.app.staging) if name.startswith("database.")]
         try:
-            self.app.load(f"{self.app.staging}/{names[0]}")
+            for part in replaced:
+                self.app.load(f"{self.app.staging}/{part.file('postgresql')}", part=part)
         except DeployError as second:
             raise DeployError(
                 f"{error}\nThe database could not be restored as it was: {second}\nIts last backup is "
@@ -317,18 +352,23 @@ class RestoreToTime(Restore):
         os.mkdir(self.folder, 0o700)
         archive = Archive(configured())
         try:
-            found = self.timed("fetch", lambda: dumped(archive, self.app.database, self.when, self.folder))
+            parts = self.app.parts()
+            databases = {alias: part.database for alias, part in parts.items() if part.database}
+            found = self.timed("fetch", lambda: dumped(archive, databases, self.when, self.folder))
             known = set(self.app.layout.record(self.app.release()).get("migrations", []))
-            refuse_newer(found["migrations"], known, "")
+            for part in parts_of(found).values():
+                refuse_newer(part["migrations"], known, "")
             if self.keep:
                 self.last = self.timed("last backup", self.last_backup)
-            migrated = self.closed(found, f"{self.folder}/{found['dump']['file']}", lambda: None)
+            dumps = {
+                alias: f"{self.folder}/{part['dump']['file']}" for alias, part in parts_of(found).items()
+            }
+            migrated = self.closed(found, dumps, lambda: None)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             clear(self.app)
         return {
-            "tables": len(found["rows"]),
-            "rows": sum(found["rows"].values()),
+            **totals(found),
             "migrated": migrated,
             "last": self.last.get("snapshot", ""),
             "seconds": self.seconds,

@@ -42,21 +42,51 @@ COUNTED = {
 }
 LOOKED = {**COUNTED, "?check": str}
 SPARE = 200 << 20  # bytes that a copy must leave free
-MANIFEST = 1  # version of its format
+MANIFEST, WITH_FURTHER = 1, 2  # versions of its format: without and with further databases
+DEFAULT = "default"  # alias of an app's own database
 KINDS = {"postgresql": "database.pgdump", "sqlite": "database.sqlite3"}
 
 
+class Part:
+    """One database of an app. ``spec``: sqlite (the path), or database (the name) and scratch (where a drill restores
+    it; empty where it makes that place itself), and the extensions that are declared."""
+
+    def __init__(self, alias: str, spec: Mapping[str, Any]) -> None:
+        self.alias = alias
+        self.sqlite: str = spec["sqlite"]
+        self.database: str = spec["database"]
+        self.scratch: str = spec["scratch"]
+        self.extensions: list[str] = spec.get("extensions", [])
+        self.migrate: bool = spec.get("migrate", True)
+        self.title = title(alias)
+
+    def file(self, vendor: str) -> str:
+        """The name of its dump in a backup."""
+        return file_of(self.alias, vendor)
+
+
+def title(alias: str) -> str:
+    return "the database" if alias == DEFAULT else f"the database {alias}"
+
+
+def file_of(alias: str, vendor: str) -> str:
+    stem, _dot, end = KINDS[vendor].partition(".")
+    return f"{stem}{'' if alias == DEFAULT else f'-{alias}'}.{end}"
+
+
 class App:
-    """An app as its backups see it. ``spec``: name, user, home, and of its database sqlite (the path), or
-    database (the name) and scratch (where a drill restores it; empty where it makes that place itself)."""
+    """An app as its backups see it. ``spec``: name, user, home, its database (Part), and by their aliases its further
+    databases."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self.layout = Layout(dict(spec))
         self.name = self.layout.name
         self.home = self.layout.home
-        self.sqlite: str = spec["sqlite"]
-        self.database: str = spec["database"]
-        self.scratch: str = spec["scratch"]
+        self.main = Part(DEFAULT, spec)
+        self.further = {alias: Part(alias, part) for alias, part in spec.get("databases", {}).items()}
+        self.sqlite = self.main.sqlite
+        self.database = self.main.database
+        self.scratch = self.main.scratch
         self.staging = staging_of(self.name)
         self.runner = Runner(self.layout)
 
@@ -67,20 +97,34 @@ class App:
             raise DeployError(f"{self.name} has no live release")
         return release
 
-    def look(self, database: str = "", engine: str = "") -> dict[str, Any]:
+    def parts(self) -> dict[str, Part]:
+        """The databases of the live release by their aliases. One that is declared since then is empty yet."""
+        known = self.layout.record(self.release()).get("databases", [])
+        return {DEFAULT: self.main, **{key: part for key, part in self.further.items() if key in known}}
+
+    def look(self, database: str = "", engine: str = "", part: Part | None = None) -> dict[str, Any]:
         """What a database of the app holds, its own or another, and what its release would migrate there."""
-        release = self.release()
-        argv = argv_of("look", release=release, database=database, engine=engine)
-        out = self.runner.in_release(release, argv, "Counting the rows of the database")
-        return claims.answer(out, MARK, LOOKED, "Counting the rows of the database")
+        part, release = part or self.main, self.release()
+        asked: dict[str, Any] = {
+            "database": database,
+            "engine": engine,
+            "alias": part.alias,
+            "migrate": part.migrate,
+        }
+        what = f"Counting the rows of {part.title}"
+        out = self.runner.in_release(release, argv_of("look", release=release, **asked), what)
+        return claims.answer(out, MARK, LOOKED, what)
 
-    def load(self, path: str, database: str = "") -> None:
-        """Puts a dump in the place of what the app's database holds, or another one."""
+    def load(self, path: str, database: str = "", part: Part | None = None) -> None:
+        """Puts a dump in the place of what a database of the app holds, or another one on its server."""
+        part = part or self.main
         with open(path, "rb") as stream:
-            self._restore({"database": database}, "Restoring the database", stream)
+            self._restore({"database": database, "alias": part.alias}, f"Restoring {part.title}", stream)
 
-    def empty(self, database: str) -> None:
-        self._restore({"database": database, "empty": True}, "Emptying the scratch database")
+    def empty(self, database: str, part: Part | None = None) -> None:
+        alias = (part or self.main).alias
+        wanted = {"database": database, "empty": True, "alias": alias}
+        self._restore(wanted, "Emptying the scratch database")
 
     def _restore(self, wanted: Mapping[str, Any], what: str, stdin: IO[bytes] | None = None) -> None:
         release = self.release()
@@ -104,22 +148,22 @@ def take(app: App, store: Store, kind: str) -> dict[str, Any]:
     clear(app)
     os.makedirs(app.staging, mode=0o700)
     release = app.release()
-    manifest = dump(app, release, 0 if store.compresses() else 1)
+    manifest = manifest_with_dumps(app, release, 0 if store.compresses() else 1)
     manifest["seconds"] = {"dump": round(time.monotonic() - started, 2)}
     paths = [app.staging, *folders(app, release)]
     refuse_sparse(app, paths)
     with create(f"{app.staging}/manifest.json") as stream:
         stream.write(f"{json.dumps({**manifest, 'paths': paths}, indent=1)}\n".encode())
-    excluded = [f"{app.sqlite}{side}" for side in SQLITE_SIDES] if app.sqlite else []
+    files = [part.sqlite for part in app.parts().values() if part.sqlite]
+    excluded = [f"{path}{side}" for path in files for side in SQLITE_SIDES]
     summary = store.save(app.name, paths, excluded, kind)
     return {
         "snapshot": summary["snapshot_id"],
         "files": summary["total_files_processed"],
         "bytes": summary["total_bytes_processed"],
         "added": summary["data_added"],
-        "dump": manifest["dump"]["bytes"],
-        "rows": sum(manifest["rows"].values()),
-        "tables": len(manifest["rows"]),
+        "dump": sum(part["dump"]["bytes"] for part in parts_of(manifest).values()),
+        **totals(manifest),
         "release": manifest["release"],
         "seconds": round(time.monotonic() - started, 2),
     }
@@ -130,38 +174,59 @@ def clear(app: App) -> None:
         shutil.rmtree(app.staging)
 
 
-def dump(app: App, release: str, compress: int) -> dict[str, Any]:
-    """Writes the database next to the manifest-to-be, which is returned."""
-    folder = app.staging
-    unnamed = f"{folder}/database"
-    argv = [f"{LIBRARY}/run", release, *argv_of("dump", release=release, count=True, compress=compress)]
+def manifest_with_dumps(app: App, release: str, compress: int) -> dict[str, Any]:
+    """Writes the databases next to the manifest-to-be, which is returned."""
     last = (read(app.name).get("backup") or {}).get("good") or {}
-    room(folder, last.get("dump", 0))
-    with create(unnamed) as stream:
-        output = app.runner.pipe(argv, "Dumping the database", stdout=stream)
-        os.fsync(stream.fileno())
-    counted = claims.answer(output, MARK, COUNTED, "Dumping the database")
-    vendor = counted["vendor"]
-    if vendor not in KINDS:
-        raise DeployError(f"Homeport cannot back up a database of {plain(vendor)}")
-    path = f"{folder}/{KINDS[vendor]}"
-    os.rename(unnamed, path)
-    arrived = file_digest(path)
-    check(app, path, counted, arrived)
+    room(app.staging, last.get("dump", 0))
+    found = {alias: dump(app, release, compress, part) for alias, part in app.parts().items()}
     uid, gid = app.layout.ids()
+    further = {alias: entry for alias, entry in found.items() if alias != DEFAULT}
     # What the app has said of its rows stands next to what root knows, and decides nothing.
     return {
-        **{key: counted[key] for key in ("rows", "migrations", "extensions")},
-        "format": MANIFEST,
+        **found[DEFAULT],
+        **({"databases": further} if further else {}),
+        "format": WITH_FURTHER if further else MANIFEST,
         "app": app.name,
         "time": stamp(),
-        "vendor": vendor,
         "release": os.path.basename(release),
         "commit": app.layout.record(release).get("revision", ""),
-        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": arrived},
         "ids": {"uid": uid, "gid": gid, "web_gid": app.layout.web_gid()},
         "home": app.home,
     }
+
+
+def dump(app: App, release: str, compress: int, part: Part) -> dict[str, Any]:
+    """Writes a database as a file; returns what the manifest says of it."""
+    unnamed = f"{app.staging}/database"
+    question: dict[str, Any] = {"release": release, "count": True, "compress": compress, "alias": part.alias}
+    what = f"Dumping {part.title}"
+    with create(unnamed) as stream:
+        output = app.runner.pipe(
+            [f"{LIBRARY}/run", release, *argv_of("dump", **question)], what, stdout=stream
+        )
+        os.fsync(stream.fileno())
+    counted = claims.answer(output, MARK, COUNTED, what)
+    vendor = counted["vendor"]
+    if vendor not in KINDS:
+        raise DeployError(f"Homeport cannot back up a database of {plain(vendor)}")
+    path = f"{app.staging}/{part.file(vendor)}"
+    os.rename(unnamed, path)
+    arrived = file_digest(path)
+    check(app, path, counted, arrived)
+    return {
+        **{key: counted[key] for key in ("rows", "migrations", "extensions", "vendor")},
+        "dump": {"file": os.path.basename(path), "bytes": os.path.getsize(path), "sha256": arrived},
+    }
+
+
+def parts_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest says of each database, by alias."""
+    return {DEFAULT: manifest, **manifest.get("databases", {})}
+
+
+def totals(manifest: Mapping[str, Any]) -> dict[str, int]:
+    rows = [part["rows"] for part in parts_of(manifest).values()]
+    return {"rows": sum(sum(each.values()) for each in rows), "tables": sum(len(each) for each in rows)}
 
 
 def check(app: App, path: str, counted: Mapping[str, Any], arrived: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 # Ansible packs with a module what the module imports; only a release's Python imports these.
 if TYPE_CHECKING:
     from . import (  # noqa: F401
+        chosen,
         counts,
         dump,
         judge,

@@ -18,13 +18,15 @@ import tempfile
 from typing import Any
 
 import django
-from django.db import connection, transaction
+from django.db import transaction
 
+from .chosen import choose, connection
 from .counts import by_cursor, counted
 
 
 def main(question: dict[str, Any]) -> None:
     django.setup()
+    choose(question)
     if connection.vendor == "postgresql":
         postgres(question)
     elif connection.vendor == "sqlite":
@@ -43,7 +45,7 @@ def postgres(question: dict[str, Any]) -> None:
     command = ["pg_dump", "--format=custom", f"--compress={question.get('compress', 1)}", "--no-password"]
     if not question.get("count"):
         os.execvpe(command[0], [*command, *words[1:]], environment)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         # what is counted is what is dumped: both see the same snapshot
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         for limit in ("idle_in_transaction_session_timeout", "statement_timeout"):

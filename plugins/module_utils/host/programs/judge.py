@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection
+from django.db import router
 from django.db.models import NOT_PROVIDED
+
+from .chosen import connection
 
 
 def name_of(migration: Any) -> str:
@@ -30,6 +32,9 @@ class Judge:
         """Adds what is unsafe of a migration, and what is to be noted, to the answer."""
         state = self.loader.project_state((migration.app_label, migration.name), at_end=False)
         own = judged(migration, state)
+        here = [
+            operation for operation in flat(migration.operations) if is_here(operation, migration.app_label)
+        ]
         unsafe, notes = own, []
         if connection.vendor in ("postgresql", "mysql"):
             errors, warned = self.lint(migration)
@@ -39,7 +44,7 @@ class Judge:
             notes = [text for _, text in warned]
         if unsafe:
             answer["unsafe"][name_of(migration)] = list(dict.fromkeys(unsafe))
-        if any(type(operation).__name__ == "RunPython" for operation in flat(migration.operations)):
+        if any(type(operation).__name__ == "RunPython" for operation in here):
             notes.append("changes data by Python code")
         if notes:
             answer["notes"][name_of(migration)] = list(dict.fromkeys(notes))
@@ -85,9 +90,19 @@ def blocks(statements: list[str]) -> Iterator[list[str]]:
 def judged(migration: Any, state: Any) -> list[str]:
     found = []
     for operation in flat(migration.operations):
-        found += judged_operation(operation, migration.app_label, state)
+        if is_here(operation, migration.app_label):
+            found += judged_operation(operation, migration.app_label, state)
         operation.state_forwards(migration.app_label, state)
     return found
+
+
+def is_here(operation: Any, app: str) -> bool:
+    """Whether the project's routers let an operation change this database."""
+    name = getattr(operation, "model_name", getattr(operation, "name", None))
+    hints = getattr(operation, "hints", None)
+    if hints is not None:  # of the project's own Python or SQL
+        return bool(router.allow_migrate(connection.alias, app, **hints))
+    return bool(router.allow_migrate(connection.alias, app, model_name=name.lower() if name else None))
 
 
 def judged_operation(operation: Any, app: str, state: Any) -> list[str]:

@@ -13,11 +13,12 @@ from typing import Any
 
 import django
 from django.core.management import call_command
-from django.db import connection
+from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from .chosen import choose, connection
 from .judge import Judge, name_of
 from .non_atomic import NonAtomic
 
@@ -26,6 +27,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 
 def main(question: dict[str, Any]) -> None:
     django.setup()
+    choose(question)
 
     def limit(sender: Any, connection: Any, **_: Any) -> None:
         # A statement that waits for a lock makes every request behind it wait too.
@@ -39,7 +41,7 @@ def main(question: dict[str, Any]) -> None:
                 cursor.execute(command)
 
     connection_created.connect(limit, weak=False)
-    executor = MigrationExecutor(connection)
+    executor = MigrationExecutor(connections[connection.alias])
     executor.loader.check_consistent_history(connection)
     plan = [migration for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
     known = {app for app, _ in executor.loader.applied_migrations}
@@ -60,7 +62,7 @@ def main(question: dict[str, Any]) -> None:
                 migration.app_label in known
             ):  # else all of its tables are new: nothing that runs knows of them
                 judge.add(migration, answer)
-    if plan and known:
+    if known:
         answer["bytes"] = size()
     if question["go"] or (question["go_if_nothing"] and not plan):
         migrate(plan, answer)
@@ -82,7 +84,8 @@ def migrate(plan: list[Any], answer: dict[str, Any]) -> None:
     out = io.StringIO()
     try:
         non_atomic.prepare()
-        call_command("migrate", interactive=False, verbosity=1, stdout=out, stderr=out, no_color=True)
+        options = {"database": connection.alias, "interactive": False, "verbosity": 1, "no_color": True}
+        call_command("migrate", stdout=out, stderr=out, **options)
     except BaseException as error:
         lines = traceback.format_exception_only(type(error), error)
         answer["error"] = "".join(lines).strip()[:4000]
@@ -107,7 +110,7 @@ def sqlstate(error: BaseException) -> str:
 
 def applied(plan: list[Any]) -> list[str]:
     """What of the plan is done; of a migration that replaces others, these are recorded first."""
-    done = MigrationRecorder(connection).applied_migrations()
+    done = MigrationRecorder(connections[connection.alias]).applied_migrations()
     return [
         name_of(migration)
         for migration in plan

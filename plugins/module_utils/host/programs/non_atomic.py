@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.db import connection
-
+from .chosen import connection
 from .judge import flat, name_of
 
 INVALID = """

@@ -28,6 +28,7 @@ NAMES = (
 )  # fmt: skip
 # What the result of collectstatic depends on, next to the files and packages.
 STATIC_SETTINGS = ("STORAGES", "STATICFILES_STORAGE", "STATIC_URL", "STATICFILES_DIRS", "INSTALLED_APPS")
+DUMMY = "django.db.backends.dummy"
 CHECK_FAILED, NO_STATIC_ROOT, DEBUG_IS_ON = 3, 4, 5  # exit status
 
 
@@ -68,7 +69,21 @@ def described() -> dict[str, Any]:
         for database in settings.DATABASES.values()
         if str(database.get("ENGINE", "")).rsplit(".", 1)[-1] in ("sqlite3", "spatialite")
     ]
+    default = place(settings.DATABASES.get("default", {}))
+    real = {
+        alias: place(found)
+        for alias, found in settings.DATABASES.items()
+        if found.get("ENGINE", DUMMY) != DUMMY
+    }
+    answer["aliases"] = sorted(real)
+    # others lead to the default one by another name
+    answer["further"] = sorted(alias for alias in real if real[alias] != default)
     return answer
+
+
+def place(database: dict[str, Any]) -> list[str]:
+    """What tells one database from another."""
+    return [str(database.get(key) or "") for key in ("NAME", "HOST", "PORT")]
 
 
 def warnings() -> list[str]:

@@ -14,8 +14,8 @@ import tempfile
 from typing import Any
 
 import django
-from django.db import connection
 
+from .chosen import choose, connection
 from .postgres_client import newest
 
 EMPTY = """
@@ -70,6 +70,7 @@ WHERE c.relkind = 'r' AND NOT has_table_privilege(c.oid, 'INSERT')
 def main(question: dict[str, Any]) -> None:
     """``database`` is another database on the same server; with ``empty`` it is only emptied."""
     django.setup()
+    choose(question)
     if question.get("database"):
         connection.settings_dict["NAME"] = question["database"]
     if connection.vendor == "postgresql":

@@ -240,6 +240,7 @@ class Build:
             )
         self.step("commands")
         answer = probe(layout, self.runner, self.folder, collect=not plan)
+        self.record["databases"] = sorted(spec["databases"])
         self.step("settings and static files")
         return project, answer
 

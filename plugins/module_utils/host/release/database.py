@@ -39,6 +39,7 @@ ASKED = {
     "?later": [str],
     "?cleared": [str],
 }
+DEFAULT = "default"  # alias of an app's own database
 LINTER = "6.0.0"
 # Its own dependencies are imported, though not for what is asked of it here.
 LINTER_PACKAGES = f"""\
@@ -66,11 +67,14 @@ class Held(DeployError):
 
 
 class Database:
-    """The database of one app, as a release sees it."""
+    """A database of one app, as a release sees it: the app's own, or a further one by its alias."""
 
-    def __init__(self, layout: Layout, release: str) -> None:
+    def __init__(self, layout: Layout, release: str, alias: str = DEFAULT) -> None:
         self.layout = layout
         self.release = release
+        self.alias = alias
+        self.title = "database" if alias == DEFAULT else f"database {alias}"
+        self.chosen = {"release": release} if alias == DEFAULT else {"release": release, "alias": alias}
         self.runner = Runner(layout)
         self.options: dict[str, Any] = layout.spec["migrate"]
         self.folder = f"{layout.home}/dumps"
@@ -78,7 +82,7 @@ class Database:
     def ask(self, judge: bool = False, go: bool = False, go_if_nothing: bool = False) -> dict[str, Any]:
         """What the database lacks, and with ``go`` what came of migrating it."""
         question = {
-            "release": self.release,
+            **self.chosen,
             "judge": judge,
             "linter": self.linter() if judge else "",
             "go": go,
@@ -86,9 +90,12 @@ class Database:
             "lock_timeout": self.options["lock_timeout"],
             "statement_timeout": self.options["statement_timeout"],
         }
-        what = "migrate" if go else "Inspecting the database"
+        looking = f"Inspecting the {self.title}"
+        what = (
+            looking if not go else "migrate" if self.alias == DEFAULT else f"migrate --database {self.alias}"
+        )
         out = self.runner.in_release(self.release, argv_of("migrate", **question), what)
-        return claims.answer(out, MARK, ASKED, "Inspecting the database")
+        return claims.answer(out, MARK, ASKED, looking)
 
     def linter(self) -> str:
         """Folder with the linter of Django's migrations, which is no business of the app's own environment."""
@@ -112,8 +119,15 @@ class Database:
         elif self.options["gate"] and not allowed and before and not found["fresh"]:
             found = self.ask(judge=True)
             if found["unsafe"]:
-                raise Held(held(found))
+                raise Held(held({**found, "unsafe": self.labelled(found["unsafe"])}))
         return found
+
+    def label(self, migration: str) -> str:
+        """A migration with the further database that it is for."""
+        return migration if self.alias == DEFAULT else f"{migration} ({self.alias})"
+
+    def labelled(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {self.label(name): value for name, value in found.items()}
 
     def save(self, found: dict[str, Any], before: str) -> str:
         """The dump that is made before a migration; empty where there is nothing to lose, or none is wanted."""
@@ -141,9 +155,9 @@ class Database:
             return
         applied, left = done["applied"], [name for name in found["pending"] if name not in done["applied"]]
         if applied:
-            moved = f"The database moved: {listed(applied)} applied, {listed(left)} not"
+            moved = f"The {self.title} moved: {listed(applied)} applied, {listed(left)} not"
         else:
-            moved = "The database did not move" + (f": none of {listed(left)} applied" if left else "")
+            moved = f"The {self.title} did not move" + (f": none of {listed(left)} applied" if left else "")
         if found["vendor"] == "mysql":
             moved += " (MySQL cannot undo the part of a migration that was done before it failed)"
         if done.get("loose"):
@@ -161,8 +175,10 @@ class Database:
                 "allow more"
             )
         elif wanted := re.search(r'permission denied to create extension "([\w-]+)"', error):
-            hint = f"\ndatabase.extensions: name {wanted[1]}, which the setup playbook creates then"
-        raise DeployError(f"migrate failed:\n{tail(done['output'], LINES)}\n{error}{hint}\n{moved}")
+            field = "database" if self.alias == DEFAULT else f"databases.{self.alias}"
+            hint = f"\n{field}.extensions: name {wanted[1]}, which the setup playbook creates then"
+        what = "migrate" if self.alias == DEFAULT else f"migrate --database {self.alias}"
+        raise DeployError(f"{what} failed:\n{tail(done['output'], LINES)}\n{error}{hint}\n{moved}")
 
     def dump(self, found: dict[str, Any], name: str, before: str) -> str:
         """Saves the database and returns the file. ``name`` is that of the release that it is saved for."""
@@ -176,16 +192,17 @@ class Database:
         free, needed = shutil.disk_usage(self.folder).free, found.get("bytes", 0) + SPARE
         if free < needed:
             raise DeployError(
-                f"Not enough disk space for a dump of the database: {free >> 20} MiB are free and "
+                f"Not enough disk space for a dump of the {self.title}: {free >> 20} MiB are free and "
                 f"{needed >> 20} MiB needed"
             )
-        path = f"{self.folder}/{name}.{DUMPABLE[vendor]}"
+        stem = name if self.alias == DEFAULT else f"{name}.{self.alias}"
+        path = f"{self.folder}/{stem}.{DUMPABLE[vendor]}"
         started = time.monotonic()
         try:
             with open(f"{path}.part", "wb") as stream:
                 os.fchmod(stream.fileno(), 0o600)
-                argv = [f"{LIBRARY}/run", self.release, *argv_of("dump", release=self.release)]
-                self.runner.pipe(argv, "Dumping the database", stdout=stream)
+                argv = [f"{LIBRARY}/run", self.release, *argv_of("dump", **self.chosen)]
+                self.runner.pipe(argv, f"Dumping the {self.title}", stdout=stream)
                 os.fsync(stream.fileno())
         except DeployError as error:
             os.unlink(f"{path}.part")
@@ -199,6 +216,7 @@ class Database:
         os.rename(f"{path}.part", path)
         record = {
             "release": name,
+            "alias": self.alias,
             "before": os.path.basename(before) if before else "",
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "migrations": found["pending"],
@@ -217,19 +235,75 @@ class Database:
     def restore(self, path: str) -> None:
         """Puts the dump in the place of what the database holds: all of it, or nothing."""
         with open(path, "rb") as stream:
-            argv = [f"{LIBRARY}/run", self.release, *argv_of("restore", release=self.release)]
-            self.runner.pipe(argv, "Restoring the database", stdin=stream)
+            argv = [f"{LIBRARY}/run", self.release, *argv_of("restore", **self.chosen)]
+            self.runner.pipe(argv, f"Restoring the {self.title}", stdin=stream)
+
+
+class Databases:
+    """The databases of an app that a release migrates, the app's own first."""
+
+    def __init__(self, layout: Layout, release: str) -> None:
+        record, further = layout.record(release), layout.spec.get("databases", {})
+        known = record.get("databases", []) if record else further  # a plan has no record
+        wanted = [alias for alias, options in further.items() if alias in known and options["migrate"]]
+        self.all = [Database(layout, release, alias) for alias in (DEFAULT, *wanted)]
+        self.found: dict[str, dict[str, Any]] = {}  # what each lacks
+
+    def look(self, judge: bool) -> dict[str, Any]:
+        """What all of them lack together, for a plan."""
+        self.found = {database.alias: database.ask(judge=judge) for database in self.all}
+        unsafe: dict[str, Any] = {}
+        for database in self.all:
+            unsafe.update(database.labelled(self.found[database.alias]["unsafe"]))
+        return {"pending": self.pending(), "unsafe": unsafe, "notes": self.notes()}
+
+    def gate(self, before: str, allowed: bool) -> None:
+        self.found = {database.alias: database.gate(before, allowed) for database in self.all}
+
+    def pending(self) -> list[str]:
+        return [
+            database.label(name)
+            for database in self.all
+            for name in self.found.get(database.alias, {}).get("pending", [])
+        ]
+
+    def notes(self) -> dict[str, Any]:
+        notes: dict[str, Any] = {}
+        for database in self.all:
+            notes.update(database.labelled(self.found[database.alias]["notes"]))
+        return notes
+
+    def save(self, before: str) -> str:
+        """Dumps of all, also of those that have nothing pending: they go back together."""
+        saved = ""
+        for database in reversed(self.all):
+            found = self.found[database.alias]
+            if found["pending"] or found["vendor"] in DUMPABLE:
+                saved = database.save(found, before)
+        return saved
+
+    def migrate(self) -> list[str]:
+        applied = []
+        for database in self.all:
+            found = self.found[database.alias]
+            if found["pending"]:
+                applied += [database.label(name) for name in database.migrate(found)]
+        return applied
 
 
 def dumps(layout: Layout) -> list[dict[str, Any]]:
-    """What there is to restore, oldest first."""
+    """What there is to restore, oldest first. ``paths`` has the files of a dump by the aliases of the databases."""
     folder = f"{layout.home}/dumps"
-    found = []
+    found: dict[str, dict[str, Any]] = {}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         if name.endswith(".json") and os.path.isfile(f"{folder}/{name[:-5]}"):
             with open(f"{folder}/{name}", encoding="utf-8") as stream:
-                found.append({**json.load(stream), "path": f"{folder}/{name[:-5]}"})
-    return sorted(found, key=lambda dump: str(dump["time"]))
+                record = {"alias": DEFAULT, **json.load(stream)}
+            paths = found.get(record["release"], {}).get("paths", {})
+            if record["alias"] == DEFAULT or not paths:
+                found[record["release"]] = record
+            found[record["release"]]["paths"] = {**paths, record["alias"]: f"{folder}/{name[:-5]}"}
+    return sorted(found.values(), key=lambda dump: str(dump["time"]))
 
 
 def dump_before(layout: Layout, target: str, name: str = "") -> dict[str, Any]:
@@ -253,9 +327,9 @@ def dump_before(layout: Layout, target: str, name: str = "") -> dict[str, Any]:
 
 def prune_dumps(layout: Layout, keep: int) -> None:
     """Removes the oldest dumps beyond ``keep``."""
-    for dump in dumps(layout)[:-keep]:
-        os.unlink(f"{dump['path']}.json")
-        os.unlink(dump["path"])
+    for path in [path for dump in dumps(layout)[:-keep] for path in dump["paths"].values()]:
+        os.unlink(f"{path}.json")
+        os.unlink(path)
 
 
 def migrations_between(layout: Layout, newer: str, older: str) -> list[str]:

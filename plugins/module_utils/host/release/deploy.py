@@ -20,11 +20,14 @@ from ansible_collections.homeport.django.plugins.module_utils.host.interruption 
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout, Runner
 from ansible_collections.homeport.django.plugins.module_utils.host.release import history
 from ansible_collections.homeport.django.plugins.module_utils.host.release.build import Build, fingerprint
-from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database, Held
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Databases, Held
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock, Locked
 from ansible_collections.homeport.django.plugins.module_utils.host.release.plan import Plan
-from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import actionable
+from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import (
+    actionable,
+    undeclared_databases,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.release.prune import prune
 from ansible_collections.homeport.django.plugins.module_utils.host.release.source import Source
 from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack, Switch
@@ -77,7 +80,7 @@ class Deploy:
         self.release = ""  # the release that is to be live
         self.before = layout.current or ""
         self.revision = self.mark = ""
-        self.found: dict[str, Any] = {}  # what the database lacks
+        self.databases: Databases | None = None  # where they are migrated
 
     def work(self) -> None:
         """Does the steps of the phase; a failure is written to the app's record before the lock is released."""
@@ -175,28 +178,31 @@ class Deploy:
         warnings = actionable(record["warnings"], self.spec["site_url"])
         if warnings:
             self.request.warn(f"{self.layout.name}: manage.py check --deploy: {'; '.join(warnings)}")
+        undeclared = undeclared_databases(record, self.spec["databases"])
+        if undeclared:
+            self.request.warn(f"{self.layout.name}: {undeclared}")
         self.result.update(action="build", release=record["id"], seconds=record["seconds"])
 
     def gate(self) -> None:
         self.release = chosen(self.layout)
         self.result = {"changed": False, "action": "none"}
         if self.spec["migrate"]["run"]:
-            self.database = Database(self.layout, self.release)
-            self.found = self.database.gate(self.before, self.request.allow_unsafe_migrations)
+            self.databases = Databases(self.layout, self.release)
+            self.databases.gate(self.before, self.request.allow_unsafe_migrations)
             self.result.update(action="migrate", applied=[], unsafe={})
 
     def dump(self) -> None:
-        if self.found.get("pending"):
-            self.result["dump"] = self.database.save(self.found, self.before)
+        if self.databases and self.databases.pending():
+            self.result["dump"] = self.databases.save(self.before)
 
     def migrate(self) -> None:
         """Also the hook after_migrate."""
-        if self.found.get("pending"):
-            applied = self.database.migrate(self.found)
-            self.result.update(applied=applied, changed=bool(applied), notes=self.found["notes"])
-            for name, notes in self.found["notes"].items():
+        if self.databases and self.databases.pending():
+            applied, noted = self.databases.migrate(), self.databases.notes()
+            self.result.update(applied=applied, changed=bool(applied), notes=noted)
+            for name, notes in noted.items():
                 self.request.warn(f"{self.layout.name}: {name}: {'; '.join(notes)}")
-        if self.held and self.found:
+        if self.held and self.databases:
             self.held.memo["migrations"] = self.result["applied"]
         if self.release != self.layout.current and self.spec["hooks"]["after_migrate"]:
             run_hooks(self.layout, self.release, "after_migrate")

@@ -16,7 +16,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
 from ansible_collections.homeport.django.plugins.module_utils.host.release.build import Build
-from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
+from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Databases
 from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import actionable
 
 MOST_LINES = 15  # of any list; the rest is counted
@@ -55,7 +55,7 @@ class Plan:
             plan["packages"] = changed(record.get("packages", {}), answer["packages"])
             plan["warnings"] = actionable(answer["warnings"], self.layout.spec["site_url"])
             if self.layout.spec["migrate"]["run"]:
-                plan["migrations"] = Database(self.layout, build.folder).ask(judge=bool(self.live))
+                plan["migrations"] = Databases(self.layout, build.folder).look(bool(self.live))
         except DeployError as error:
             # it may need the build commands, or a database that is not there yet
             plan["problem"] = str(error)

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.names import FURTHER
 from ansible_collections.homeport.django.plugins.module_utils.host import claims
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout, Runner
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
@@ -20,6 +22,8 @@ ANSWER = {
     **dict.fromkeys(("MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF", "TIME_ZONE", "?static_digest"), str),
     "staticfiles": bool,
     "sqlite": [str],
+    "aliases": [str],
+    "further": [str],
     "warnings": [str],
     "packages": {str: str},
     "migrations": [str],
@@ -45,6 +49,7 @@ def probe(layout: Layout, runner: Runner, release: str, collect: bool = True) ->
             ) from error
         raise
     answer = claims.answer(out, MARK, ANSWER, "Loading the project")
+    check_databases(layout.spec["databases"], answer)
     if answer.get("static_digest") and answer["static_digest"] == known:
         roots = live["static_root"], answer["STATIC_ROOT"]
         runner.as_app("Linking static files", app_project.link_tree, *roots)
@@ -57,6 +62,18 @@ def probe(layout: Layout, runner: Runner, release: str, collect: bool = True) ->
     return answer
 
 
+def check_databases(declared: Iterable[str], answer: dict[str, Any]) -> None:
+    """Raises where the settings do not have a further database that is declared."""
+    for alias in sorted(set(declared) - set(answer["further"])):
+        lacks = (
+            f"has no {alias}" if alias not in answer["aliases"] else f"leads {alias} to the default database"
+        )
+        raise DeployError(
+            f"databases.{alias}: DATABASES of the settings {lacks}; take it from the environment variable "
+            f"{alias.upper()}{FURTHER} there, or set overlay: true"
+        )
+
+
 # What the deployment checks say of every site that is served without HTTPS.
 WITHOUT_HTTPS = ("security.W004", "security.W008", "security.W012", "security.W016")
 
@@ -65,3 +82,14 @@ def actionable(warnings: list[str], site_url: str) -> list[str]:
     """What `check --deploy` says that an app can do something about, in one sentence each."""
     expected = () if site_url.startswith("https:") else WITHOUT_HTTPS
     return [text.partition(". ")[0] for text in warnings if not text.startswith(expected)]
+
+
+def undeclared_databases(record: dict[str, Any], declared: Iterable[str]) -> str:
+    """That the settings have databases which nobody has declared; empty where there are none."""
+    found = sorted(set(record["further"]) - set(declared))
+    if not found:
+        return ""
+    return (
+        f"DATABASES of the settings has {', '.join(found)}, which deploys do not migrate and backups do not have: "
+        "declare it in databases"
+    )

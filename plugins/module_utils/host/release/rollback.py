@@ -13,6 +13,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.env_file im
 from ansible_collections.homeport.django.plugins.module_utils.host.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout, is_gone
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import (
+    DEFAULT,
     Database,
     dump_before,
     migrations_between,
@@ -57,6 +58,13 @@ class Rollback(Deploy):
         if restore:
             chosen = "" if restore.lower() in BOOLEANS_TRUE else restore
             self.restored = dump_before(layout, name, chosen)
+            known = {DEFAULT, *layout.record(self.before).get("databases", [])}
+            unknown = sorted(self.restored["paths"].keys() - known)
+            if unknown:
+                raise DeployError(
+                    f"The dump of {self.restored['release']} has {', '.join(unknown)}, which the live release does not "
+                    f"have: declare databases.{unknown[0]} again and deploy first"
+                )
         self.result = {"changed": True, "action": "rollback", "release": name}
         if self.restored:
             self.result["restored"] = {key: self.restored[key] for key in ("release", "time", "migrations")}
@@ -90,23 +98,30 @@ class Rollback(Deploy):
             step(self)
 
     def exchange_database(self, dump: dict[str, Any]) -> None:
-        """Switches with the database as ``dump`` has it, after a dump of its present state."""
-        database = Database(self.layout, self.before)
+        """Switches with the databases as ``dump`` has them, after a dump of their present state."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         chosen = f"-e to={os.path.basename(self.release)} -e restore={dump['release']}"
         command = f"rollback -e app={self.layout.name} {chosen}"
+        databases = [Database(self.layout, self.before, alias) for alias in dump["paths"]]
+        kept: dict[str, str] = {}
         with Switch(self.layout, Supervisor(), interruption.hold).paused(command):
-            found = {**database.ask(), "pending": dump["migrations"]}
-            kept = database.dump(found, f"{stamp}-restore", "")
+            for database in databases:
+                found = {**database.ask(), "pending": dump["migrations"]}
+                kept[database.alias] = database.dump(found, f"{stamp}-restore", "")
             self.request.warn(
-                f"{self.layout.name}: the database is restored to {dump['time']}; its present state is kept in {kept}"
+                f"{self.layout.name}: the database is restored to {dump['time']}; its present state is kept in "
+                f"{', '.join(kept.values())}"
             )
-            with interruption.held_off():  # the database and the code go back together
-                database.restore(dump["path"])
+            with interruption.held_off():  # the databases and the code go back together
+                restored = []
                 try:
+                    for database in databases:
+                        database.restore(dump["paths"][database.alias])
+                        restored.append(database)
                     self.activate()
                 except DeployError:
-                    database.restore(kept)
+                    for database in restored:
+                        database.restore(kept[database.alias])
                     raise
 
 

@@ -11,6 +11,7 @@ import shutil
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
+from ansible_collections.homeport.django.plugins.module_utils.common.names import FURTHER
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import LAST_DUMPS
 from ansible_collections.homeport.django.plugins.module_utils.host.copies import (
     SQLITE_SIDES,
@@ -26,6 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.removal.look 
     App,
     database_of,
     databases,
+    further_of,
 )
 
 LOCK = 60  # seconds
@@ -58,8 +60,11 @@ RESTORE = """\
   (a server older than PostgreSQL 17 does not know this setting)
   app 'sed -i "1,/^SELECT/{{/^SET transaction_timeout/d}}" "$HOME/sql"'
   opts='--no-psqlrc --quiet --single-transaction --set=ON_ERROR_STOP=1'
-  app 'url=${{DATABASE_URL:+postgres:${{DATABASE_URL#*:}}}}
+  app '{url}
     psql '"$opts"' --file="$HOME/sql" "${{url:-$PGDATABASE}}"'"""
+# Where the address of a database is. One that is not there leads nowhere, least of all to another database.
+OWN_URL = "url=${DATABASE_URL:+postgres:${DATABASE_URL#*:}}"
+FURTHER_URL = "url=${{{variable}:?}}; url=postgres:${{url#*:}}"
 
 
 class Dump:
@@ -78,11 +83,11 @@ class Dump:
         try:
             self.begin()
             if os.path.isdir(self.app.home):
-                sqlite = sqlite_path(self.app)
+                files = sqlite_paths(self.app)
                 self.configuration()
-                self.data([f"{sqlite}{side}" for side in SQLITE_SIDES] if sqlite else [])
-                if sqlite:
-                    self.sqlite(sqlite)
+                self.data([f"{path}{side}" for path in files for side in SQLITE_SIDES])
+                for path in files:
+                    self.sqlite(path)
             if cluster:
                 found = databases(cluster, self.app, keep)
                 for entry in found["databases"]:
@@ -169,7 +174,18 @@ class Dump:
                 login.run(words, f"Reading {name} again", stream, seconds=DUMP)
         tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         self.add(name, f"the PostgreSQL database {database} (pg_dump, custom format)", tables=tables)
-        self.steps.append(RESTORE.format(name=self.app.name, home=self.app.home, dump=name))
+        place = {"name": self.app.name, "home": self.app.home, "dump": name}
+        self.steps.append(RESTORE.format(**place, url=self.url_of(database)))
+
+    def url_of(self, database: str) -> str:
+        """How a shell of the app finds the address of a database."""
+        environment, own = self.app.environment(), f"{self.app.name}_"
+        leading = [key for key, found in further_of(environment).items() if found["name"] == database]
+        is_own = database_of(environment).get("name") == database
+        if not leading and not is_own and database.startswith(own):
+            # on a database server, which has no environment of the app
+            leading = [f"{database[len(own) :].upper()}{FURTHER}"]
+        return FURTHER_URL.format(variable=leading[0]) if leading else OWN_URL
 
     def add(self, name: str, what: str, **more: Any) -> None:
         path = f"{self.work}/{name}"
@@ -193,9 +209,16 @@ class Dump:
         synced(LAST_DUMPS)
 
 
-def sqlite_path(app: App) -> str:
-    """The app's SQLite database in its own folder, when it has one and a user who can read it."""
-    found = database_of(app.environment())
-    path = os.path.normpath(found.get("name", "")) if found.get("engine") == "sqlite" else ""
-    inside = path.startswith(f"{app.home}/") and os.path.isfile(path) and not os.path.islink(path)
-    return path if inside and app.account() else ""
+def sqlite_paths(app: App) -> list[str]:
+    """The app's SQLite databases in its own folder, when it has any and a user who can read them."""
+    environment = app.environment()
+    found = [database_of(environment), *further_of(environment).values()]
+    paths = [os.path.normpath(each.get("name", "")) for each in found if each.get("engine") == "sqlite"]
+    return [
+        path
+        for path in dict.fromkeys(paths)
+        if path.startswith(f"{app.home}/")
+        and os.path.isfile(path)
+        and not os.path.islink(path)
+        and app.account()
+    ]

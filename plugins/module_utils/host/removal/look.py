@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.engines imp
     roles_of_instances,
 )
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exported
+from ansible_collections.homeport.django.plugins.module_utils.common.names import FURTHER
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import (
     APPS_HOME,
     LOGS,
@@ -180,6 +181,13 @@ def database_of(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: str(found[key]) for key in ("engine", "name", "host")} if found["engine"] else {}
 
 
+def further_of(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Kind, name and host of the app's further databases, by their variables."""
+    names = sorted(name for name in environment if name.endswith(FURTHER))
+    found = {name: database_of({"DATABASE_URL": environment[name]}) for name in names}
+    return {name: database for name, database in found.items() if database}
+
+
 def size(path: str) -> int:
     """Bytes on the disk; a file with several names counts once."""
     known = {(found.st_dev, found.st_ino): found.st_blocks * 512 for found in entries(path)}
@@ -270,6 +278,7 @@ def look(app: App, cluster: Cluster | None, keep: Iterable[str] = (), vhost: boo
         "release": release.get("id", ""),
         "revision": release.get("revision", ""),
         "database": database_of(app.environment()),
+        "further": list(further_of(app.environment()).values()),
         "databases": [],
         "kept": [],
         "role": False,

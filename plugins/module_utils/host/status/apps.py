@@ -241,9 +241,10 @@ def sizes(spec: dict[str, Any], end: float) -> dict[str, Any]:
         "media": measure(spec["media"], end) if spec["media"] else None,
         "database": None,
     }
-    if spec["database"]["engine"] == "sqlite":
-        with contextlib.suppress(OSError):
-            result["database"] = os.lstat(spec["database"]["name"]).st_size
+    for database in [spec["database"], *spec.get("databases", {}).values()]:
+        if database["engine"] == "sqlite":
+            with contextlib.suppress(OSError):
+                result["database"] = (result["database"] or 0) + os.lstat(database["name"]).st_size
     return result
 
 

@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.roles.v
     Plain,
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
+    Bool,
     Field,
     Int,
     List,
@@ -113,17 +114,28 @@ def _database(doc: str, **options: Any) -> Str:
     return Str(doc, pattern=r".{0,63}", hint="must have at most 63 characters", **options)
 
 
+ALIAS = r"[a-z][a-z0-9_]*"
+DATABASE: dict[str, Field] = {
+    "sqlite": Str(
+        "file of its SQLite database", pattern=r"(/.*)?", hint="must be an absolute path", default=""
+    ),
+    "database": _database("name of its database in the cluster of this host", default=""),
+    "extensions": List(Str(), doc="extensions of that database", default=[]),
+    "scratch": _database("database that drills may fill and empty", default=""),
+}
 BACKUP_APP = Object(
     {
         "name": Str("name of the app", pattern=NAME, hint=NAME_HINT, required=True),
         "user": Str("its user", pattern=NAME, hint=NAME_HINT, required=True),
         "home": Str("its folder", pattern=FOLDER, hint=FOLDER_HINT, required=True),
-        "sqlite": Str(
-            "file of its SQLite database", pattern=r"(/.*)?", hint="must be an absolute path", default=""
+        **DATABASE,
+        "databases": Map(
+            Object({**DATABASE, "migrate": Bool("whether releases migrate it", default=True)}),
+            key=ALIAS,
+            key_hint="use an alias of Django's DATABASES",
+            doc="its further databases, by their aliases",
+            default={},
         ),
-        "database": _database("name of its database in the cluster of this host", default=""),
-        "extensions": List(Str(), doc="extensions of that database", default=[]),
-        "scratch": _database("database that drills may fill and empty", default=""),
     }
 )
 
@@ -138,7 +150,11 @@ INPUTS: dict[str, Field] = {
     "backup_drill_percent": Int(low=1, high=100),
     "backup_bandwidth": Int(),
     "backup_nice": Int(low=-20, high=19),
-    "backup_scratch": Map(_database("name of a database"), key=APP_NAME, key_hint=APP_NAME_HINT),
+    "backup_scratch": Map(
+        _database("name of a database"),
+        key=rf"{APP_NAME}(\.{ALIAS})?",
+        key_hint=f"{APP_NAME_HINT}; the alias of a further database comes after a dot",
+    ),
     "backup_apps": List(BACKUP_APP, strict=True),
     "pgbackrest_repository": ArchiveRepository("where the archive of PostgreSQL goes"),
     "pgbackrest_password": Str(
