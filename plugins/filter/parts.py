@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.filter.apps import failed_apps, plain
+from ansible_collections.homeport.django.plugins.module_utils.app.database import variable
 from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
 from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
@@ -122,13 +123,13 @@ def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
     found = {}
     for name, app in apps.items():
         known = facts["logins"].get(name, {})
-        services = {use: app[use] for use in ("database", "cache", "broker")}
-        services.update({f"databases.{alias}": further for alias, further in app["databases"].items()})
-        for use, service in services.items() if not names or name in names else ():
+        services = [(use, place, app[use]) for use, place in ADDRESSES.items()]
+        services += [(f"databases.{alias}", variable(alias), it) for alias, it in app["databases"].items()]
+        for use, place, service in services if not names or name in names else ():
             parts = urlsplit(service["url"])
             away = parts.hostname and not unquote(parts.hostname).startswith("/") and not service["managed"]
             # the file of an authority may be another one than before
-            login = used_logins({ADDRESSES[use]: service["url"]})
+            login = used_logins({place: service["url"]})
             if away and (service.get("ca") or known.get(use) != login.get(use)):
                 found[f"django_apps.{name}.{use}"] = {"url": service["url"], "ca": service.get("ca", "")}
     return found

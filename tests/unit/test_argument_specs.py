@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import INPUTS, WIRED
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     MISSING,
@@ -115,3 +116,7 @@ def test_a_difference_is_found() -> None:
     assert differences("x", field, {"type": "dict", "options": {}})
     assert differences("x", List(Int()), {"type": "list", "elements": "str"})
     assert differences("x", Int(default=64), {"type": "int", "default": 32})
+
+
+def test_preflight_knows_every_setup() -> None:
+    assert set(SPECS["preflight_setup"]["choices"]) == set(SETUPS)

@@ -192,7 +192,7 @@ def test_one_role_owns_all_of_them() -> None:
 
 def test_connections_to_each() -> None:
     alone, two = resolved({})["blog"], resolved({"reports": {}, "legacy": {"url": THEIRS}})["blog"]
-    assert most_connections(two, 1) - 3 == 2 * (most_connections(alone, 1) - 3)
+    assert most_connections(two, 1, 1) - 3 == 2 * (most_connections(alone, 1, 1) - 3)
 
 
 def test_each_is_backed_up_unless_its_owner_does() -> None:

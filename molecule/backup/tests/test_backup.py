@@ -111,6 +111,7 @@ def test_what_was_backed_up_is_restored_exactly(album: Album, operator: Operator
     host.check_output(f"systemd-run --collect --unit=cut sh -c '{cut}'")
     assert restore(operator, "-e", "confirm=memories").status != 0
     wait_for(lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 60)
+    wait_for(lambda: host.run("runuser -u postgres -- psql -qAtc 'select 1'").rc == 0, 60)
     assert host.file(place).exists
     told = " ".join(operator.run("status").output.split())
     assert "maintenance page for" in told, told

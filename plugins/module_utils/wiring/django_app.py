@@ -160,8 +160,8 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
             text = f'SILENCED_SYSTEM_CHECKS.remove("security.W004")\n{hsts}'
             entries.append({"path": f"{config}/overlay.d/10_hsts.py", "content": text, **common})
         if app["databases"]:
-            fragment = {"path": f"{config}/overlay.d/05_databases.py", "content": overlaid(app["databases"])}
-            entries.append({**fragment, **common})
+            path = f"{config}/overlay.d/05_databases.py"
+            entries.append({"path": path, "content": overlaid(app["databases"]), **common})
     if app["overlay_settings"]:
         lines = "".join(f"{name} = {value.strip()}\n" for name, value in app["overlay_settings"].items())
         entries.append(
