@@ -50,7 +50,8 @@ FACTS: dict[str, Any] = {
     "valkey": "8.1.1", "time_daemon": "", "login": "admin", "ssh_ports": [22], "pending_changes": [], "setup": "site",
     "sets": [], "certificates": {}, "parts": {}, "packages": [], "domains": {},
     "others": {"accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {}},
-    "logins": {}, "backup": {}, "archive": {}, "tls": "",
+    "logins": {}, "backup": {}, "archive": {}, "tls": "", "postgres_move": "", "databases": {},
+    "collection": {"version": "0.1.0", "newer": ""},
 }  # fmt: skip
 
 

@@ -238,7 +238,7 @@ def test_a_rollback_restores_all_or_none(
 
     dumped(app, "2", "2026-01-01", "default", "reports")
     monkeypatch.setattr(release_rollback, "Database", Both)
-    monkeypatch.setattr(Switch, "paused", lambda _self: contextlib.nullcontext())
+    monkeypatch.setattr(Switch, "paused", lambda _self, _command: contextlib.nullcontext())
     monkeypatch.setattr(Rollback, "activate", lambda _self: done.append("activate"))
     run = handled("rollback", monkeypatch, only=["blog"], restore="yes")
     assert "The dump of 2 has reports, which the live release does not have" in run.failed["blog"]

@@ -80,7 +80,8 @@ def test_what_a_killed_drill_or_restore_has_left_is_removed(
     monkeypatch.setattr(leftovers, "Cluster", Cluster)
     Cluster.said = ""
     emptied: list[str] = []
-    monkeypatch.setattr(App, "empty", lambda _app, database: emptied.append(database))
+    monkeypatch.setattr(App, "empty", lambda _app, database, _part: emptied.append(database))
+    monkeypatch.setattr(App, "parts", lambda app: {"default": app.main, **app.further})
     blog, wiki = app_in(tmp_path, "blog", database="blog"), app_in(tmp_path, "wiki", scratch="spare")
     shop, news = app_in(tmp_path, "shop", sqlite="/x"), app_in(tmp_path, "news", scratch="other")
     gone = (

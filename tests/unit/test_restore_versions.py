@@ -61,7 +61,7 @@ def test_settings_that_the_server_does_not_know_are_left_out(between: str, tmp_p
 
 
 def test_the_steps_of_a_removed_app_do_so_too(tmp_path: Path) -> None:
-    (command,) = re.findall(r'sed -i "(.*?)"', removal_dump.RESTORE.format(name="", home="", dump=""))
+    (command,) = re.findall(r'sed -i "(.*?)"', removal_dump.RESTORE.format(name="", home="", dump="", url=""))
     script = tmp_path / "sql"
     script.write_text(PREAMBLE + DATA)
     subprocess.run(["sed", "-i", command, script], check=True)
