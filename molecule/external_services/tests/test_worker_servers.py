@@ -66,6 +66,9 @@ def test_workers_and_schedules_on_a_host_without_a_web(
     done = operator.run("status", *moved, changes=APP)
     assert done.status == 0, done.output
     assert "not declared" not in done.output, done.output
+    # a schedule that the first of the hosts does not have
+    done = operator.run("logs", *moved, "-e", "app=memories", "-e", "process=digest", changes=APP)
+    assert done.status == 0, done.output
 
 
 def test_a_deploy_renews_the_workers_there_and_loses_nothing(
