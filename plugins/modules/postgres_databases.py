@@ -13,7 +13,7 @@ description:
     No database and no owner is ever dropped.
   - Over the network an owner may have several logins, each with a password of its own, so that a password is replaced
     without an interruption. A login is a role that acts as the owner from its first statement on; it owns nothing.
-    One that is no longer declared is dropped.
+    One that is no longer declared is dropped, unless O(drop=false).
   - Nobody but a superuser can enter a new database before it is handed over. The schema C(public) of the database
     C(postgres) and the database C(template1) are closed to other roles.
   - It talks to the local cluster through psql as the user postgres, so nothing is installed for it.
@@ -69,6 +69,10 @@ options:
     type: list
     elements: str
     default: []
+  drop:
+    description: Whether logins that are not declared any more are dropped.
+    type: bool
+    default: true
 extends_documentation_fragment: [homeport.django.component]
 author: [Homeport contributors (@homeport)]
 """
@@ -300,6 +304,7 @@ def arguments() -> dict[str, Any]:
     return {
         "databases": {"type": "list", "elements": "dict", "options": database, "required": True},
         "taken": {"type": "list", "elements": "str", "default": []},
+        "drop": {"type": "bool", "default": True},
         "given": {"type": "dict", "default": {}},
     }
 
@@ -331,7 +336,8 @@ def main() -> None:
                 take(cluster, step)
             changes.append(step.what)
         doing = "drop a login"
-        changes += drop_logins(cluster, wanted, state, module.check_mode)
+        if module.params["drop"]:
+            changes += drop_logins(cluster, wanted, state, module.check_mode)
         doing = "look for extensions"
         missing = missing_extensions(cluster, wanted, state)
     except DeployError as error:

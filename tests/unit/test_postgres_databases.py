@@ -1,4 +1,5 @@
 import base64
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -281,6 +282,21 @@ def test_a_login_that_is_not_declared_goes(check_mode: bool, owns: bool) -> None
     made = [*(given if owns else []), f'DROP ROLE "{OLD}";\n{ended}']
     assert cluster.asked == ([] if check_mode else made)
     assert postgres_databases.drop_logins(cluster, specs, DONE, False) == []
+
+
+@pytest.mark.parametrize("drop", [True, False])
+def test_it_stays_where_a_live_release_uses_it(drop: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while PostgreSQL moves."""
+    cluster, found = Cluster(), dict[str, Any]()
+    state = {**DONE, "roles": {"blog": role(), OLD: logged_in(), NEW: logged_in()}}
+    params = {"databases": [wanted(logins=[login(NEW)])], "taken": [], "given": {}, "drop": drop}
+    fake = SimpleNamespace(params=params, check_mode=True, exit_json=found.update)
+    monkeypatch.setattr(postgres_databases, "Module", lambda **_arguments: fake)
+    monkeypatch.setattr(postgres_databases, "Cluster", lambda: cluster)
+    monkeypatch.setattr(cluster, "state", lambda: state, raising=False)
+    monkeypatch.setattr("shutil.which", lambda _name: "psql")
+    postgres_databases.main()
+    assert [each for each in found["changes"] if "drop" in each] == ([f"drop login {OLD}"] if drop else [])
 
 
 def test_extensions_of_a_database_that_an_app_has_been_in() -> None:
