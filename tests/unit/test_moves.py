@@ -17,10 +17,12 @@ WEB, DB, OTHER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 SOCKET = "/var/run/postgresql"
 
 
-def objections(server: str, live: dict[str, Any], there: Any = None, **fields: Any) -> list[str]:
+def objections(
+    server: str, live: dict[str, Any], there: Any = None, phase: str = "", **fields: Any
+) -> list[str]:
     """What is said on a host with the app blog, whose database server is declared at an address."""
     apps = resolve({"blog": app(**fields)}, {}, SECRET, "site", {"database_host": server})
-    facts = {} if there is None else {"undeclared": {"databases": there}}
+    facts = {} if there is None else {"undeclared": {"databases": there}, "postgres_move": phase}
     return unmoved(apps, {"databases": live}, facts, "db1", WEB)
 
 
@@ -44,7 +46,7 @@ def test_an_app_that_has_another_name_now() -> None:
     ("server", "live", "there"),
     [
         (DB, DB, {}),  # where it is
-        (DB, OTHER, {"blog": "blog"}),  # the same server at another address, or moved already
+        (DB, OTHER, {"blog": "blog"}),  # the same server at another address
         ("", SOCKET, {}),
         ("", WEB, {}),  # known to others by this address
         (DB, None, {}),  # the first release
@@ -52,6 +54,15 @@ def test_an_app_that_has_another_name_now() -> None:
 )
 def test_what_is_no_other_server(server: str, live: str | None, there: Any) -> None:
     assert objections(server, {} if live is None else {"blog": {"host": live, "name": "blog"}}, there) == []
+
+
+@pytest.mark.parametrize("phase", ["copying", "promoting", "promoted", "stopped", "left"])
+def test_a_copy_does_not_have_the_rows(phase: str) -> None:
+    """The original may have served since. Once an app has moved, it is not elsewhere."""
+    said = objections(DB, {"blog": {"host": SOCKET, "name": "blog"}}, {"blog": "blog"}, phase)
+    assert f"blog: PostgreSQL on {WEB}" in said
+    assert "no more than a copy" in said[-1]
+    assert objections(DB, {"blog": {"host": DB, "name": "blog"}}, {"blog": "blog"}, phase) == []
 
 
 def test_an_apps_own_server_is_not_homeports() -> None:

@@ -47,6 +47,9 @@ def test_the_plan_of_a_move() -> None:
         (LEFT, PROMOTED, [], ""),
         (SOURCE, PROMOTED, ["blog"], "move"),  # the original has served since
         ({}, TARGET, [], ""),
+        ({**LEFT, "phase": "stopped"}, {**TARGET, "phase": "copying"}, ["blog"], ""),  # in check mode alone
+        ({**SOURCE, "phase": "open"}, {**TARGET, "phase": "copying"}, ["blog"], "move"),
+        ({**LEFT, "phase": "removing", "version": ""}, PROMOTED, [], ""),
         (SOURCE, {**TARGET, "version": ""}, ["blog"], "move"),  # a bare server has no list of packages yet
     ],
 )
@@ -55,7 +58,9 @@ def test_where_a_move_goes_on(source: Any, target: Any, apps: list[str], goes: s
 
 
 def test_the_way_back_is_removed_once_all_have_moved() -> None:
-    assert decided(LEFT, PROMOTED, [], True)["goes"] == "finish"
+    removed = {**LEFT, "version": ""}
+    for source in (LEFT, {**removed, "phase": "removing"}, {**removed, "phase": ""}):
+        assert decided(source, PROMOTED, [], True)["goes"] == "finish"
     for source, target, apps in (
         (LEFT, PROMOTED, ["blog"]),
         ({**LEFT, "phase": "stopped"}, PROMOTED, []),

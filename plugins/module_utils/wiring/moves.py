@@ -39,19 +39,22 @@ def unmoved(
     declared, empty where this run leaves it out.
     """
     there = (server.get("undeclared") or {}).get("databases", {})
+    # Where a move is not finished, what is there is a copy, and the original may have served since.
+    void = server.get("postgres_move", "") not in ("", "open")
     missing = {
         name: where
         for name, where in elsewhere(apps, facts, address).items()
-        if apps[name]["database"]["name"] not in there
+        if void or apps[name]["database"]["name"] not in there
     }
     if not missing:
         return []
+    have = "no more than a copy" if void else "no database of theirs, and would get an empty one"
     return [
         f"The inventory's database server is {host}, and the rows of these apps are elsewhere:",
         *(f"{name}: PostgreSQL on {where}" for name, where in sorted(missing.items())),
-        f"{host} has no database of theirs, and would get an empty one. The playbook {VERB} moves PostgreSQL with its "
-        f"rows to {host} (docs/growing.md). Or name the previous host in database_servers. "
-        "-e empty_database=true begins with empty databases, as before a restore.",
+        f"{host} has {have}. The playbook {VERB} moves PostgreSQL with its rows to {host} (docs/growing.md). Or name "
+        "the previous host in database_servers."
+        + ("" if void else " -e empty_database=true begins with empty databases, as before a restore."),
     ]
 
 
@@ -92,9 +95,11 @@ def decided(
     """What a run does: move, resume, finish or nothing, with what the operator is told of it; refuses what could not
     work. Both have C(host) and the host's facts of its system beside what the module has found."""
     old, new = source.get("host", ""), target["host"]
-    # A copy that was promoted while nobody could see it is void once the original has served again.
-    if target["promoted"] and source.get("phase") in ("stopped", "left"):
-        complete = not apps and source.get("phase") == "left"
+    phase = source.get("phase", "")
+    # A copy that was promoted while nobody could see it is void once the original has served again. A run that finishes
+    # can be interrupted when the source has forgotten already.
+    if target["promoted"] and (phase in ("stopped", "left", "removing") or (finish and not apps)):
+        complete = not apps and phase != "stopped"
         if finish and not complete:
             raise MoveError(f"The move to {new} is not complete yet: run this without finish first")
         if finish:
@@ -113,6 +118,13 @@ def decided(
         raise MoveError(f"No move of PostgreSQL to {new} is to be finished")
     if not apps:
         return {"goes": "", "lines": [f"Nothing to do. No app has its database on another host than {new}."]}
+    if phase == "stopped" and not source["runs"]:  # in check mode: any other run has started it before
+        return {
+            "goes": "",
+            "lines": [
+                f"An interrupted run has stopped PostgreSQL on {old}: the next starts it, and begins again."
+            ],
+        }
     problems = obstacles(source, target)
     if problems:
         raise MoveError("\n".join([f"PostgreSQL cannot be moved from {old} to {new}:", *problems]))
