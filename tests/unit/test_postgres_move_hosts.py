@@ -65,6 +65,8 @@ def put(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str], after: Any = C
     for module in (source, target):
         monkeypatch.setattr(module, "Host", lambda: told)
         monkeypatch.setattr(module, "contents", lambda _host: after)
+        monkeypatch.setattr(module, "used_cluster", lambda: ("17", "main"))
+    monkeypatch.setattr(cluster, "create", lambda *_words: told.said.append("create"))
     monkeypatch.setattr(source, "close_way", lambda _host: told.said.append("close"))
     monkeypatch.setattr(target, "PASSWORD", "/nonexistent/password")
     monkeypatch.setattr(target, "ARRIVAL", 0.2)
@@ -97,6 +99,23 @@ def test_the_copy_serves_once_it_is_the_same(record: Path, monkeypatch: pytest.M
     assert cluster.record()["phase"] == "promoted"
 
 
+def test_a_leftover_of_the_replica_keeps_nobody_from_the_copy(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = put(monkeypatch, {})
+    ask = told.ask
+
+    def fails(statements: str, seconds: int = 0) -> str:
+        if "ALTER SYSTEM" in statements:
+            raise DeployError("no")
+        return ask(statements, seconds)
+
+    told.live.ask = fails
+    for step in (lambda: target.promote(CONTENTS, "0/3000028"), target.resume):
+        step()
+        assert cluster.record()["phase"] == "promoted"
+
+
 @pytest.mark.parametrize(
     ("answers", "after", "said"),
     [
@@ -118,6 +137,7 @@ def test_a_previous_cluster_that_runs_again_is_nobodys_to_remove(
     record: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = put(monkeypatch, {})
+    cluster.note("left")
     for step in (source.leave, source.finish):
         with pytest.raises(DeployError, match="was started again"):
             step()
@@ -139,8 +159,70 @@ def test_only_what_a_move_has_left_is_replaced(record: Path, monkeypatch: pytest
     assert told.said == []
     cluster.note("left")
     assert target.clear() is True
-    assert told.said[:2] == ["drop", "pg_createcluster"]
+    assert told.said == ["drop", "create"]
     assert cluster.record() == {}
+
+
+def test_a_run_goes_on_that_was_killed_between_two_clusters(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the one is dropped, and the other is not created yet."""
+    told = put(monkeypatch, {})
+    for module in (source, target):
+        monkeypatch.setattr(module, "used_cluster", lambda: ("", "main"))
+    monkeypatch.setattr(target, "copies", lambda: False)
+    monkeypatch.setattr(cluster, "installed_server", lambda: "17")
+    cluster.note("removing")
+    assert source.look() == {"version": "", "phase": "removing", "runs": False}
+    source.finish()
+    assert (told.said, cluster.record()) == (["create", "start"], {})
+    cluster.note("copying")
+    assert target.clear() is True
+    assert (told.said[2:], cluster.record()) == (["create"], {})
+
+
+def test_a_host_whose_cluster_is_removed_can_take_another(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = put(monkeypatch, {})
+    told.up = False
+    cluster.note("left")
+    there = [("17", "main"), ("", "main")]
+    monkeypatch.setattr(source, "used_cluster", lambda: there.pop(0))
+    source.finish()
+    assert (told.said, cluster.record()) == (["drop", "create", "start"], {})
+    source.finish()
+    assert told.said == ["drop", "create", "start"]
+
+
+def test_the_newest_server_of_a_host(tmp_path: Path) -> None:
+    assert cluster.installed_server(str(tmp_path)) == ""
+    for version in ("9", "17"):
+        (tmp_path / version / "bin").mkdir(parents=True)
+        (tmp_path / version / "bin/postgres").touch()
+    assert cluster.installed_server(str(tmp_path)) == "17"
+
+
+def test_an_open_door_is_written_down_before_it_opens(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {})
+
+    def fails(_host: Any) -> None:
+        raise DeployError("no")
+
+    monkeypatch.setattr(source, "close_way", fails)
+    with pytest.raises(DeployError):
+        source.open_way("10.0.0.1", "10.0.0.2", "", "", "secret")
+    assert cluster.record() == {"phase": "open"}
+
+
+def test_a_server_that_others_copy_is_looked_at_like_any(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = put(monkeypatch, {"json_agg": '["blog"]', "relkind": "3"})
+    told.databases = lambda: ["blog", "postgres", "template1"]  # type: ignore[attr-defined]
+    told.archive.data = str(record)
+    cluster.note("open")
+    assert target.look()["held"] == ["blog"]
 
 
 # What status tells
@@ -149,6 +231,8 @@ def test_only_what_a_move_has_left_is_replaced(record: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("phase", "expected"),
     [
+        ("open", {"closed": [], "undo": False, "move": True}),
+        ("removing", {"closed": [], "undo": False, "move": True}),
         ("copying", {"closed": [], "undo": False, "move": True}),
         ("promoting", {"closed": [], "undo": False, "move": True}),
         ("stopped", {"closed": [], "undo": False, "move": True}),

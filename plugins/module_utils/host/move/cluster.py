@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 from typing import Any
@@ -14,7 +15,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.given import 
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
-from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import Upgrade
+from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.postgres import Upgrade, call
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.settings import write
 
 ROLE = "homeport.move"  # who copies; no app has a dot in its name
@@ -24,8 +25,8 @@ DATABASES = "SELECT json_agg(datname) FROM pg_database WHERE datallowconn;"
 
 
 def record() -> dict[str, Any]:
-    """How far a move came on this host: its ``phase`` is stopped or left on the source; on the target it is copying,
-    promoting or promoted."""
+    """How far a move came on this host: its ``phase`` is open, stopped, left or removing on the source; on the target
+    it is copying, promoting or promoted."""
     return read(MOVE)
 
 
@@ -46,6 +47,18 @@ def forget() -> None:
 def write_new(path: str, text: str) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640), "w") as stream:
         stream.write(text)
+
+
+def create(version: str, name: str) -> None:
+    """An empty cluster, as the package's installation makes one."""
+    call(["pg_createcluster", version, name], "Creating a cluster")
+    call(["systemctl", "daemon-reload"], "systemctl daemon-reload")
+
+
+def installed_server(programs: str = "/usr/lib/postgresql") -> str:
+    """The newest version whose server is installed; empty where there is none."""
+    found = [path.split("/")[-3] for path in glob.glob(f"{programs}/*/bin/postgres")]
+    return max((version for version in found if version.isdigit()), key=int, default="")
 
 
 class Host:

@@ -20,7 +20,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.move import cluster as move
 from ansible_collections.homeport.django.plugins.module_utils.host.move.cluster import Host, write_new
 from ansible_collections.homeport.django.plugins.module_utils.host.move.compare import contents
-from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import clusters
+from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import (
+    clusters,
+    used_cluster,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     LONG,
     quote_name,
@@ -50,8 +53,11 @@ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid();
 
 
 def look() -> dict[str, Any]:
+    phase = move.record().get("phase", "")
+    if not used_cluster()[0]:  # removed, by a run that was interrupted then
+        return {"version": "", "phase": phase, "runs": False}
     host = Host()
-    found = {"version": host.archive.version, "phase": move.record().get("phase", ""), "runs": host.runs()}
+    found = {"version": host.archive.version, "phase": phase, "runs": host.runs()}
     if not found["runs"]:
         return found
     names = host.databases()
@@ -69,6 +75,7 @@ def look() -> dict[str, Any]:
 def open_way(address: str, peer: str, certificate: str, key: str, password: str) -> None:
     """Lets the host ``peer`` copy the cluster, over TLS on a port of its own. PostgreSQL is not restarted."""
     host = Host()
+    move.note("open")  # before there is anything to close
     close_way(host)
     for suffix, text, group in ((".crt", certificate, 0), (".key", key, os.stat(host.folder).st_gid)):
         with open(os.open(f"{TLS}{suffix}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as stream:
@@ -89,7 +96,8 @@ def open_way(address: str, peer: str, certificate: str, key: str, password: str)
     port = next(found.port for found in clusters() if found.name == host.archive.cluster and found.online)
     listen = f"[{address}]:{move.PORT}" if ":" in address else f"{address}:{move.PORT}"
     words = ["systemd-run", "--quiet", f"--unit={UNIT}", f"--socket-property=ListenStream={listen}"]
-    call([*words, "--property=User=nobody", PROXY, f"127.0.0.1:{port}"], "Opening a port for the copy")
+    words += ["--property=User=nobody", f"--property=RuntimeMaxSec={LASTS.total_seconds():.0f}"]
+    call([*words, PROXY, f"127.0.0.1:{port}"], "Opening a port for the copy")
     if answer(["nft", "list", "chain", "inet", "homeport", "input"]):
         family = "ip6" if ipaddress.ip_address(peer).version == 6 else "ip"
         rule = f"insert rule inet homeport input {family} saddr {peer} tcp dport {move.PORT} accept"
@@ -186,10 +194,20 @@ def forget_set(name: str) -> None:
 
 
 def finish() -> None:
-    host = Host()
-    if host.runs():
-        raise DeployError(
-            "The previous cluster was started again: stop it if nobody needs it, and run this again"
-        )
-    host.control.drop(host.archive)
+    """An empty cluster in the place of the previous one, as PostgreSQL's package leaves a host."""
+    phase = move.record().get("phase", "")
+    if not phase:  # done, by a run that was interrupted then
+        return
+    version, name = used_cluster()
+    if version:
+        host = Host()
+        if phase != "removing" and host.runs():
+            raise DeployError(
+                "The previous cluster was started again: stop it if nobody needs it, and run this again"
+            )
+        move.note("removing")
+        host.control.drop(host.archive)
+    if not used_cluster()[0]:
+        move.create(version or move.installed_server(), name)
+        Host().start()
     move.forget()

@@ -36,7 +36,13 @@ def look() -> dict[str, Any]:
     version, _cluster = used_cluster()
     place = "/var/lib/postgresql" if os.path.isdir("/var/lib/postgresql") else "/var/lib"
     found = {**move.record(), "free": shutil.disk_usage(place).free}
-    found.update(version=version or newest_packaged(), empty=True, held=[], promoted=False, linked=False)
+    found.update(
+        version=version or move.installed_server() or newest_packaged(),
+        empty=True,
+        held=[],
+        promoted=False,
+        linked=False,
+    )
     if not version:
         return found
     host = Host()
@@ -45,7 +51,7 @@ def look() -> dict[str, Any]:
     phase = found.get("phase", "")
     if phase in ("promoting", "promoted"):
         found["promoted"] = host.live.ask("SELECT pg_is_in_recovery();").strip() == "f"
-    elif not phase:
+    elif phase in ("", "open"):
         started = host.runs()
         if not started:
             raise DeployError("PostgreSQL does not run on this host: start it, so that it can be looked at")
@@ -60,10 +66,11 @@ def clear() -> bool:
     if not move.record():
         return False
     call(["systemctl", "stop", UNIT], "Stopping the copy") if copies() else None
-    host = Host()
-    host.control.drop(host.archive)
-    call(["pg_createcluster", host.archive.version, host.archive.cluster], "Creating a cluster")
-    call(["systemctl", "daemon-reload"], "systemctl daemon-reload")
+    version, name = used_cluster()
+    if version:  # unless a run was interrupted after this
+        host = Host()
+        host.control.drop(host.archive)
+    move.create(version or move.installed_server(), name)
     move.forget()
     return True
 
@@ -148,13 +155,14 @@ def promote(expected: Mapping[str, Any], lsn: str) -> None:
 
 
 def tidy(host: Host) -> None:
-    """What it needed as a replica."""
-    host.live.ask(
-        "ALTER SYSTEM RESET primary_conninfo;\nALTER SYSTEM RESET primary_slot_name;\nSELECT pg_reload_conf();\n"
-        f"DROP ROLE IF EXISTS {quote_name(move.ROLE)};"
-    )
-    with contextlib.suppress(FileNotFoundError):
+    """What it needed as a replica. It serves already: what stays keeps nobody from it."""
+    with contextlib.suppress(OSError):
         os.unlink(PASSWORD)
+    with contextlib.suppress(DeployError):
+        host.live.ask(
+            "ALTER SYSTEM RESET primary_conninfo;\nALTER SYSTEM RESET primary_slot_name;\nSELECT pg_reload_conf();\n"
+            f"DROP ROLE IF EXISTS {quote_name(move.ROLE)};"
+        )
 
 
 def resume() -> None:

@@ -89,7 +89,7 @@ def upgrade(places: Places) -> dict[str, Any] | None:
         closed = json.loads(read(f"{places.records}/upgrades/closed.json") or "{}").get("apps", [])
         phase = known.get("phase", "")
         move = json.loads(read(f"{places.records}/moves/postgresql.json") or "{}").get("phase", "")
-        moving = move in ("copying", "promoting", "stopped")
+        moving = move in ("open", "stopped", "removing", "copying", "promoting")
         ended = phase not in ("stopped", "undoing") and (phase != "switched" or known.get("finished"))
         if closed or moving or not ended:
             found = {"closed": closed, "undo": phase in ("undoing", "undone")}
