@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.reports.formats import size
 from ansible_collections.homeport.django.plugins.plugin_utils.operator import confirmed, operator
-from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
 
 MODULE = "homeport.django.backup"
 
@@ -38,7 +38,11 @@ class ActionModule(ActionBase):
             return {**result, "changed": False}
         if phase == "restore":
             arguments = {**arguments, "holder": operator(), "run": this_run()}
-        result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        if has_ended(answer.get("locked", "")):
+            arguments = {**arguments, "dead_runs": [answer["locked"]]}
+            answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        result.update(answer)
         host = task_vars["inventory_hostname"]
         if result.get("failed"):
             return result

@@ -64,6 +64,15 @@ options:
     description: Identifies this run. Set by the action plugin.
     type: str
     default: ""
+  dead_runs:
+    description: Runs of this controller that have ended. Set by the action plugin.
+    type: list
+    elements: str
+    default: []
+  unlock:
+    description: For V(restore), take the app from a run that has died.
+    type: bool
+    default: false
 author: [Homeport contributors (@homeport)]
 """
 
@@ -158,7 +167,8 @@ def restore(module: Module) -> dict[str, Any]:
     if module.check_mode:
         return {"changed": True}
     os.umask(0o077)
-    with alone(), Lock(app.layout, params["run"], params["holder"]) as lock:
+    dead = tuple(params["dead_runs"])
+    with alone(), Lock(app.layout, params["run"], params["holder"], dead, params["unlock"]) as lock:
         lock.finish()
         lock.tell("a restore")
         if params["target_time"]:
@@ -212,6 +222,8 @@ def main() -> None:
             "keep": {"type": "bool", "default": True},
             "holder": text,
             "run": text,
+            "dead_runs": {"type": "list", "elements": "str", "default": []},
+            "unlock": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

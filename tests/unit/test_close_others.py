@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.plugins.action import ActionBase
+from ansible_collections.homeport.django.plugins.action.backup import ActionModule
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Torn
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import closing
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import record as written
 from ansible_collections.homeport.django.plugins.modules import backup
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import machine
+
+from tests.unit.releases import layout
 
 
 class Ended(Exception):
@@ -99,3 +105,52 @@ def test_a_restore_reports_whether_the_app_stays_closed(
     monkeypatch.setattr(backup, "restore", fails)
     result = run(monkeypatch, FakeModule("restore"))
     assert (result["failed"], result["torn"]) == (True, torn)
+
+
+@pytest.mark.parametrize(
+    ("other", "status"), [(f"{machine()} 4194304 x", "done"), ("elsewhere 1 x", "locked")]
+)
+def test_what_a_killed_restore_has_locked_is_had_by_the_next(
+    other: str, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run is known to have ended, where it was one of this controller; else -e unlock=true takes over."""
+    here = layout(tmp_path)
+    app = SimpleNamespace(name="blog", layout=here, release=lambda: f"{here.releases}/1")
+    done = {"seconds": {}, "migrated": [], "last": ""}
+    for name, value in {
+        "configured": lambda: {"apps": [{"name": "blog"}]},
+        "alone": contextlib.nullcontext,
+        "App": lambda _spec: app,
+        "Store": lambda _config: None,
+        "look": lambda *_words: {"snapshot": "1a2b3c4d", "source": "blog", "time": ""},
+        "Restore": lambda *_words: SimpleNamespace(run=lambda: done),
+    }.items():
+        monkeypatch.setattr(backup, name, value)
+    monkeypatch.setattr(backup.release_history, "append", lambda *_words: None)
+    left = f'{{"run": "{other}", "holder": "anna", "started": 1, "doing": "a restore"}}\n'
+    lock = Path(here.home, "deploy.lock")
+    lock.write_text(left)
+    asked: list[dict[str, Any]] = []
+
+    class Action(ActionModule):
+        def __init__(self, **arguments: Any) -> None:
+            self._task: Any = SimpleNamespace(
+                args={"phase": "restore", "app": "blog", **arguments}, check_mode=False
+            )
+
+        def _execute_module(self, **options: Any) -> dict[str, Any]:
+            asked.append(options["module_args"])
+            defaults = {"into": "", "to": "", "target_time": "", "database": True, "keep": True}
+            module = FakeModule("restore")
+            module.params = {**defaults, "dead_runs": [], "unlock": False, **options["module_args"]}
+            return run(monkeypatch, module)
+
+    monkeypatch.setattr(ActionBase, "run", lambda *_words: {})
+    result = Action().run(task_vars={"inventory_hostname": "web1"})
+    if status == "locked":
+        assert "-e unlock=true takes over" in result["msg"]
+        assert lock.read_text() == left
+        result = Action(unlock=True).run(task_vars={"inventory_hostname": "web1"})
+    assert result["restored"] == done
+    assert len(asked) == 2
+    assert lock.read_text() == ""
