@@ -197,20 +197,19 @@ class Restore:
 
         The database is the one from before, or the backup's: its restore is one transaction.
         """
+        stop(self.services)
         try:
             with open(self.record, encoding="utf-8") as stream:
                 self.moved = [(str(kept), str(place)) for kept, place in json.load(stream)]
-            stop(self.services)
-            try:
-                self.put_back()
-            finally:
-                start(self.services)
+            self.put_back()
+            os.rename(self.before, f"{self.folder}/undone")  # from here on there is nothing to undo
         except (OSError, ValueError) as error:
-            raise DeployError(
+            raise Torn(
                 f"{self.before} has the files that an earlier restore has replaced; it was interrupted, and they could "
                 f"not be restored: {error}. Restore what is missing by hand, or move that folder aside, and run this "
-                "again. Nothing else was changed"
+                "again. The app stays stopped until then. Nothing else was changed"
             ) from error
+        start(self.services)
         remove(self.folder)
 
     def last_backup(self) -> dict[str, Any]:
