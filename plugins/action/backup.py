@@ -36,11 +36,13 @@ class ActionModule(ActionBase):
             if not self._task.check_mode:
                 confirmed(into, str(arguments.get("confirm") or ""), "the app's name", "replace what it has")
             return {**result, "changed": False}
-        if phase == "restore":
+        if phase in ("restore", "close", "open"):
             arguments = {**arguments, "holder": operator(), "run": this_run()}
         answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
-        if has_ended(answer.get("locked", "")):
-            arguments = {**arguments, "dead_runs": [answer["locked"]]}
+        dead: list[str] = []
+        while has_ended(answer.get("locked", "")) and answer["locked"] not in dead:
+            dead.append(answer["locked"])
+            arguments = {**arguments, "dead_runs": dead}
             answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         result.update(answer)
         host = task_vars["inventory_hostname"]

@@ -47,7 +47,7 @@ ROOTS_OWN = {
         "release.database.dump", "release.database.restore", "release.database.dumps", "release.lock.__enter__",
         "status.apps.nobody_has",
         "closed.close", "closed.closed_by", "removal.look.refuse_during_deploy",
-        "upgrade.closing.close_apps", "rename.is_closed", "rename.stop",
+        "upgrade.closing.close_apps", "upgrade.closing.run_of", "rename.is_closed", "rename.stop",
     ],
     "the logs of an app, whose folder is root's": [
         "log_files.logs_of", "log_files.end_of", "transcript.__enter__", "transcript.newest",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.action.backup import ActionModule
+from ansible_collections.homeport.django.plugins.module_utils.host import closed
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Torn
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import closing
@@ -26,7 +27,8 @@ class Ended(Exception):
 
 class FakeModule:
     def __init__(self, phase: str, app: str = "blog", check: bool = False) -> None:
-        self.params = {"phase": phase, "app": app}
+        lists: dict[str, Any] = {"apps": [], "dead_runs": []}
+        self.params = {"phase": phase, "app": app, "command": "", "run": "", "unlock": False, **lists}
         self.check_mode = check
         self.result: dict[str, Any] = {}
 
@@ -88,6 +90,44 @@ def test_who_was_closed_before_an_interrupted_run_stays_closed(
         run(monkeypatch, FakeModule(phase))
     assert flag.read_text() == "closed by hand"
     assert steps == ["stop blog", "stop blog", "start blog"]
+
+
+RESTORE = "restore -e app=blog -e to=1a2b3c4d"
+
+
+def test_status_names_what_opens_it_after_an_interruption(
+    steps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = FakeModule("close")
+    module.params.update(command=RESTORE, run="run 1")
+    run(monkeypatch, module)
+    assert closed.closed_by(f"{tmp_path}/srv/blog") == RESTORE
+    for asked in ({"run": "run 2"}, {}):
+        other = FakeModule("open")
+        other.params.update(asked)
+        result = run(monkeypatch, other)
+        assert "wait until that run ends. If it is dead, -e unlock=true starts the app" in result["msg"]
+        assert result["locked"] == "run 1"
+    assert steps == ["stop blog"]
+
+
+@pytest.mark.parametrize(
+    "way", [{"run": "run 1"}, {"dead_runs": ["run 1"]}, {"unlock": True}, {"again": True}]
+)
+def test_who_opens_what_is_stopped(
+    way: dict[str, Any], steps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run itself, its repetition, or who ends maintenance after it."""
+    for name in ("run 1", *(["run 2"] if way.pop("again", False) else [])):
+        module = FakeModule("close")
+        module.params.update(command=RESTORE, run=name)
+        run(monkeypatch, module)
+    module = FakeModule("open", app="")
+    module.params.update({"apps": ["shop", "blog"], "run": "run 2", **way})
+    assert run(monkeypatch, module) == {"changed": True}
+    assert not (tmp_path / "srv/blog/maintenance/on").exists()
+    assert steps[-1] == "start blog"
+    assert run(monkeypatch, module) == {"changed": False}
 
 
 def test_the_name_is_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
