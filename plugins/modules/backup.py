@@ -209,8 +209,8 @@ def prepared(params: dict[str, Any], app: App, store: Store) -> tuple[dict[str, 
 def described(params: dict[str, Any], found: dict[str, Any]) -> str:
     if params["target_time"]:
         return f"the database as of {found['target_time']}"
-    alone = "" if params["database"] else ", files alone"
-    return f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}{alone}"
+    rest = "" if params["database"] else ", files alone"
+    return f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}{rest}"
 
 
 def elsewhere(module: Module) -> dict[str, Any]:

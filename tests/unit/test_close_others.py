@@ -13,6 +13,7 @@ from ansible_collections.homeport.django.plugins.action.backup import ActionModu
 from ansible_collections.homeport.django.plugins.module_utils.host import closed
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Torn
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.release import history
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import closing
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade import record as written
 from ansible_collections.homeport.django.plugins.modules import backup
@@ -166,7 +167,7 @@ def test_what_a_killed_restore_has_locked_is_had_by_the_next(
         "Restore": lambda *_words: SimpleNamespace(run=lambda: done),
     }.items():
         monkeypatch.setattr(backup, name, value)
-    monkeypatch.setattr(backup.release_history, "append", lambda *_words: None)
+    monkeypatch.setattr(history, "append", lambda *_words: None)
     left = f'{{"run": "{other}", "holder": "anna", "started": 1, "doing": "a restore"}}\n'
     lock = Path(here.home, "deploy.lock")
     lock.write_text(left)

@@ -49,6 +49,8 @@ def test_status_names_what_was_interrupted() -> None:
     begun = {**lock, "since": "2026-11-23T23:58:00Z"}
     other = status({"blog": found(maintenance=NOW - 300, closed_by=RESTORE, lock=begun)})
     assert texts(document({"web1": other}, specs(blog={})), "warning") == texts(made)
+    waiting = status({"blog": found(maintenance=NOW - 300, closed_by=RESTORE, lock={**begun, "doing": ""})})
+    assert texts(document({"web1": waiting}, specs(blog={}))) == texts(made)
     here["host"]["newer"] = "0.2.0"
     text = "was set up with Homeport 0.2.0, which is newer than the one of this controller: update that"
     assert text in texts(document({"web1": here}, specs(blog={})), "warning")
