@@ -15,7 +15,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup import
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import restore as backup_restore
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import take as backup_take
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import manifest_of
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Restore
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import (
+    Restore,
+    RestoreToTime,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
     App,
     Part,
@@ -408,6 +411,36 @@ def test_a_restore_that_fails_at_one_puts_the_others_back(tmp_path: Path) -> Non
         work.replace_databases(MANIFEST, Fetched().dumps)
     work.back(told.value)
     assert app.done == ["load database.pgdump default", done, "load database.pgdump default"]
+
+
+def test_each_database_is_put_back_also_where_another_cannot_be(tmp_path: Path) -> None:
+    app = Here(tmp_path)
+    work = restoring(app)
+    work.last, work.loaded = {"snapshot": "b" * 64}, list(app.parts().values())
+    app.fails = "load database.pgdump default"
+    with pytest.raises(DeployError) as told:
+        work.back(DeployError("out of ink"))
+    assert app.done == ["load database.pgdump default", "load database-reports.pgdump reports"]
+    assert str(told.value).startswith(
+        "out of ink\nThe database could not be restored as it was: load database"
+    )
+
+
+def test_a_restore_to_a_point_in_time_leaves_what_an_interrupted_one_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Here(tmp_path)
+    photo = Path(app.home) / "restoring/before/shared/media/photo"
+    write(photo, "the only copy")
+    monkeypatch.setattr(backup_restore, "POINT", str(tmp_path / "point"))
+    work = RestoreToTime(app, Store(), "2026-01-01 00:00:00+00", False)  # type: ignore[arg-type]
+    with pytest.raises(DeployError, match=r"it was interrupted\. Run it again first: restore -e app=blog"):
+        work.run()
+    (tmp_path / "point").mkdir()
+    for step in ("stop", "start"):
+        monkeypatch.setattr(backup_restore, step, lambda _services: None)
+    work.closed(MANIFEST, Fetched().dumps, lambda: None)
+    assert photo.read_text() == "the only copy"
 
 
 class Second:
