@@ -42,7 +42,7 @@ class Rollback(Deploy):
         restore = "" if restore.lower() in BOOLEANS_FALSE else restore
         target = find_target(layout, self.request.to)
         name = os.path.basename(target)
-        if target == layout.current and not restore:
+        if target == layout.current and not restore and not self.request.restored_elsewhere:
             raise DeployError(f"{name} is the live release already: name another one with -e to=NAME")
         between = migrations_between(layout, self.before, target)
         if between and not restore:
