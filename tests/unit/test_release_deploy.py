@@ -265,7 +265,7 @@ def test_a_rollback_to_what_uses_a_service_that_is_not_there_any_more(
     monkeypatch.setattr(
         release_rollback,
         "missing",
-        lambda wanted, known: {"broker": "127.0.0.1:300"} if wanted != known else {},
+        lambda wanted, known, _databases: {"broker": "127.0.0.1:300"} if wanted != known else {},
     )
     write(Path(site["blog"].releases) / "1/config/env", "export BROKER_URL=redis://127.0.0.1:300/0\n")
     run = handled("rollback", monkeypatch, only=["blog"], dry=check_mode)

@@ -75,7 +75,8 @@ class Rollback(Deploy):
     def check_services(self, target: str) -> None:
         """Raises when an earlier release needs a service that is missing on this host."""
         live = exports(f"{self.before}/config/env")
-        found = missing(exports(f"{target}/config/env"), live)
+        declared = self.layout.record(target).get("databases", [])
+        found = missing(exports(f"{target}/config/env"), live, declared)
         if found:
             services = ", ".join(f"its {service} ({place})" for service, place in found.items())
             raise DeployError(
