@@ -332,7 +332,8 @@ def test_a_rollback_restores_all_or_none(
             if done in fails:
                 raise DeployError("the disk is full")
 
-    fails, owners = [["wanted default", "wanted reports"]], {}
+    fails = [["wanted default", "wanted reports"]]
+    owners: dict[str, str] = {}
     dumped(app, "2", "2026-01-01", "default", "reports")
     monkeypatch.setattr(release_rollback, "Database", Both)
     monkeypatch.setattr(Switch, "paused", lambda _self, _command: contextlib.nullcontext())
