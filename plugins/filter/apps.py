@@ -133,7 +133,8 @@ def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
     """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them. On a host that
     is lost meanwhile all of them have failed that were waiting there."""
     steps = ("__django_app_built", "__django_app_migrated", "__django_app_live")
-    answers = {host: [hostvars[host][step] for step in steps if step in hostvars[host]] for host in hosts}
+    known = {host: hostvars[host] for host in hosts}
+    answers = {host: [here[step] for step in steps if step in here] for host, here in known.items()}
     handled = {name for each in answers.values() for answer in each for name in waiting(answer)}
     found: dict[str, str] = {}
     for host, each in answers.items():
