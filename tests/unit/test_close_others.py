@@ -8,7 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
+from ansible.template import Templar
 from ansible_collections.homeport.django.plugins.action.backup import ActionModule
 from ansible_collections.homeport.django.plugins.module_utils.host import closed
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Torn
@@ -20,6 +22,9 @@ from ansible_collections.homeport.django.plugins.modules import backup
 from ansible_collections.homeport.django.plugins.plugin_utils.this_run import machine
 
 from tests.unit.releases import layout
+from tests.unit.rendered import TRUSTED
+
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 
 
 class Ended(Exception):
@@ -146,6 +151,57 @@ def test_a_restore_reports_whether_the_app_stays_closed(
     monkeypatch.setattr(backup, "restore", fails)
     result = run(monkeypatch, FakeModule("restore"))
     assert (result["failed"], result["torn"]) == (True, torn)
+
+
+def templated(path: str, name: str, variables: dict[str, Any]) -> bool:
+    """What a variable of a playbook, or of a file of variables, is on a host."""
+    loader = DataLoader()
+    found = loader.load_from_file(str(PLAYBOOKS / path), **TRUSTED)
+    values = found[0]["vars"] if isinstance(found, list) else found
+    return str(Templar(loader=loader, variables=variables).template(values[name])) == "True"
+
+
+BACK: dict[str, Any] = {"homeport_stays_closed": False}
+FAILED = {**BACK, "homeport_restore_failed": "no"}
+SKIPPED = {"homeport_restore_failed": "another host failed"}
+
+
+@pytest.mark.parametrize(
+    ("first", "here", "closes", "stays"),
+    [
+        (BACK, BACK, "blog", False),
+        (BACK, FAILED, "blog", True),
+        (BACK, SKIPPED, "blog", True),
+        # without a restore nothing was closed
+        (BACK, FAILED, "", False),
+        # the database is as it was
+        (FAILED, {}, "blog", False),
+        # a restore, which the other hosts have no part in
+        (BACK, {}, "blog", False),
+    ],
+)
+def test_who_did_not_go_back_with_the_database_stays_closed(
+    first: dict[str, Any], here: dict[str, Any], closes: str, stays: bool
+) -> None:
+    known = {
+        **here,
+        "homeport_closes": closes,
+        "homeport_app_hosts": ["web1", "web2"],
+        "hostvars": {"web1": first},
+    }
+    assert templated("components/open_others.yml", "__left_behind", known) is stays
+
+
+@pytest.mark.parametrize("restore", [None, False, "false", "No", "0", "off", ""])
+def test_a_rollback_that_does_not_restore_closes_nothing(restore: Any) -> None:
+    known = {} if restore is None else {"restore": restore}
+    assert not templated("vars/apps.yml", "homeport_restores", known)
+
+
+@pytest.mark.parametrize("restore", [True, "true", "yes", "20261102T090000-4d3c2b1a"])
+def test_a_rollback_that_restores(restore: Any) -> None:
+    assert templated("vars/apps.yml", "homeport_restores", {"restore": restore})
+    assert "restore is defined" not in (PLAYBOOKS / "rollback.yml").read_text()
 
 
 @pytest.mark.parametrize(

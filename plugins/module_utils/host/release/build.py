@@ -53,6 +53,8 @@ def fingerprint(layout: Layout, revision: str) -> str:
     recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
     recipe["interpreter"] = interpreter(layout.spec.get("python") or "")
     recipe["hooks"] = [layout.spec["hooks"][step] for step in ("before_build", "after_build")]
+    if layout.spec.get("databases"):  # the record has them, and their addresses may be there already
+        recipe["databases"] = sorted(layout.spec["databases"])
     digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
     for folder, folders, files in os.walk(layout.config):
         folders.sort()
