@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 from ansible_collections.homeport.django.plugins.filter.apps import plain
 from ansible_collections.homeport.django.plugins.module_utils.reports.formats import size
 from ansible_collections.homeport.django.plugins.plugin_utils.operator import confirmed, operator
-from ansible_collections.homeport.django.plugins.plugin_utils.this_run import this_run
+from ansible_collections.homeport.django.plugins.plugin_utils.this_run import has_ended, this_run
 
 MODULE = "homeport.django.backup"
 
@@ -36,9 +36,15 @@ class ActionModule(ActionBase):
             if not self._task.check_mode:
                 confirmed(into, str(arguments.get("confirm") or ""), "the app's name", "replace what it has")
             return {**result, "changed": False}
-        if phase == "restore":
+        if phase in ("restore", "close", "open"):
             arguments = {**arguments, "holder": operator(), "run": this_run()}
-        result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        dead: list[str] = []
+        while has_ended(answer.get("locked", "")) and answer["locked"] not in dead:
+            dead.append(answer["locked"])
+            arguments = {**arguments, "dead_runs": dead}
+            answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        result.update(answer)
         host = task_vars["inventory_hostname"]
         if result.get("failed"):
             return result

@@ -76,8 +76,11 @@ class ActionModule(ActionBase):
         needs = self._task.args.get("needs") or []
         if needs:
             found = left_out(groups, hosts, needs)
-            return [f"--limit: leaves out {name}, without which there is nothing to do" for name in found]
-        for name in left_out(groups, hosts, SERVED):
+            if found or all("[" in need for need in needs):
+                return [f"--limit: leaves out {name}, without which there is nothing to do" for name in found]
+        # what needs the apps' hosts does nothing on the others
+        others = [name for name in (LEFT if needs else SERVED) if name not in needs]
+        for name in left_out(groups, hosts, others):
             what = LEFT.get(name.partition(" ")[0], "what the apps need there is as it was")
             self._display.warning(f"--limit leaves out {name}: {what}")
         return []

@@ -130,15 +130,27 @@ def undeclared(facts: Any, wanted: Any, setup: Any) -> list[str]:
 
 
 def failed_apps(hosts: Any, hostvars: Any) -> dict[str, str]:
-    """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them."""
+    """Apps that failed on any of the hosts of a deploy, with the reason: they go live on none of them. On a host that
+    is lost meanwhile all of them have failed that were waiting there."""
+    steps = ("__django_app_built", "__django_app_migrated", "__django_app_live")
+    known = {host: hostvars[host] for host in hosts}
+    answers = {host: [here[step] for step in steps if step in here] for host, here in known.items()}
+    handled = {name for each in answers.values() for answer in each for name in waiting(answer)}
     found: dict[str, str] = {}
-    for host in hosts:
-        variables = hostvars[host]
-        for step in ("__django_app_built", "__django_app_migrated", "__django_app_live"):
-            if step in variables:
-                for name, message in dict(variables[step].get("failed_apps", {})).items():
-                    found.setdefault(str(name), f"{host}: {message}" if len(hosts) > 1 else str(message))
+    for host, each in answers.items():
+        for answer in each:
+            failed = dict(answer.get("failed_apps") or {})
+            if not failed and (answer.get("unreachable") or answer.get("failed")):
+                reason = "was unreachable" if answer.get("unreachable") else answer.get("msg", "failed")
+                failed = dict.fromkeys(sorted(waiting(each[0]) if "pending" in each[0] else handled), reason)
+            for name, message in failed.items():
+                found.setdefault(str(name), f"{host}: {message}" if len(hosts) > 1 else str(message))
     return found
+
+
+def waiting(answer: Any) -> list[str]:
+    """Apps that a step of a host's deploy goes on with, or has ended with."""
+    return [str(name) for name in [*(answer.get("pending") or []), *(answer.get("outcomes") or {})]]
 
 
 def withdrawn_apps(live: Any, failed: Any) -> list[str]:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -140,16 +141,24 @@ def untried_buckets(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
     return {
         name: {
             **{key: app["bucket"][key] for key in BUCKET},
-            "proxies": {
-                scheme: proxy
-                for scheme in ("http", "https")
-                for variable in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
-                if (proxy := app["environment"].get(variable))
-            },
+            "proxies": proxies_of(app["environment"], app["bucket"]["base"]),
         }
         for name, app in apps.items()
         if (not names or name in names) and app["bucket"]
         if facts["buckets"].get(name) != bucket_digest(media_environment(app["bucket"]))
+    }
+
+
+def proxies_of(environment: Mapping[str, str], address: str) -> dict[str, str]:
+    """The proxies by which an app asks an address, by scheme; none where its ``no_proxy`` has the host."""
+    direct = {"no": environment.get("no_proxy") or environment.get("NO_PROXY") or ""}
+    if urllib.request.proxy_bypass_environment(urlsplit(address).netloc, direct):  # type: ignore[attr-defined]
+        return {}
+    return {
+        scheme: proxy
+        for scheme in ("http", "https")
+        for variable in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+        if (proxy := environment.get(variable))
     }
 
 

@@ -19,12 +19,21 @@ options:
       - V(ask) shows that to the operator, on the controller, and asks for the app's name.
       - V(restore) does it.
       - V(close) stops O(app) on a further host of it while its database is restored, and shows visitors the maintenance
-        page. V(open) starts what V(close) has stopped.
+        page. V(open) starts what V(close) has stopped, in this run or in one that has ended.
     type: str
     choices: [run, drill, look, ask, restore, close, open]
     required: true
   app:
     description: For all but V(run) and V(drill), name of the app that was backed up.
+    type: str
+    default: ""
+  apps:
+    description: For V(open), names of several apps, in place of O(app).
+    type: list
+    elements: str
+    default: []
+  command:
+    description: For V(close), the command that opens the app again, should this run be interrupted.
     type: str
     default: ""
   into:
@@ -64,6 +73,15 @@ options:
     description: Identifies this run. Set by the action plugin.
     type: str
     default: ""
+  dead_runs:
+    description: Runs of this controller that have ended. Set by the action plugin.
+    type: list
+    elements: str
+    default: []
+  unlock:
+    description: For V(restore) and V(open), take the app from a run that has died.
+    type: bool
+    default: false
 author: [Homeport contributors (@homeport)]
 """
 
@@ -116,6 +134,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.closi
     close_apps,
     open_apps,
     restoring,
+    run_of,
 )
 
 
@@ -151,26 +170,18 @@ def restore(module: Module) -> dict[str, Any]:
     if into not in specs:
         raise DeployError(f"{into} has no backups on this host: run the setup playbook first")
     app, store = App(specs[into]), Store(config)
-    if params["phase"] == "look" and params["target_time"]:
-        return {"changed": False, "found": look_at_time(app, params["target_time"])}
     if params["phase"] == "look":
-        return {"changed": False, "found": look(app, store, params["app"], params["to"], params["database"])}
+        found, work = prepared(params, app, store)
+        return {"changed": False, "found": {**found, "command": work.command}}
     if module.check_mode:
         return {"changed": True}
     os.umask(0o077)
-    with alone(), Lock(app.layout, params["run"], params["holder"]) as lock:
+    dead = tuple(params["dead_runs"])
+    with alone(), Lock(app.layout, params["run"], params["holder"], dead, params["unlock"]) as lock:
         lock.finish()
         lock.tell("a restore")
-        if params["target_time"]:
-            found = look_at_time(app, params["target_time"])
-            message = f"the database as of {found['target_time']}"
-            restored = RestoreToTime(app, store, found["target_time"], params["keep"]).run()
-        else:
-            found = look(app, store, params["app"], params["to"], params["database"])
-            message = f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}"
-            work = Restore(app, store, params["app"], found["snapshot"], params["keep"], params["database"])
-            message += "" if params["database"] else ", files alone"
-            restored = work.run()
+        found, work = prepared(params, app, store)
+        restored = work.run()
     entry = {
         "verb": "restore",
         "outcome": "restored",
@@ -179,21 +190,51 @@ def restore(module: Module) -> dict[str, Any]:
         "revision": found.get("commit", ""),
         "by": params["holder"],
         "seconds": sum(value for key, value in restored["seconds"].items() if key != "closed"),
-        "message": message,
+        "message": described(params, found),
         "migrations": restored["migrated"],
     }
     release_history.append(app.name, entry)
     return {"changed": True, "restored": restored}
 
 
+def prepared(params: dict[str, Any], app: App, store: Store) -> tuple[dict[str, Any], Restore]:
+    """What is restored, and the work of doing so."""
+    if params["target_time"]:
+        found = look_at_time(app, params["target_time"])
+        return found, RestoreToTime(app, store, found["target_time"], params["keep"])
+    found = look(app, store, params["app"], params["to"], params["database"])
+    return found, Restore(app, store, params["app"], found["snapshot"], params["keep"], params["database"])
+
+
+def described(params: dict[str, Any], found: dict[str, Any]) -> str:
+    if params["target_time"]:
+        return f"the database as of {found['target_time']}"
+    rest = "" if params["database"] else ", files alone"
+    return f"backup {found['snapshot'][:8]} of {found['source']}, {found['time']}{rest}"
+
+
 def elsewhere(module: Module) -> dict[str, Any]:
     """What a further host of an app does while its database is restored."""
-    name, phase = module.params["app"], module.params["phase"]
-    if not re.fullmatch(APP_NAME, name):
-        raise DeployError(f"{name!r} cannot be the name of an app")
+    params = module.params
+    names, phase = params["apps"] or [params["app"]], params["phase"]
+    for name in names:
+        if not re.fullmatch(APP_NAME, name):
+            raise DeployError(f"{name!r} cannot be the name of an app")
     if module.check_mode:
-        return {"changed": phase == "close" or os.path.exists(restoring(name))}
-    return close_apps([name], restoring(name)) if phase == "close" else open_apps(restoring(name))
+        return {"changed": phase == "close" or any(os.path.exists(restoring(name)) for name in names)}
+    if phase == "close":
+        (name,) = names
+        return close_apps([name], restoring(name), params["command"], params["run"])
+    for name in names:
+        run = run_of(restoring(name))
+        if run not in ("", params["run"], *params["dead_runs"]) and not params["unlock"]:
+            raise Locked(
+                f"{name} is stopped here while another run restores its database: wait until that run ends. If it is "
+                "dead, -e unlock=true starts the app",
+                run,
+            )
+    opened = [open_apps(restoring(name))["changed"] for name in names]
+    return {"changed": any(opened)}
 
 
 PHASES = {"run": started, "drill": started, "close": elsewhere, "open": elsewhere}
@@ -205,6 +246,8 @@ def main() -> None:
         argument_spec={
             "phase": {"type": "str", "choices": [*PHASES, "look", "restore"], "required": True},
             "app": text,
+            "apps": {"type": "list", "elements": "str", "default": []},
+            "command": text,
             "into": text,
             "to": {"type": "str", "default": "latest"},
             "target_time": text,
@@ -212,6 +255,8 @@ def main() -> None:
             "keep": {"type": "bool", "default": True},
             "holder": text,
             "run": text,
+            "dead_runs": {"type": "list", "elements": "str", "default": []},
+            "unlock": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

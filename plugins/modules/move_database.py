@@ -240,7 +240,8 @@ def main() -> None:
             module.exit_json(changed=True)
         app = Next({**spec, "migrate": {}})
         # the run goes on with the switch, so it keeps the app when this step is done
-        with Lock(app.layout, params["run"], params["holder"]):
+        with Lock(app.layout, params["run"], params["holder"]) as lock:
+            lock.tell("moving its rows to PostgreSQL")
             moved = move(app, chosen_file(app, params["file"]), params["replace"], params["holder"])
     except Locked as error:
         module.fail_json(msg=str(error), locked=error.run)

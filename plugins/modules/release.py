@@ -74,6 +74,12 @@ options:
       - V(true), or the name of a dump.
     type: str
     default: ""
+  restored_elsewhere:
+    description:
+      - For V(rollback), another host restores the database. A release that is live here already is then no error;
+        an interrupted rollback has put it live.
+    type: bool
+    default: false
   again:
     description: Make a release live again that was rolled back, when nothing has changed since.
     type: bool
@@ -181,6 +187,7 @@ def main() -> None:
             "allow_unsafe_migrations": {"type": "bool", "default": False},
             "to": {"type": "str", "default": ""},
             "restore": {"type": "str", "default": ""},
+            "restored_elsewhere": {"type": "bool", "default": False},
             "again": {"type": "bool", "default": False},
             "unlock": {"type": "bool", "default": False},
             "holder": {"type": "str", "default": ""},
@@ -219,6 +226,7 @@ def request_of(module: Module) -> Request:
         "through",
         "to",
         "restore",
+        "restored_elsewhere",
     )
     return Request(
         warn=module.warn,

@@ -126,7 +126,7 @@ for path, mode in ((open_plant, 0o644), (log_plant, 0o600)):
         stream.write(plant)
     os.chmod(path, mode)
 subprocess.run(["systemd-cat"], input=plant.encode(), check=True)
-process = subprocess.Popen(["sh", "-c", "sleep 60", plant])
+process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", plant])
 try:
     time.sleep(0.5)
     subprocess.run(["journalctl", "--sync"], check=True)

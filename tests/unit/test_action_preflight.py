@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible import context
+from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
-from ansible_collections.homeport.django.plugins.action.preflight import unknown_apps
+from ansible_collections.homeport.django.plugins.action.preflight import ActionModule, unknown_apps
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed, parse
 from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import (
@@ -351,3 +354,33 @@ def test_secrets_that_git_would_take_are_told_of(tmp_path: Path) -> None:
 )
 def test_a_place_that_is_not_known(problem: str, variables: dict[str, Any]) -> None:
     assert place(problem, variables) == ""
+
+
+@pytest.mark.parametrize(
+    ("hosts", "needs", "problems", "warned"),
+    [
+        (["web"], ["app_servers"], [], ["worker_servers (work)"]),
+        (["work"], ["app_servers"], ["app_servers (web)"], []),
+        (["web", "work"], ["app_servers"], [], []),
+        (["web"], ["app_servers", "worker_servers"], ["worker_servers (work)"], []),
+        # it concerns the first host alone
+        (["web"], ["app_servers[0]"], [], []),
+        (["web"], [], [], ["worker_servers (work)", "database_servers (db)"]),
+    ],
+)
+def test_what_a_limit_leaves_undone_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    hosts: list[str],
+    needs: list[str],
+    problems: list[str],
+    warned: list[str],
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(context, "CLIARGS", ImmutableDict({"subset": ",".join(hosts)}))
+    action = SimpleNamespace(
+        _task=SimpleNamespace(args={"needs": needs}), _display=SimpleNamespace(warning=told.append)
+    )
+    groups = {"app_servers": ["web"], "worker_servers": ["work"], "database_servers": ["db"]}
+    found = ActionModule._limited(action, {"groups": groups, "ansible_play_hosts_all": hosts})  # type: ignore[arg-type]
+    assert [text.partition("leaves out ")[2].partition(",")[0] for text in found] == problems
+    assert [text.partition("leaves out ")[2].partition(":")[0] for text in told] == warned

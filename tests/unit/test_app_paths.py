@@ -45,8 +45,9 @@ ROOTS_OWN = {
     ],
     "dumps, the lock and the maintenance page of an app, which are root's": [
         "release.database.dump", "release.database.restore", "release.database.dumps", "release.lock.__enter__",
+        "status.apps.nobody_has",
         "closed.close", "closed.closed_by", "removal.look.refuse_during_deploy",
-        "upgrade.closing.close_apps", "rename.is_closed", "rename.stop",
+        "upgrade.closing.close_apps", "upgrade.closing.run_of", "rename.is_closed", "rename.stop",
     ],
     "the logs of an app, whose folder is root's": [
         "log_files.logs_of", "log_files.end_of", "transcript.__enter__", "transcript.newest",

@@ -26,7 +26,11 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch 
     compared,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.recovery import Recovery, foreign
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Restore, timestamp
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import (
+    Restore,
+    Torn,
+    timestamp,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.store import (
     NoRepository,
     Store,
@@ -34,7 +38,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.store 
     escaped,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import App, take
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
 from ansible_collections.homeport.django.plugins.module_utils.validation.repositories import target
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import (
@@ -532,9 +536,12 @@ def test_what_could_not_be_put_back_is_kept(
     kept = Path(work.before) / "shared/media/new"
     assert kept.exists()
     again = restoring(app)
-    with pytest.raises(DeployError, match=r"/before has the files.*Nothing else was changed"):
+    with pytest.raises(
+        Torn, match=r"/before has the files.*stays stopped until then. Nothing else was changed"
+    ):
         again.run()
     assert kept.exists()
+    assert done == ["stop", "clear", "stop"]
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -565,6 +572,12 @@ def test_a_restore_that_ended_with_its_host_is_undone_by_the_next(
     if number:  # else nothing was moved, and nothing says what would have been
         with pytest.raises(DeployError, match="A restore of blog was interrupted"):
             take(app, next_one.store, "scheduled")
+
+        def cut(folder: str) -> None:
+            assert not os.path.lexists(next_one.before)  # the next one has nothing to undo
+            remove(folder)
+
+        monkeypatch.setattr(backup_restore, "remove", cut)
         next_one.undo_interrupted()
         assert done == ["stop", "start"]
         assert not os.path.lexists(next_one.folder)

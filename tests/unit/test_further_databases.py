@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible_collections.homeport.django.plugins.filter.apps import renamed_apps
 from ansible_collections.homeport.django.plugins.filter.parts import unproven
 from ansible_collections.homeport.django.plugins.module_utils.app.check import check
@@ -33,6 +35,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres im
 )
 from ansible_collections.homeport.django.plugins.module_utils.wiring.release import release_specs
 from ansible_collections.homeport.django.plugins.module_utils.wiring.status import status_apps
+from ansible_collections.homeport.django.plugins.plugin_utils.collection_version import COLLECTION
 
 SECRET = "only-for-tests-0123456789abcdef0123456789abcdef"
 BLOG: dict[str, Any] = {"domains": ["blog.example.org"], "source": {"path": "."}}
@@ -112,6 +115,14 @@ def test_an_address_from_the_vault() -> None:
             {"databases": {"crm": {"url": MYSQL}}},
             "databases.crm.backup: must be false: Homeport backs up PostgreSQL and SQLite alone",
         ),
+        (
+            {"databases": {"crm": {"url": "sqlite:////var/lib/crm/db.sqlite3"}}},
+            "databases.crm.backup: must be false: Homeport backs up SQLite files in /srv/blog/ alone",
+        ),
+        (
+            {"databases": {"crm": {}}, "vault": {"database_urls": {"crm": "sqlite:///crm.sqlite3"}}},
+            "databases.crm.backup: must be false",
+        ),
         ({"databases": {"reports": {"name": "blog"}}}, "blog is the app's own database; choose another"),
         ({"databases": {"reports": {"name": "postgres"}}}, "is a database of the system"),
         (
@@ -167,6 +178,8 @@ def test_what_is_refused(definition: dict[str, Any], problem: str) -> None:
     "definition",
     [
         {"databases": {"crm": {"url": MYSQL, "backup": False, "migrate": False}}},
+        {"databases": {"crm": {"url": "sqlite:////var/lib/crm/db.sqlite3", "backup": False}}},
+        {"databases": {"crm": {"url": "sqlite:////srv/blog/shared/data/crm.sqlite3"}}},
         {"databases": {"reports": {}}, "setup": "simple"},
         {"databases": {"reports": {}}, "database": "sqlite", "overlay": True},
         {"databases": {"legacy": {}}, "vault": {"database_urls": {"legacy": THEIRS}}, "database": "none"},
@@ -188,6 +201,38 @@ def test_one_role_owns_all_of_them() -> None:
     # one after the other is restored there by drills
     (scratch,) = backup_scratch_databases(apps)
     assert (scratch["name"], scratch["extensions"]) == ("homeport_drill_blog", ["citext"])
+
+
+@pytest.mark.parametrize(
+    ("web", "workers", "database", "made"),
+    [
+        (
+            ["db1"],
+            ["db1", "app2"],
+            ["db1"],
+            "[]",
+        ),  # the drill has the cluster, and each backup drops what it has left
+        (["db1", "app2"], ["db1"], ["db1"], "[]"),
+        (["app2", "db1"], ["app2"], ["db1"], "['blog']"),
+        (["db1"], ["db1"], ["db1"], "[]"),
+        ([], ["app2"], ["db1"], "['blog']"),
+    ],
+)
+def test_where_a_database_for_drills_stays(
+    web: list[str], workers: list[str], database: list[str], made: str
+) -> None:
+    text = (COLLECTION / "playbooks/vars/backups.yml").read_text()
+    environment = jinja2.Environment()
+    environment.filters["homeport.django.backup_scratch_databases"] = list
+    hosts = {
+        "homeport_web_hosts": web,
+        "homeport_database_hosts": database,
+        "homeport_remote_app_hosts": [host for host in (*web, *workers) if host not in database],
+    }
+    found = environment.from_string(yaml.safe_load(text)["homeport_scratch_databases"]).render(
+        **hosts, backup_repository="/x", homeport_database_apps=["blog"]
+    )
+    assert found == made
 
 
 def test_connections_to_each() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup import
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import restore as backup_restore
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import take as backup_take
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.fetch import manifest_of
-from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import Restore
+from ansible_collections.homeport.django.plugins.module_utils.host.backup.restore import (
+    Restore,
+    RestoreToTime,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.backup.take import (
     App,
     Part,
@@ -23,11 +27,14 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.take i
     parts_of,
     totals,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Runner
 from ansible_collections.homeport.django.plugins.module_utils.host.release import rollback as release_rollback
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import (
     Database,
     Databases,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.dumps import (
+    dump_before,
     dumps,
     prune_dumps,
 )
@@ -194,10 +201,10 @@ def test_those_that_a_release_has_and_deploys_migrate(tmp_path: Path) -> None:
     assert [database.alias for database in of_plan.all] == ["default", "reports", "new"]
 
 
-def dumped(app: HereLayout, release: str, when: str, *aliases: str) -> None:
+def dumped(app: HereLayout, release: str, when: str, *aliases: str, **more: Any) -> None:
     for alias in aliases:
         stem = release if alias == "default" else f"{release}.{alias}"
-        told = {"release": release, "before": "1", "time": when, "migrations": [], "alias": alias}
+        told = {"release": release, "before": "1", "time": when, "migrations": [], "alias": alias, **more}
         write(Path(app.home) / f"dumps/{stem}.dump")
         write(Path(app.home) / f"dumps/{stem}.dump.json", json.dumps(told))
 
@@ -216,26 +223,117 @@ def test_dumps_belong_together(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "dumps")) == ["3.dump", "3.dump.json"]
 
 
+def test_a_dump_that_lacks_a_database_is_none(tmp_path: Path) -> None:
+    """The dump of another failed, or its removal was interrupted."""
+    app, both = layout(tmp_path), ["default", "reports"]
+    dumped(app, "2", "2026-01-01", *both, together=both)
+    dumped(app, "3", "2026-01-02", "reports", together=both)
+    assert [dump["release"] for dump in dumps(app)] == ["2"]
+    assert dump_before(app, "1")["release"] == "2"
+    with pytest.raises(DeployError, match="There is no dump 3; there are 2"):
+        dump_before(app, "1", "3")
+    prune_dumps(app, 1)
+    assert not list((tmp_path / "dumps").glob("3.*"))
+    (tmp_path / "dumps/2.dump").unlink()
+    with pytest.raises(DeployError, match="There is no dump of the database as 1 knew it"):
+        dump_before(app, "1")
+    prune_dumps(app, 1)
+    assert os.listdir(tmp_path / "dumps") == []
+
+
+def test_a_second_try_keeps_the_dump_from_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = layout(tmp_path, databases=REPORTS)
+    release = f"{app.releases}/20260102T000000-b"
+    write(Path(release) / "release.json", json.dumps({"databases": ["reports"]}))
+    contents = ""
+
+    def pipe(_self: Runner, words: list[str], what: str, stdout: Any) -> str:
+        if not contents:
+            raise DeployError("the disk is full")
+        stdout.write(contents.encode())
+        return ""
+
+    def kept() -> dict[str, str]:
+        return {dump["release"][16:]: Path(dump["paths"]["default"]).read_text() for dump in dumps(app)}
+
+    def deploy(default: list[str], reports: list[str]) -> None:
+        databases = Databases(app, release)
+        databases.found = {
+            "default": {**FOUND, "pending": default},
+            "reports": {**FOUND, "pending": reports},
+        }
+        databases.save("/x/20260101T000000-a")
+
+    monkeypatch.setattr(Runner, "pipe", pipe)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(1 << 50, 0, 1 << 50))
+    with pytest.raises(DeployError, match="the disk is full"):
+        deploy(["a.2", "a.3"], ["a.2"])
+    contents = "nothing was applied"
+    deploy(["a.2", "a.3"], ["a.2"])
+    contents = "nothing was applied, later"
+    deploy(["a.2", "a.3"], ["a.2"])
+    assert kept() == {"b": contents}
+    first, contents = contents, "a.2 was applied"
+    deploy(["a.3"], ["a.2"])
+    contents = "a.3 was applied, too"
+    deploy([], ["a.2"])
+    deploy([], ["a.2"])
+    assert kept() == {"b": first, "b-1": "a.2 was applied", "b-2": contents}
+    assert dump_before(app, "20260101T000000-a")["release"] == "20260102T000000-b"
+    assert dump_before(app, "20260101T000000")["release"] == "20260102T000000-b"
+    with pytest.raises(DeployError, match="There is no dump of the database"):
+        dump_before(app, "20260102T000000-b")  # these are from before its migrations
+
+
+def test_what_moved_before_another_failed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pending: dict[str, Any] = {"pending": ["a.2"]}
+    databases, _done = two(tmp_path, monkeypatch, default=pending, reports=pending)
+    databases.gate("", False)
+    works = Database.migrate
+
+    def migrate(self: Database, found: dict[str, Any]) -> list[str]:
+        if self.alias == "reports":
+            raise DeployError("The database reports did not move")
+        return works(self, found)
+
+    monkeypatch.setattr(Database, "migrate", migrate)
+    with pytest.raises(DeployError, match=r"did not move\nBefore it, other databases moved: a\.2 applied$"):
+        databases.migrate()
+
+
+def stops(done: list[str]) -> None:
+    done.append("activate")
+    raise DeployError("it does not start")
+
+
 def test_a_rollback_restores_all_or_none(
     site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, done = site["blog"], []
 
     class Both:
-        def __init__(self, _layout: HereLayout, _of: str, alias: str) -> None:
+        def __init__(self, _layout: HereLayout, of: str, alias: str) -> None:
             self.alias = alias
+            self.title = f"database {alias}"
+            self.of = os.path.basename(of)
 
         def ask(self) -> dict[str, Any]:
             return {"vendor": "postgresql"}
 
-        def dump(self, _found: dict[str, Any], name: str, _before: str) -> str:
+        def dump(self, found: dict[str, Any], name: str, _before: str) -> str:
+            assert found["together"] == ["default", "reports"]
+            owners[self.alias] = self.of
             return f"/dumps/{name}.{self.alias}"
 
         def restore(self, path: str) -> None:
             done.append(f"{'kept' if path.startswith('/dumps/') else 'wanted'} {self.alias}")
-            if done == ["wanted default", "wanted reports"]:
+            if done in fails:
                 raise DeployError("the disk is full")
 
+    fails = [["wanted default", "wanted reports"]]
+    owners: dict[str, str] = {}
     dumped(app, "2", "2026-01-01", "default", "reports")
     monkeypatch.setattr(release_rollback, "Database", Both)
     monkeypatch.setattr(Switch, "paused", lambda _self, _command: contextlib.nullcontext())
@@ -248,6 +346,25 @@ def test_a_rollback_restores_all_or_none(
     run = handled("rollback", monkeypatch, only=["blog"], restore="yes")
     assert "the disk is full" in run.failed["blog"]
     assert done == ["wanted default", "wanted reports", "kept default"]
+    # each is put back, also where another cannot be
+    back = ["wanted default", "wanted reports", "activate", "kept default"]
+    fails[:] = [back]
+    done.clear()
+    monkeypatch.setattr(Rollback, "activate", lambda _self: stops(done))
+    run = handled("rollback", monkeypatch, only=["blog"], restore="yes")
+    assert done == [*back, "kept reports"]
+    assert (
+        "it does not start\nThe database default could not be restored as it was: the disk is full\nIt is"
+        in (run.failed["blog"])
+    )
+    # once more, after the switch to what does not know one of them
+    done.clear()
+    app.point(f"{app.home}/previous", app.current or "")
+    app.point(f"{app.home}/current", f"{app.releases}/1")
+    monkeypatch.setattr(Rollback, "activate", lambda _self: done.append("activate"))
+    run = handled("rollback", monkeypatch, only=["blog"], to="1", restore="2")
+    assert (run.failed, done) == ({}, ["wanted default", "wanted reports", "activate"])
+    assert owners == {"default": "1", "reports": "2"}
 
 
 # Backups
@@ -408,6 +525,36 @@ def test_a_restore_that_fails_at_one_puts_the_others_back(tmp_path: Path) -> Non
         work.replace_databases(MANIFEST, Fetched().dumps)
     work.back(told.value)
     assert app.done == ["load database.pgdump default", done, "load database.pgdump default"]
+
+
+def test_each_database_is_put_back_also_where_another_cannot_be(tmp_path: Path) -> None:
+    app = Here(tmp_path)
+    work = restoring(app)
+    work.last, work.loaded = {"snapshot": "b" * 64}, list(app.parts().values())
+    app.fails = "load database.pgdump default"
+    with pytest.raises(DeployError) as told:
+        work.back(DeployError("out of ink"))
+    assert app.done == ["load database.pgdump default", "load database-reports.pgdump reports"]
+    assert str(told.value).startswith(
+        "out of ink\nThe database could not be restored as it was: load database"
+    )
+
+
+def test_a_restore_to_a_point_in_time_leaves_what_an_interrupted_one_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Here(tmp_path)
+    photo = Path(app.home) / "restoring/before/shared/media/photo"
+    write(photo, "the only copy")
+    monkeypatch.setattr(backup_restore, "POINT", str(tmp_path / "point"))
+    work = RestoreToTime(app, Store(), "2026-01-01 00:00:00+00", False)  # type: ignore[arg-type]
+    with pytest.raises(DeployError, match=r"it was interrupted\. Run it again first: restore -e app=blog"):
+        work.run()
+    (tmp_path / "point").mkdir()
+    for step in ("stop", "start"):
+        monkeypatch.setattr(backup_restore, step, lambda _services: None)
+    work.closed(MANIFEST, Fetched().dumps, lambda: None)
+    assert photo.read_text() == "the only copy"
 
 
 class Second:

@@ -46,6 +46,11 @@ def test_status_names_what_was_interrupted() -> None:
         "again"
     ]
     assert texts(made, "warning") == ["the host was restarted during a restore by anna@laptop; run it again"]
+    begun = {**lock, "since": "2026-11-23T23:58:00Z"}
+    other = status({"blog": found(maintenance=NOW - 300, closed_by=RESTORE, lock=begun)})
+    assert texts(document({"web1": other}, specs(blog={})), "warning") == texts(made)
+    waiting = status({"blog": found(maintenance=NOW - 300, closed_by=RESTORE, lock={**begun, "doing": ""})})
+    assert texts(document({"web1": waiting}, specs(blog={}))) == texts(made)
     here["host"]["newer"] = "0.2.0"
     text = "was set up with Homeport 0.2.0, which is newer than the one of this controller: update that"
     assert text in texts(document({"web1": here}, specs(blog={})), "warning")
@@ -71,6 +76,11 @@ def app_in(folder: Path, name: str, **spec: Any) -> App:
     )
 
 
+def live(app: App) -> None:
+    (Path(app.home) / "releases/1").mkdir(parents=True)
+    (Path(app.home) / "current").symlink_to("releases/1")
+
+
 def test_what_a_killed_drill_or_restore_has_left_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +94,7 @@ def test_what_a_killed_drill_or_restore_has_left_is_removed(
     monkeypatch.setattr(App, "parts", lambda app: {"default": app.main, **app.further})
     blog, wiki = app_in(tmp_path, "blog", database="blog"), app_in(tmp_path, "wiki", scratch="spare")
     shop, news = app_in(tmp_path, "shop", sqlite="/x"), app_in(tmp_path, "news", scratch="other")
+    live(wiki)
     gone = (
         "point/dump",
         "scratch/wiki/x",
@@ -100,6 +111,35 @@ def test_what_a_killed_drill_or_restore_has_left_is_removed(
     assert [name for name in (*gone, *kept) if (tmp_path / name).exists()] == list(kept)
     assert emptied == ["spare"]
     assert Cluster.said == 'DROP DATABASE IF EXISTS "homeport_drill_blog" WITH (FORCE);\n'
+
+
+def test_what_cannot_be_removed_of_an_app_concerns_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "STATE", str(tmp_path))
+    monkeypatch.setattr(leftovers, "POINT", str(tmp_path / "point"))
+    monkeypatch.setattr(leftovers, "SCRATCH", str(tmp_path / "scratch"))
+    wiki, news = app_in(tmp_path, "wiki", scratch="gone"), app_in(tmp_path, "news", scratch="spare")
+    new = app_in(tmp_path, "new", scratch="unused")
+    for app in (wiki, news, new):
+        for left in (tmp_path / "scratch" / app.name, Path(app.home) / "restoring"):
+            left.mkdir(parents=True)
+    for app in (wiki, news):
+        live(app)
+    emptied: list[str] = []
+
+    def empty(_app: App, database: str, _part: object) -> None:
+        if database == "gone":
+            raise DeployError("the database gone does not exist")
+        emptied.append(database)
+
+    monkeypatch.setattr(App, "empty", empty)
+    with pytest.raises(DeployError, match=r"^wiki: the database gone does not exist$"):
+        leftovers.sweep([wiki, news, new])
+    assert emptied == ["spare"]
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert not [app.name for app in (wiki, news, new) if (Path(app.home) / "restoring").exists()]
+    leftovers.sweep([wiki, news, new])  # it is told once
 
 
 def test_the_number_of_a_server_that_was_killed_may_be_another_process_now(

@@ -133,6 +133,9 @@ def test_only_buckets_that_no_live_release_uses_are_tried(tmp_path: Path) -> Non
     assert found["blog"]["base"] == "https://s3.example.org/uploads"
     assert found["blog"]["proxies"] == {"https": "http://p:3128"}
     assert untried_buckets(apps, {"buckets": {}}, ["shop"]) == {}
+    env = {"HTTPS_PROXY": "http://p:3128", "no_proxy": "localhost,example.org"}
+    direct = {"blog": resolved(VAULT, media={"s3": OWN}, env=env)}
+    assert untried_buckets(direct, {"buckets": {}})["blog"]["proxies"] == {}
     environment = apps["blog"]["environment"]
     lines = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
     write(tmp_path / "blog/current/config/env", lines)

@@ -369,6 +369,7 @@ def test_the_fingerprint_follows_what_a_release_is_made_of(tmp_path: Path) -> No
         return fingerprint(layout(tmp_path / folder, **fields), revision)
 
     assert mark() == mark()
+    assert mark(databases={}) == mark()
     assert mark(keep_releases=9) == mark()  # how many are kept does not change what is in one
     different = {
         mark(),
@@ -377,6 +378,7 @@ def test_the_fingerprint_follows_what_a_release_is_made_of(tmp_path: Path) -> No
         mark(python="3.12"),
         mark(static="none"),
         mark(files={"x": "y"}),
+        mark(databases={"reports": {"migrate": True}}),
     }
     write(tmp_path / "a/config/env", "export A=1\n")
     different.add(mark())
@@ -384,7 +386,7 @@ def test_the_fingerprint_follows_what_a_release_is_made_of(tmp_path: Path) -> No
     different.add(mark())
     (tmp_path / "a/config/env").rename(tmp_path / "a/config/env2")
     different.add(mark())
-    assert len(different) == 9
+    assert len(different) == 10
 
 
 BIG = "body { color: red }\n" * 200

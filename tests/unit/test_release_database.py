@@ -17,9 +17,11 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.datab
     TRIES,
     Database,
     Held,
+    migrations_between,
+)
+from ansible_collections.homeport.django.plugins.module_utils.host.release.dumps import (
     dump_before,
     dumps,
-    migrations_between,
     prune_dumps,
 )
 
@@ -58,7 +60,8 @@ def migrate(database: Here, before: str = "", allowed: bool = False) -> list[str
     found = database.gate(before, allowed)
     if not found["pending"]:
         return []
-    database.save(found, before)
+    if database.is_dumped(found):
+        database.dump(found, "", before)
     return database.migrate(found)
 
 

@@ -247,6 +247,16 @@ def test_rollbacks_that_are_refused(
     assert releases == []
 
 
+def test_a_host_that_an_interrupted_rollback_has_switched_is_finished(
+    site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = went(monkeypatch)
+    for dry in (True, False):
+        run = handled("rollback", monkeypatch, only=["blog"], to="2", restored_elsewhere=True, dry=dry)
+        assert run.failed == {}
+    assert releases == ["2"]
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_rollback_to_what_uses_a_service_that_is_not_there_any_more(
     check_mode: bool, site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
@@ -255,7 +265,7 @@ def test_a_rollback_to_what_uses_a_service_that_is_not_there_any_more(
     monkeypatch.setattr(
         release_rollback,
         "missing",
-        lambda wanted, known: {"broker": "127.0.0.1:300"} if wanted != known else {},
+        lambda wanted, known, _databases: {"broker": "127.0.0.1:300"} if wanted != known else {},
     )
     write(Path(site["blog"].releases) / "1/config/env", "export BROKER_URL=redis://127.0.0.1:300/0\n")
     run = handled("rollback", monkeypatch, only=["blog"], dry=check_mode)

@@ -44,6 +44,11 @@ def test_which_releases_were_gone_back_from(tmp_path: Path) -> None:
     assert gone_back_from("blog", "2", folder)["verb"] == "rollback"
     assert gone_back_from("blog", "1", folder) == {}
     assert gone_back_from("blog", "3", folder) == {}
+    # a rollback that another host could not make
+    append("blog", {"verb": "deploy", "outcome": "rolled back", "release": "1", "before": "2"}, folder)
+    assert gone_back_from("blog", "2", folder) == {}
+    append("blog", {"verb": "rollback", "outcome": "live", "release": "1", "before": "2"}, folder)
+    assert gone_back_from("blog", "2", folder)["verb"] == "rollback"
     append("blog", {"verb": "deploy", "outcome": "live", "release": "2", "before": "1"}, folder)
     assert gone_back_from("blog", "2", folder) == {}
     # the database alone

@@ -360,6 +360,22 @@ def test_a_dump_of_nothing_is_none(app: HereApp, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "backups") == []
 
 
+def test_databases_of_one_name_in_two_folders(app: HereApp) -> None:
+    own, other = f"{app.home}/shared/data/db.sqlite3", f"{app.home}/shared/data/reports/db.sqlite3"
+    os.mkdir(os.path.dirname(other))
+    with contextlib.closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("CREATE TABLE report (id)")
+    urls = {"DATABASE_URL": f"sqlite:///{own}", "REPORTS_DATABASE_URL": f"sqlite:///{other}"}
+    Path(app.home, "config/env").write_text(shell_exports(urls))
+    folder = make(app)
+    for name, table in (("db.sqlite3", "photo"), ("2-db.sqlite3", "report")):
+        with contextlib.closing(sqlite3.connect(folder / name)) as connection:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        assert (table,) in found
+    text = (folder / "README.txt").read_text()
+    assert f"cat >{own}' <db.sqlite3\n" in text and f"cat >{other}' <2-db.sqlite3\n" in text
+
+
 def test_a_database_elsewhere_is_not_copied(app: HereApp, tmp_path: Path) -> None:
     other = tmp_path / "other.sqlite3"
     sqlite3.connect(other).close()

@@ -180,3 +180,10 @@ def test_what_is_not_there_any_more(serve: Serve, tmp_path: Path, monkeypatch: p
         expected = {"broker": place} if place else {}
         assert service_logins.missing({"BROKER_URL": url}, {}) == expected, url
         assert service_logins.missing({"BROKER_URL": url}, {"BROKER_URL": url}) == {}  # as the live release
+
+
+def test_a_variable_of_the_apps_own_is_no_database() -> None:
+    for url in ("none", "sqlite://:memory:", "sqlite:////none/db.sqlite3"):
+        wanted = {"LEGACY_DATABASE_URL": url}
+        assert service_logins.missing(wanted, {}, ["reports"]) == {}
+    assert service_logins.missing(wanted, {}, ["legacy"]) == {"databases.legacy": "/none/db.sqlite3"}

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import Lock
 from ansible_collections.homeport.django.plugins.module_utils.host.status import host as status_host
 from ansible_collections.homeport.django.plugins.module_utils.host.status.apps import (
     deploys,
@@ -387,10 +388,7 @@ def test_sizes_of_databases(monkeypatch: pytest.MonkeyPatch) -> None:
             '{"run": 7, "holder": "a@b", "started": 0.5, "memo": {}}',
             {"holder": "a@b", "since": "1970-01-01T00:00:00Z", "run": "7", "doing": ""},
         ),
-        (
-            '{"run": 7, "holder": "a@b", "started": 0.5, "doing": "migrate"}',
-            {"holder": "a@b", "since": "1970-01-01T00:00:00Z", "run": "7", "doing": "migrate"},
-        ),
+        ('{"run": 7, "holder": "a@b", "started": 0.5, "doing": "migrate"}', None),  # it was killed
         ('{"run": 7, "hol', None),
         ("[]", None),
     ],
@@ -399,6 +397,17 @@ def test_lock(tmp_path: Path, text: str | None, found: Any) -> None:
     if text is not None:
         write(tmp_path / "deploy.lock", text)
     assert lock(str(tmp_path / "deploy.lock")) == found
+
+
+def test_who_has_the_lock_says_what_for(tmp_path: Path) -> None:
+    app = layout(tmp_path)
+    with Lock(app, "run 1", "anna@laptop") as step:
+        step.tell("a restore")
+        assert (lock(step.path) or {})["doing"] == "a restore"
+        left = Path(step.path).read_text()
+    assert (lock(step.path) or {})["holder"] == "anna@laptop"  # between two steps
+    Path(step.path).write_text(left)
+    assert lock(step.path) is None
 
 
 def test_the_last_deploys_and_a_torn_line(tmp_path: Path) -> None:

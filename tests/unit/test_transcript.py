@@ -77,7 +77,27 @@ def test_which_values_are_secret(tmp_path: Path) -> None:
     found.spec["secret_names"] = ["STRIPE"]
     lines = {"STRIPE": "c4n4ry-1", "PG_PASSWORD": "c4n4ry-2", "SECRET_KEY": "c4n4ry-3", "PGHOST": "/var/run"}
     write(Path(found.config) / "env", "".join(f"export {name}={value}\n" for name, value in lines.items()))
-    assert sorted(secrets_of(found)) == ["c4n4ry-1", "c4n4ry-2", "c4n4ry-3", "https://a:b@h/x"]
+    assert sorted(secrets_of(found, "/r")) == ["c4n4ry-1", "c4n4ry-2", "c4n4ry-3", "https://a:b@h/x"]
+
+
+def test_passwords_of_addresses_are_secret(tmp_path: Path) -> None:
+    """A command that prints Django's DATABASES prints them without their address."""
+    found = layout(tmp_path)
+    lines = {
+        "REPORTS_DATABASE_URL": "postgres://blog:c4n4ry%2F1@db1/reports",
+        "CACHE_URL": "redis://:c4n4ry,2@r1/0, redis://:c4n4ry,3@r2/0",
+        "BROKER_URL": "amqp://[",
+        "SITE_URL": "https://blog.example.org",
+    }
+    write(Path(found.config) / "env", "".join(f"export {name}='{value}'\n" for name, value in lines.items()))
+    assert sorted(secrets_of(found, "/r")) == ["c4n4ry%2F1", "c4n4ry,2", "c4n4ry,3", "c4n4ry/1"]
+
+
+def test_what_contains_the_release_may_be_secret(tmp_path: Path) -> None:
+    own = {"SIGNING_KEY": "c4n4ry-{id}", "CACHE": "redis://:c4n4ry-2@r1/?prefix={release}"}
+    found = layout(tmp_path, {"release_environment": own})
+    folder = f"{found.releases}/20261130T120000-0a1b2c3d"
+    assert sorted(secrets_of(found, folder)) == ["c4n4ry-2", "c4n4ry-20261130T120000-0a1b2c3d"]
 
 
 def test_its_size_and_number_have_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

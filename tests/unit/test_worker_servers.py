@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.filter.apps import hosts_of, withdrawn_apps
+from ansible_collections.homeport.django.plugins.filter.apps import failed_apps, hosts_of, withdrawn_apps
 from ansible_collections.homeport.django.plugins.module_utils.app.check import parse
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.release import deploy, history, rollback
@@ -207,6 +207,46 @@ def test_which_apps_are_withdrawn() -> None:
     failed = dict.fromkeys(("blog", "same", "first", "held"), "web1: no")
     assert withdrawn_apps({"outcomes": outcomes}, failed) == ["blog"]
     assert withdrawn_apps({"skipped": True}, failed) == []
+
+
+LOST = {"unreachable": True, "msg": "ssh: no route", "changed": False}
+BUILT = {"pending": ["blog", "shop"], "failed_apps": {}, "outcomes": {}}
+WENT = {"failed_apps": {}, "outcomes": {"blog": {"outcome": "live", "release": "2", "before": "1"}}}
+
+
+@pytest.mark.parametrize(
+    ("work1", "found"),
+    [
+        ({"__django_app_built": BUILT, "__django_app_live": WENT}, {}),
+        ({"__django_app_built": BUILT, "__django_app_live": {"skipped": True}}, {}),
+        ({"__django_app_built": {**BUILT, "pending": ["blog"]}, "__django_app_live": LOST}, {"blog"}),
+        ({"__django_app_built": BUILT, "__django_app_migrated": LOST}, {"blog", "shop"}),
+        ({"__django_app_built": LOST}, {"blog", "shop"}),
+        ({"__django_app_built": {**BUILT, "pending": []}, "__django_app_live": LOST}, set()),
+    ],
+)
+def test_a_host_that_is_lost_keeps_a_release_from_the_others(work1: dict[str, Any], found: set[str]) -> None:
+    web1 = {"__django_app_built": BUILT, "__django_app_live": WENT}
+    failed = failed_apps(["web1", "work1"], {"web1": web1, "work1": work1})
+    assert failed == dict.fromkeys(found, "work1: was unreachable")
+    assert withdrawn_apps(WENT, failed) == (["blog"] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"failed": True, "msg": "blog: no\nThe live", "failed_apps": {"blog": "no"}}, "work1: no"),
+        ({"failed": True, "msg": "This step was interrupted"}, "work1: This step was interrupted"),
+        (LOST, "work1: was unreachable"),
+    ],
+)
+def test_a_rollback_that_fails_on_one_host_is_taken_back_on_the_others(
+    answer: dict[str, Any], reason: str
+) -> None:
+    hosts = {"web1": {"__django_app_live": WENT}, "work1": {"__django_app_live": answer}}
+    failed = failed_apps(list(hosts), hosts)
+    assert failed == {"blog": reason}
+    assert withdrawn_apps(WENT, failed) == ["blog"]
 
 
 GROUPS = {"all": ["web1", "work1"], "app_servers": ["web1"], "worker_servers": ["work1"]}

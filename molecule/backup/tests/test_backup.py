@@ -110,6 +110,7 @@ def test_what_was_backed_up_is_restored_exactly(album: Album, operator: Operator
     cut = f"while ! test -e {place}; do sleep 0.01; done; kill -KILL -1"
     host.check_output(f"systemd-run --collect --unit=cut sh -c '{cut}'")
     assert restore(operator, "-e", "confirm=memories").status != 0
+    wait_for(lambda: logs_in(host), 60)
     wait_for(lambda: host.run("supervisorctl status").stdout.count("RUNNING") == 2, 60)
     wait_for(lambda: host.run("runuser -u postgres -- psql -qAtc 'select 1'").rc == 0, 60)
     assert host.file(place).exists

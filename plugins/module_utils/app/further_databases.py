@@ -11,7 +11,9 @@ from ansible_collections.homeport.django.plugins.module_utils.app.database impor
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.services import SCRATCH_PREFIX
 from ansible_collections.homeport.django.plugins.module_utils.app.services import check_address
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import Setup
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
+from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import SYSTEM_DATABASES
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
@@ -40,6 +42,12 @@ def check_further(
         engine = engine_of(address) if isinstance(address, str) else "postgres"
         if given.get("backup", True) and not find(engine, "database"):
             problems.add(f"{field}.backup", "must be false: Homeport backs up PostgreSQL and SQLite alone")
+        elif given.get("backup", True) and isinstance(address, str) and engine == "sqlite":
+            home = f"{APPS_HOME}/{name}/"
+            if not _file_of(address).startswith(home):
+                problems.add(
+                    f"{field}.backup", f"must be false: Homeport backs up SQLite files in {home} alone"
+                )
         check_authority(f"{field}.ca", given, address, problems)
         if app.get("overlay") and app.get("env", {}).get(variable(alias), "") is None:
             problems.add(
@@ -53,6 +61,13 @@ def check_further(
                     )
         else:
             _check_own(field, name, app, secrets, alias, setup, problems)
+
+
+def _file_of(address: str) -> str:
+    try:
+        return str(parse_database_url(address)["name"])
+    except ValueError:
+        return ""  # which has been said already
 
 
 def _check_own(

@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -47,13 +47,17 @@ def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
     return found
 
 
-def missing(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+def missing(
+    wanted: Mapping[str, str], known: Mapping[str, str], databases: Collection[str] = ()
+) -> dict[str, str]:
     """Services of the environment ``wanted`` that do not exist, each with its place. An address that is also in
-    ``known``, the environment of the live release, is not looked for. A timeout proves nothing."""
+    ``known``, the environment of the live release, is not looked for, nor a further database that is not among
+    ``databases``: its variable may be the app's own. A timeout proves nothing."""
     found = {}
+    services = {*ADDRESSES, *(f"databases.{alias}" for alias in databases)}
     for service, name in addresses(wanted).items():
         address = wanted.get(name, "")
-        if not address or address == known.get(name):
+        if service not in services or not address or address == known.get(name):
             continue
         try:
             place = absent(urlsplit(address))

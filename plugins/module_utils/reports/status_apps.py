@@ -176,11 +176,12 @@ def maintenance(seen: Seen) -> list[Problem]:
     if since is None:
         return []
     command = seen.found.get("closed_by")
-    if command and not seen.found["lock"]:
-        age = ago(max(0, seen.now - since))
-        text = f"visitors have got the maintenance page for {age}, until this ends: {command}"
-        return [failure(f"{text}; unless it still runs, run it again")]
-    return [warning(f"has been in maintenance mode for {ago(max(0, seen.now - since))}")]
+    age = ago(max(0, seen.now - since))
+    if not command:
+        return [warning(f"has been in maintenance mode for {age}")]
+    text = f"visitors have got the maintenance page for {age}, until this ends: {command}"
+    level = warning if (seen.found["lock"] or {}).get("doing") else failure  # a step of it runs
+    return [level(f"{text}; unless it still runs, run it again")]
 
 
 CHECKS: tuple[Callable[[Seen], list[Problem]], ...] = (

@@ -36,7 +36,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.backup.take i
     take,
     totals,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.closed import close, reopen
+from ansible_collections.homeport.django.plugins.module_utils.host.closed import close, closed_by, reopen
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, remove
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import Database
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App as Services
@@ -197,20 +197,19 @@ class Restore:
 
         The database is the one from before, or the backup's: its restore is one transaction.
         """
+        stop(self.services)
         try:
             with open(self.record, encoding="utf-8") as stream:
                 self.moved = [(str(kept), str(place)) for kept, place in json.load(stream)]
-            stop(self.services)
-            try:
-                self.put_back()
-            finally:
-                start(self.services)
+            self.put_back()
+            os.rename(self.before, f"{self.folder}/undone")  # from here on there is nothing to undo
         except (OSError, ValueError) as error:
-            raise DeployError(
+            raise Torn(
                 f"{self.before} has the files that an earlier restore has replaced; it was interrupted, and they could "
                 f"not be restored: {error}. Restore what is missing by hand, or move that folder aside, and run this "
-                "again. Nothing else was changed"
+                "again. The app stays stopped until then. Nothing else was changed"
             ) from error
+        start(self.services)
         remove(self.folder)
 
     def last_backup(self) -> dict[str, Any]:
@@ -239,7 +238,7 @@ class Restore:
             try:
                 self.timed("files", exchange)
                 migrated = self.replace_databases(manifest, dumps) if self.database else []
-                if os.path.lexists(self.before):
+                if self.moved and os.path.lexists(self.before):
                     os.rename(self.before, f"{self.folder}/replaced")  # from here on nobody undoes it
                 self.moved = []
             except BaseException as error:
@@ -315,14 +314,15 @@ class Restore:
             raise DeployError(
                 f"{error}\nThe files were restored as they were; the database was replaced, and it has no last backup"
             ) from error
-        try:
-            for part in replaced:
+        failed = []
+        for part in replaced:
+            try:
                 self.app.load(f"{self.app.staging}/{part.file('postgresql')}", part=part)
-        except DeployError as second:
-            raise DeployError(
-                f"{error}\nThe database could not be restored as it was: {second}\nIts last backup is "
-                f"{self.last['snapshot'][:8]}"
-            ) from error
+            except DeployError as second:
+                failed.append(f"{part.title.capitalize()} could not be restored as it was: {second}")
+        if failed:
+            lines = "\n".join(failed)
+            raise DeployError(f"{error}\n{lines}\nIts last backup is {self.last['snapshot'][:8]}") from error
 
     def put_back(self) -> None:
         while self.moved:
@@ -347,6 +347,12 @@ class RestoreToTime(Restore):
         )
 
     def run(self) -> dict[str, Any]:
+        if os.path.lexists(self.before):  # of a restore of the files, which has the only copy of them there
+            first = closed_by(self.app.home) or f"restore -e app={self.app.name}"
+            raise DeployError(
+                f"{self.before} has the files that an earlier restore has replaced; it was interrupted. Run it again "
+                f"first: {first}. Nothing was changed"
+            )
         if os.path.lexists(self.folder):
             shutil.rmtree(self.folder)
         os.mkdir(self.folder, 0o700)

@@ -12,8 +12,9 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
@@ -52,6 +53,8 @@ def fingerprint(layout: Layout, revision: str) -> str:
     recipe["subdirectory"] = layout.spec["source"].get("subdirectory", "")
     recipe["interpreter"] = interpreter(layout.spec.get("python") or "")
     recipe["hooks"] = [layout.spec["hooks"][step] for step in ("before_build", "after_build")]
+    if layout.spec.get("databases"):  # the record has them, and their addresses may be there already
+        recipe["databases"] = sorted(layout.spec["databases"])
     digest.update(json.dumps([revision, recipe], sort_keys=True, default=str).encode())
     for folder, folders, files in os.walk(layout.config):
         folders.sort()
@@ -87,15 +90,29 @@ RECIPE = (
 SECRET_NAMES = re.compile(r"SECRET|PASSW|TOKEN|_KEY\b")
 
 
-def secrets_of(layout: Layout) -> list[str]:
-    """What no output of a build may show."""
+def secrets_of(layout: Layout, folder: str) -> list[str]:
+    """What no output of the build of the release in ``folder`` may show."""
     names = layout.spec.get("secret_names", ())
-    values = [
-        value
-        for name, value in exports(f"{layout.config}/env").items()
-        if name in names or SECRET_NAMES.search(name)
-    ]
-    return [*values, *layout.secrets.values()]
+    environment = {**exports(f"{layout.config}/env"), **own_environment(layout.spec, folder)}
+    values = [value for name, value in environment.items() if name in names or SECRET_NAMES.search(name)]
+    passwords = [password for value in environment.values() for password in passwords_in(value)]
+    return [*values, *passwords, *layout.secrets.values()]
+
+
+def own_environment(spec: Mapping[str, Any], folder: str) -> dict[str, str]:
+    """Of the environment, what contains the release's own folder or name."""
+    asked = spec["release_environment"].items()
+    return {key: value.format(release=folder, id=os.path.basename(folder)) for key, value in asked}
+
+
+def passwords_in(value: str) -> list[str]:
+    """Those of the addresses in a value, also as Django has them: a command may print its settings."""
+    found = []
+    for address in re.split(r"[,;\s]+(?=[\w+.-]+://)", value):
+        with contextlib.suppress(ValueError):
+            password = urlsplit(address).password or ""
+            found += [password, unquote(password)]
+    return list(filter(None, dict.fromkeys(found)))
 
 
 class Build:
@@ -117,7 +134,7 @@ class Build:
         self.code = Source(layout, self.runner)
         self.record["source"] = address_of(self.spec["source"])
         path = f"{layout.logs}/build-{self.id}.log"
-        self.transcript = Transcript(path, layout.ids()[1], secrets_of(layout), MARK)
+        self.transcript = Transcript(path, layout.ids()[1], secrets_of(layout, self.folder), MARK)
 
     def fetch(self) -> None:
         """The folder of the release, with its code. A failure leaves no folder."""
@@ -279,10 +296,7 @@ class Build:
         os.chown(f"{self.folder}/static", *self.layout.ids())
         script = f'#!/bin/sh\ncd {shlex.quote(project)} || exit 1\nexec {manage} "$@"\n'
         self.write("bin/manage.py", script, mode=0o755)
-        values = {
-            key: value.format(release=self.folder, id=self.id)
-            for key, value in self.spec["release_environment"].items()
-        }
+        values = own_environment(self.spec, self.folder)
         settings = self.spec.get("settings") or named
         if not settings:
             raise DeployError("manage.py names no settings module; name it in settings")

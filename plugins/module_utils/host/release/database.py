@@ -21,6 +21,11 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
     tail,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
+from ansible_collections.homeport.django.plugins.module_utils.host.release.dumps import (
+    DEFAULT,
+    forget,
+    name_of,
+)
 
 # The form of the answer of the program migrate.
 ASKED = {
@@ -39,7 +44,6 @@ ASKED = {
     "?later": [str],
     "?cleared": [str],
 }
-DEFAULT = "default"  # alias of an app's own database
 LINTER = "6.0.0"
 # Its own dependencies are imported, though not for what is asked of it here.
 LINTER_PACKAGES = f"""\
@@ -129,11 +133,10 @@ class Database:
     def labelled(self, found: dict[str, Any]) -> dict[str, Any]:
         return {self.label(name): value for name, value in found.items()}
 
-    def save(self, found: dict[str, Any], before: str) -> str:
-        """The dump that is made before a migration; empty where there is nothing to lose, or none is wanted."""
-        if not self.options["dump"] or found["fresh"]:
-            return ""
-        return self.dump(found, os.path.basename(self.release), before)
+    def is_dumped(self, found: dict[str, Any]) -> bool:
+        """Whether it is before a migration: not where there is nothing to lose, or no dump is wanted."""
+        wanted = found["pending"] or found["vendor"] in DUMPABLE
+        return bool(self.options["dump"] and wanted and not found["fresh"])
 
     def migrate(self, found: dict[str, Any]) -> list[str]:
         """Applies what is pending; returns the names of the migrations that were applied."""
@@ -181,7 +184,8 @@ class Database:
         raise DeployError(f"{what} failed:\n{tail(done['output'], LINES)}\n{error}{hint}\n{moved}")
 
     def dump(self, found: dict[str, Any], name: str, before: str) -> str:
-        """Saves the database and returns the file. ``name`` is that of the release that it is saved for."""
+        """Saves the database and returns the file. ``name`` is that of the dump, which may have files of other
+        databases: ``found`` has the aliases of all in ``together``."""
         vendor = found["vendor"]
         if vendor not in DUMPABLE:
             raise DeployError(
@@ -216,16 +220,19 @@ class Database:
         os.rename(f"{path}.part", path)
         record = {
             "release": name,
+            "of": os.path.basename(self.release),
             "alias": self.alias,
+            "together": found.get("together", [self.alias]),
             "before": os.path.basename(before) if before else "",
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "migrations": found["pending"],
             "bytes": os.path.getsize(path),
             "seconds": round(time.monotonic() - started, 2),
         }
-        with open(f"{path}.json", "w", encoding="utf-8") as stream:
+        with open(f"{path}.json.part", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
             stream.write(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        os.rename(f"{path}.json.part", f"{path}.json")
         return path
 
     def own_folder(self) -> None:
@@ -243,6 +250,7 @@ class Databases:
     """The databases of an app that a release migrates, the app's own first."""
 
     def __init__(self, layout: Layout, release: str) -> None:
+        self.layout, self.release = layout, os.path.basename(release)
         record, further = layout.record(release), layout.spec.get("databases", {})
         known = record.get("databases", []) if record else further  # a plan has no record
         wanted = [alias for alias, options in further.items() if alias in known and options["migrate"]]
@@ -275,61 +283,31 @@ class Databases:
 
     def save(self, before: str) -> str:
         """Dumps of all, also of those that have nothing pending: they go back together."""
-        saved = ""
-        for database in reversed(self.all):
-            found = self.found[database.alias]
-            if found["pending"] or found["vendor"] in DUMPABLE:
-                saved = database.save(found, before)
+        wanted = [database for database in self.all if database.is_dumped(self.found[database.alias])]
+        pending = {alias: found["pending"] for alias, found in self.found.items()}
+        name = name_of(self.layout, self.release, pending) if wanted else ""
+        if name:
+            forget(self.layout, name)
+        together, saved = [database.alias for database in wanted], ""
+        for database in reversed(wanted):
+            saved = database.dump({**self.found[database.alias], "together": together}, name, before)
         return saved
 
     def migrate(self) -> list[str]:
-        applied = []
+        applied: list[str] = []
         for database in self.all:
             found = self.found[database.alias]
-            if found["pending"]:
+            if not found["pending"]:
+                continue
+            try:
                 applied += [database.label(name) for name in database.migrate(found)]
+            except DeployError as error:
+                if not applied:
+                    raise
+                raise DeployError(
+                    f"{error}\nBefore it, other databases moved: {listed(applied)} applied"
+                ) from error
         return applied
-
-
-def dumps(layout: Layout) -> list[dict[str, Any]]:
-    """What there is to restore, oldest first. ``paths`` has the files of a dump by the aliases of the databases."""
-    folder = f"{layout.home}/dumps"
-    found: dict[str, dict[str, Any]] = {}
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        if name.endswith(".json") and os.path.isfile(f"{folder}/{name[:-5]}"):
-            with open(f"{folder}/{name}", encoding="utf-8") as stream:
-                record = {"alias": DEFAULT, **json.load(stream)}
-            paths = found.get(record["release"], {}).get("paths", {})
-            if record["alias"] == DEFAULT or not paths:
-                found[record["release"]] = record
-            found[record["release"]]["paths"] = {**paths, record["alias"]: f"{folder}/{name[:-5]}"}
-    return sorted(found.values(), key=lambda dump: str(dump["time"]))
-
-
-def dump_before(layout: Layout, target: str, name: str = "") -> dict[str, Any]:
-    """The dump called ``name``, or the one that has the database as ``target`` last knew it."""
-    found = dumps(layout)
-    if name:
-        named = [dump for dump in found if dump["release"] == name]
-        if not named:
-            there = ", ".join(dump["release"] for dump in found) or "none"
-            raise DeployError(f"There is no dump {name}; there are {there}")
-        return named[0]
-    # made when it was live; else by the first of the releases that followed it
-    mine = [dump for dump in found if dump["before"] == target]
-    later = [dump for dump in found if dump["before"] and dump["release"] > target]
-    if not mine and not later:
-        raise DeployError(
-            f"There is no dump of the database as {target} knew it: without -e restore=true the database stays as it is"
-        )
-    return mine[-1] if mine else later[0]
-
-
-def prune_dumps(layout: Layout, keep: int) -> None:
-    """Removes the oldest dumps beyond ``keep``."""
-    for path in [path for dump in dumps(layout)[:-keep] for path in dump["paths"].values()]:
-        os.unlink(f"{path}.json")
-        os.unlink(path)
 
 
 def migrations_between(layout: Layout, newer: str, older: str) -> list[str]:

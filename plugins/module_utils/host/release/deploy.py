@@ -54,6 +54,7 @@ class Request:
     again: bool = False
     to: str = ""
     restore: str = ""
+    restored_elsewhere: bool = False
     dry: bool = False
     diff: bool = False
     through: bool = False  # build, migrate and activate after each other

@@ -61,6 +61,8 @@ def shortened(message: str) -> str:
 def gone_back_from(app: str, release: str, folder: str = FOLDER) -> dict[str, Any]:
     """The rollback by which a release was left that has not been live since; empty when there was none."""
     for entry in reversed(entries(app, folder)):
+        if entry.get("outcome") == "rolled back" and entry.get("before") == release:
+            return {}  # live again
         if entry.get("outcome") != "live":
             continue
         if entry.get("release") == release:

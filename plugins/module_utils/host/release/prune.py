@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import remove_later
-from ansible_collections.homeport.django.plugins.module_utils.host.release.database import prune_dumps
+from ansible_collections.homeport.django.plugins.module_utils.host.release.dumps import prune_dumps
 from ansible_collections.homeport.django.plugins.module_utils.host.release.static_files import withdraw
 from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import SLOTS, Switch
 

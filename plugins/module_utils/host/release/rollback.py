@@ -13,15 +13,14 @@ from ansible_collections.homeport.django.plugins.module_utils.common.env_file im
 from ansible_collections.homeport.django.plugins.module_utils.host.interruption import interruption
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout, is_gone
 from ansible_collections.homeport.django.plugins.module_utils.host.release.database import (
-    DEFAULT,
     Database,
-    dump_before,
     migrations_between,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.deploy import (
     Deploy,
     check_logins,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.release.dumps import DEFAULT, dump_before
 from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.host.service_logins import missing
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import Supervisor
@@ -43,7 +42,7 @@ class Rollback(Deploy):
         restore = "" if restore.lower() in BOOLEANS_FALSE else restore
         target = find_target(layout, self.request.to)
         name = os.path.basename(target)
-        if target == layout.current and not restore:
+        if target == layout.current and not restore and not self.request.restored_elsewhere:
             raise DeployError(f"{name} is the live release already: name another one with -e to=NAME")
         between = migrations_between(layout, self.before, target)
         if between and not restore:
@@ -58,8 +57,8 @@ class Rollback(Deploy):
         if restore:
             chosen = "" if restore.lower() in BOOLEANS_TRUE else restore
             self.restored = dump_before(layout, name, chosen)
-            known = {DEFAULT, *layout.record(self.before).get("databases", [])}
-            unknown = sorted(self.restored["paths"].keys() - known)
+            paths = self.restored["paths"]
+            unknown = sorted(alias for alias in paths if alias not in self.aliases(self.owner(alias, target)))
             if unknown:
                 raise DeployError(
                     f"The dump of {self.restored['release']} has {', '.join(unknown)}, which the live release does not "
@@ -76,7 +75,8 @@ class Rollback(Deploy):
     def check_services(self, target: str) -> None:
         """Raises when an earlier release needs a service that is missing on this host."""
         live = exports(f"{self.before}/config/env")
-        found = missing(exports(f"{target}/config/env"), live)
+        declared = self.layout.record(target).get("databases", [])
+        found = missing(exports(f"{target}/config/env"), live, declared)
         if found:
             services = ", ".join(f"its {service} ({place})" for service, place in found.items())
             raise DeployError(
@@ -102,27 +102,51 @@ class Rollback(Deploy):
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         chosen = f"-e to={os.path.basename(self.release)} -e restore={dump['release']}"
         command = f"rollback -e app={self.layout.name} {chosen}"
-        databases = [Database(self.layout, self.before, alias) for alias in dump["paths"]]
+        databases = [Database(self.layout, self.owner(alias, self.release), alias) for alias in dump["paths"]]
         kept: dict[str, str] = {}
+        both = {"pending": dump["migrations"], "together": sorted(dump["paths"])}
         with Switch(self.layout, Supervisor(), interruption.hold).paused(command):
             for database in databases:
-                found = {**database.ask(), "pending": dump["migrations"]}
-                kept[database.alias] = database.dump(found, f"{stamp}-restore", "")
+                kept[database.alias] = database.dump({**database.ask(), **both}, f"{stamp}-restore", "")
             self.request.warn(
                 f"{self.layout.name}: the database is restored to {dump['time']}; its present state is kept in "
                 f"{', '.join(kept.values())}"
             )
             with interruption.held_off():  # the databases and the code go back together
-                restored = []
+                restored: list[Database] = []
                 try:
                     for database in databases:
                         database.restore(dump["paths"][database.alias])
                         restored.append(database)
                     self.activate()
-                except DeployError:
-                    for database in restored:
-                        database.restore(kept[database.alias])
+                except DeployError as error:
+                    put_back(restored, kept, error)
                     raise
+
+    def owner(self, alias: str, target: str) -> str:
+        """The release that reaches a database: the live one. After a switch that was interrupted that is the target
+        already, and the previous one may have more."""
+        previous = self.layout.resolve_link(f"{self.layout.home}/previous")
+        if self.before == target and previous and alias not in self.aliases(target):
+            return previous
+        return self.before
+
+    def aliases(self, release: str) -> set[str]:
+        return {DEFAULT, *self.layout.record(release).get("databases", [])}
+
+
+def put_back(databases: list[Database], kept: dict[str, str], why: DeployError) -> None:
+    """Each as it was before, also where that fails for another."""
+    failed = []
+    for database in databases:
+        try:
+            database.restore(kept[database.alias])
+        except DeployError as error:
+            failed.append(f"The {database.title} could not be restored as it was: {error}")
+            failed.append(f"It is in {kept[database.alias]}")
+    if failed:
+        lines = "\n".join(failed)
+        raise DeployError(f"{why}\n{lines}") from why
 
 
 class Withdrawal(Rollback):

@@ -121,14 +121,18 @@ class Dump:
 
     def sqlite(self, path: str) -> None:
         """Copies the app's SQLite database."""
-        target = f"{self.work}/{os.path.basename(path)}"
-        with create(target) as stream:
+        base = name = os.path.basename(path)
+        number = 1
+        while os.path.lexists(f"{self.work}/{name}"):  # of another folder
+            number += 1
+            name = f"{number}-{base}"
+        with create(f"{self.work}/{name}") as stream:
             argv = argv_of("sqlite_copy", "/usr/bin/python3", path=path)
             Runner(self.app.layout).pipe(argv, f"Copying {path}", stdout=stream)
-        self.add(os.path.basename(path), "the SQLite database")
+        self.add(name, "the SQLite database")
         sides = " ".join(f"{path}{side}" for side in SQLITE_SIDES)
         put = f"runuser -u {self.app.name} -- sh -c 'umask 027; rm -f {sides}; cat >{path}'"
-        self.steps.append(f"  {put} <{os.path.basename(path)}")
+        self.steps.append(f"  {put} <{name}")
 
     def data(self, without: list[str]) -> None:
         """Media and data, which survive releases, and what the app keeps in its user's home."""

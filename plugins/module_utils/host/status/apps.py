@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import fcntl
 import glob
 import itertools
 import json
@@ -149,17 +150,35 @@ def printable_revision(revision: Any) -> str:
 
 def lock(path: str) -> dict[str, str] | None:
     """Who is deploying, if anybody is."""
-    text = read(path).partition("\n")[0].strip()
-    if not text:
+    found = record(path)
+    # a step that ends says no more what it does: where one does, and nobody has the lock, it was killed
+    if found and found.get("doing") and nobody_has(path):
+        found = record(path)  # unless it has ended meanwhile
+        if found and found.get("doing"):
+            return None
+    if not found:
         return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("started"), (int, float)):
-        return None  # the step died while it wrote
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["started"]))
     return {**{key: str(found.get(key, "")) for key in ("holder", "run", "doing")}, "since": since}
+
+
+def record(path: str) -> dict[str, Any] | None:
+    """What a lock's file says."""
+    try:
+        found = json.loads(read(path).partition("\n")[0])
+    except ValueError:
+        return None  # nobody has it, or the step died while it wrote
+    return found if isinstance(found, dict) and isinstance(found.get("started"), (int, float)) else None
+
+
+def nobody_has(path: str) -> bool:
+    """Whether a lock is free; it is had for no longer than that takes to tell."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 DEPLOY = ("time", "verb", "outcome", "release", "before", "by", "message")

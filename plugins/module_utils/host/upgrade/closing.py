@@ -12,6 +12,7 @@ import time
 import xmlrpc.client
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.host.closed import TEXT
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.look import App
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop
@@ -26,9 +27,9 @@ def restoring(app: str) -> str:
     return f"{STATE}/restoring.{app}.json"
 
 
-def close_apps(names: list[str], path: str = "") -> dict[str, Any]:
+def close_apps(names: list[str], path: str = "", command: str = "", run: str = "") -> dict[str, Any]:
     """Nothing of the apps runs, and visitors are told so; those that were closed already stay so afterwards. It is
-    written down at ``path``."""
+    written down at ``path``, with the ``run`` that opens them; ``command`` does so once that was interrupted."""
     try:
         with open(path or CLOSED, encoding="utf-8") as stream:
             known = json.load(stream)  # of a run that was interrupted, since which the host may have rebooted
@@ -36,14 +37,21 @@ def close_apps(names: list[str], path: str = "") -> dict[str, Any]:
         there = [name for name in names if os.path.isdir(f"{App(name).home}/maintenance")]
         ours = [name for name in there if not os.path.exists(f"{App(name).home}/maintenance/on")]
         known = {"apps": there, "ours": ours, "since": time.time()}
-        write_whole(path or CLOSED, known)
+    write_whole(path or CLOSED, {**known, "run": run})
     for name in known["ours"]:
         with open(f"{App(name).home}/maintenance/on", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o644)
-            stream.write(FLAG)
+            stream.write(TEXT.format(command) if command else FLAG)
     for name in known["apps"]:
         stop(App(name))
     return {"changed": True}
+
+
+def run_of(path: str) -> str:
+    """The run that has closed apps, as far as that is known."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
+        return str(json.load(stream).get("run", ""))
+    return ""
 
 
 def open_apps(path: str = "") -> dict[str, Any]:
