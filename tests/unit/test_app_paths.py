@@ -44,7 +44,7 @@ ROOTS_OWN = {
         "release.source.fetch", "release.source._download", "modules.manage.main",
     ],
     "dumps, the lock and the maintenance page of an app, which are root's": [
-        "release.database.dump", "release.database.restore", "release.database.dumps", "release.lock.__enter__",
+        "release.database.dump", "release.database.restore", "release.dumps.records", "release.lock.__enter__",
         "status.apps.nobody_has",
         "closed.close", "closed.closed_by", "removal.look.refuse_during_deploy",
         "upgrade.closing.close_apps", "upgrade.closing.run_of", "rename.is_closed", "rename.stop",
@@ -88,7 +88,7 @@ ROOTS_OWN = {
         "removal.look.mounted_below", "rename.move_record", "rename.moves", "rename.rewrite_records",
         "rename.rewrite_sites", "rename.withdraw_units", "rename.write_over",
         "modules.postgres_upgrade.alone", "upgrade.closing.open_apps", "upgrade.prepare.dump",
-        "move.cluster.note", "move.source.forget_set", "move.source.open_way",
+        "move.cluster.note", "move.cluster.installed_server", "move.source.forget_set", "move.source.open_way",
         "upgrade.prepare.work_folder", "upgrade.record.record", "upgrade.record.write_whole",
         "programs.postgres_client.newest",
         "status.backups.loaded", "status.host.host", "status.apps.deploys",
