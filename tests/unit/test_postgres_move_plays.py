@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
@@ -82,6 +84,20 @@ def test_nobody_is_closed_for_a_server_that_cannot_be_stopped() -> None:
     ):
         variables = {"__server": server, "hostvars": {"web1": known}}
         assert answer(check["vars"]["__not_settled"], variables) == expected
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts(each)
+
+
+def test_a_message_has_its_lines() -> None:
+    """Ansible takes a newline of a folded text for two characters."""
+    for path in PLAYBOOK.parent.rglob("*.yml"):
+        assert not [text for text in texts(yaml.safe_load(path.read_text())) if r"join('\n')" in text], path
 
 
 def test_what_was_stopped_is_started_before_the_apps_open() -> None:
