@@ -25,8 +25,12 @@ def test_maintenance(album: Album, operator: Operator, host: Any) -> None:
     operations.check_maintenance(album, operator, host)
 
 
-def test_who_is_let_in_during_maintenance_and_deploys(album: Album, operator: Operator, host: Any) -> None:
-    operations.check_who_is_let_in(album, operator, host, "typical")
+def test_who_is_let_in_during_maintenance(album: Album, operator: Operator, host: Any) -> None:
+    operations.check_who_is_let_in(album, operator, host)
+
+
+def test_a_closed_app_stays_closed(album: Album, operator: Operator) -> None:
+    operations.check_a_closed_app_stays_closed(album, operator, "typical")
 
 
 def test_requests_under_way_finish(album: Album, operator: Operator) -> None:
@@ -38,7 +42,8 @@ def test_wrong_commands_change_nothing(album: Album, operator: Operator, host: A
 
 
 def test_static_files_of_all_kept_releases(album: Album, operator: Operator, host: Any) -> None:
-    operations.check_generations(album, operator, host)
+    first, *_others = operations.check_generations(album, operator, host)
+    operations.check_files_go_with_the_last_release_that_has_them(album, operator, host, first)
 
 
 def test_the_page_of_status_in_a_browser(operator: Operator, browser: Browser, tmp_path: Path) -> None:

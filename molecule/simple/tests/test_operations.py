@@ -21,8 +21,8 @@ def test_maintenance(album: Album, operator: Operator, host: Any) -> None:
     operations.check_maintenance(album, operator, host)
 
 
-def test_who_is_let_in_during_maintenance_and_deploys(album: Album, operator: Operator, host: Any) -> None:
-    operations.check_who_is_let_in(album, operator, host, "simple")
+def test_who_is_let_in_during_maintenance(album: Album, operator: Operator, host: Any) -> None:
+    operations.check_who_is_let_in(album, operator, host)
 
 
 def test_requests_under_way_finish(album: Album, operator: Operator) -> None:
