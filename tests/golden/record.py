@@ -42,6 +42,7 @@ FACTS: dict[str, Any] = {
     "postgres_cluster": "main", "postgres_move": "", "postgres_unserved": "", "postgres_extensions": [], "sources": {},
     "undeclared": UNDECLARED,
     "set_up_by": "", "set_up_cores": 0, "collection": {"version": "0.1.0", "newer": ""},
+    "site": {"own": {}, "recorded": {}, "lacks": False, "overwrites": False, "differs": False},
     "redis": "8.0.2", "valkey": "8.1.1",
 }  # fmt: skip
 # What differs from run to run, or with the operator's machine.
