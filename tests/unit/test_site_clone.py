@@ -115,9 +115,8 @@ def test_what_another_operator_did_not_commit(site: Path, monkeypatch: pytest.Mo
 
 def test_the_record_on_the_host(tmp_path: Path) -> None:
     folder = str(tmp_path / "homeport")
-    first, second = (
-        {"commit": name * 40, "time": 1, "uncommitted": False, "by": "ben@desk"} for name in "ab"
-    )
+    first: dict[str, Any] = {"commit": "a" * 40, "time": 1, "uncommitted": False, "by": "ben@desk"}
+    second = {**first, "commit": "b" * 40}
     assert site_record.recorded_site(folder) == {}
     assert site_record.give(first, "", True, folder) is True
     assert site_record.recorded_site(folder) == {}
