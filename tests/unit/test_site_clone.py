@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.homeport.django.plugins.action import host_facts
 from ansible_collections.homeport.django.plugins.module_utils.host import site_record
+from ansible_collections.homeport.django.plugins.plugin_utils.collection_version import COLLECTION
 from ansible_collections.homeport.django.plugins.plugin_utils.site_clone import lacks, own_site
 
+from .rendered import TRUSTED
 from .statuses import document, specs, status
+from .test_postgres_move_plays import answer
 from .test_status_report import texts
 
 
@@ -143,3 +148,50 @@ def test_status_warns_of_an_older_clone() -> None:
     assert text in texts(document({"web1": here}, specs()), "warning")
     here["host"]["site"]["lacking"] = False
     assert text not in texts(document({"web1": here}, specs()), "warning")
+
+
+@pytest.mark.parametrize(
+    ("variables", "refused"),
+    [
+        ({}, True),  # a setup playbook
+        ({"homeport_deploy_only": True, "homeport_brings_releases": True}, True),
+        ({"homeport_deploy_only": True, "homeport_sets_up": True}, True),  # upgrade_system
+        ({"homeport_deploy_only": True}, False),  # rollback, maintenance
+        ({"older_site": "true"}, False),
+    ],
+)
+def test_what_is_refused_with_an_older_clone(variables: dict[str, Any], refused: bool) -> None:
+    found: Any = DataLoader().load_from_file(str(COLLECTION / "playbooks/vars/objections.yml"), **TRUSTED)
+    for every in ("homeport_objections", "homeport_objections_to_verbs"):
+        assert "__older_site" in found[every]
+    assert "homeport_objections_to_verbs" in found["homeport_objections_to_deploy"]
+    recorded = {"commit": "a" * 40, "by": "ben@desk"}
+    site = {"own": {"commit": "b" * 40}, "recorded": recorded, "lacks": True}
+    facts = {"homeport": {"site": site}}
+    given = {
+        **{name: found[name] for name in ("homeport_gives_site", "__site")},
+        "ansible_facts": facts,
+        "inventory_hostname": "web1",
+        "inventory_dir": "/sites/blog/prod",
+        **variables,
+    }
+    text = (
+        f"web1 was given the commit {'a' * 10} of the site by ben@desk. /sites/blog/prod is at {'b' * 10}, which does "
+        "not contain it. Run git pull there, or set the server back to this commit with -e older_site=true."
+    )
+    assert answer(found["__older_site"], given) == ([text] if refused else [])
+    site["lacks"] = False
+    assert answer(found["__older_site"], given) == []
+
+
+def test_the_record_is_written_once_nothing_refuses_the_run_any_more() -> None:
+    def imported(name: str) -> list[str]:
+        plays = yaml.safe_load((COLLECTION / f"playbooks/{name}.yml").read_text())
+        return [str(play.get("ansible.builtin.import_playbook", "")) for play in plays]
+
+    deploy = imported("deploy")
+    assert deploy.index("components/preflight.yml") < deploy.index("components/site_record.yml")
+    assert deploy.index("components/site_record.yml") < deploy.index("components/django.yml")
+    assert imported("components/host")[0] == "site_record.yml"
+    for setup in ("simple", "typical", "multi_app", "worker", "cache", "external_services", "site"):
+        assert imported(setup)[:2] == ["components/preflight.yml", "components/host.yml"]
