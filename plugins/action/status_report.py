@@ -25,6 +25,7 @@ from ansible_collections.homeport.django.plugins.plugin_utils.collection_version
     is_newer,
     own_version,
 )
+from ansible_collections.homeport.django.plugins.plugin_utils.site_clone import lacks, own_site
 
 FORMATS = ("table", "json")
 
@@ -45,10 +46,12 @@ class ActionModule(ActionBase):
             for name in task_vars["ansible_play_hosts_all"]
         }
         own = own_version()
-        for found in results.values():
+        for name, found in results.items():
             if "status" in found:
                 host = found["status"]["host"]
                 host["newer"] = host["set_up_by"] if is_newer(host["set_up_by"], own) else ""
+                folder = str(variables[name].get("inventory_dir") or "")
+                host["site"]["lacking"] = lacks(folder, own_site(folder), host["site"])
         document = report(
             results,
             plain(given["apps"]),

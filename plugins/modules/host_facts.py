@@ -34,7 +34,10 @@ ansible_facts:
       description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
         (the setup playbook that was run, or an empty string),
         C(set_up_by) (the version of Homeport that it was of, or an empty string), C(collection) (C(version) of this
-        Homeport, and C(newer), that of the host where it is newer), C(set_up_cores) (the cores that it had then, or 0),
+        Homeport, and C(newer), that of the host where it is newer), C(site) (C(own), the commit of this clone of the
+        site, C(recorded), the one that the host was given last, and whether this clone C(lacks) that one,
+        C(overwrites) what another operator has not committed, or C(differs)), C(set_up_cores) (the cores that it had
+        then, or 0),
         C(sets) (the sets of M(homeport.django.service_config) that were put on the host),
         C(login) (the user who logged in, before becoming root), C(ssh_ports) (where sshd listens),
         C(pending_changes) (settings of the firewall or of sshd that the host reverts unless a new login confirms
@@ -101,6 +104,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clus
     unserved,
     used_cluster,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.site_record import recorded_site
 from ansible_collections.homeport.django.plugins.module_utils.host.size import memory_mb
 from ansible_collections.homeport.django.plugins.module_utils.host.sshd_ports import SOCKET, sshd_ports
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
@@ -291,6 +295,7 @@ def main() -> None:
         "systemd": os.path.isdir("/run/systemd/system"),
         "setup": recorded("setup"),
         "set_up_by": recorded("version"),
+        "site": recorded_site(),
         "set_up_cores": int((re.findall(r"^cores=(\d+)$", recorded("size"), re.MULTILINE) or [0])[0]),
         "sets": recorded_sets(),
         "login": login_user(),

@@ -24,7 +24,7 @@ VARIABLES = (
     "again", "allow_auth_downtime", "allow_unsafe_migrations", "app", "as", "command", "confirm",
     "database", "domain", "drill", "dump", "empty_database", "env", "environment_name", "fail", "file",
     "finish", "folder", "follow", "format", "full", "git", "health_timeout", "history", "host", "html",
-    "input", "json", "lines", "mode", "older_homeport", "outside", "port", "process", "release",
+    "input", "json", "lines", "mode", "older_homeport", "older_site", "outside", "port", "process", "release",
     "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site",
     "state", "strict", "take_over", "target_time", "to", "undo", "unlock", "user",
 )  # fmt: skip

@@ -52,6 +52,7 @@ FACTS: dict[str, Any] = {
     "others": {"accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {}},
     "logins": {}, "backup": {}, "archive": {}, "tls": "", "postgres_move": "", "databases": {},
     "collection": {"version": "0.1.0", "newer": ""},
+    "site": {"own": {}, "recorded": {}, "lacks": False, "overwrites": False, "differs": False},
 }  # fmt: skip
 
 

@@ -345,6 +345,46 @@ def test_slots_that_are_not_settled(
     assert not settled(tmp_path, SETTLED, slots, monkeypatch)
 
 
+class Restarting(Supervisor):
+    """Has a slot run what its link names, as the launcher does."""
+
+    def __init__(self, slots: str, **running: str | None) -> None:
+        super().__init__(**running)
+        self.slots = slots
+
+    def restart(self, names: list[str], _seconds: int) -> None:
+        for name in names:
+            link = f"{self.slots}/{name[-1]}"
+            self.running[name] = os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
+
+
+@pytest.mark.parametrize(
+    ("slots", "running"),
+    [
+        ({"0": "2", "1": "1"}, {"web__0": "2", "web__1": "1"}),
+        ({"0": "1", "1": "2"}, {"web__0": "1", "web__1": "2"}),
+        ({"0": "2", "1": "2"}, {"web__0": "2", "web__1": "2"}),
+        ({"0": "2"}, {"web__0": "2", "web__1": "1"}),
+    ],
+)
+def test_a_switch_that_ended_with_its_host_is_finished(
+    slots: dict[str, str], running: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new release is live, and the previous one serves beside it."""
+    monkeypatch.setattr(release_switch, "release_of", lambda pid: pid)
+    found = switch(tmp_path)
+    found.supervisor = Restarting(found.layout.slots, **running, queue__0="2")  # type: ignore[assignment]
+    live(found.layout, slots)  # type: ignore[arg-type]
+    assert not found.is_settled()
+    found.prepare(f"{found.layout.releases}/2")
+    assert not found.needed
+    found.hand_over()
+    assert found.is_settled()
+    before = dict(found.supervisor.running)  # type: ignore[attr-defined]
+    found.hand_over()
+    assert found.supervisor.running == before  # type: ignore[attr-defined]
+
+
 def test_nothing_is_settled_before_the_first_release(tmp_path: Path) -> None:
     assert not switch(tmp_path, Supervisor()).is_settled()
 

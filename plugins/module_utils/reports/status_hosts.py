@@ -191,6 +191,14 @@ def newer_homeport(seen: Seen) -> list[Problem]:
     return [warning(what)] if newer else []
 
 
+def older_site(seen: Seen) -> list[Problem]:
+    site = seen.status["host"].get("site", {})
+    if not site.get("lacking"):
+        return []
+    given = f"was given the commit {site['commit'][:10]} of the site by {site.get('by')}"
+    return [warning(f"{given}, which this clone lacks: pull it")]
+
+
 def capacity(found: Mapping[str, int]) -> str:
     cores = "1 core" if found["cores"] == 1 else f"{found['cores']} cores"
     return f"{size(found['memory_mb'] << 20)} of memory and {cores}"
@@ -218,6 +226,7 @@ CHECKS: tuple[Callable[[Seen], list[Problem]], ...] = (
     postgres_upgrade,
     size_changed,
     newer_homeport,
+    older_site,
     differing,
     undeclared,
     firewall,

@@ -133,12 +133,14 @@ class Switch:
             run_hooks(self.layout, self.release, "before_switch")
 
     def hand_over(self) -> None:
-        """The new release takes over the public socket."""
-        if not self.needed:
-            return
+        """The new release takes over the public socket; where it serves already, nothing else does afterwards."""
         with self.timed("switch"):
-            self.begins()
-            self.switch(self.release, self.before, self.old_slot)
+            if self.needed:
+                self.begins()
+                self.switch(self.release, self.before, self.old_slot)
+            elif self.old_slot:
+                # a switch that ended with its host has left the previous release in its slot
+                self.stop_slot(other(self.old_slot))
 
     def renew_and_watch(self) -> None:
         """Renews the workers and watches all of it; on failure the previous release is live again."""
@@ -162,7 +164,7 @@ class Switch:
 
     def switch(self, release: str, before: str, old_slot: str | None) -> None:
         """Has the free slot serve ``release``, then the other one finish. Without a web there is no slot."""
-        new_slot = SLOTS[1] if old_slot == SLOTS[0] else SLOTS[0]
+        new_slot = other(old_slot)
         if self.web:
             self.start_slot(new_slot, release)
         self.live_since = time.monotonic()
@@ -172,7 +174,7 @@ class Switch:
         if self.private_try:
             self.private_try.join()
         if self.web:
-            self.stop_slot(old_slot or (SLOTS[0] if new_slot == SLOTS[1] else SLOTS[1]))
+            self.stop_slot(old_slot or other(new_slot))
 
     @contextlib.contextmanager
     def paused(self, command: str) -> Iterator[None]:
@@ -332,6 +334,10 @@ class Switch:
             raise DeployError(
                 f"The new release is live, but these processes do not run it: {', '.join(left)}{self.printed(left[0])}"
             )
+
+
+def other(slot: str | None) -> str:
+    return SLOTS[1] if slot == SLOTS[0] else SLOTS[0]
 
 
 def waits_for_something(pid: int) -> bool:

@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster
+from ansible_collections.homeport.django.plugins.module_utils.host.site_record import recorded_site
 from ansible_collections.homeport.django.plugins.module_utils.host.size import booted, memory_mb
 from ansible_collections.homeport.django.plugins.module_utils.host.status.places import (
     Places,
@@ -63,6 +64,7 @@ def host(places: Places) -> dict[str, Any]:
         "system": system.get("PRETTY_NAME", "").strip("\"'"),
         "setup": read(places.setup).strip(),
         "set_up_by": read(f"{places.records}/version").strip(),
+        "site": recorded_site(places.records),
         "uptime": int(float((read(f"{places.proc}/uptime") or "0").split()[0])),
         "booted": booted(places.proc),
         "upgrade": upgrade(places),
