@@ -382,6 +382,18 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
     assert not Path(found.layout.runtime, f"deploy_key-{os.getpid()}").exists()
 
 
+MYSQLCLIENT = """error: Failed to build `mysqlclient==2.3.2`
+  cause: Call to `setuptools.build_meta.get_requires_for_build_wheel` failed (exit status: 1)
+         [stdout]
+         Trying pkg-config --exists mysqlclient
+         Command 'pkg-config --exists mysqlclient' returned non-zero exit status 127.
+         [stderr]
+         /bin/sh: 1: pkg-config: not found
+         Exception: Can not find valid pkg-config name.
+         Specify MYSQLCLIENT_CFLAGS and MYSQLCLIENT_LDFLAGS env vars manually
+"""
+
+
 @pytest.mark.parametrize(
     ("told", "hint"),
     [
@@ -392,6 +404,8 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
         ("Failed to build `psycopg2`\nError: pg_config executable not found.", "libpq-dev"),
         ("Failed to build `x`\nfatal error: magic.h: No such file or directory", "the Debian package with that header"),
         ("Failed to build `x`\nsetuptools-scm was unable to detect version", "SETUPTOOLS_SCM_PRETEND_VERSION"),
+        (MYSQLCLIENT, "needs default-libmysqlclient-dev and pkg-config"),
+        ("error: Required uv version `>=99` does not match the running version `0.13.1`", "change required-version"),
         ("3.13.5 is incompatible with the project's Python requirement: `==3.12.*`", "python: name a version"),
         ("Because the current Python version (3.13.5) does not satisfy Python>=3.14 we can", "python: name a version"),
         ("cannot fetch https://me:secret@index/simple/x", "https://****@index/simple/x"),
@@ -480,7 +494,10 @@ def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
     write(tmp_path / "source/Pipfile.lock", json.dumps(lock))
     requirements(tmp_path, requirements={"groups": ["prod"]}).install()
     assert (tmp_path / "release/requirements.txt").read_text() == "a==1\nb==2\n"
-    with pytest.raises(DeployError, match=r"Pipfile\.lock cannot be read: 'nonsense'"):
+    with pytest.raises(
+        DeployError,
+        match=r"cannot be read: requirements\.groups: it has no group nonsense; it has develop, prod",
+    ):
         requirements(tmp_path, requirements={"groups": ["nonsense"]}).install()
 
 

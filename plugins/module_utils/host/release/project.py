@@ -121,7 +121,7 @@ def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
         return shlex.join(["python", "manage.py", *arguments]), os.path.dirname(path)
     if packaged:
         return "python -m django", source
-    found = search(source, "manage.py", depth=4)
+    found = search(source, "manage.py", depth=5)
     nearest = [path for path in found if path.count("/") == min(other.count("/") for other in found)]
     if not nearest:
         raise DeployError("The source has no manage.py: name the management command in manage")
@@ -185,7 +185,37 @@ def find_application(project: str, server: str, dotted: str, urls: str) -> str:
     if len(found) == 1:
         module = os.path.relpath(found[0], project)[:-3].replace("/", ".")
         return f"{module}:application"
-    raise DeployError(f"The {server.upper()} application was not found: name it in web.application")
+    other = {"wsgi": "asgi"}.get(server, "")
+    hint = f", or set web.server: {other}" if other and search(project, f"{other}.py", depth=3) else ""
+    raise DeployError(f"The {server.upper()} application was not found: name it in web.application{hint}")
+
+
+OF_CELERY = r"\bCelery\(|import\s+\*|\bimport\b.*\b(?:app|celery\w*)\b|^(?:app|celery\w*)\s*="
+
+
+def celery_elsewhere(folders: list[str], package: str, beside: list[str]) -> str:
+    """The module of the Celery application, where the settings' package is certain to have none; else empty.
+
+    It is looked for in the packages of the modules ``beside``.
+    """
+    for folder in folders:
+        if not os.path.isdir(f"{folder}/{package}") and not os.path.isfile(f"{folder}/{package}.py"):
+            continue
+        own = f"{folder}/{package}"
+        if os.path.exists(f"{own}/celery.py") or os.path.exists(f"{own}/celery"):
+            return ""
+        texts = [text_of(path) for path in (f"{own}/__init__.py", f"{own}.py") if os.path.isfile(path)]
+        if any(re.search(OF_CELERY, text, re.MULTILINE) for text in texts):
+            return ""
+        break
+    else:
+        return ""
+    for other in dict.fromkeys(module.rpartition(".")[0] for module in beside):
+        for name in ("celery", "celery_app"):
+            path = f"{folder}/{other.replace('.', '/')}/{name}.py"
+            if other and os.path.isfile(path) and "Celery(" in text_of(path):
+                return f"{other}.{name}"
+    return ""
 
 
 def place(target: str, root: str, content: IO[bytes]) -> None:

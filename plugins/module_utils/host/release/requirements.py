@@ -340,6 +340,7 @@ class Requirements:
         try:
             lock = json.loads(self._as_app(app_project.text_of, path))
             sections = ["default", *self.spec["groups"]]
+            check_groups(self.spec["groups"], lock)
             lines = [line for section in sections for line in pipfile_requirements(lock[section])]
         except (DeployError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise DeployError(f"{os.path.relpath(path, self.source)} cannot be read: {error}") from error
@@ -384,7 +385,8 @@ GROUPS_ALONE = "{} declares dependency groups alone; name those of production in
 REMEDIES = (
     (r"Python\.h: No such file", "python3-dev"),
     (r"pg_config|libpq-fe\.h", "libpq-dev (or let the project depend on psycopg[binary])"),
-    (r"mysql_config|libmysqlclient|mysqlclient.{0,80}pkg-config", "default-libmysqlclient-dev and pkg-config"),
+    (r"mysql_config|libmysqlclient|mysqlclient.{0,80}pkg-config|pkg-config.{0,40}mysqlclient|MYSQLCLIENT_CFLAGS",
+     "default-libmysqlclient-dev and pkg-config"),
     (r"ffi\.h: No such file", "libffi-dev"),
     (r"headers or library files could not be found for jpeg", "libjpeg-dev and zlib1g-dev"),
     (r"libxml/\w+\.h: No such file|libxml2 and libxslt", "libxml2-dev and libxslt1-dev"),
@@ -403,6 +405,7 @@ REMEDIES = (
 OTHER_PYTHON = (
     r"incompatible with the project's Python requirement|current Python version .{0,40}does not satisfy"
 )
+OTHER_UV = r"Required uv version .+ does not match the running version"
 # What a pyproject.toml with a [build-system] is, of which the build finds no modules to put into a package.
 NO_PACKAGE = (
     r"Multiple top-level (packages|modules) discovered|Unable to determine which files to ship|non-package mode"
@@ -420,6 +423,10 @@ def explained(message: str, output: str) -> str:
             return f"{shown}\nsystem_packages: {built[1]} is built here from its source and needs {packages}"
     if re.search(OTHER_PYTHON, output):
         return f"{shown}\npython: name a version that the project takes, such as '3.12'"
+    if re.search(OTHER_UV, output):
+        return (
+            f"{shown}\nThe source requires another uv than the host has: change required-version of [tool.uv]"
+        )
     if re.search(NO_VERSION, output):
         return f"{shown}\nenv: the source brings no git; SETUPTOOLS_SCM_PRETEND_VERSION can name the version"
     return shown
@@ -447,6 +454,15 @@ def of_extra(metadata: str, extra: str) -> list[str]:
         rf"^Requires-Dist: *([^;\n]+?) *; *\(?{marker}\)? *$", metadata, re.MULTILINE | re.IGNORECASE
     )
     return [str(line) for line in lines]
+
+
+def check_groups(groups: list[str], lock: dict[str, Any]) -> None:
+    """Raises unless a Pipfile.lock has these groups."""
+    there = sorted(set(lock) - {"_meta", "default"})
+    for name in groups:
+        if name not in there:
+            known = ", ".join(there) or "none"
+            raise ValueError(f"requirements.groups: it has no group {name}; it has {known}")
 
 
 def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:
