@@ -310,6 +310,25 @@ def test_overlay_of_a_django_that_knows_no_transaction_mode() -> None:
     assert names["_database"]("sqlite:////x", {})["OPTIONS"] == {"timeout": 20}
 
 
+def test_overlay_keeps_what_is_of_no_engine() -> None:
+    names = overlay_functions()
+    chosen = {"ATOMIC_REQUESTS": True, "TIME_ZONE": "UTC", "OPTIONS": {"timeout": 5}, "USER": "x"}
+    found = names["_database"]("postgres://h/n", {"ENGINE": "django.db.backends.sqlite3", **chosen})
+    assert (found["ATOMIC_REQUESTS"], found["TIME_ZONE"]) == (True, "UTC")
+    assert (found["OPTIONS"], found["USER"]) == ({}, "")
+    cache = {
+        "BACKEND": "x.Locmem",
+        "TIMEOUT": None,
+        "VERSION": 3,
+        "KEY_PREFIX": "own",
+        "OPTIONS": {"MAX_ENTRIES": 1},
+    }
+    for url in ("redis://h/0", "memcached://h:1"):
+        kept = names["_cache"](url, cache)
+        assert (kept["TIMEOUT"], kept["VERSION"], kept["KEY_PREFIX"]) == (None, 3, "")
+        assert "MAX_ENTRIES" not in kept.get("OPTIONS", {})
+
+
 def overlay_functions() -> dict[str, Any]:
     text = (ROOT / "roles/django_app/files/config/homeport_settings.py").read_text()
     head = text[text.index("def _list") : text.index("DEBUG = ")]
@@ -357,7 +376,7 @@ def test_overlay_keeps_what_else_a_project_says_of_that_backend() -> None:
     assert found["OPTIONS"] == {"pool": True, "sslmode": "require"}
     assert (found["ATOMIC_REQUESTS"], found["NAME"], found["PASSWORD"]) == (True, "n", "")
     assert found["CONN_MAX_AGE"] == 0  # a pool takes no persistent connections
-    assert "ATOMIC_REQUESTS" not in overlay_functions()["_database"]("sqlite:////x", own)
+    assert "sslmode" not in overlay_functions()["_database"]("sqlite:////x", own)["OPTIONS"]
 
 
 def test_overlay_of_a_project_without_security_middleware(render: Render) -> None:

@@ -57,11 +57,13 @@ class Project:
     def add(self, name: str, text: str) -> None:
         write(self.folder / f"blog/migrations/{name}.py", text)
 
-    def run(self, program: str, stdin: bytes = b"", **question: Any) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, program: str, stdin: bytes = b"", below: str = "", **question: Any
+    ) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
             argv_of(program, sys.executable, release=str(self.folder), **question),
-            cwd=self.folder,
+            cwd=self.folder / below,
             env=environment,
             input=stdin,
             capture_output=True,
@@ -200,12 +202,125 @@ def test_what_a_migration_that_is_not_atomic_leaves(migrated: Project) -> None:
         ("import django.utils.baseconv", "no longer has it; requirements.packages can name an older one"),
         ("raise ModuleNotFoundError(name='distutils.util')", "has no module distutils.util; name an older"),
         ("import os; os.environ['TOKEN_']", "env: the project needs 'TOKEN_' in its environment"),
+        (
+            "raise ValueError('X not found. Declare it as envvar or define a default value.')",
+            "env: set it in env",
+        ),
+        ("raise ValueError('Environment variable \"X\" not set')", "env: set it in env"),
+        ("raise ValueError('Set the X environment variable')", "env: set it in env"),
+        (
+            "raise ValueError('Could not find the GDAL library (tried \"gdal\")')",
+            "system_packages: [gdal-bin]",
+        ),
+        (
+            "raise ImportError('failed to find libmagic.  Check your installation')",
+            "system_packages: [libmagic1]",
+        ),
+        ("raise ImportError('Error loading psycopg2 or psycopg module')", "can add 'psycopg[binary]'"),
+        ("raise ImportError('Error loading MySQLdb module')", "requirements.packages can add mysqlclient"),
+        ("open('config.json')", "files: a file that is missing in the source"),
+        ("open('logs/x.log', 'a')", "shared: the source has no folder logs; shared: [logs/] makes one"),
+        ("open('/nowhere/x.log', 'a')", "The host has no folder /nowhere"),
+        ("raise PermissionError(13, 'Permission denied', '/var/log/x')", "The app may not use /var/log/x"),
+        ("import extra.blogs", "PYTHONPATH: {format: '{RELEASE_DIR}/src/apps'} in env"),
+        ("import blog.local", "files: the source has no module blog.local"),
+        (
+            "raise ValueError('not correctly installed') from FileNotFoundError(2, 'No such file', 'logs/x.log')",
+            "\nCaused by FileNotFoundError: [Errno 2] No such file: 'logs/x.log'\nshared: the source has no folder",
+        ),
     ],
 )
 def test_what_a_project_lacks_is_named_by_field(line: str, told: str, project: Project) -> None:
-    write(project.folder / "settings.py", f"{line}\n")
-    done = project.run("migrate")
+    write(project.folder / "src/settings.py", f"{line}\n")
+    write(project.folder / "src/blog/__init__.py", "")
+    write(project.folder / "src/apps/extra/blogs.py", "")
+    done = project.run("migrate", below="src")
     assert told in done.stderr.decode()
+
+
+CONFIGURED = """
+from configurations import Configuration
+
+
+class Base(Configuration):
+    SECRET_KEY = 'x'
+    INSTALLED_APPS = ['blog']
+    DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'db.sqlite3'}}
+
+
+class Production(Base):
+    DEBUG = False
+"""
+# How django-configurations loads the module that the variable names, without its values and checks.
+CONFIGURATIONS = {
+    "__init__.py": "import configurations.importer\n\n\nclass Configuration:\n    pass\n",
+    "importer.py": """
+import importlib.machinery, importlib.util, os, sys
+
+class Loader:
+    def __init__(self, spec):
+        self.spec = spec
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        module.__file__ = self.spec.origin
+        self.spec.loader.exec_module(module)
+        chosen = getattr(module, os.environ['DJANGO_CONFIGURATION'])
+        for step in ('pre_setup', 'setup', 'post_setup'):
+            getattr(chosen, step, lambda: None)()
+        vars(module).update({name: getattr(chosen(), name) for name in dir(chosen) if name.isupper()})
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ.get('DJANGO_SETTINGS_MODULE'):
+            spec = importlib.machinery.PathFinder.find_spec(name, path)
+            return spec and importlib.machinery.ModuleSpec(spec.name, Loader(spec), origin=spec.origin)
+
+def install():
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())
+""",
+}
+
+
+ELSEWHERE = """
+STATIC_URL = '/static/'
+INSTALLED_APPS += ['django.contrib.staticfiles']
+STORAGES = {'default': {'BACKEND': 'x.Y'}, 'staticfiles': {'BACKEND': 'django.core.files.storage.%s'}}
+"""
+
+
+def test_static_files_that_are_stored_elsewhere_need_no_static_root(project: Project) -> None:
+    settings = (project.folder / "settings.py").read_text()
+    for storage, status in (("InMemoryStorage", 0), ("FileSystemStorage", 4)):
+        write(project.folder / "settings.py", settings + ELSEWHERE % storage)
+        assert project.run("probe", collect=True, static_digest="").returncode == status
+
+
+def test_settings_that_are_a_class(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(project.folder / "settings.py", CONFIGURED)
+    for name, text in CONFIGURATIONS.items():
+        write(project.folder / "configurations" / name, text)
+    assert project.run("migrate").returncode != 0
+    monkeypatch.setenv("DJANGO_CONFIGURATION", "Production")
+    assert project.ask(go=True)["applied"] == ["blog.0001_initial"]
+
+
+def test_the_overlay_over_settings_that_are_a_class(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project.folder / "base.py", CONFIGURED + "    TIMES = 3\n")
+    for name, text in CONFIGURATIONS.items():
+        write(project.folder / "configurations" / name, text)
+    overlay = ROOT / "roles/django_app/files/config/homeport_settings.py"
+    write(project.folder / "settings.py", overlay.read_text() + "STORAGES = {}\nassert TIMES == 3\n")
+    given = {"DJANGO_CONFIGURATION": "Production", "HOMEPORT_BASE_SETTINGS": "base", "SITE_URL": "http://x"}
+    given |= {"SECRET_KEY": "y", "STATIC_URL": "/s/", "STATIC_ROOT": "/s"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert project.ask(go=True)["applied"] == ["blog.0001_initial"]
 
 
 def test_nothing_to_do_is_done_in_the_same_process(migrated: Project) -> None:

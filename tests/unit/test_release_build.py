@@ -134,6 +134,10 @@ def test_two_manage_py_equally_near(tmp_path: Path) -> None:
         find_manage(tmp_path, "a/manage.py", "b/manage.py")
 
 
+def test_manage_py_four_folders_down(tmp_path: Path) -> None:
+    assert find_manage(tmp_path, "a/b/c/d/manage.py") == ("python manage.py", "a/b/c/d")
+
+
 def test_no_manage_py(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match=r"no manage\.py: name the management command"):
         find_manage(tmp_path, "README")
@@ -189,6 +193,54 @@ def test_no_application(tmp_path: Path) -> None:
             write(tmp_path / "source" / name)
         with pytest.raises(DeployError, match=r"name it in web\.application"):
             build(tmp_path / str(len(names))).find_application(blank, str(tmp_path / "source"))
+
+
+def test_the_other_application_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "source/blog/asgi.py")
+    blank = {"WSGI_APPLICATION": "", "ROOT_URLCONF": "blog.urls"}
+    with pytest.raises(DeployError, match=r"web\.application, or set web\.server: asgi"):
+        build(tmp_path).find_application(blank, str(tmp_path / "source"))
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"settings/production.py": "", "shop/celery.py": "app = Celery('shop')"}, "shop.celery"),
+        (
+            {"settings.py": "CELERY_BROKER_URL = 'x'", "shop/celery_app.py": "app = Celery('shop')"},
+            "shop.celery_app",
+        ),
+        ({"settings/celery.py": "", "shop/celery.py": "app = Celery('shop')"}, ""),
+        (
+            {
+                "settings/__init__.py": "from shop.celery import app as celery_app",
+                "shop/celery.py": "Celery()",
+            },
+            "",
+        ),
+        ({"settings/__init__.py": "from .base import *", "shop/celery.py": "Celery()"}, ""),
+        ({"settings.py": "celery = make()", "shop/celery.py": "Celery()"}, ""),
+        ({"shop/celery.py": "Celery()"}, ""),  # settings that are installed
+        ({"settings/production.py": "", "shop/celery.py": "# nothing"}, ""),
+        ({"settings/production.py": ""}, ""),
+    ],
+)
+def test_celery_beside_the_settings(files: dict[str, str], found: str, tmp_path: Path) -> None:
+    for name, text in files.items():
+        write(tmp_path / "source" / name, text)
+    building = build(tmp_path)
+    building.source = str(tmp_path / "source")
+    building.spec["celery"] = {"queue": "", "beat": "", "other": "x.y"}
+    building.record.update(settings="settings.production", application="shop.wsgi:application")
+    answer = {"ROOT_URLCONF": "shop.urls"}
+    if found:
+        told = rf"processes\.beat\.application: .* package settings has no Celery .*: {found}$"
+        with pytest.raises(DeployError, match=told):
+            building.check_celery(answer, str(tmp_path / "source"))
+    else:
+        building.check_celery(answer, str(tmp_path / "source"))
+    building.spec["celery"] = {"queue": "shop"}
+    building.check_celery(answer, str(tmp_path / "source"))
 
 
 def release_env(folder: Path, **fields: Any) -> dict[str, str]:
@@ -648,6 +700,23 @@ def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.M
         ("sh: 1: npm: not found\n", "node: name a version"),
         ("one\nsh: 3: make: not found\n", "system_packages: name the Debian package with the command make"),
         ("Error: module not found", ""),
+        ("sh: 1: pnpm: not found\n", "build: write npx pnpm in its place"),
+        ("/bin/bash: line 1: yarn: command not found\n", "build: write npx yarn in its place"),
+        ("/bin/bash: line 1: npm: command not found\n", "node: name a version"),
+        ("bash: sass: command not found\n", "system_packages: name the Debian package with the command sass"),
+        (
+            "make: npm: No such file or directory\nmake: *** [Makefile:2: all] Error 127\n",
+            "node: name a version",
+        ),
+        ("make: *** No rule to make target 'all'.  Stop.\n", ""),
+        ("/usr/bin/env: \u2018node\u2019: No such file or directory\n", "node: name a version"),
+        ("env: 'node': No such file or directory\n", "node: name a version"),
+        (
+            "CommandError: Can't find msgfmt. Make sure you have GNU gettext tools",
+            "system_packages: [gettext]",
+        ),
+        ("npm WARN EBADENGINE Unsupported engine {\nsrc/x.ts(3,4): error TS2322: bad\n", ""),
+        ("npm error code EBADENGINE\n", "node: name a version"),
     ],
 )
 def test_a_build_command_that_fails_says_what_would_help(printed: str, told: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout
 from ansible_collections.homeport.django.plugins.module_utils.host.release import (
     requirements as release_requirements,
 )
@@ -23,10 +23,20 @@ from tests.unit.support import CANARY
 
 
 class Recorder(HereRunner):
-    """Notes the calls of uv instead of making them."""
+    """Notes the calls of uv instead of making them; ``fails`` has what one with a word prints."""
+
+    def __init__(self, found: Layout) -> None:
+        super().__init__(found)
+        self.fails: dict[str, str] = {}
+        self.folders: list[str] = []
 
     def run(self, argv: list[str], what: str, *_more: Any, **options: Any) -> str:
         self.seen.append(argv[1:])
+        self.folders.append(options.get("cwd") or "")
+        for output in (output for word, output in self.fails.items() if word in argv):
+            error = DeployError(f"{what} failed (exit status 1):\n{output}")
+            error.output = output
+            raise error
         return "exported==1\n" if "export" in argv else ""
 
 
@@ -119,6 +129,158 @@ def test_named_files_win(tmp_path: Path) -> None:
 def test_no_file_is_needed_where_packages_are_named(tmp_path: Path) -> None:
     assert requirements(tmp_path, requirements={"packages": ["Django"]}).find() == ("none", "")
     assert requirements(tmp_path, source={"package": "blog"}).find() == ("none", "")
+
+
+@pytest.mark.parametrize(
+    ("present", "name"),
+    [
+        ({"backend/requirements.txt": "Django\n"}, "backend/requirements.txt"),  # between the root and manage.py
+        ({"requirements.txt": "ansible\n", "backend/requirements.txt": "Django>=5\n"}, "backend/requirements.txt"),
+        ({"requirements.txt": "Django\n", "backend/requirements.txt": "Django\n"}, "requirements.txt"),
+        ({"requirements.txt": "ansible\n", "backend/requirements.txt": "flask\n"}, "requirements.txt"),
+        # what may bring Django without its name
+        ({"requirements.txt": "-e ./backend\n", "backend/requirements.txt": "Django\n"}, "requirements.txt"),
+        ({"requirements.txt": "-r missing.txt\n", "backend/requirements.txt": "Django\n"}, "requirements.txt"),
+        ({"requirements.txt": "x @ git+https://g.example/x\n", "backend/setup.py": "Django"}, "requirements.txt"),
+        ({"setup.py": "", "backend/requirements.txt": "Django\n"}, "setup.py"),
+        ({"requirements.txt": "-r deps/a.txt\n", "deps/a.txt": "-r b.txt\n", "deps/b.txt": "django-cms[x]\n",
+          "backend/requirements.txt": "Django\n"}, "requirements.txt"),
+        ({"requirements.txt": "-r requirements.txt\n", "backend/requirements.txt": "Django\n"}, "requirements.txt"),
+        ({"pyproject.toml": PROJECT, "backend/pyproject.toml": PROJECT + "dependencies = ['django>=5']\n"},
+         "backend/pyproject.toml"),
+        ({"pyproject.toml": PROJECT + "dynamic = ['dependencies']\n", "backend/requirements.txt": "Django\n"},
+         "pyproject.toml"),
+        ({"uv.lock": '[[package]]\nname = "django"\n', "backend/pyproject.toml": PROJECT + "dependencies = ['Django']"},
+         "uv.lock"),
+        ({"requirements.txt": "sphinx\n", "poetry.lock": '[[package]]\nname = "django"\n'}, "poetry.lock"),
+        ({"requirements.txt": "# none\n", "pyproject.toml": '[tool.poetry]\ndjango = "^5"\n'}, "pyproject.toml"),
+        ({"requirements.txt": "black\n", "Pipfile.lock": '{"default": {"wagtail": {}}}'}, "Pipfile.lock"),
+        ({"requirements/common.txt": "Django\n"}, "requirements/common.txt"),
+        ({"backend/requirements/main.txt": "Django\n"}, "backend/requirements/main.txt"),
+        ({"requirements/common.txt": "Django\n", "setup.py": ""}, "setup.py"),
+        ({"pyproject.toml": "[build-system]\n", "setup.cfg": "install_requires =\n Django\n"}, "pyproject.toml"),
+    ],
+)  # fmt: skip
+def test_the_file_that_brings_django(present: dict[str, str], name: str, tmp_path: Path) -> None:
+    found = requirements(tmp_path, "backend/src")
+    for file, text in present.items():
+        write(tmp_path / "source" / file, text)
+    assert found.find()[1] == f"{tmp_path}/source/{name}"
+    found.install()
+
+
+def test_where_packages_bring_django_the_first_file_stays(tmp_path: Path) -> None:
+    found = requirements(tmp_path, "backend", requirements={"packages": ["Django~=5.2"]})
+    write(tmp_path / "source/requirements.txt", "ansible\n")
+    write(tmp_path / "source/backend/requirements.txt", "Django\n")
+    assert found.find()[1] == f"{tmp_path}/source/requirements.txt"
+
+
+def test_a_file_in_a_folder_between_is_read_there(tmp_path: Path) -> None:
+    found = requirements(tmp_path, "backend/src")
+    write(tmp_path / "source/backend/requirements/prod.txt", "-e .\nDjango\n")
+    assert found.install() == "file backend/requirements/prod.txt"
+    runner = found.runner
+    assert isinstance(runner, Recorder)
+    assert runner.folders[1] == f"{tmp_path}/source/backend"
+    assert calls(found)[1] == "pip install -r requirements/prod.txt"
+
+
+def test_what_was_found_and_why_it_does_not_count(tmp_path: Path) -> None:
+    found = requirements(tmp_path)
+    write(tmp_path / "source/pyproject.toml", ONLY_TOOLS)
+    write(tmp_path / "source/setup.cfg", "[options]\ninstall_requires = Django\n")
+    write(tmp_path / "source/requirements_live.txt")
+    write(tmp_path / "source/reqs.txt")
+    with pytest.raises(DeployError) as refused:
+        found.find()
+    assert str(refused.value).splitlines()[1:] == [
+        "pyproject.toml: has no [project] or [tool.poetry], and no setup.cfg with install_requires",
+        "reqs.txt: its name says nothing; requirements.files can name it",
+        "requirements_live.txt: its name says nothing; requirements.files can name it",
+        "setup.cfg: needs a pyproject.toml with [build-system] beside it",
+    ]
+
+
+BUILT = PROJECT + 'dependencies = ["Django"]\n[build-system]\nrequires = []\n'
+NO_PACKAGES = [
+    "error: Multiple top-level packages discovered in a flat-layout: ['a', 'b'].",
+    "ValueError: Unable to determine which files to ship inside the wheel",
+    "RuntimeError: Building a package is not possible in non-package mode.",
+    "ValueError: No file/folder found for package x",
+    "Expected a Python module at: `src/x/__init__.py`",
+]
+
+
+@pytest.mark.parametrize("output", NO_PACKAGES)
+@pytest.mark.parametrize("named", [{}, {"requirements": "pyproject.toml"}])
+def test_a_project_that_is_no_package(output: str, named: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / "source/pyproject.toml", BUILT)
+    found = requirements(tmp_path, **named)
+    assert isinstance(found.runner, Recorder)
+    found.runner.fails["--editable"] = output
+    assert found.install() == "pyproject pyproject.toml"
+    declared = "pip install -r S/pyproject.toml"
+    assert calls(found)[1:] == [
+        f"pip install --editable {found.source}",
+        declared,
+        f"pip install --constraint R/constraints.txt {declared.removeprefix('pip install ')} gunicorn",
+    ]
+
+
+def test_a_package_whose_build_fails_otherwise_is_not_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "source/pyproject.toml", BUILT)
+    found = requirements(tmp_path)
+    assert isinstance(found.runner, Recorder)
+    found.runner.fails["--editable"] = "SyntaxError in setup.py"
+    with pytest.raises(DeployError, match="SyntaxError"):
+        found.install()
+    dynamic = BUILT.replace('dependencies = ["Django"]', 'dynamic = ["dependencies"]')
+    write(tmp_path / "source/pyproject.toml", dynamic)
+    found.runner.fails["--editable"] = NO_PACKAGES[0]
+    with pytest.raises(
+        DeployError, match=r"(?s)flat-layout.*\nrequirements: pyproject\.toml describes a package"
+    ):
+        found.install()
+
+
+POETRY = '[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\nDjango = "^5"\n[build-system]\n'
+
+
+def test_poetry_without_a_lock_and_without_a_package(tmp_path: Path) -> None:
+    write(tmp_path / "source/pyproject.toml", POETRY)
+    found = requirements(tmp_path, requirements={"packages": ["extra"]})
+    assert found.install() == "poetry pyproject.toml"
+    assert calls(found)[1:4] == [
+        "tool run poetry lock --no-interaction",
+        "tool run --with poetry-plugin-export poetry export",
+        "pip install -r R/requirements.txt",
+    ]
+    write(tmp_path / "source/pyproject.toml", BUILT + "[tool.poetry]\npackage-mode = false\n")
+    found = requirements(tmp_path)
+    found.install()
+    assert calls(found)[1] == "pip install -r S/pyproject.toml"
+
+
+CELERY = "Name: celery\nRequires-Dist: vine>=5\nRequires-Dist: kombu[redis]>=5 ; extra == 'redis'\n"
+KOMBU = 'Requires-Dist: redis!=4.5.5,>=4.5.2; extra == "redis"\nRequires-Dist: boto3 ; extra == "sqs"\n'
+
+
+def test_extras_that_the_project_does_not_bring(tmp_path: Path) -> None:
+    write(tmp_path / "source/requirements.txt")
+    packages = ["gunicorn", "psycopg[binary]", "celery[redis]"]
+    for name in ("gunicorn-25.1.0", "psycopg-3.2.1", "celery-5.6.0", "kombu-5.6.0"):
+        text = {"celery-5.6.0": CELERY, "kombu-5.6.0": KOMBU}.get(name, "")
+        write(tmp_path / DIST / f"{name}.dist-info/METADATA", text)
+    found = requirements(tmp_path)
+    found.layout.spec["server_packages"] = packages
+    found.install()
+    assert calls(found)[2:] == ["pip install -r requirements.txt celery[redis]"]
+    write(tmp_path / DIST / "redis-6.0.dist-info/METADATA")
+    found = requirements(tmp_path)
+    found.layout.spec["server_packages"] = packages
+    found.install()
+    assert calls(found)[2:] == []
 
 
 def test_nothing_found_says_where_it_looked(tmp_path: Path) -> None:
@@ -220,6 +382,18 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
     assert not Path(found.layout.runtime, f"deploy_key-{os.getpid()}").exists()
 
 
+MYSQLCLIENT = """error: Failed to build `mysqlclient==2.3.2`
+  cause: Call to `setuptools.build_meta.get_requires_for_build_wheel` failed (exit status: 1)
+         [stdout]
+         Trying pkg-config --exists mysqlclient
+         Command 'pkg-config --exists mysqlclient' returned non-zero exit status 127.
+         [stderr]
+         /bin/sh: 1: pkg-config: not found
+         Exception: Can not find valid pkg-config name.
+         Specify MYSQLCLIENT_CFLAGS and MYSQLCLIENT_LDFLAGS env vars manually
+"""
+
+
 @pytest.mark.parametrize(
     ("told", "hint"),
     [
@@ -230,6 +404,8 @@ def test_uv_gets_the_environment_and_the_key_of_the_app(tmp_path: Path) -> None:
         ("Failed to build `psycopg2`\nError: pg_config executable not found.", "libpq-dev"),
         ("Failed to build `x`\nfatal error: magic.h: No such file or directory", "the Debian package with that header"),
         ("Failed to build `x`\nsetuptools-scm was unable to detect version", "SETUPTOOLS_SCM_PRETEND_VERSION"),
+        (MYSQLCLIENT, "needs default-libmysqlclient-dev and pkg-config"),
+        ("error: Required uv version `>=99` does not match the running version `0.13.1`", "change required-version"),
         ("3.13.5 is incompatible with the project's Python requirement: `==3.12.*`", "python: name a version"),
         ("Because the current Python version (3.13.5) does not satisfy Python>=3.14 we can", "python: name a version"),
         ("cannot fetch https://me:secret@index/simple/x", "https://****@index/simple/x"),
@@ -318,7 +494,10 @@ def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
     write(tmp_path / "source/Pipfile.lock", json.dumps(lock))
     requirements(tmp_path, requirements={"groups": ["prod"]}).install()
     assert (tmp_path / "release/requirements.txt").read_text() == "a==1\nb==2\n"
-    with pytest.raises(DeployError, match=r"Pipfile\.lock cannot be read: 'nonsense'"):
+    with pytest.raises(
+        DeployError,
+        match=r"cannot be read: requirements\.groups: it has no group nonsense; it has develop, prod",
+    ):
         requirements(tmp_path, requirements={"groups": ["nonsense"]}).install()
 
 

@@ -87,6 +87,21 @@ def test_zip(tmp_path: Path, target: Path) -> None:
     assert tree(target) == ["app", "app/b.py", "manage.py"]
 
 
+def test_a_zip_keeps_what_is_executable(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, mode in (("bin/build", 0o100755), ("plain", 0o100644), ("bits", 0o104777)):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            archive.writestr(entry, "x")
+    unpack(str(tmp_path / "a.zip"), str(target))
+    assert [bool((target / name).stat().st_mode & 0o100) for name in ("bin/build", "plain", "bits")] == [
+        True,
+        False,
+        True,
+    ]
+    assert not (target / "bits").stat().st_mode & 0o7022
+
+
 def test_a_zip_stays_inside(tmp_path: Path, target: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("../../escaped", "x")

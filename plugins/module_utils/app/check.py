@@ -267,10 +267,10 @@ def _check_environment(
             for used in references(value):
                 if used not in there:
                     hint = closest(used, list(known)) or f"; known: {', '.join(sorted(known))}"
-                    problems.add(
-                        f"{path}.{field}.{key}",
-                        f"takes the value of {used}, which the app's environment does not have{hint}",
-                    )
+                    lacks = f"which the app's environment does not have{hint}"
+                    if references(values.get(used)):
+                        lacks = "which takes its own from another variable: write here what that has"
+                    problems.add(f"{path}.{field}.{key}", f"takes the value of {used}, {lacks}")
     if not problems:
         _check_sizes(path, name, app, secrets, plain, problems)
 

@@ -41,6 +41,8 @@ def check_command(command: object, path: str, problems: Problems) -> None:
         problems.add(
             path, "begins with a variable; put that into env, or write env NAME=VALUE before the command"
         )
+    if re.match(r"\s*exec\s", command):
+        problems.add(path, "begins with exec, which is there already; leave it out")
     if re.search(r"(^|\s)#", _bare(command)):
         problems.add(path, "has a #, from where on a shell takes it for a comment; put the word into quotes")
 

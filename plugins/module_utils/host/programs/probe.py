@@ -18,7 +18,9 @@ from typing import Any
 import django
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.checks import ERROR, run_checks
+from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
 
@@ -99,7 +101,7 @@ def warnings() -> list[str]:
 
 def collect(answer: dict[str, Any], release: str, known: str) -> str:
     """Runs collectstatic unless its result is known; returns the digest of all that the result depends on."""
-    if not answer["STATIC_ROOT"]:
+    if not answer["STATIC_ROOT"] and isinstance(staticfiles_storage, FileSystemStorage):
         fail(f"STATIC_ROOT is not set in {os.environ.get('DJANGO_SETTINGS_MODULE')}", NO_STATIC_ROOT)
     digest = hashlib.sha256()
     values = [str(getattr(settings, name, "")).replace(release, "") for name in STATIC_SETTINGS]

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import sys
 import traceback
 import types
@@ -33,6 +35,10 @@ def start(sources: dict[str, str], program: str) -> None:
         module.__package__ = package.__name__
         sys.modules[module.__name__] = module
         exec(compile(text, f"<{module.__name__}>", "exec"), module.__dict__)
+    if os.environ.get(
+        "DJANGO_CONFIGURATION"
+    ):  # settings that are a class, of the package django-configurations
+        importlib.import_module("configurations.importer").install()
     sys.modules[f"{package.__name__}.{program}"].main(question)
 
 
@@ -44,9 +50,44 @@ def explain(
     frames = traceback.extract_tb(trace)
     own = [frame for frame in frames if frame.filename.startswith(f"{release}/src/")]
     lines = traceback.format_list(own or frames[-2:]) + traceback.format_exception_only(kind, error)
-    asked = bool(frames) and frames[-1].filename in ("<frozen os>", os.__file__)
-    lines.append(remedy(kind, error, asked, release))
+    remedies = [remedy(kind, error, from_environment(trace), release)]
+    for cause in causes(error):
+        lines.append(f"Caused by {traceback.format_exception_only(type(cause), cause)[-1]}")
+        remedies.append(remedy(type(cause), cause, from_environment(cause.__traceback__), release))
+    lines.append(next(filter(None, remedies), ""))
     sys.stderr.write("".join(lines).rstrip() + "\n")
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """What an exception was raised from, the nearest first."""
+    found: list[BaseException] = []
+    while error.__cause__ is not None and error.__cause__ not in found:
+        error = error.__cause__
+        found.append(error)
+    return found
+
+
+def from_environment(trace: types.TracebackType | None) -> bool:
+    """Whether an exception comes from a look at the environment."""
+    frames = traceback.extract_tb(trace)
+    return bool(frames) and frames[-1].filename in ("<frozen os>", os.__file__)
+
+
+# What the exceptions of Django and of common packages say, and what would help.
+REMEDIES = (
+    (r"cannot open shared object file|cannot load library",
+     "system_packages: name the Debian package that has this library"),
+    (r"(?i)could not find the (gdal|geos) library", "system_packages: [gdal-bin] has the libraries GDAL and GEOS"),
+    (r"failed to find libmagic", "system_packages: [libmagic1] has this library"),
+    (r"Error loading psycopg2|no pq wrapper available",
+     "requirements: no driver for PostgreSQL is installed; requirements.packages can add 'psycopg[binary]'"),
+    (r"Error loading MySQLdb",
+     "requirements: no driver for MySQL is installed; requirements.packages can add mysqlclient, with "
+     "system_packages: [default-libmysqlclient-dev, pkg-config]"),
+    (r"(?i)environment variable|as envvar\b", "env: set it in env, or in vault_django_apps where it is a secret"),
+    (r"django-configurations settings importer wasn't correctly installed",
+     "env: the settings are a class of django-configurations; name it in the variable DJANGO_CONFIGURATION"),
+)  # fmt: skip
 
 
 def remedy(kind: type[BaseException], error: BaseException, in_environment: bool, release: str) -> str:
@@ -69,13 +110,51 @@ def remedy(kind: type[BaseException], error: BaseException, in_environment: bool
         version = "{}.{}".format(*sys.version_info[:2])
         return f"python: Python {version} has no module {missing}; name an older version, such as '3.11'"
     if kind is ModuleNotFoundError:
-        return f"requirements: no installed package has {missing}; requirements.packages can add it"
-    if "cannot open shared object file" in str(error) or "cannot load library" in str(error):
-        return "system_packages: name the Debian package that has this library"
+        return of_the_project(missing, release) or (
+            f"requirements: no installed package has {missing}; requirements.packages can add it"
+        )
     if kind is KeyError and in_environment:
         return f"env: the project needs {error} in its environment; set it in env, or in vault_django_apps"
-    if "environment variable" in str(error):
-        return "env: set it in env, or in vault_django_apps where it is a secret"
-    if isinstance(error, FileNotFoundError) and str(error.filename).startswith(f"{release}/src/"):
+    for pattern, helps in REMEDIES:
+        if re.search(pattern, str(error)):
+            return helps
+    if isinstance(error, (FileNotFoundError, PermissionError)) and error.filename:
+        return of_a_path(error, release)
+    return ""
+
+
+def of_the_project(missing: str, release: str) -> str:
+    """What would help where a module that cannot be imported is the project's own; empty where it is not."""
+    package, source = missing.partition(".")[0], f"{release}/src"
+    for folder, folders, files in os.walk(source):
+        if package in folders or f"{package}.py" in files:
+            if os.path.realpath(folder) in map(os.path.realpath, sys.path):
+                return f"files: the source has no module {missing}; files can write one that is not in it"
+            below = os.path.relpath(folder, source)
+            return (
+                f"env: {missing} is in the folder {below} of the source, which Python does not search; set "
+                f"PYTHONPATH: {{format: '{{RELEASE_DIR}}/src/{below}'}} in env"
+            )
+        deep = os.path.relpath(folder, source).count("/") >= 3
+        folders[:] = (
+            [] if deep else sorted(set(folders) - {"node_modules", "site-packages", "venv", ".venv", ".git"})
+        )
+    return ""
+
+
+def of_a_path(error: OSError, release: str) -> str:
+    """What would help where a file is missing, or may not be used."""
+    path, source = os.path.abspath(os.fsdecode(error.filename)), f"{release}/src/"
+    if isinstance(error, PermissionError):
+        return f"The app may not use {path}: have the settings name a file below the source, and keep it with shared"
+    folder = os.path.dirname(path)
+    if path.startswith(source) and not os.path.isdir(folder):
+        below = os.path.relpath(folder, source)
+        return (
+            f"shared: the source has no folder {below}; shared: [{below}/] makes one that all releases have"
+        )
+    if path.startswith(source):
         return "files: a file that is missing in the source can be written by files"
+    if not os.path.isdir(folder):
+        return f"The host has no folder {folder}: have the settings name one below the source, and keep it with shared"
     return ""

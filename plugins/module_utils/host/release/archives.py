@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tarfile
 import urllib.request
 import zipfile
@@ -56,7 +57,11 @@ def unpack(archive: IO[bytes], target: str) -> None:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
-                packed.extractall(inside)  # drops absolute paths and '..' itself
+                for member in packed.infolist():
+                    path = packed.extract(member, inside)  # drops absolute paths and '..' itself
+                    mode = member.external_attr >> 16
+                    if stat.S_ISREG(mode) and mode & stat.S_IXUSR:
+                        os.chmod(path, os.stat(path).st_mode | 0o100)
         else:
             archive.seek(0)
             with tarfile.open(fileobj=archive) as stream:

@@ -198,6 +198,7 @@ class Build:
         self.record["interpreter"] = interpreter(spec.get("python") or "")
         self.record["application"] = self.find_application(answer, project)
         self.write("config/application", self.record["application"] + "\n")
+        self.check_celery(answer, project)
         self.record["static_root"] = self.find_static(answer, self.source)
         if self.record["static_root"]:
             root, inside = self.record["static_root"], f"{os.path.realpath(layout.releases)}/"
@@ -299,7 +300,8 @@ class Build:
         values = own_environment(self.spec, self.folder)
         settings = self.spec.get("settings") or named
         if not settings:
-            raise DeployError("manage.py names no settings module; name it in settings")
+            command = "manage.py" if manage.startswith("python manage.py") else f"The command {manage}"
+            raise DeployError(f"{command} names no settings module; name it in settings")
         values.update(
             HOMEPORT_APP=self.layout.name,
             HOMEPORT_PROJECT=project,
@@ -375,6 +377,23 @@ class Build:
         if not isinstance(found, str) or not re.fullmatch(r"[\w.]+:[\w.]+", found):
             raise DeployError(f"{what}: {found} is not a module and its callable; name it in web.application")
         return found
+
+    def check_celery(self, answer: dict[str, Any], project: str) -> None:
+        """Raises where a worker would not find the project's Celery application."""
+        package = self.record["settings"].partition(".")[0]
+        lost = sorted(name for name, application in self.spec["celery"].items() if not application)
+        if not lost:
+            return
+        beside = [self.record["application"].partition(":")[0], answer["ROOT_URLCONF"]]
+        words = [project, self.source], package, beside
+        found = self.runner.as_app("Looking for Celery", app_project.celery_elsewhere, *words)
+        if not isinstance(found, str) or not re.fullmatch(r"[\w.]*", found):
+            raise DeployError("Looking for Celery: the answer is invalid")
+        if found:
+            raise DeployError(
+                f"processes.{lost[0]}.application: the settings' package {package} has no Celery application; "
+                f"name the project's: {found}"
+            )
 
     def find_static(self, answer: dict[str, Any], source: str) -> str:
         static = self.spec["static"]

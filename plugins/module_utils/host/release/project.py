@@ -121,7 +121,7 @@ def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
         return shlex.join(["python", "manage.py", *arguments]), os.path.dirname(path)
     if packaged:
         return "python -m django", source
-    found = search(source, "manage.py", depth=4)
+    found = search(source, "manage.py", depth=5)
     nearest = [path for path in found if path.count("/") == min(other.count("/") for other in found)]
     if not nearest:
         raise DeployError("The source has no manage.py: name the management command in manage")
@@ -185,7 +185,37 @@ def find_application(project: str, server: str, dotted: str, urls: str) -> str:
     if len(found) == 1:
         module = os.path.relpath(found[0], project)[:-3].replace("/", ".")
         return f"{module}:application"
-    raise DeployError(f"The {server.upper()} application was not found: name it in web.application")
+    other = {"wsgi": "asgi"}.get(server, "")
+    hint = f", or set web.server: {other}" if other and search(project, f"{other}.py", depth=3) else ""
+    raise DeployError(f"The {server.upper()} application was not found: name it in web.application{hint}")
+
+
+OF_CELERY = r"\bCelery\(|import\s+\*|\bimport\b.*\b(?:app|celery\w*)\b|^(?:app|celery\w*)\s*="
+
+
+def celery_elsewhere(folders: list[str], package: str, beside: list[str]) -> str:
+    """The module of the Celery application, where the settings' package is certain to have none; else empty.
+
+    It is looked for in the packages of the modules ``beside``.
+    """
+    for folder in folders:
+        if not os.path.isdir(f"{folder}/{package}") and not os.path.isfile(f"{folder}/{package}.py"):
+            continue
+        own = f"{folder}/{package}"
+        if os.path.exists(f"{own}/celery.py") or os.path.exists(f"{own}/celery"):
+            return ""
+        texts = [text_of(path) for path in (f"{own}/__init__.py", f"{own}.py") if os.path.isfile(path)]
+        if any(re.search(OF_CELERY, text, re.MULTILINE) for text in texts):
+            return ""
+        break
+    else:
+        return ""
+    for other in dict.fromkeys(module.rpartition(".")[0] for module in beside):
+        for name in ("celery", "celery_app"):
+            path = f"{folder}/{other.replace('.', '/')}/{name}.py"
+            if other and os.path.isfile(path) and "Celery(" in text_of(path):
+                return f"{other}.{name}"
+    return ""
 
 
 def place(target: str, root: str, content: IO[bytes]) -> None:
@@ -361,19 +391,123 @@ def tree(folder: str) -> set[str]:
     return found
 
 
-def find_requirements(folders: list[str], named: dict[str, str], groups: bool) -> dict[str, Any]:
-    """The first file by which a project declares what it needs: ``kind`` and ``path``, both empty for none.
+def folders_between(source: str, project: str) -> list[str]:
+    """The folders from the source's root down to manage.py's."""
+    parts = os.path.relpath(project, source).split("/")
+    below = [] if parts[0] in (".", "..") else ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return [source, *(f"{source}/{path}" for path in below)]
 
-    A pyproject.toml that holds only the settings of tools declares nothing; one with dependency groups alone does so
-    where ``groups`` are asked for.
+
+def find_requirements(
+    folders: list[str], named: dict[str, str], groups: bool, django: bool = False
+) -> dict[str, Any]:
+    """The file by which a project declares what it needs: ``kind`` and ``path``, both empty for none.
+
+    That is the first one, unless it is certain to bring no Django (a list of tools) and another one names it; with
+    ``django``, that comes from elsewhere. A pyproject.toml that holds only the settings of tools declares nothing; one
+    with dependency groups alone does so where ``groups`` are asked for.
     """
+    found = [
+        (kind, f"{folder}/{name}")
+        for folder in folders
+        for name, kind in named.items()
+        if os.path.isfile(f"{folder}/{name}")
+        and (kind != "pyproject" or declares(f"{folder}/{name}", groups))
+    ]
+    if not found:
+        return {"kind": "", "path": ""}
+    kind, path = found[0]
+    if len(found) > 1 and not django and brings_django(path) is False:
+        kind, path = next((other for other in found[1:] if brings_django(other[1])), found[0])
+    return {"kind": kind, "path": path}
+
+
+def declares(path: str, groups: bool) -> bool:
+    """Whether a pyproject.toml, with the setup.cfg beside it, says what its project needs."""
     wanted = {"project", "tool.poetry", *(["dependency-groups"] if groups else [])}
+    tables = tables_of(path)
+    return bool(wanted.intersection(tables)) or ("build-system" in tables and has_setup_cfg(path))
+
+
+def has_setup_cfg(path: str) -> bool:
+    """Whether the setup.cfg beside a file declares dependencies."""
+    beside = f"{os.path.dirname(path)}/setup.cfg"
+    return os.path.isfile(beside) and bool(re.search(r"(?m)^install_requires\s*=", text_of(beside)))
+
+
+DJANGO = r"(?:django(?!_settings)|wagtail|mezzanine|feincms|drf-|dj-)[\w.-]*"
+BY_OTHERS = (
+    r"(?m)^\s*(?:-e\b|--editable\b|\.|/|git\+|\w+://|[\w.\[\], -]+@)"  # of which nothing is known here
+)
+
+
+def brings_django(path: str, seen: tuple[str, ...] = ()) -> bool | None:
+    """Whether a file by which a project declares its dependencies names Django; None where that is not certain."""
+    try:
+        text = text_of(path)
+    except OSError:
+        return None
+    name = os.path.basename(path)
+    if name in ("setup.py", "setup.cfg"):
+        return None
+    if name.endswith((".lock", ".toml")) or name == "Pipfile":
+        pattern = rf"""(?im)^\s*["']?{DJANGO}["']?\s*[=:]|["']{DJANGO}\s*(?:["'\[<>=!~;@(,])"""
+        dynamic = name == "pyproject.toml" and re.search(
+            r"(?m)^\s*dynamic\s*=|tool\.setuptools\.dynamic", text
+        )
+        return True if re.search(pattern, text) else None if dynamic else False
+    if re.search(rf"(?im)^\s*{DJANGO}\s*(?:$|[\[<>=!~;@#(\\ ])", text):
+        return True
+    answer = None if re.search(BY_OTHERS, text) else False
+    for other in re.findall(r"(?m)^\s*(?:-r|--requirement)[ =]?\s*(\S+)", text):
+        nested = os.path.normpath(os.path.join(os.path.dirname(path), other))
+        found = None if nested in seen or len(seen) > 20 else brings_django(nested, (*seen, path))
+        if found:
+            return True
+        answer = None if found is None else answer
+    return answer
+
+
+def other_requirements(folders: list[str]) -> list[tuple[str, str]]:
+    """Files that look as if they declared dependencies, and why they do not count."""
+    found = []
     for folder in folders:
-        for name, kind in named.items():
+        for name in sorted(os.listdir(folder)):
             path = f"{folder}/{name}"
-            if os.path.isfile(path) and (kind != "pyproject" or wanted.intersection(tables_of(path))):
-                return {"kind": kind, "path": path}
-    return {"kind": "", "path": ""}
+            if name == "pyproject.toml":
+                found.append(
+                    (path, "has no [project] or [tool.poetry], and no setup.cfg with install_requires")
+                )
+            elif name == "setup.cfg" and has_setup_cfg(path):
+                found.append((path, "needs a pyproject.toml with [build-system] beside it"))
+            elif re.match(r"(?i)req(uirement)?s?[._-](.+\.)?(txt|in|pip|lock)$", name):
+                found.append((path, "its name says nothing; requirements.files can name it"))
+    return found
+
+
+def is_package(path: str) -> bool:
+    """Whether the project of a pyproject.toml is one that is installed itself."""
+    return "build-system" in tables_of(path) and not package_mode_off(path)
+
+
+def package_mode_off(path: str) -> bool:
+    """Whether a pyproject.toml says that there is nothing for Poetry to build."""
+    return "tool.poetry" in tables_of(path) and bool(
+        re.search(r"(?m)^package-mode\s*=\s*false\b", text_of(path))
+    )
+
+
+def static_dependencies(path: str) -> bool:
+    """Whether the [project] of a pyproject.toml lists its dependencies itself."""
+    found = re.search(
+        r"(?ms)^[ \t]*\[[ \t]*project[ \t]*\](.*?)(?=^[ \t]*\[[\w\" .-]+\][ \t]*(?:#.*)?$|\Z)", text_of(path)
+    )
+    return bool(found and re.search(r"(?m)^\s*dependencies\s*=", found[1]))
+
+
+def unlocked_poetry(path: str) -> bool:
+    """Whether a pyproject.toml has its dependencies for Poetry alone, and nothing to build."""
+    return package_mode_off(path) and not static_dependencies(path)
 
 
 def workspace_member(root: str, project: str) -> str:

@@ -23,7 +23,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.git_a
 
 UV = "/usr/local/bin/uv"
 
-# Looked for in this order, in the source's root and then next to manage.py.
+# Looked for in this order, in the source's root and then in each folder down to manage.py's.
 REQUIREMENT_FILES = [
     "requirements.txt",
     "requirements/production.txt",
@@ -34,6 +34,9 @@ REQUIREMENT_FILES = [
     "requirements-prod.txt",
     "requirements.in",
 ]
+
+# Looked for last: others have them beside a pyproject.toml for something else.
+FURTHER_FILES = ["requirements/requirements.txt", "requirements/common.txt", "requirements/main.txt"]
 
 # Files that say more than a list of requirements, by name.
 KINDS = {
@@ -53,10 +56,11 @@ NAMED = {
     **{name: KINDS[name] for name in ("uv.lock", "pylock.toml", "Pipfile.lock")},
     **dict.fromkeys(REQUIREMENT_FILES, "file"),
     **{name: KINDS[name] for name in ("poetry.lock", "pdm.lock", "Pipfile", "pyproject.toml", "setup.py")},
+    **dict.fromkeys(FURTHER_FILES, "file"),
 }
 
 # Those that say of every package which version it is.
-LOCKS = ("uv_lock", "pylock", "pipfile_lock", "pipfile", "poetry_lock", "pdm_lock")
+LOCKS = ("uv_lock", "pylock", "pipfile_lock", "pipfile", "poetry_lock", "pdm_lock", "poetry")
 
 # Of the app's environment, what would have uv or its builds work elsewhere.
 KEPT = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "UV_CACHE_DIR", "UV_PYTHON_DOWNLOADS", "UV_TOOL_DIR")
@@ -96,6 +100,8 @@ class Requirements:
             f"Creating a virtual environment with Python {python}",
         )
         kind, path = self.find()
+        if kind == "pyproject" and self._as_app(app_project.unlocked_poetry, path):
+            kind = "poetry"
         folder = self._folder(kind, path)
         named = os.path.relpath(path, self.source) if path else ", ".join(self.spec.get("files") or [])
         packages = [self._from(folder, name) for name in self.spec["packages"]]
@@ -113,9 +119,16 @@ class Requirements:
             whats = whats[1:]
         if words or packages:
             what = f"Installing {' and '.join(whats)}"
-            self._pip([*words, *packages], what, folder, pins, named if packages else "")
+            lock = named if packages else ""
+            try:
+                self._pip([*words, *packages], what, folder, pins, lock)
+            except DeployError as error:
+                if kind != "pyproject" or not re.search(NO_PACKAGE, error.output):
+                    raise
+                words = self._words_without_package(path, error)
+                self._pip([*words, *packages], what, folder, pins, lock)
         installed = self._installed("*.dist-info")
-        missing = [name for name in self.layout.spec["server_packages"] if not has(installed, name)]
+        missing = [name for name in self.layout.spec["server_packages"] if self._lacks(installed, name)]
         if missing:
             own = [limit for limit in CONSTRAINTS if any(has([dist_info(name)], limit) for name in missing)]
             what = "Installing the application server"
@@ -151,8 +164,10 @@ class Requirements:
                 if kind and len(self.spec["files"]) == 1
                 else ("files", "")
             )
-        folders = list(dict.fromkeys([self.source, self.project]))
-        found = self._as_app(app_project.find_requirements, folders, NAMED, bool(self.spec["groups"]))
+        folders = app_project.folders_between(self.source, self.project)
+        django = any(re.match(r"django\b(?!-)", name, re.IGNORECASE) for name in self.spec["packages"])
+        words = folders, NAMED, bool(self.spec["groups"]), django
+        found = self._as_app(app_project.find_requirements, *words)
         if found["kind"] in NAMED.values():
             return found["kind"], str(found["path"])
         if self.spec["packages"] or "package" in self.layout.spec["source"]:
@@ -160,11 +175,13 @@ class Requirements:
         alone = self._as_app(app_project.find_requirements, folders, {"pyproject.toml": "pyproject"}, True)
         if alone["path"]:
             raise DeployError(GROUPS_ALONE.format(os.path.relpath(alone["path"], self.source)))
+        others = self._as_app(app_project.other_requirements, folders)
+        not_counted = "".join(f"\n{os.path.relpath(path, self.source)}: {why}" for path, why in others)
         raise DeployError(
             "Found no uv.lock, pylock.toml, Pipfile.lock, requirements.txt, poetry.lock, pdm.lock, Pipfile, "
-            "pyproject.toml or setup.py in "
+            "pyproject.toml with dependencies or setup.py in "
             f"{' or '.join(os.path.relpath(folder, self.source) for folder in folders)} of the source; "
-            "name the files in requirements.files or the packages in requirements.packages"
+            f"name the files in requirements.files or the packages in requirements.packages{not_counted}"
         )
 
     def _as_app(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -182,7 +199,7 @@ class Requirements:
             with git_access(self.layout) as access:
                 return self.runner.run([self.uv, *words], what, cwd=cwd or self.source, env={**env, **access})
         except DeployError as error:
-            raise DeployError(explained(str(error), error.output)) from None
+            raise with_output(explained(str(error), error.output), error.output) from None
 
     def _pip(
         self, words: list[str], what: str, folder: str, constraints: list[str] | None = None, lock: str = ""
@@ -197,7 +214,8 @@ class Requirements:
                 if lock
                 else ""
             )
-            raise DeployError(f"{error}{hint if 'No solution found' in str(error) else ''}") from None
+            message = f"{error}{hint if 'No solution found' in str(error) else ''}"
+            raise with_output(message, error.output) from None
 
     def _lines(self, name: str, lines: list[str]) -> str:
         """A file of the release with these lines."""
@@ -228,6 +246,21 @@ class Requirements:
         found = self._as_app(glob.glob, f"{self.venv}/lib/python*/site-packages/{pattern}")
         return [os.path.basename(str(path)) for path in found]
 
+    def _lacks(self, installed: list[str], requirement: str) -> bool:
+        """Whether a package is not there, or what one of its extras needs."""
+        extras = re.search(r"\[([\w, -]+)\]", requirement)
+        if not has(installed, requirement) or not extras:
+            return not has(installed, requirement)
+        name = dist_info(requirement)
+        # psycopg's "binary" is one of several ways to the client library; what is in a package's place has other extras
+        entry = next((entry for entry in installed if entry.startswith(name)), "")
+        if not entry or name == "psycopg-":
+            return False
+        files = self._as_app(glob.glob, f"{self.venv}/lib/python*/site-packages/{entry}/METADATA")
+        metadata = "".join(self._as_app(app_project.text_of, file) for file in files)
+        needed = [one for extra in extras[1].split(",") for one in of_extra(metadata, extra.strip())]
+        return any(self._lacks(installed, one) for one in needed)
+
     def _words_none(self, _path: str) -> list[str]:
         """Everything comes from requirements.packages or source.package."""
         return []
@@ -238,10 +271,9 @@ class Requirements:
 
     def _folder(self, kind: str, path: str) -> str:
         """Where everything is installed from: what a requirements file in a folder has as ``-e .`` is next to that."""
-        if kind == "file" and os.path.relpath(path, self.source) in REQUIREMENT_FILES:
-            return self.source
-        if kind == "file" and os.path.relpath(path, self.project) in REQUIREMENT_FILES:
-            return self.project
+        for folder in app_project.folders_between(self.source, self.project) if kind == "file" else ():
+            if os.path.relpath(path, folder) in (*REQUIREMENT_FILES, *FURTHER_FILES):
+                return folder
         return os.path.dirname(path) if path else self.source
 
     def _words_file(self, path: str) -> list[str]:
@@ -261,13 +293,33 @@ class Requirements:
     def _words_pyproject(self, path: str) -> list[str]:
         folder, tables = os.path.dirname(path), set(self._as_app(app_project.tables_of, path))
         groups = [word for name in self.spec["groups"] for word in ("--group", name)]
-        if not tables & {"project", "tool.poetry"}:
+        if not tables & {"project", "tool.poetry"} and not self._as_app(app_project.has_setup_cfg, path):
             if not groups:
                 raise DeployError(GROUPS_ALONE.format(os.path.relpath(path, self.source)))
             return groups
-        if "build-system" in tables:
+        if self._as_app(app_project.is_package, path):
             return [*groups, "--editable", f"{folder}{self._extras()}"]
         return [*self._options(), "-r", path]
+
+    def _words_without_package(self, path: str, error: DeployError) -> list[str]:
+        """What a pyproject.toml declares, where its project cannot be built; raises where it does not."""
+        tables = self._as_app(app_project.tables_of, path)
+        if self._as_app(app_project.static_dependencies, path):
+            return [*self._options(), "-r", path]
+        if "tool.poetry.dependencies" in tables:
+            return self._words_poetry(path)
+        named = os.path.relpath(path, self.source)
+        raise DeployError(
+            f"{error}\nrequirements: {named} describes a package that cannot be built: name its modules there, or list "
+            "the dependencies in a requirements.txt"
+        ) from None
+
+    def _words_poetry(self, path: str) -> list[str]:
+        """A pyproject.toml of Poetry's that no poetry.lock belongs to."""
+        folder = os.path.dirname(path)
+        words = ["tool", "run", "--quiet", "poetry", "lock", "--no-interaction"]
+        self._uv(words, "Locking pyproject.toml, which has no poetry.lock,", cwd=folder)
+        return self._words_poetry_lock(f"{folder}/poetry.lock")
 
     def _words_setup(self, path: str) -> list[str]:
         return ["--editable", f"{os.path.dirname(path)}{self._extras()}"]
@@ -288,6 +340,7 @@ class Requirements:
         try:
             lock = json.loads(self._as_app(app_project.text_of, path))
             sections = ["default", *self.spec["groups"]]
+            check_groups(self.spec["groups"], lock)
             lines = [line for section in sections for line in pipfile_requirements(lock[section])]
         except (DeployError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise DeployError(f"{os.path.relpath(path, self.source)} cannot be read: {error}") from error
@@ -332,7 +385,8 @@ GROUPS_ALONE = "{} declares dependency groups alone; name those of production in
 REMEDIES = (
     (r"Python\.h: No such file", "python3-dev"),
     (r"pg_config|libpq-fe\.h", "libpq-dev (or let the project depend on psycopg[binary])"),
-    (r"mysql_config|libmysqlclient|mysqlclient.{0,80}pkg-config", "default-libmysqlclient-dev and pkg-config"),
+    (r"mysql_config|libmysqlclient|mysqlclient.{0,80}pkg-config|pkg-config.{0,40}mysqlclient|MYSQLCLIENT_CFLAGS",
+     "default-libmysqlclient-dev and pkg-config"),
     (r"ffi\.h: No such file", "libffi-dev"),
     (r"headers or library files could not be found for jpeg", "libjpeg-dev and zlib1g-dev"),
     (r"libxml/\w+\.h: No such file|libxml2 and libxslt", "libxml2-dev and libxslt1-dev"),
@@ -351,6 +405,12 @@ REMEDIES = (
 OTHER_PYTHON = (
     r"incompatible with the project's Python requirement|current Python version .{0,40}does not satisfy"
 )
+OTHER_UV = r"Required uv version .+ does not match the running version"
+# What a pyproject.toml with a [build-system] is, of which the build finds no modules to put into a package.
+NO_PACKAGE = (
+    r"Multiple top-level (packages|modules) discovered|Unable to determine which files to ship|non-package mode"
+    r"|No file/folder found for (package|module)|Expected a Python module at|package directory .+ does not exist"
+)
 NO_VERSION = r"setuptools-scm was unable to detect version|versioningit.{0,40}Error|Failed to obtain version"
 
 
@@ -363,9 +423,19 @@ def explained(message: str, output: str) -> str:
             return f"{shown}\nsystem_packages: {built[1]} is built here from its source and needs {packages}"
     if re.search(OTHER_PYTHON, output):
         return f"{shown}\npython: name a version that the project takes, such as '3.12'"
+    if re.search(OTHER_UV, output):
+        return (
+            f"{shown}\nThe source requires another uv than the host has: change required-version of [tool.uv]"
+        )
     if re.search(NO_VERSION, output):
         return f"{shown}\nenv: the source brings no git; SETUPTOOLS_SCM_PRETEND_VERSION can name the version"
     return shown
+
+
+def with_output(message: str, output: str) -> DeployError:
+    error = DeployError(message)
+    error.output = output
+    return error
 
 
 INSTEAD = {"psycopg-": ("psycopg2",), "django_q2-": ("django_q-",)}
@@ -375,6 +445,24 @@ def has(installed: list[str], requirement: str) -> bool:
     """Whether a package is among the ``dist-info`` folders of an environment, or what a project has in its place."""
     name = dist_info(requirement)
     return any(entry.startswith((name, *INSTEAD.get(name, ()))) for entry in installed)
+
+
+def of_extra(metadata: str, extra: str) -> list[str]:
+    """What a package needs for one of its extras, by its METADATA, without what is for other platforms."""
+    marker = rf"extra *== *['\"]{re.escape(extra)}['\"]"
+    lines = re.findall(
+        rf"^Requires-Dist: *([^;\n]+?) *; *\(?{marker}\)? *$", metadata, re.MULTILINE | re.IGNORECASE
+    )
+    return [str(line) for line in lines]
+
+
+def check_groups(groups: list[str], lock: dict[str, Any]) -> None:
+    """Raises unless a Pipfile.lock has these groups."""
+    there = sorted(set(lock) - {"_meta", "default"})
+    for name in groups:
+        if name not in there:
+            known = ", ".join(there) or "none"
+            raise ValueError(f"requirements.groups: it has no group {name}; it has {known}")
 
 
 def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:

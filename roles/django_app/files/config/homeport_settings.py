@@ -11,8 +11,36 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django import VERSION as _django
 
-_base = importlib.import_module(os.environ["HOMEPORT_BASE_SETTINGS"])
+
+def _import(name, configuration):
+    """The project's settings module, with what its class ``configuration`` of django-configurations adds, if any."""
+    if not configuration:
+        return importlib.import_module(name)
+    # its importer makes settings of that class in the module that the variable names, and looks for it here as well
+    importlib.import_module("configurations.importer").install()
+    own = os.environ["DJANGO_SETTINGS_MODULE"]
+    os.environ["DJANGO_SETTINGS_MODULE"] = name
+    try:
+        return importlib.import_module(name)
+    finally:
+        os.environ["DJANGO_SETTINGS_MODULE"] = own
+
+
+class _Configured:
+    """What django-configurations finds here as its class: these are settings already."""
+
+    @classmethod
+    def setup(cls):
+        """Called for what is to be set up."""
+
+    pre_setup = post_setup = setup
+
+
+_configuration = os.environ.get("DJANGO_CONFIGURATION", "")
+_base = _import(os.environ["HOMEPORT_BASE_SETTINGS"], _configuration)
 globals().update({name: value for name, value in vars(_base).items() if name.isupper()})
+if _configuration:
+    globals()[_configuration] = _Configured
 
 _environment = os.environ
 _https = _environment["SITE_URL"].startswith("https:")
@@ -21,6 +49,10 @@ _https = _environment["SITE_URL"].startswith("https:")
 def _list(name):
     return [item for item in _environment.get(name, "").split(",") if item]
 
+
+# Of a database and of a cache, what the project chooses for any kind of them.
+_ANY_DATABASE = ("ATOMIC_REQUESTS", "AUTOCOMMIT", "TIME_ZONE")
+_ANY_CACHE = ("TIMEOUT", "VERSION", "KEY_FUNCTION")
 
 # A transaction that reads and then writes waits for its turn instead of failing, and readers wait for nobody.
 _CONCURRENT = {
@@ -60,7 +92,8 @@ def _database(url, own):
     if scheme in ("postgis", "spatialite") and engine == f"django.db.backends.{kind}":
         engine = f"django.contrib.gis.db.backends.{scheme}"
     # further settings are the project's choice as well, unless they are for another kind of database
-    kept = own if engine == own.get("ENGINE") else {}
+    same = engine == own.get("ENGINE")
+    kept = {key: value for key, value in own.items() if same or key in _ANY_DATABASE}
     if kind == "sqlite3":
         return {
             **kept,
@@ -93,18 +126,22 @@ def _database(url, own):
     }
 
 
-def _cache(url):
+def _cache(url, own):
+    """The cache at ``url``, for a project that has chosen ``own``."""
     parts = urlsplit(url)
-    prefix = {"KEY_PREFIX": _environment.get("CACHE_PREFIX", "")}
+    kept = {
+        **{key: value for key, value in own.items() if key in _ANY_CACHE},
+        "KEY_PREFIX": _environment.get("CACHE_PREFIX", ""),
+    }
     if parts.scheme in ("redis", "rediss", "unix"):
-        return {"BACKEND": "homeport_cache.RedisCache", "LOCATION": url, **prefix}
+        return {"BACKEND": "homeport_cache.RedisCache", "LOCATION": url, **kept}
     if parts.scheme in ("memcache", "memcached", "pymemcache"):
         return {
             "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
             "LOCATION": parts.netloc or f"unix:{parts.path}",
             # the site stays up while the cache is down
             "OPTIONS": {"ignore_exc": True, "connect_timeout": 0.5, "timeout": 2, "dead_timeout": 2},
-            **prefix,
+            **kept,
         }
     raise RuntimeError(f"CACHE_URL: the overlay does not know {parts.scheme}://; use overlay_settings")
 
@@ -120,7 +157,8 @@ if _environment.get("DATABASE_URL"):
     DATABASES["default"] = _database(_environment["DATABASE_URL"], DATABASES.get("default", {}))
 
 if _environment.get("CACHE_URL"):
-    CACHES = {**globals().get("CACHES", {}), "default": _cache(_environment["CACHE_URL"])}
+    CACHES = {**globals().get("CACHES", {})}
+    CACHES["default"] = _cache(_environment["CACHE_URL"], CACHES.get("default", {}))
 
 STATIC_URL = _environment["STATIC_URL"]
 STATIC_ROOT = _environment["STATIC_ROOT"]
