@@ -159,7 +159,7 @@ def of_programs(others: dict[str, Any], taken: Collection[str], host: str, sandb
     for path in others["commands"]:
         if "commands" not in taken:
             told.append(
-                f"{host} has a {path} that is not Homeport's, which puts a link there: move it aside; "
+                f"{host} has a {path} that is not Homeport's, and Homeport puts a link there: move it aside; "
                 "-e take_over=commands replaces it"
             )
     return told
