@@ -11,4 +11,4 @@ from ansible_collections.homeport.django.plugins.plugin_utils.component import C
 
 class ActionModule(ComponentAction):
     MODULE = "packages"
-    UNCHANGED: dict[str, Any] = {"missing": []}
+    UNCHANGED: dict[str, Any] = {"missing": [], "unavailable": {}}

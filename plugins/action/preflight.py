@@ -118,6 +118,7 @@ class ActionModule(ActionBase):
                 for name in ("certificates_email", "certificates_dns_server", "certificates_dns_auth_hook")
             }
             problems += certificates(parsed, settings, groups, setup)
+        if setup != "local":
             told += inputs(task_vars, self._templar, parsed.apps)
         deploys = boolean(self._task.args.get("deploys", True)) and not reads
         if deploys:

@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import shutil
 import socket
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from typing import Any
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
 from ansible_collections.homeport.django.plugins.plugin_utils.component import looked
@@ -33,6 +34,10 @@ LEFT_OUT = [
 ]  # fmt: skip
 
 
+class SourceError(Exception):
+    """The code of one app cannot be had on the controller."""
+
+
 class ActionModule(ActionBase):
     TRANSFERS_FILES = True
 
@@ -46,18 +51,22 @@ class ActionModule(ActionBase):
         only = arguments.get("only") or []
         elsewhere = live_elsewhere(task_vars)
         packed: dict[str, str] = {}
+        failed: dict[str, str] = dict(arguments.get("failed") or {})
         apps = []
         try:
             for app in arguments["apps"]:
                 app = {**app, "source": dict(app["source"]), "live_elsewhere": app["name"] in elsewhere}
                 # only building needs the source, which may be missing at the time of a rollback
                 if (not only or app["name"] in only) and arguments["phase"] == "build":
-                    local = self._local(app, task_vars)
+                    try:
+                        local = self._local(app, task_vars)
+                    except SourceError as error:  # of this app alone
+                        local, failed[app["name"]] = None, str(error)
                     if local:
                         packed[app["name"]] = local
                         app["source"]["digest"] = file_digest(local)
                 apps.append(app)
-            arguments["apps"] = apps
+            arguments.update(apps=apps, failed=failed)
             if not self._task.check_mode or self._play_context.diff:
                 live = looked(task_vars).get("revisions")
                 news = [app["name"] for app in apps if app["name"] in packed and is_news(app, live)]
@@ -109,26 +118,23 @@ class ActionModule(ActionBase):
         """A file on the controller that holds the app's code, or nothing when the host fetches it."""
         source = app["source"]
         archive = source.get("archive", "")
+        field = f"django_apps.{app['name']}.source"
         if "path" in source:
             path = find(source["path"], self._base(task_vars))
             if not os.path.isdir(path):
-                raise AnsibleActionFail(f"django_apps.{app['name']}.source.path: there is no folder {path}")
-            return pack(path)
+                raise SourceError(f"{field}.path: there is no folder {path}")
+            try:
+                return pack(path)
+            except OSError as error:
+                raise SourceError(f"{field}.path: {error.filename or path}: {error.strerror}") from error
         if archive and not archive.startswith(("http://", "https://")):
             path = find(archive, self._base(task_vars))
-            if not os.path.isfile(path):
-                raise AnsibleActionFail(f"django_apps.{app['name']}.source.archive: there is no file {path}")
-            copy = tempfile.NamedTemporaryFile(dir=C.DEFAULT_LOCAL_TMP, prefix="homeport-", delete=False)  # noqa: SIM115
-            with copy, open(path, "rb") as stream:
-                for block in iter(lambda: stream.read(1 << 20), b""):
-                    copy.write(block)
-            wanted = source.get("checksum")
-            if wanted and file_digest(copy.name) != wanted:
-                os.unlink(copy.name)
-                raise AnsibleActionFail(
-                    f"django_apps.{app['name']}.source.archive: {path} does not have that checksum"
-                )
-            return copy.name
+            try:
+                return copied(path, source.get("checksum"))
+            except OSError as error:
+                raise SourceError(f"{field}.archive: {path}: {error.strerror}") from error
+            except ValueError as error:
+                raise SourceError(f"{field}.checksum: {path} does not have it") from error
         return None
 
     def _uploads(self, names: list[str], packed: dict[str, str]) -> dict[str, str]:
@@ -175,9 +181,32 @@ def pack(folder: str) -> str:
         member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
         return member
 
+    with (
+        temporary(".tar") as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        archive.add(folder, arcname="source", filter=entry)
+    return stream.name
+
+
+def copied(path: str, checksum: str | None) -> str:
+    """A copy of a file, which must have the checksum."""
+    with temporary() as copy, open(path, "rb") as stream:
+        shutil.copyfileobj(stream, copy, 1 << 20)
+        copy.flush()
+        if checksum and file_digest(copy.name) != checksum:
+            raise ValueError("another checksum")
+    return copy.name
+
+
+@contextlib.contextmanager
+def temporary(suffix: str = "") -> Iterator[Any]:
+    """A file that stays, unless what is done with it fails."""
     with tempfile.NamedTemporaryFile(
-        dir=C.DEFAULT_LOCAL_TMP, prefix="homeport-", suffix=".tar", delete=False
+        dir=C.DEFAULT_LOCAL_TMP, prefix="homeport-", suffix=suffix, delete=False
     ) as stream:
-        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            archive.add(folder, arcname="source", filter=entry)
-        return stream.name
+        try:
+            yield stream
+        except BaseException:
+            os.unlink(stream.name)
+            raise

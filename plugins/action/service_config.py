@@ -29,7 +29,7 @@ SHARED = str(COLLECTION / "plugins" / "plugin_utils" / "templates")
 
 class ActionModule(ComponentAction):
     MODULE = "service_config"
-    UNCHANGED: dict[str, Any] = {"paths": [], "applied": "", "units": [], "restart": {}}
+    UNCHANGED: dict[str, Any] = {"paths": [], "applied": "", "units": [], "restart": {}, "refused": {}}
 
     def arguments(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         files = [self._rendered(dict(entry), task_vars) for entry in arguments.get("files") or []]

@@ -27,6 +27,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.rotation im
 from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
 from ansible_collections.homeport.django.plugins.module_utils.wiring import moves, parts
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
 
 # What the host needs to know of a bucket.
@@ -181,13 +182,12 @@ def unserved(apps: Any, wanted: Any, facts: Any, names: Any = ()) -> dict[str, A
     }
 
 
-def taken_over(
-    apps: Any, databases: Any, facts: Any, words: Any, host: Any, nginx_sandbox: Any = True
-) -> list[str]:
+def taken_over(apps: Any, database_apps: Any, facts: Any, words: Any, host: Any, here: Any) -> list[str]:
     """What others have on the host that would be taken over: a line for each."""
-    names = [each["name"] for each in databases]
-    sandbox = boolean(nginx_sandbox, strict=False)
-    return objections(apps, names, facts, listed(words), str(host), sandbox)
+    databases = {name: postgres_databases({name: app}) for name, app in database_apps.items()}
+    sandboxes = {name: boolean(here[name], strict=False) for name in ("nginx_sandbox", "supervisord_sandbox")}
+    rules = plain(here["rules"]) if boolean(here["firewall"], strict=False) else None
+    return objections(apps, databases, facts, listed(words), str(host), {**here, **sandboxes, "rules": rules})
 
 
 def unmoved(apps: Any, facts: Any, server: Any, host: Any, address: Any) -> list[str]:

@@ -20,6 +20,11 @@ options:
     type: list
     elements: str
     required: true
+  of_apps:
+    description: Which of O(names) single apps need, by app. Where the package lists do not have one of them, it is left
+      out, and RV(unavailable) has the reason for the app.
+    type: dict
+    default: {}
   masked:
     description: Units that are masked before anything is installed. So a service that a package would start, open to
       every user of the host, never runs.
@@ -45,6 +50,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+unavailable:
+  description: Why packages of an app were left out, by app.
+  returned: always
+  type: dict
 missing:
   description: Packages that were installed, or would be in check mode.
   returned: always
@@ -91,6 +100,41 @@ def versioned(module: AnsibleModule, words: list[str], have: set[str]) -> list[s
         _code, out, _err = module.run_command(["apt-cache", "depends", "postgresql"])
         found = [int(version) for version in re.findall(r"Depends: postgresql-(\d+)$", out, re.MULTILINE)]
     return [word.replace(VERSION, str(max(found))) for word in words] if found else words
+
+
+def known(out: str) -> set[str]:
+    """The packages that apt-cache policy has a version of."""
+    blocks = re.findall(r"^(\S+):\n(?:  .*\n)*?  Candidate: (.*)$", out, re.MULTILINE)
+    return {name for name, candidate in blocks if candidate != "(none)"}
+
+
+def unavailable(module: AnsibleModule, apt: Apt, missing: list[str]) -> dict[str, str]:
+    """Packages of single apps that no package list has, by app, as a message."""
+    of_apps: dict[str, list[str]] = module.params["of_apps"]
+    words = {word: re.split("[=/]", word, maxsplit=1)[0] for name in of_apps for word in of_apps[name]}
+    asked = sorted({name for word, name in words.items() if word in missing and "|" not in word})
+    if not asked:
+        return {}
+    _code, out, _err = module.run_command(["apt-cache", "policy", *asked], environ_update=ENVIRONMENT)
+    have = known(out)
+    # a virtual package has no version, and may have a provider
+    have |= {name for name in asked if name not in have and apt.install("--simulate", name)[0] == 0}
+    found = {
+        app: [word for word in named if word in missing and words[word] in asked and words[word] not in have]
+        for app, named in of_apps.items()
+    }
+    return {
+        app: f"django_apps.{app}.system_packages: the package lists of this host have no {', '.join(names)}"
+        for app, names in found.items()
+        if names
+    }
+
+
+def without(missing: list[str], left_out: dict[str, str], of_apps: dict[str, list[str]]) -> list[str]:
+    """All packages but those that only the apps need which lack one: nothing is installed for a release that fails."""
+    theirs = {word for app in left_out for word in of_apps[app]}
+    others = {word for app, named in of_apps.items() if app not in left_out for word in named}
+    return [word for word in missing if word not in theirs - others]
 
 
 class Apt:
@@ -141,6 +185,7 @@ def main() -> None:
     module = HostModule(
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
+            "of_apps": {"type": "dict", "default": {}},
             "masked": {"type": "list", "elements": "str", "default": []},
             "max_age": {"type": "int", "default": 21600},
             "lock_timeout": {"type": "int", "default": 300},
@@ -157,20 +202,27 @@ def main() -> None:
     wanted = versioned(module, names, have)
     missing = [word for word in wanted if not any(name in have for name in word.split("|"))]
     if module.check_mode:
-        module.exit_json(changed=bool(missing), missing=missing)
+        module.exit_json(changed=bool(missing), missing=missing, unavailable={})
     there = {"packages": dict.fromkeys(wanted, True)}
     if not missing:
         given.keep(there)
-        module.exit_json(changed=False, missing=[])
+        module.exit_json(changed=False, missing=[], unavailable={})
     given.forget()
     apt = Apt(module)
     fresh = refresh(module, apt)
     if any(VERSION in word for word in missing):  # there were no lists yet
         missing = versioned(module, missing, have)
         there = {"packages": dict.fromkeys(versioned(module, names, have), True)}
-    install(module, apt, missing, fresh)
-    given.keep(there)
-    module.exit_json(changed=True, missing=missing)
+    left_out = unavailable(module, apt, missing)
+    if left_out and fresh:  # lists that are not old enough to distrust may be older than the package
+        apt.call("update")
+        left_out = unavailable(module, apt, missing)
+    missing = without(missing, left_out, module.params["of_apps"])
+    if missing:
+        install(module, apt, missing, fresh)
+    if not left_out:
+        given.keep(there)
+    module.exit_json(changed=bool(missing), missing=missing, unavailable=left_out)
 
 
 if __name__ == "__main__":

@@ -151,12 +151,9 @@ def plan(wanted: list[dict[str, Any]], state: dict[str, Any], taken: Iterable[st
     for spec in wanted:
         if roles.get(spec["owner"], {}).get("super"):
             raise DeployError(f"The role {spec['owner']} is a superuser: an app must not be one")
-        owner = databases.get(spec["name"], {}).get("owner", spec["owner"])
-        if (
-            owner != spec["owner"]
-            and not roles.get(owner, {"super": True})["super"]
-            and spec["name"] not in taken
-        ):
+        database = databases.get(spec["name"], {"owner": spec["owner"]})
+        owner = database["owner"]
+        if owner != spec["owner"] and not database["new"] and spec["name"] not in taken:
             raise DeployError(
                 f"The database {spec['name']} belongs to {owner}, and not to {spec['owner']}: choose another name for "
                 f"it, or go on with -e take_over=database:{spec['name']}"

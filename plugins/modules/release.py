@@ -57,6 +57,7 @@ options:
   failed:
     description:
       - Apps that failed on any host of the run, with the reason. They are left as they are, but by V(withdraw).
+      - V(build) returns them as failed.
     type: dict
     default: {}
   allow_unsafe_migrations:

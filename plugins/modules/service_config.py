@@ -85,6 +85,11 @@ options:
         type: list
         elements: str
         default: []
+      of:
+        description: Whose file this is, such as the name of a site. Where O(validate) refuses a file of it and says so,
+          all changes to its files are reverted, and the others are applied. RV(refused) has the reason.
+        type: str
+        default: ""
   secrets:
     description: Contents of the secret files, by path. The action plugin moves them here, out of
       O(files), so that they are logged nowhere.
@@ -168,6 +173,10 @@ restart:
     waits (V(later)), and C(why). Empty when there is none.
   returned: always
   type: dict
+refused:
+  description: What O(validate) says against the files of one (O(files[].of)), by its name. They are as before.
+  returned: always
+  type: dict
 units:
   description: Which of the further units were stopped, started or restarted, or would be in check mode.
   returned: always
@@ -197,6 +206,7 @@ def main() -> None:
         "urgent": {"type": "bool", "default": False},
         "restarts": {"type": "list", "elements": "str", "default": []},
         "reloads": {"type": "list", "elements": "str", "default": []},
+        "of": {"type": "str", "default": ""},
     }
     commands = {"type": "list", "elements": "str", "default": []}
     module = HostModule(

@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 OTHERS: dict[str, Any] = {
-    "accounts": {}, "folders": [], "listeners": {}, "nginx": [], "hidden": {}, "postgres": {},
+    "accounts": {}, "folders": [], "commands": [], "listeners": {}, "local": [], "units": {}, "nginx": [],
+    "hidden": {}, "sites": [], "programs": {}, "services": [], "postgres": {},
 }  # fmt: skip
 UNDECLARED: dict[str, Any] = {
     "apps": [], "process": [], "schedule": [], "units": [], "stores": {}, "vhosts": [], "databases": {},

@@ -184,6 +184,7 @@ def test_files_arrive(definitions: Definitions, apps: dict[str, Any]) -> None:
         "group": "root",
         "secret": True,
         "urgent": False,
+        "of": "",
         "restarts": [],
         "reloads": [],
         "on_change": "none",

@@ -49,7 +49,10 @@ FACTS: dict[str, Any] = {
     "nginx": "1.26.3", "nginx_brotli": True, "postgres": "17", "postgres_cluster": "main", "redis": "8.0.2",
     "valkey": "8.1.1", "time_daemon": "", "login": "admin", "ssh_ports": [22], "pending_changes": [], "setup": "site",
     "sets": [], "certificates": {}, "parts": {}, "packages": [], "domains": {},
-    "others": {"accounts": {}, "folders": [], "listeners": {}, "nginx": [], "postgres": {}},
+    "others": {
+        "accounts": {}, "folders": [], "commands": [], "listeners": {}, "local": [], "units": {}, "nginx": [],
+        "hidden": {}, "sites": [], "programs": {}, "services": [], "postgres": {},
+    },
     "logins": {}, "backup": {}, "archive": {}, "tls": "", "postgres_move": "", "databases": {},
     "collection": {"version": "0.1.0", "newer": ""},
     "site": {"own": {}, "recorded": {}, "lacks": False, "overwrites": False, "differs": False},

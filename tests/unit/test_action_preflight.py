@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,7 +66,29 @@ def parsed(apps: Any, vault: Any = None, setup: str = "site") -> Parsed:
         (NO_MEDIA, {}, TWO, "typical", 0),
         ({**NO_MEDIA, "database": "sqlite"}, {}, TWO, "typical", 1),
         (NO_MEDIA, {}, TWO, "simple", 1),
-        (NO_MEDIA, {"blog": {"database_url": CANARY}}, TWO, "simple", 0),
+        (NO_MEDIA, {"blog": {"database_url": f"postgres://u:{CANARY}@db.example.org/n"}}, TWO, "simple", 0),
+        (NO_MEDIA, {"blog": {"database_url": f"postgres://u:{CANARY}@localhost/n"}}, TWO, "typical", 1),
+        (NO_MEDIA, {"blog": {"database_url": "sqlite:////srv/blog/shared/data/x.db"}}, TWO, "typical", 1),
+        ({**NO_MEDIA, "database": {"url": "sqlite:////srv/blog/shared/data/x.db"}}, {}, TWO, "typical", 1),
+        ({**NO_MEDIA, "database": {"url": "postgres://x@127.0.0.1/n"}}, {}, TWO, "typical", 1),
+        (
+            {**NO_MEDIA, "database": {"url": "postgres://x@/n?host=/var/run/postgresql"}},
+            {},
+            TWO,
+            "typical",
+            1,
+        ),
+        ({**NO_MEDIA, "database": {"url": "postgres://x@/n?host=db.example.org"}}, {}, TWO, "typical", 0),
+        ({**NO_MEDIA, "databases": {"stats": {"url": "sqlite:////srv/x.db"}}}, {}, TWO, "typical", 1),
+        ({**NO_MEDIA, "databases": {"stats": {}}}, {}, TWO, "typical", 0),
+        (
+            {**NO_MEDIA, "databases": {"stats": {}}},
+            {"blog": {"database_urls": {"stats": f"postgres://u:{CANARY}@[::1]/n"}}},
+            TWO,
+            "typical",
+            1,
+        ),
+        ({"database": {"url": "postgres://x@localhost/n"}}, {}, BOTH, "typical", 0),
         ({"media": 3}, {}, TWO, "typical", None),
         ({"cache": ["x"], "processes": "x"}, {}, BOTH, "site", None),
         ({}, {}, {"app_servers": []}, "nonsense", 1),
@@ -197,6 +220,22 @@ def test_sources_on_the_controller(tmp_path: Path) -> None:
         "d": app(),
     }
     assert local_files(parsed(apps), str(tmp_path)) == []
+    (tmp_path / "bad.j2").write_text("ok\n{% if x %}\n")
+    digest = hashlib.sha256((tmp_path / "app.tar.gz").read_bytes()).hexdigest()
+    apps = {
+        "a": app(source={"archive": "app.tar.gz", "checksum": digest}),
+        "b": app(source={"archive": "app.tar.gz", "checksum": "0" * 64}),
+        "c": app(files={"x": {"template": "bad.j2"}}),
+        "d": app(maintenance={"page": "bad.j2"}),
+    }
+    problems = local_files(parsed(apps), str(tmp_path))
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "django_apps.b.source.checksum",
+        "django_apps.c.files.x",
+        "django_apps.d.maintenance.page",
+    ]
+    assert problems[0].endswith(f"it has {digest}")
+    assert "bad.j2, line 2: " in problems[1]
     apps = {
         "a": app(source={"path": "ap"}, files={"x": {"template": "u.j2"}}),
         "b": app(source={"archive": "app.zip"}),

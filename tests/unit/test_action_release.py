@@ -3,10 +3,15 @@ from __future__ import annotations
 import os
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
+from ansible import constants as C
 from ansible_collections.homeport.django.plugins.action.release import (
     LEFT_OUT,
+    ActionModule,
+    SourceError,
     find,
     is_news,
     live_elsewhere,
@@ -104,6 +109,37 @@ def test_owner_and_modes_are_those_of_nobody(project: Path) -> None:
         (0, 0, "", "", 0)
     }
     assert {member.mode for member in members} == {0o755, 0o644}
+
+
+def leftovers() -> list[Path]:
+    return list(Path(C.DEFAULT_LOCAL_TMP).glob("homeport-*"))
+
+
+def test_code_that_cannot_be_had_is_the_matter_of_one_app(project: Path, tmp_path: Path) -> None:
+    archive = write(tmp_path / "app.tar", "x")
+    (project / "gone").mkdir()
+    action = ActionModule.__new__(ActionModule)
+    action._task = SimpleNamespace(args={"base": str(tmp_path)})
+
+    def problem(**source: str) -> str:
+        with pytest.raises(SourceError) as caught:
+            action._local({"name": "blog", "source": source}, {})
+        return str(caught.value)
+
+    before = leftovers()
+    assert problem(path="nowhere").startswith("django_apps.blog.source.path: there is no folder ")
+    assert problem(archive="none.tar") == (
+        f"django_apps.blog.source.archive: {tmp_path}/none.tar: No such file or directory"
+    )
+    assert problem(archive="app.tar", checksum="0" * 64) == (
+        f"django_apps.blog.source.checksum: {archive} does not have it"
+    )
+    with patch("tarfile.TarFile.addfile", side_effect=PermissionError(13, "Permission denied", "/x/secret")):
+        assert problem(path="project") == "django_apps.blog.source.path: /x/secret: Permission denied"
+    assert leftovers() == before
+    copy = action._local({"name": "blog", "source": {"archive": "app.tar"}}, {})
+    assert Path(str(copy)).read_text() == archive.read_text()
+    os.unlink(str(copy))
 
 
 def test_digest(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ class Module:
     def __init__(self, out: str = "", known: tuple[str, ...] = ()) -> None:
         self.out = out
         self.known = known
+        self.params: dict[str, Any] = {}
 
     def run_command(self, words: list[str], **_options: Any) -> tuple[int, str, str]:
         if words[0] == "apt-cache":
@@ -59,3 +60,38 @@ def test_the_age_of_the_lists(tmp_path: Path) -> None:
     os.utime(lists, (old, old))
     if not os.path.exists("/var/lib/apt/periodic/update-success-stamp"):
         assert lists_age(str(lists)) > 9 * 86400
+
+
+POLICY = """git:
+  Installed: (none)
+  Candidate: 1:2.47.3-0+deb13u1
+  Version table:
+     1:2.47.3-0+deb13u1 500
+mta:
+  Installed: (none)
+  Candidate: (none)
+  Version table:
+"""
+
+
+class Apt:
+    """Only a virtual package can be installed of what apt-cache has no version of."""
+
+    def install(self, *words: str) -> tuple[int, str, str]:
+        return (0 if words == ("--simulate", "mta") else 100), "", ""
+
+
+def test_packages_that_no_list_has_fail_the_apps_that_name_them() -> None:
+    module = Module()
+    module.run_command = lambda _words, **_options: (0, POLICY, "")  # type: ignore[method-assign]
+    of_apps = {"blog": ["git", "no-such=1.0"], "shop": ["git", "mta"], "wiki": ["no-such=1.0", "tool"]}
+    module.params = {"of_apps": of_apps}
+    missing = ["nginx", "git", "no-such=1.0", "mta"]
+    left_out = packages.unavailable(module, Apt(), missing)
+    assert left_out == {
+        name: f"django_apps.{name}.system_packages: the package lists of this host have no no-such=1.0"
+        for name in ("blog", "wiki")
+    }
+    assert packages.without(missing, left_out, of_apps) == ["nginx", "git", "mta"]
+    assert packages.unavailable(module, Apt(), ["nginx"]) == {}
+    assert packages.without(["a"], {}, of_apps) == ["a"]

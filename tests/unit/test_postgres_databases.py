@@ -134,7 +134,6 @@ def test_nothing_is_ever_dropped() -> None:
     ("state", "steps"),
     [
         ({"roles": {"blog": role(login=False)}}, ["let role blog log in"]),
-        ({"databases": {"blog": database(owner="postgres")}}, ["give database blog to blog"]),
         ({"databases": {"blog": database(public="CONNECT")}}, ["close database blog to others"]),
         ({"roles": {"blog": role(password="SCRAM-SHA-256$1:a$b:c")}}, ["set password of role blog"]),
         ({"roles": {"blog": role(connections=5)}}, ["let role blog have any number of connections"]),
@@ -149,6 +148,10 @@ def test_a_database_of_somebody_else_is_not_taken() -> None:
     with pytest.raises(DeployError, match=r"The database blog belongs to bob, .*-e take_over=database:blog"):
         plan([wanted()], state)
     assert [step.what for step in plan([wanted()], state, ["blog"])] == ["give database blog to blog"]
+    # nor one that the superuser has made for somebody
+    state = {**DONE, "databases": {"blog": database(owner="postgres")}}
+    with pytest.raises(DeployError, match=r"The database blog belongs to postgres, "):
+        plan([wanted()], state)
 
 
 def test_no_app_is_a_superuser() -> None:

@@ -361,3 +361,18 @@ def test_the_documentation_lists_the_steps_of_a_deploy() -> None:
     assert listed == [step.name for step in STEPS]
     phases = [step.phases[-1] for step in STEPS[1:]]
     assert phases == sorted(phases, key=("build", "migrate", "activate").index)
+
+
+def test_an_app_that_cannot_be_built_from_anything_fails_alone(
+    site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    def step(deploy: Deploy) -> dict[str, Any]:
+        built.append(deploy.layout.name)
+        return {"changed": True}
+
+    run = handled("build", monkeypatch, step, failed={"shop": "there is no folder"})
+    assert (built, run.failed) == (["blog"], {"shop": "there is no folder"})
+    # what is not asked for fails nothing
+    assert handled("build", monkeypatch, step, ["blog"], failed={"shop": "x"}).failed == {}

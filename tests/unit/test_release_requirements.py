@@ -595,3 +595,11 @@ def test_the_member_of_a_workspace_that_has_the_manage_py(
     write(tmp_path / project / "pyproject.toml", PROJECT)
     found = workspace_member(str(tmp_path), f"{tmp_path}/{project}")
     assert found == str(tmp_path / member)
+
+
+def test_a_python_that_could_not_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_requirements, "UNAVAILABLE", str(tmp_path / "unavailable"))
+    (tmp_path / "unavailable").mkdir()
+    (tmp_path / "unavailable/3.7").write_text("Python 3.7 is not on this host\n")
+    with pytest.raises(DeployError, match=r"^Python 3\.7 is not on this host$"):
+        requirements(tmp_path, python="3.7").install()

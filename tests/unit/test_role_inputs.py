@@ -29,6 +29,7 @@ CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 # What the playbooks set, and what reaches no file as a text.
 ELSEWHERE = {
     "host_wired_packages", "host_wired_masked", "host_wired_ports", "host_wired_peers", "host_wired_authority", "host_setup",
+    "host_wired_of_apps",
 }  # fmt: skip
 ROLES = (
     "host",

@@ -100,6 +100,7 @@ class Set:
             "urgent": False,
             "restarts": [],
             "reloads": [],
+            "of": "",
         }
         self.host.params = {
             "name": "web",
@@ -495,6 +496,62 @@ def test_a_unit_makes_room_before_another_starts(files: Set) -> None:
     ]
     assert result["units"] == ["db@old", "db@new"]
     assert not files.path("old.conf").exists()
+
+
+def of(site: str, content: str, path: str = "") -> dict[str, Any]:
+    return {"path": path or f"{site}.conf", "content": content, "of": site}
+
+
+def parser(files: Set) -> Callable[[str], None]:
+    """Refuses any file that says so, the way nginx does."""
+
+    def judge(_command: str) -> None:
+        bad = [path for path in sorted(files.folder.glob("*.conf")) if path.read_text() == "bad\n"]
+        files.host.failing = {"check": f'unknown directive "bad" in {bad[0]}:1'} if bad else {}
+
+    return judge
+
+
+def test_what_the_parser_says_against_one_keeps_no_other_from_its_files(files: Set, records: Path) -> None:
+    files.host.on_command = parser(files)
+    first = {**GIVEN, "parts": {"blog": {"web": "1"}, "shop": {"web": "1"}}}
+    files.run(of("blog", "old\n"), of("shop", "old\n"), validate=["check"], given=first)
+    new = {**GIVEN, "digest": "e", "parts": {"blog": {"web": "2"}, "shop": {"web": "2"}, "wiki": {}}}
+    wanted = [
+        of("blog", "bad\n"),
+        of("blog", "new\n", "blog-more.conf"),
+        of("shop", "new\n"),
+        of("wiki", "bad\n"),
+    ]
+    result = files.run(*wanted, validate=["check"], given=new)
+    assert list(result["refused"]) == ["blog", "wiki"]
+    assert f"in {files.path('blog.conf')}:1" in result["refused"]["blog"]
+    assert result["paths"] == [str(files.path("shop.conf"))]
+    assert files.path("blog.conf").read_text() == "old\n"
+    assert files.path("shop.conf").read_text() == "new\n"
+    assert sorted(path.name for path in files.folder.iterdir()) == ["blog.conf", "shop.conf"]
+    assert "systemctl reload web" in files.host.commands
+    assert leftovers(files) == []
+    # the component is not as wanted, and has what it was given before
+    kept = json.loads(records.read_text())
+    assert (kept["digest"], kept["parts"]) == ("", {"blog": {"web": "1"}, "shop": {"web": "2"}})
+    again = files.run(*wanted, validate=["check"], given=new)
+    assert (list(again["refused"]), again["changed"]) == (["blog", "wiki"], False)
+    wanted = [of("blog", "new\n"), of("shop", "new\n"), of("wiki", "new\n")]
+    assert files.run(*wanted, validate=["check"], given=new)["refused"] == {}
+    assert json.loads(records.read_text())["digest"] == "e"
+
+
+def test_a_refusal_that_names_nobody_in_particular_restores_all(files: Set) -> None:
+    files.run(of("blog", "old\n"), validate=["check"])
+    files.host.failing["check"] = f"conflict in {files.path('blog.conf')}-more:1"
+    ended = files.end(of("blog", "new\n"), validate=["check"])
+    assert ended.failed
+    assert files.path("blog.conf").read_text() == "old\n"
+    # also where what the parser names was not changed
+    files.host.failing["check"] = f"unknown directive in {files.path('blog.conf')}:1"
+    assert files.end(of("blog", "old\n"), A, validate=["check"]).failed
+    assert not files.path("a.conf").exists()
 
 
 def test_a_unit_that_refuses_its_file_gets_the_old_one_back(files: Set) -> None:

@@ -9,8 +9,13 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
 from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import no_authority, unfit
+from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import unwritable
+from jinja2 import Environment, TemplateSyntaxError
+
+# With what Ansible's settings may add to the language.
+SYNTAX = Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
 
 
 def local_files(parsed: Parsed, base: str) -> list[str]:
@@ -21,10 +26,8 @@ def local_files(parsed: Parsed, base: str) -> list[str]:
         problems += _source(f"{path}.source", app.get("source", {}), base)
         for target, file in app["files"].items():
             template = file.get("template")
-            if isinstance(template, str) and not os.path.isfile(absolute(base, template)):
-                problems.append(
-                    f"{path}.files.{target}: there is no template {shown(template)} (relative to {base})"
-                )
+            if isinstance(template, str):
+                problems += _template(f"{path}.files.{target}", template, base)
         problems += _page(f"{path}.maintenance.page", app["maintenance"].get("page"), base)
         problems += _authority(f"{path}.database.ca", app["database"].get("ca"), base)
         for alias, database in app["databases"].items():
@@ -33,15 +36,45 @@ def local_files(parsed: Parsed, base: str) -> list[str]:
     return problems
 
 
+def _template(path: str, template: str, base: str) -> list[str]:
+    """A template that cannot be read, or is none."""
+    file = absolute(base, template)
+    if not os.path.isfile(file):
+        return [f"{path}: there is no template {shown(template)} (relative to {base})"]
+    try:
+        with open(file, encoding="utf-8") as stream:
+            SYNTAX.parse(stream.read())
+    except OSError as error:
+        return [f"{path}: {shown(template)} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return [f"{path}: {shown(template)} is not text in UTF-8"]
+    except TemplateSyntaxError as error:
+        return [f"{path}: {shown(template)}, line {error.lineno}: {error.message}"]
+    return []
+
+
 def _source(path: str, source: Values, base: str) -> list[str]:
     folder, archive = source.get("path"), source.get("archive")
     problems = []
     if isinstance(folder, str) and not os.path.isdir(absolute(base, folder)):
         problems.append(f"{path}.path: there is no folder {shown(folder)} (relative to {base})")
     remote = isinstance(archive, str) and archive.startswith(("http://", "https://"))
-    if isinstance(archive, str) and not remote and not os.path.isfile(absolute(base, archive)):
-        problems.append(f"{path}.archive: there is no file {shown(archive)} (relative to {base})")
+    if isinstance(archive, str) and not remote:
+        problems += _archive(path, archive, source.get("checksum"), base)
     return problems
+
+
+def _archive(path: str, archive: str, checksum: Any, base: str) -> list[str]:
+    file = absolute(base, archive)
+    if not os.path.isfile(file):
+        return [f"{path}.archive: there is no file {shown(archive)} (relative to {base})"]
+    try:
+        found = file_digest(file)
+    except OSError as error:
+        return [f"{path}.archive: {shown(archive)} cannot be read: {error.strerror}"]
+    if isinstance(checksum, str) and checksum != found:
+        return [f"{path}.checksum: the file {shown(archive)} does not have it; it has {found}"]
+    return []
 
 
 def _page(path: str, page: Any, base: str) -> list[str]:
@@ -50,7 +83,9 @@ def _page(path: str, page: Any, base: str) -> list[str]:
         return []
     try:
         with open(absolute(base, page), encoding="utf-8") as stream:
-            return [] if stream.read().strip() else [f"{path}: the file {shown(page)} is empty"]
+            if not stream.read().strip():
+                return [f"{path}: the file {shown(page)} is empty"]
+        return _template(path, page, base) if page.endswith(".j2") else []
     except (FileNotFoundError, NotADirectoryError):
         return [f"{path}: there is no file {shown(page)} (relative to {base})"]
     except OSError as error:

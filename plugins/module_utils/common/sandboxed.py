@@ -15,6 +15,15 @@ DIRECTIVE = re.compile(
 )
 
 
+PROGRAM = re.compile(rf"(?:^|[\s=:,\"'])({FOLDER}[^\s;:,\"']*)", re.MULTILINE)
+
+
+def program_paths(text: str) -> list[str]:
+    """Paths in a program of supervisord that it would not see; comments are none."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith((";", "#"))]
+    return PROGRAM.findall("\n".join(lines))
+
+
 def nginx_paths(text: str) -> list[str]:
     """Paths in a file of nginx that it would not see."""
     return DIRECTIVE.findall(text)

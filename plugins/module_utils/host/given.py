@@ -18,7 +18,7 @@ import os
 import pwd
 import stat
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -58,6 +58,19 @@ class Given:
     def found(self) -> Found:
         """What was found when the component was last as wanted; empty when that is not known."""
         return dict(read(self.path).get("found", {})) if self.path else {}
+
+    def parts_before(self) -> Parts | None:
+        """What it was given for whom, as long as that is not forgotten."""
+        return read(self.path).get("parts") if self.path else None
+
+    def without(self, names: Collection[str], before: Parts | None) -> None:
+        """Of ``names`` it has what it had before: the component is not as wanted, and the next run tries it again."""
+        if not names:
+            return
+        self.wanted = ""
+        if self.parts is not None:
+            others = {name: fields for name, fields in self.parts.items() if name not in names}
+            self.parts = others | {name: before[name] for name in names if before and name in before}
 
     def forget(self) -> None:
         """Before anything is changed: a run that is interrupted leaves no record."""

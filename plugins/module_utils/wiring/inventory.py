@@ -7,12 +7,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
 from ansible_collections.homeport.django.plugins.module_utils.app.services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.app.site import certificate_kind
+from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 from ansible_collections.homeport.django.plugins.module_utils.validation.role_inputs import DNS_NEEDS
@@ -37,8 +39,8 @@ def topology(parsed: Parsed, groups: Groups, setup: str) -> list[str]:
         secrets = parsed.secrets.get(name, SECRETS.blank())
         shape = SETUPS[setup]
         database = app["database"].get("engine", shape.databases[0])
-        elsewhere = "url" in app["database"] or "database_url" in secrets
-        problems += _divided(name, app, groups, database == "sqlite" and not elsewhere)
+        problems += _divided(name, app, groups)
+        problems += _divided_databases(name, app, secrets, groups, database)
         wanted = {
             "database": database,
             "cache": cache_engine(app, secrets, shape),
@@ -67,22 +69,57 @@ def _without_host(name: str, service: str, engine: Engine, groups: Groups) -> li
     return []
 
 
-def _divided(name: str, app: Mapping[str, Any], groups: Groups, sqlite: bool) -> list[str]:
-    """What each of several app servers would keep for itself."""
+def _divided(name: str, app: Mapping[str, Any], groups: Groups) -> list[str]:
+    """What each of several app servers would keep for itself, of files."""
     servers, problems = len(app_hosts(groups)), []
-    which = "app and worker servers" if groups.get("worker_servers") else "app servers"
     if servers > 1 and app["media"].get("kind") == "local" and app["media"].get("shared") is not True:
         problems.append(
-            f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} {which} alone; keep "
-            "uploads in object storage (media.s3, or media: none where the project does that by itself), or mount one "
-            f"network file system at /srv/{name}/shared/media on all of them and set media.shared: true"
-        )
-    if servers > 1 and sqlite:
-        problems.append(
-            f"django_apps.{name}.database: is sqlite, so that each of the {servers} {which} has a database of its "
-            "own; use postgres, or one app server"
+            f"django_apps.{name}.media: is local, so that an upload is on one of the {servers} {_which(groups)} alone; "
+            "keep uploads in object storage (media.s3, or media: none where the project does that by itself), or mount "
+            f"one network file system at /srv/{name}/shared/media on all of them and set media.shared: true"
         )
     return problems
+
+
+def _divided_databases(
+    name: str, app: Mapping[str, Any], secrets: Mapping[str, Any], groups: Groups, engine: str
+) -> list[str]:
+    """Databases that each of several app servers would have for itself: files, and what an address seeks on its own
+    host."""
+    servers = len(app_hosts(groups))
+    if servers < 2:
+        return []
+    further = secrets.get("database_urls") or {}
+    urls = {"database": secrets.get("database_url") or app["database"].get("url") or f"{engine}:"}
+    for alias, database in app["databases"].items():
+        urls[f"databases.{alias}"] = further.get(alias) or database.get("url") or ""
+    problems = []
+    for place, url in urls.items():
+        kind = engine_of(str(url)) or str(url).partition(":")[0]
+        if kind == "sqlite":
+            what = f"is sqlite, so that each of the {servers} {_which(groups)} has a database of its own"
+            remedy = "use postgres, or one app server"
+        elif url and url != f"{engine}:" and _is_own_host(str(url)):
+            what = f"its address leads each of the {servers} {_which(groups)} to itself"
+            remedy = "name the database's host by an address that all of them reach"
+        else:
+            continue
+        problems.append(f"django_apps.{name}.{place}: {what}; {remedy}")
+    return problems
+
+
+def _which(groups: Groups) -> str:
+    return "app and worker servers" if groups.get("worker_servers") else "app servers"
+
+
+def _is_own_host(url: str) -> bool:
+    """Whether an address of a database leads to the host that asks: a name or address of loopback, or a socket."""
+    try:
+        parts = urlsplit(url)
+        host = unquote(parts.hostname or "") or next(iter(parse_qs(parts.query).get("host", [])), "")
+    except ValueError:  # no address; the schema has said so
+        return False
+    return host in ("", "localhost", "::1") or host.startswith(("/", "127."))
 
 
 def certificates(parsed: Parsed, settings: Mapping[str, str], groups: Groups, setup: str) -> list[str]:

@@ -62,6 +62,9 @@ NAMED = {
 # Those that say of every package which version it is.
 LOCKS = ("uv_lock", "pylock", "pipfile_lock", "pipfile", "poetry_lock", "pdm_lock", "poetry")
 
+# Why versions of Python could not be installed, by the program install-python of the role python.
+UNAVAILABLE = "/opt/homeport/uv/unavailable"
+
 # Of the app's environment, what would have uv or its builds work elsewhere.
 KEPT = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "UV_CACHE_DIR", "UV_PYTHON_DOWNLOADS", "UV_TOOL_DIR")
 
@@ -95,6 +98,9 @@ class Requirements:
         """
         # By its version: what /usr/bin/python3 is, an upgrade of the system changes under the live release.
         python = interpreter(self.layout.spec.get("python") or "").removeprefix("uv ")
+        if os.path.exists(f"{UNAVAILABLE}/{python}"):
+            with open(f"{UNAVAILABLE}/{python}", encoding="utf-8") as stream:
+                raise DeployError(stream.read().strip())
         self._uv(
             ["venv", "--quiet", "--no-project", "--python", python, self.venv],
             f"Creating a virtual environment with Python {python}",

@@ -38,6 +38,9 @@ class Run:
         if self.request.dry and self.request.phase not in ("build", "rollback"):
             return
         names = only or [spec["name"] for spec in apps]
+        if self.request.phase == "build":  # what an app cannot be built from was found before
+            self.failed = {name: reason for name, reason in self.request.failed.items() if name in names}
+            names = [name for name in names if name not in self.failed]
         self.handle_phase(apps, names, secrets)
         if self.request.through and self.request.phase == "build" and not self.request.dry:
             for phase in ("migrate", "activate"):

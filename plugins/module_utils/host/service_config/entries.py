@@ -31,6 +31,7 @@ class Entry:
         self.reloads: list[str] = spec["reloads"]
         self.on_change = "none" if self.restarts or self.reloads else spec["on_change"]
         self.urgent: bool = spec["urgent"]
+        self.of: str = spec["of"]
 
     def ids(self) -> tuple[int, int]:
         return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
@@ -136,6 +137,7 @@ def removals(record: Record, entries: list[Entry]) -> list[Entry]:
             "urgent": False,
             "restarts": [],
             "reloads": [],
+            "of": "",
             **blank,
         }
         result.append(Entry(spec))

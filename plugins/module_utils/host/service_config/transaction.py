@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -115,6 +116,7 @@ class Transaction:
             "applied": "",
             "restart": self.restart.told(self.module.check_mode),
             "units": touched,
+            "refused": {},
         }
         if self.module._diff:
             result["diff"] = [entry.difference() for entry in self.changes]
@@ -154,11 +156,13 @@ class Transaction:
         record.paths, record.units, record.pending = recorded, self.units, ""
         record.restarts, record.reloads = [], []
         record.write()
+        self.given.without(self.result["refused"], self.parts_before)
         self.given.keep(what_is_there(self.module, self.entries))
         self.module.exit_json(**self.result)
 
     def begin(self, recorded: list[str]) -> None:
         """Writes down what is about to be changed: a run that is interrupted is finished by the next one."""
+        self.parts_before = self.given.parts_before()
         self.given.forget()
         if self.params["partial"]:  # the component is no longer as its record says
             Given(f"service_config.{self.name}", "").forget()
@@ -184,7 +188,7 @@ class Transaction:
             for entry in self.changes:
                 self.backup.save(entry.path)
                 entry.apply()
-            problem = checked(self.module)
+            problem = self.checked_apart()
             if not problem:
                 self.result["applied"], problem = apply_to_service(
                     self.module, self.services, self.needed, bool(self.changes)
@@ -204,6 +208,25 @@ class Transaction:
         except KeyError as error:
             problem = f"A user or a group does not exist: {error.args[0]}"
         return problem
+
+    def checked_apart(self) -> str:
+        """What the service's own parser says against the files, once the changes of those that it names are
+        reverted."""
+        problem = checked(self.module)
+        while problem:
+            of = next((entry.of for entry in self.changes if entry.of and names(problem, entry.path)), "")
+            if not of:
+                return problem
+            self.result["refused"][of] = (
+                f"{problem.strip()}\nIts files are as before, and the others are applied."
+            )
+            going = {entry.path for entry in self.changes if entry.of == of}
+            self.backup.restore(going)
+            self.changes = [entry for entry in self.changes if entry.of != of]
+            self.result["paths"] = [entry.path for entry in self.changes]
+            self.result["changed"] = bool(self.changes or self.result["units"] or self.stopped)
+            problem = checked(self.module)
+        return ""
 
     def fail(self, problem: str) -> None:
         """Restores every file, and has the service and the units run with them."""
@@ -246,6 +269,11 @@ class Transaction:
                 Backup(os.path.join(records.STATE_FOLDER, f"held.{name}"), other.previous).restore()
             other.held, other.previous = {}, []
             other.write()
+
+
+def names(problem: str, path: str) -> bool:
+    """Whether a message is about a file, and not about one whose name only begins like it."""
+    return re.search(rf"{re.escape(path)}(?![\w.-])", problem) is not None
 
 
 def probed(module: Any) -> dict[str, Any]:

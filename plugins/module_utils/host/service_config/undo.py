@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ansible_collections.homeport.django.plugins.module_utils.host.service_config.entries import (
     remove,
@@ -51,8 +51,10 @@ class Backup:
         else:
             self.saved.append((path, None))
 
-    def restore(self) -> None:
+    def restore(self, only: Collection[str] | None = None) -> None:
         for path, kept in reversed(self.saved):
+            if only is not None and path not in only:
+                continue
             if kept is not None and os.path.isdir(kept) and not os.path.islink(kept):
                 os.makedirs(path, exist_ok=True)
                 same_access(kept, path)
