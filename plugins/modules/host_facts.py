@@ -101,6 +101,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clus
     unserved,
     used_cluster,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.sites import names_served
 from ansible_collections.homeport.django.plugins.module_utils.host.size import memory_mb
 from ansible_collections.homeport.django.plugins.module_utils.host.sshd_ports import SOCKET, sshd_ports
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
@@ -308,6 +309,7 @@ def main() -> None:
         "revisions": live_records("revision"),
         "sources": live_records("source"),
         "domains": live_domains(),
+        "served": names_served(),
         "others": others(recorded_sets()),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
         "archive": encrypted(
