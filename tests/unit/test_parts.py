@@ -76,6 +76,11 @@ def test_a_changed_field_is_named(fields: dict[str, Any], component: str, named:
             ["blog.database.extensions differs from what PostgreSQL on web1"],
         ),
         (
+            {"web": {"workers": 8, "threads": 12}},  # what they can open is the limit
+            ["blog.limits.database_connections differs from what PostgreSQL on web1"],
+        ),
+        ({"web": {"workers": 2, "threads": 5}}, []),
+        (
             {"cache": {"engine": "redis", "memory": 77}},
             ["blog.cache.memory differs from what Redis or Valkey on web1"],
         ),
@@ -94,6 +99,23 @@ def test_a_new_app_has_no_database_and_no_cache_yet() -> None:
         "Redis or Valkey on web1 has nothing for wiki yet",
     ]
     assert undelivered({}, both, before, "web1", ["blog"]) == []
+
+
+@pytest.mark.parametrize(
+    ("port", "served", "given", "told"),
+    [
+        (80, ["apps", "firewall"], 80, []),
+        (9000, ["apps", "firewall"], 80, ["blog.web.port differs from what the firewall on web1 was given"]),
+        (9000, ["apps", "firewall"], None, ["the firewall on web1 has nothing for blog yet"]),
+        (9000, ["apps"], None, []),  # without a firewall
+    ],
+)
+def test_a_deploy_opens_no_port(port: int, served: list[str], given: int | None, told: list[str]) -> None:
+    def simple(port: int) -> dict[str, Parts]:
+        found = resolve({"blog": app(web={"port": port})}, {}, SECRET, "simple", {})
+        return parts.wanted(found, found, served)
+
+    assert undelivered({}, simple(port), facts(simple(given) if given else {}), "web1") == told
 
 
 def test_packages_that_are_not_there() -> None:

@@ -259,6 +259,18 @@ def test_a_python_that_an_app_names(orphaned: bool, level: str) -> None:
     assert len(texts(made, "warning")) == orphaned
 
 
+def test_visitors_do_not_reach_a_port_that_the_firewall_does_not_open() -> None:
+    here = status({"blog": found()})
+    here["differing"] = {"blog": {"service_config.firewall": ["web.port"]}}
+    here["services"].update(nginx="active", postgresql="active")
+    made = document({"web1": here}, specs(blog={}), {"app_servers": ["web1"], "database_servers": ["web1"]})
+    assert texts(made) == [
+        "visitors do not reach it: its port is not open in the firewall; run the setup playbook"
+    ]
+    assert texts(made, "warning") == []
+    assert summary(made) == "1 of 1 app is unhealthy"
+
+
 def test_visitors_reach_nothing_without_the_web_server() -> None:
     here = status({"blog": found()})
     here["services"].update(nginx="failed", postgresql="active")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.parts import FIREWALL
 from ansible_collections.homeport.django.plugins.module_utils.reports.formats import (
     ago,
     at,
@@ -92,6 +93,10 @@ def visitors(seen: Seen) -> list[Problem]:
     front = seen.status["services"].get("nginx", "not installed")
     if seen.found["release"] and seen.spec["proxied"] and front != "active":
         return [failure(f"visitors do not reach it: nginx is {front}")]
+    if FIREWALL in seen.status["differing"].get(seen.spec["name"], {}):
+        return [
+            failure("visitors do not reach it: its port is not open in the firewall; run the setup playbook")
+        ]
     return [failure(seen.found["visit"])] if seen.found["visit"] else []
 
 
