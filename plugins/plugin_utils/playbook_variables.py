@@ -20,7 +20,7 @@ PLAYBOOKS: dict[str, tuple[str, ...]] = {
     "local": ("folder", "port", "state"),
     "logs": ("app", "follow", "lines", "process", "since"),
     "maintenance": (*CONFIGURES, "state", "unlock"),
-    "manage": ("app", "command", "env", "input", "release", "seconds", "servers"),
+    "manage": ("app", "command", "env", "input", "release", "seconds", "servers", "terminal"),
     "move_database": (*DEPLOYS, "confirm", "file", "replace"),
     "move_postgresql": (*CONFIGURES, "confirm", "finish", "unlock"),
     "new_site": ("app", "domain", "environment_name", "git", "host", "setup", "site", "user"),
