@@ -165,6 +165,7 @@ def test_a_stop_reaches_the_command_alone_and_nothing_stays(name: str, superviso
     assert time.monotonic() - started >= 0.3  # it was given its time
     assert not any(runs(pid) for pid in (main, *children))
     assert f"got SIG{name}" in supervisord.log("queue")
+    assert "by itself" not in supervisord.log("queue")
     assert "child told" not in supervisord.log("queue")
 
 
@@ -188,6 +189,8 @@ def test_a_command_that_leaves_nothing_says_nothing(supervisord: Supervisord) ->
     launcher, _ = supervisord.start("short", "import os; print('up', os.getpid(), flush=True)")
     assert supervisord.status(launcher) == 0
     assert "left processes behind" not in supervisord.log("short")
+    ended = rf"homeport: {APP}\.short:0 ended by itself with status 0 at \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n"
+    assert re.search(ended, supervisord.log("short"))
 
 
 def test_the_next_launcher_kills_what_a_killed_one_could_not(supervisord: Supervisord) -> None:

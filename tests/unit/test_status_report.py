@@ -174,6 +174,13 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
              "ending"],
         ),
         (
+            {"processes": [web(), queue(2, 2, instance(), instance(seconds=40, ended=3))]},
+            "unhealthy",
+            ["queue: has ended 3 times in the last 5 min; its log shows why (-e process=queue)"],
+            [],
+        ),
+        ({"processes": [web(), queue(1, 1, instance(seconds=40, ended=1))]}, "healthy", [], []),
+        (
             {"processes": [web(running=2, instances=[instance(), instance()])]},
             "unhealthy", ["web: both slots serve: a deploy was interrupted; deploy again"], [],
         ),
