@@ -30,14 +30,19 @@ from ansible_collections.homeport.django.plugins.plugin_utils.this_run import en
 
 MODULE = "homeport.django.manage"
 SUPERUSER = "DJANGO_SUPERUSER_"
-# Commands that are a conversation, but for these options.
-TERMINALS = ("shell", "dbshell")
-TERMINALS_DO = {"-c", "--command", "--help"}
+# Commands that are a conversation, each with the options by which it is none. A short one may be joined to its value.
+TERMINALS = {
+    "shell": ("-c", "--command"),
+    "shell_plus": ("-c", "--command"),
+    "dbshell": ("-c", "--command", "-f", "--file", "-l", "--list"),
+    "changepassword": (),
+}
+TELL = ("-h", "--help", "--version")
 
 SSH_FAILED = 255  # ssh's own exit status
 
 # The other variables of the playbook
-OTHERS = ("app=", "servers=", "seconds=", "input=", "env=", "release=")
+OTHERS = ("app=", "servers=", "seconds=", "input=", "env=", "release=", "terminal=")
 
 display = Display()
 Asker = Callable[[str, bool], str]
@@ -56,7 +61,8 @@ class ActionModule(ActionBase):
             given = typed(given, context.CLIARGS.get("extra_vars") or ())
         command = words(given)
         environment = variables(plain(self._task.args.get("environment") or {}))
-        if needs_terminal(command) and not self._task.args.get("input") and not self._task.check_mode:
+        talks = needs_terminal(command, plain(self._task.args.get("terminal")))
+        if talks and not self._task.args.get("input") and not self._task.check_mode:
             return {**result, **self._conversation(app, command, environment, task_vars)}
         source = given_file(self._task.args.get("input"))
         arguments = {"app": app, "seconds": self._task.args.get("seconds", 0)}
@@ -129,9 +135,10 @@ class ActionModule(ActionBase):
         device, words = terminal(), ssh_words(self._connection, run, become, terminal=True)
         typed_instead = f"Type this instead:\n{ssh_command(self._connection, run, become)}\n"
         if not device or not words:
+            by_option = "-c or " if "-c" in TERMINALS.get(command[0], ()) else ""
             raise AnsibleActionFail(
                 f"{command[0]} needs a terminal, and this run has none. {typed_instead}"
-                "Or pass its input with -c or -e input=FILE. Nothing was run."
+                f"Or pass its input with {by_option}-e input=FILE. Nothing was run."
             )
         if environment or self._task.args.get("seconds"):
             raise AnsibleActionFail(
@@ -309,8 +316,21 @@ def superuser(
     return result
 
 
-def needs_terminal(command: list[str]) -> bool:
-    return command[0] in TERMINALS and not TERMINALS_DO & {word.partition("=")[0] for word in command[1:]}
+def needs_terminal(command: list[str], asked: Any = None) -> bool:
+    """Whether a command is a conversation; ``asked`` is what the operator says of it."""
+    if asked not in (None, ""):
+        try:
+            return boolean(asked)
+        except TypeError as error:
+            raise AnsibleActionFail("terminal: must be true or false; nothing was run") from error
+    if command[0] not in TERMINALS:
+        return False
+    options = (*TERMINALS[command[0]], *TELL)
+    return not any(
+        word.partition("=")[0] == option if option.startswith("--") else word.startswith(option)
+        for word in command[1:]
+        for option in options
+    )
 
 
 def named_values(command: list[str]) -> dict[str, str]:

@@ -104,9 +104,12 @@ def memory_budget(apps: Any, memory_mb: Any, services: Any) -> dict[str, Any]:
     return {"verdict": found.verdict, "table": found.table()}
 
 
-def connection_problems(apps: Any, everywhere: Any, hosts: Any, worker_hosts: Any, most: Any) -> list[str]:
+def connection_problems(
+    apps: Any, everywhere: Any, hosts: Any, worker_hosts: Any, most: Any, running: Any = 0
+) -> list[str]:
     """Limits of PostgreSQL's connections that are too small for what the apps can open."""
-    return connections.connection_problems(apps, everywhere, int(hosts), int(worker_hosts), int(most))
+    numbers = [int(number) for number in (hosts, worker_hosts, most, running)]
+    return connections.connection_problems(apps, everywhere, *numbers)
 
 
 def unavailable(apps: Any, services: Any, facts: Any) -> list[str]:

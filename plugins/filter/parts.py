@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -64,11 +64,46 @@ def absent(names: Any, installed: Any) -> list[str]:
     return [name for name in names if re.split("[:=/]", name, maxsplit=1)[0] not in have]
 
 
-def kept_apps(wanted: Any, facts: Any, failed: Any, names: Any = ()) -> list[str]:
-    """The apps whose sites stay as they are: those whose release failed, and those whose sites would change although
-    the run is not about them (``names``)."""
-    others = {app for app in differing_here(wanted, facts) if names and app not in names}
-    return sorted({*others, *failed})
+def kept_apps(wanted: Any, apps: Any, facts: Any, failed: Any, names: Any = ()) -> list[str]:
+    """The apps whose sites stay as they are: those whose release failed, those whose sites would change although the
+    run is not about them (``names``), and those that would get a domain which such a site still has."""
+    kept = kept_alone(wanted, facts, failed, names)
+    return sorted({*kept, *blocked_by(apps, facts, kept)})
+
+
+def kept_alone(wanted: Any, facts: Any, failed: Any, names: Any) -> set[str]:
+    return {*failed, *(app for app in differing_here(wanted, facts) if names and app not in names)}
+
+
+def blocked_by(apps: Any, facts: Any, kept: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The apps that would get a domain of a site which stays as it is, each with that domain and the other app."""
+    found: dict[str, tuple[str, str]] = {}
+    stay = set(kept)
+    while more := {
+        name: (domain, other)
+        for name, app in apps.items()
+        if name not in stay
+        for other in sorted(stay)
+        for domain in domains_of(app)
+        if domain in facts["served"].get(other, [])
+    }:
+        found.update(more)
+        stay.update(more)
+    return found
+
+
+def blocked_apps(wanted: Any, apps: Any, facts: Any, failed: Any, names: Any = ()) -> dict[str, str]:
+    """A message for each app whose site stays because that of another has its domain."""
+    blocked = blocked_by(apps, facts, kept_alone(wanted, facts, failed, names))
+    return {
+        name: f"{domain} is still served by {other}, whose site stays as it is. The site of {name} stays, too, until "
+        f"{other} is deployed without this domain"
+        for name, (domain, other) in sorted(blocked.items())
+    }
+
+
+def domains_of(app: Any) -> list[str]:
+    return [app["canonical"], *app["redirects"], *app["aliases"]]
 
 
 def other_certificates(wanted: Any, given: Any) -> list[str]:
@@ -94,17 +129,26 @@ def without_new_tls(sites: Any, kept: Any, given: Any) -> dict[str, Any]:
     }
 
 
-def taken_domains(apps: Any, facts: Any, host: Any) -> list[str]:
-    """Domains of apps that others still serve, which are on the host and not declared: a line for each. One that is
-    renamed serves its own."""
+def taken_domains(apps: Any, facts: Any, host: Any, names: Any = ()) -> list[str]:
+    """Domains of apps that others still serve: a line for each. These are on the host and not declared, or the run
+    (about the apps ``names``, or all) leaves their sites as they are. One that is renamed serves its own."""
+    staying = {name: app for name, app in apps.items() if names and name not in names}
     return [
+        f"django_apps.{name}.domains: {domain} is still served by the app {other} on {host}, and this run does not "
+        f"change the site of {other}. Deploy all apps (without -e app={name}), or {other} first (-e app={other})"
+        for other in sorted(staying)
+        for name, app in sorted(apps.items())
+        if name in names
+        for domain in domains_of(app)
+        if domain in facts["served"].get(other, [])
+    ] + [
         f"django_apps.{name}.domains: {domain} is still served by the app {other} on {host}, which is not declared any "
         f"more. A new name makes a new app, with a database of its own: rename {other} with its data (was: {other}), "
         f"keep the name, or remove {other} first (remove_app.yml -e app={other})"
         for other, domains in sorted(facts["domains"].items())
         if other not in apps
         for name, app in sorted(apps.items())
-        for domain in [app["canonical"], *app["redirects"], *app["aliases"]]
+        for domain in domains_of(app)
         if domain in domains and other not in app.get("was", [])
     ]
 
@@ -169,7 +213,7 @@ def unserved(apps: Any, wanted: Any, facts: Any, names: Any = ()) -> dict[str, A
     had, wants = facts["parts"].get(differences.NGINX, {}), wanted.get(differences.NGINX, {})
     return {
         name: {
-            "domains": [app["canonical"], *app["redirects"], *app["aliases"]],
+            "domains": domains_of(app),
             "acme": app["tls"]["certificate"] == "acme" and app["tls"]["challenge"] == "http-01",
         }
         for name, app in apps.items()
@@ -256,6 +300,7 @@ class FilterModule:
             "move_failures": move_failures,
             "move_password": lambda secret: derive(str(secret), SITE, "move_password"),
             "kept_apps": kept_apps,
+            "blocked_apps": blocked_apps,
             "kept_sites": kept_sites,
             "other_certificates": other_certificates,
             "taken_databases": taken_databases,

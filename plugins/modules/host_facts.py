@@ -51,6 +51,7 @@ ansible_facts:
         PostgreSQL database that it uses), C(postgres_move) (the phase of a move of PostgreSQL to this host or from it,
         which has not been finished, or an empty string), C(buckets) (digests of the bucket and keys
         that it uses), C(domains) (by which it is served),
+        C(served) (the names of each site of nginx),
         C(others) (what the host has that is not Homeport's, of users, folders in /srv, and before the services are set
         up who listens where, changed files of nginx, databases and rules of PostgreSQL),
         C(revisions) (of each app's code that is live), C(sources) (where that was fetched from), C(backup) and
@@ -63,7 +64,8 @@ ansible_facts:
         C(nginx), C(postgres), C(redis) and C(valkey) (each the version that is installed, or an empty string),
         C(nginx_brotli) (whether nginx can serve brotli files), C(postgres_cluster) (PostgreSQL's cluster;
         of several, the one that the apps use),
-        C(postgres_unserved) (the cluster on the apps' port whose server is not installed) and
+        C(postgres_unserved) (the cluster on the apps' port whose server is not installed),
+        C(postgres_max_connections) (what the cluster was started with, or 0) and
         C(postgres_extensions) (names of the extensions that it could create).
       type: dict
 """
@@ -101,10 +103,12 @@ from ansible_collections.homeport.django.plugins.module_utils.host.given_cluster
 from ansible_collections.homeport.django.plugins.module_utils.host.module import HostModule
 from ansible_collections.homeport.django.plugins.module_utils.host.others import others
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import (
+    max_connections,
     unserved,
     used_cluster,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.site_record import recorded_site
+from ansible_collections.homeport.django.plugins.module_utils.host.sites import names_served
 from ansible_collections.homeport.django.plugins.module_utils.host.size import memory_mb
 from ansible_collections.homeport.django.plugins.module_utils.host.sshd_ports import SOCKET, sshd_ports
 from ansible_collections.homeport.django.plugins.module_utils.host.undeclared import found_here
@@ -313,6 +317,7 @@ def main() -> None:
         "revisions": live_records("revision"),
         "sources": live_records("source"),
         "domains": live_domains(),
+        "served": names_served(),
         "others": others(recorded_sets()),
         "backup": encrypted("/etc/homeport/backup/config.json", "/etc/homeport/backup/password", ""),
         "archive": encrypted(
@@ -329,6 +334,7 @@ def main() -> None:
         "postgres": postgres,
         "postgres_cluster": cluster,
         "postgres_unserved": unserved(),
+        "postgres_max_connections": max_connections(postgres, cluster),
         "postgres_extensions": postgres_extensions(postgres),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),

@@ -13,9 +13,9 @@ description:
     unchanged output. An app that has never been live is handled in the release that the last deploy has built.
   - The task fails when the command ends with another status than 0.
   - It is always reported as a change, since what a command of the project's own does cannot be known.
-  - A command that waits for an answer gets the end of its input at once. C(createsuperuser) is the exception,
-    for which the action plugin asks on the controller, unless the variables C(DJANGO_SUPERUSER_...) of the
-    operator's own environment answer.
+  - A command that waits for an answer gets the end of its input at once, unless it has a O(terminal).
+    C(createsuperuser) is the exception, for which the action plugin asks on the controller, unless the variables
+    C(DJANGO_SUPERUSER_...) of the operator's own environment answer.
   - When the controller is interrupted or killed, the command and all it started in its session end within
     seconds.
 options:
@@ -51,6 +51,10 @@ options:
       password, E(DJANGO_SUPERUSER_PASSWORD) in O(environment). For the action plugin.
     type: bool
     default: false
+  terminal:
+    description: Whether the command is a conversation at the operator's terminal. By default C(shell), C(shell_plus),
+      C(dbshell) and C(changepassword) are, unless an option such as C(-c) says what to do.
+    type: bool
   typed:
     description: Read the command as it was typed after C(-e command=), where Ansible itself keeps the first
       word alone. For the playbook.

@@ -82,7 +82,8 @@ options:
     type: bool
     default: false
   again:
-    description: Make a release live again that was rolled back, when nothing has changed since.
+    description: Make a release or code live again that was rolled back. With V(rollback) and without O(to), make the
+      previous release live, also where it was rolled back.
     type: bool
     default: false
   unlock:

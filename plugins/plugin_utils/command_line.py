@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,11 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
+from ansible_collections.homeport.django.plugins.plugin_utils.playbook_variables import PLAYBOOKS
 
 COLLECTION = Path(__file__).resolve().parents[2]
-# Extra variables of the playbooks, without those of the inventory and of the roles; a unit test compares.
-VARIABLES = (
-    "again", "allow_auth_downtime", "allow_unsafe_migrations", "app", "as", "command", "confirm",
-    "database", "domain", "drill", "dump", "empty_database", "env", "environment_name", "fail", "file",
-    "finish", "folder", "follow", "format", "full", "git", "health_timeout", "history", "host", "html",
-    "input", "json", "lines", "mode", "older_homeport", "older_site", "outside", "port", "process", "release",
-    "replace", "restart", "restore", "rolling", "roots", "seconds", "servers", "setup", "since", "site",
-    "state", "strict", "take_over", "target_time", "to", "undo", "unlock", "user",
-)  # fmt: skip
+COLLECTION_NAME = "homeport.django."
+RAW = "_raw_params"
 # Deprecated names that the playbooks still read, each with the one that replaces it.
 RENAMED = {
     "cut_off": "allow_auth_downtime",
@@ -36,8 +30,10 @@ RENAMED = {
     "point": "target_time",
 }
 REMOVED_IN = "0.2.0"
-PREFIXES = ("__", "ansible_", "homeport_", "vault_", "django_apps")  # __: internal to a role
+PREFIXES = ("__", "ansible_", "vault_")  # __: internal to a role
+SITE, APPS = "homeport_", "django_apps"
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
+COMMENTED = (".yml", ".yaml", ".cfg")
 MOST_FILES = 2000
 
 
@@ -91,32 +87,50 @@ def left_out(groups: Mapping[str, Any], hosts: Iterable[str], needs: Iterable[st
 
 def typed_names(options: Iterable[str]) -> list[str]:
     """The variables given with -e, without those of files."""
-    names: list[str] = []
-    for option in options:
-        text = option.strip()
-        if text.startswith("@"):
-            continue
-        if text.startswith("command="):  # manage parses the rest itself
-            text = "command="
-        try:
-            found = yaml.safe_load(text) if text.startswith(("{", "[")) else parse_kv(text)
-        except Exception:  # Ansible reports it
-            continue
-        names += [str(name) for name in found if name != "_raw_params"] if isinstance(found, Mapping) else []
-    return names
+    return [name for option in options for name in typed(option) if name != RAW]
+
+
+def typed(option: str) -> Mapping[str, Any]:
+    """The variables of one -e; RAW is what has no name."""
+    text = option.strip()
+    if text.startswith("@"):
+        return {}
+    if text.startswith(("{", "[")):
+        parse: Callable[[str], Any] = yaml.safe_load
+    else:
+        text, parse = re.sub(r"(^|\s)command=.*", r"\1command=", text, flags=re.DOTALL), parse_kv
+    try:
+        found = parse(text)  # manage parses what follows its command itself
+    except Exception:  # Ansible reports it
+        return {}
+    return {str(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def nameless(options: Iterable[str]) -> list[str]:
+    """A message for each -e with a word that gives no variable a value, which Ansible ignores."""
+    found = []
+    for raw in [str(typed(option)[RAW]) for option in options if RAW in typed(option)]:
+        name = re.match(r"(\w+)\s*:", raw)
+        remedy = f"write {name[1]}=VALUE" if name else "write NAME=VALUE, and quote a value with spaces"
+        found.append(f"-e{f' {printable(name[1])}' if name else ''}: has a word without a value; {remedy}")
+    return found
 
 
 def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tuple[str, ...]) -> list[str]:
-    """A message for each variable given with -e that neither Homeport nor the inventory reads."""
+    """A message for each variable given with -e that neither the playbook nor the inventory reads."""
+    options = context.CLIARGS.get("extra_vars") or ()
+    paths = [os.path.abspath(path) for path in context.CLIARGS.get("args") or ()]
+    playbooks = homeports(context.CLIARGS.get("args") or ())
+    read = {name for playbook in playbooks for name in PLAYBOOKS[playbook]}
     names = [
         name
-        for name in typed_names(context.CLIARGS.get("extra_vars") or ())
-        if name not in VARIABLES and name not in RENAMED and not name.startswith((*PREFIXES, *roles))
+        for name in typed_names(options)
+        if (known := RENAMED.get(name, name)) not in read and not is_known(known, roles)
     ]
+    problems = nameless(options)
     if not names:
-        return []
-    playbooks = [os.path.abspath(path) for path in context.CLIARGS.get("args") or ()]
-    others = [path for path in playbooks if not is_homeports(path)]
+        return problems
+    others = [path for path in paths if not is_homeports(path)]
     strict = all(only_imports(path) for path in others)
     # the variables of a host include the extra variables
     found = {
@@ -127,13 +141,50 @@ def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tu
         for word in words_in(value)
     }
     found |= words_of([*folders, *(os.path.dirname(path) for path in others)])
-    problems = []
     for name in names:
-        hint = closest(name, list(VARIABLES))
+        hint = meant(name, read)
         # a play of the user's own may pass it to a role
         if name not in found and (strict or hint):
             problems.append(f"-e {printable(name)}: nothing reads this variable{hint}")
     return problems
+
+
+def meant(name: str, read: Iterable[str]) -> str:
+    """What was meant by a variable that is not read, or which playbooks read it."""
+    others = [playbook for playbook, names in PLAYBOOKS.items() if name in names]
+    known = (
+        f"; {' and '.join(others)} read{'s' if len(others) == 1 else ''} it" if 0 < len(others) < 4 else ""
+    )
+    return closest(name, sorted(read)) or known
+
+
+def is_known(name: str, roles: tuple[str, ...]) -> bool:
+    """Whether it is a variable of the inventory or of a role. Whose names are not lists, anything may be."""
+    if name.startswith(PREFIXES) or name == APPS:
+        return True
+    if name.startswith(SITE):
+        return name in words_of([str(COLLECTION / "playbooks")])
+    places = [COLLECTION / "roles" / role.rstrip("_") for role in roles if name.startswith(role)]
+    files = [place / file for place in places for file in ("defaults/main.yml", "meta/argument_specs.yml")]
+    return any(name in re.findall(r"\w+", text_of(path)) for path in files)
+
+
+def homeports(arguments: Iterable[str]) -> set[str]:
+    """The playbooks of Homeport that a command runs, also by files that import them; all where none is known."""
+    found = {name for argument in arguments for name in imported(argument)}
+    return found & set(PLAYBOOKS) or set(PLAYBOOKS)
+
+
+def imported(argument: str) -> Iterator[str]:
+    """The names of Homeport's playbooks among what a playbook is or imports."""
+    if argument.startswith(COLLECTION_NAME):
+        yield argument[len(COLLECTION_NAME) :]
+    elif is_homeports(argument):
+        yield Path(argument).stem
+    else:
+        for name in filter(None, imports(argument)):
+            beside = os.path.join(os.path.dirname(os.path.abspath(argument)), name)
+            yield from imported(name if name.startswith(COLLECTION_NAME) else beside)
 
 
 def deprecations(extra_vars: Iterable[str]) -> list[str]:
@@ -151,33 +202,52 @@ def is_homeports(path: str) -> bool:
 
 def only_imports(path: str) -> bool:
     """Whether a playbook only imports Homeport's, like those that new_site writes."""
+    found = imports(path)
+    return bool(found) and all(name.startswith(COLLECTION_NAME) for name in found)
+
+
+def imports(path: str) -> list[str]:
+    """What each play of a playbook imports; an empty text for a play of its own."""
     try:
         plays = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
-        return False
-    imported = [
+        return []
+    return [
         str(play.get("ansible.builtin.import_playbook") or play.get("import_playbook") or "")
-        for play in plays or []
+        for play in (plays if isinstance(plays, list) else [])
         if isinstance(play, Mapping)
     ]
-    return all(name.startswith("homeport.django.") for name in imported)
 
 
 def words_in(value: Any) -> Iterator[str]:
-    """The words of a structure, including keys and templates."""
+    """The words in the templates of a structure."""
     if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield str(key)
+        for item in value.values():
             yield from words_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from words_in(item)
     elif isinstance(value, str):
-        yield from re.findall(r"\w+", value)
+        yield from template_words(value)
+
+
+def template_words(text: str) -> Iterator[str]:
+    """The words of the expressions and statements of a template."""
+    for block in re.findall(
+        r"\{\{.*?\}\}|\{%.*?%\}", re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL), re.DOTALL
+    ):
+        yield from re.findall(r"\w+", block)
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def words_of(folders: Iterable[str]) -> set[str]:
-    """The words of the playbooks, variables and templates in some folders."""
+    """The words in the templates and conditions of the files in some folders."""
     found: set[str] = set()
     count = 0
     for folder in dict.fromkeys(folders):
@@ -189,9 +259,12 @@ def words_of(folders: Iterable[str]) -> set[str]:
                 count += name.endswith(READ)
                 if count > MOST_FILES:
                     return found
-                if name.endswith(READ):
-                    try:
-                        found.update(re.findall(r"\w+", Path(top, name).read_text(encoding="utf-8")))
-                    except (OSError, ValueError):
-                        continue
+                if not name.endswith(READ):
+                    continue
+                text = text_of(Path(top, name))
+                if name.endswith(COMMENTED):
+                    text = re.sub(r"(?m)^\s*#.*$", "", text)
+                    for condition in re.findall(r"(?m)^[\s-]*when:(.*)$", text):
+                        found.update(re.findall(r"\w+", condition))
+                found.update(template_words(text))
     return found

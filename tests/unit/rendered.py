@@ -48,7 +48,7 @@ FACTS: dict[str, Any] = {
     "cores": 2, "memory_mb": 8000, "free_mb": 9000, "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"},
     "nginx": "1.26.3", "nginx_brotli": True, "postgres": "17", "postgres_cluster": "main", "redis": "8.0.2",
     "valkey": "8.1.1", "time_daemon": "", "login": "admin", "ssh_ports": [22], "pending_changes": [], "setup": "site",
-    "sets": [], "certificates": {}, "parts": {}, "packages": [], "domains": {},
+    "sets": [], "certificates": {}, "parts": {}, "packages": [], "domains": {}, "served": {},
     "others": {
         "accounts": {}, "folders": [], "commands": [], "listeners": {}, "local": [], "units": {}, "nginx": [],
         "hidden": {}, "sites": [], "programs": {}, "services": [], "postgres": {},

@@ -198,10 +198,23 @@ def test_output_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         (["shell", "--command=1"], False),
         (["dbshell", "--", "-c", "select 1"], False),
         (["check"], False),
+        (["shell_plus"], True),
+        (["shell_plus", "--print-sql"], True),
+        (["changepassword", "bob"], True),
+        (["changepassword", "--help"], False),
+        (["shell", "-cprint(1)"], False),
+        (["shell", "--version"], False),
+        (["shell", "--no-startup"], True),
+        (["dbshell", "--", "-fquery.sql"], False),
     ],
 )
 def test_commands_that_need_a_terminal(command: list[str], expected: bool) -> None:
     assert needs_terminal(command) is expected
+    assert needs_terminal(command, "") is expected
+    assert needs_terminal(command, "true") is True
+    assert needs_terminal(command, False) is False
+    with pytest.raises(AnsibleActionFail, match="terminal: must be true or false"):
+        needs_terminal(command, "perhaps")
 
 
 def test_fields_of_a_superuser_on_the_command_line() -> None:

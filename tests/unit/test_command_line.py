@@ -19,7 +19,6 @@ from ansible_collections.homeport.django.plugins.module_utils.common.words impor
 from ansible_collections.homeport.django.plugins.plugin_utils.command_line import (
     PREFIXES,
     RENAMED,
-    VARIABLES,
     deprecations,
     left_by_limit,
     left_out,
@@ -27,6 +26,7 @@ from ansible_collections.homeport.django.plugins.plugin_utils.command_line impor
     typed_names,
     unread,
 )
+from ansible_collections.homeport.django.plugins.plugin_utils.playbook_variables import PLAYBOOKS
 
 ROOT = Path(__file__).parents[2]
 ROLES = tuple(f"{path.name}_" for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -68,22 +68,49 @@ def names_set(value: Any) -> set[str]:
     return found
 
 
-def test_the_list_of_variables_is_what_the_playbooks_read() -> None:
-    read: set[str] = set()
-    given: set[str] = set(ANSIBLES)
-    for path in (ROOT / "playbooks").rglob("*"):
-        if path.suffix == ".yml":
-            content = yaml.safe_load(path.read_text())
-            given |= names_set(content) | (set(content) if path.parent.name == "vars" else set())
-            for key, text in texts(content):
-                read |= names_read(key, text)
-        elif path.suffix == ".j2":
+def names_of(value: Any) -> set[str]:
+    return {name for key, text in texts(value) for name in names_read(key, text)}
+
+
+def everything(path: Path) -> list[Any]:
+    """The content of a playbook, and of those that it imports."""
+    plays = yaml.safe_load(path.read_text())
+    imported = [play["ansible.builtin.import_playbook"] for play in plays if "hosts" not in play]
+    return plays + [play for name in imported for play in everything((path.parent / name).resolve())]
+
+
+def read_by(playbook: Path) -> set[str]:
+    """The variables that a playbook reads, also by those of playbooks/vars that it uses."""
+    plays = everything(playbook)
+    shared: dict[str, Any] = {}
+    for path in (ROOT / "playbooks/vars").glob("*.yml"):
+        shared.update(yaml.safe_load(path.read_text()))
+    read = names_of(plays)
+    if playbook.stem == "new_site":
+        for path in (ROOT / "playbooks/templates/new_site").rglob("*.j2"):
             read |= names_read("", path.read_text())
-    for path in (ROOT / "plugins").rglob("*.py"):
-        read |= set(re.findall(r'task_vars\.get\("([a-z_]+)"', path.read_text())) & set(VARIABLES)
-    old = {name for name in RENAMED if not name.startswith(ROLES)}
-    ours = (*PREFIXES, *ROLES, "__")
-    assert {name for name in read - given if not name.startswith(ours)} == {*VARIABLES, *old}
+    while more := {found for name in read & set(shared) for found in names_of({name: shared[name]})} - read:
+        read |= more
+    roles = set(re.findall(r"'name': 'homeport\.django\.(\w+)'", str(plays)))
+    configured = [role for role in roles if "homeport.django.service_config" in tasks_of(role)]
+    read |= {"full", "restart"} if configured else set()  # its action plugin reads them
+    given = {*ANSIBLES, *shared, *names_set(plays), *RENAMED}
+    return {
+        name for name in read - given if not name.startswith((*PREFIXES, *ROLES, "homeport_", "django_apps"))
+    }
+
+
+def tasks_of(role: str) -> str:
+    return "".join(path.read_text() for path in (ROOT / "roles" / role / "tasks").glob("*.yml"))
+
+
+@pytest.mark.parametrize("playbook", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: path.stem)
+def test_the_list_of_variables_is_what_the_playbook_reads(playbook: Path) -> None:
+    assert read_by(playbook) == set(PLAYBOOKS[playbook.stem])
+
+
+def test_each_list_is_of_a_playbook() -> None:
+    assert {path.stem for path in (ROOT / "playbooks").glob("*.yml")} == set(PLAYBOOKS)
 
 
 @pytest.fixture
@@ -91,23 +118,26 @@ def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """What is refused of options, with the playbook and the inventory of a site's folder."""
     (tmp_path / "prod").mkdir()
     (tmp_path / "prod" / "hosts.yml").write_text("app_servers: {hosts: {web1: {release: v0, apps: [x]}}}\n")
-    (tmp_path / "prod" / "page.html.j2").write_text("{{ motto }}")
+    (tmp_path / "prod" / "page.html.j2").write_text("{{ motto }}{# apps #} version")
+    (tmp_path / "prod" / "backup.yml").write_text("# {{ apps }}: name, version\n- when: colour == 'red'\n")
     (tmp_path / "deploy.yml").write_text("- ansible.builtin.import_playbook: homeport.django.deploy\n")
     hosts = [{"release": "{{ tag | default('main') }}", "django_apps": {"blog": {}}}]
 
     def problems(*options: str, playbook: str = "deploy.yml") -> list[str]:
-        arguments = {"extra_vars": options, "args": (str(tmp_path / playbook),)}
+        path = playbook if playbook.startswith("homeport.") else str(tmp_path / playbook)
+        arguments = {"extra_vars": options, "args": (path,)}
         monkeypatch.setattr(context, "CLIARGS", ImmutableDict(arguments))
         hosts[0].update(dict.fromkeys(typed_names(options), "x"))
         return unread(hosts, [str(tmp_path / "prod")], ROLES)
 
+    problems.folder = tmp_path  # type: ignore[attr-defined]
     return problems
 
 
 @pytest.mark.parametrize(
     ("option", "meant"),
     [("ap=blog", "app"), ("app_=blog", "app"), ("fulll=true", "full"), ("unlok=true", "unlock"), ('{"ap": 1}', "app"),
-     ("forec=true", ""), ("colour=red", "")],
+     ("forec=true", ""), ("version=red", "")],
 )  # fmt: skip
 def test_a_variable_that_nothing_reads_is_refused(typed: Any, option: str, meant: str) -> None:
     (problem,) = typed("app=blog", option)
@@ -119,7 +149,8 @@ def test_a_variable_that_nothing_reads_is_refused(typed: Any, option: str, meant
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_a_deprecated_name_works_and_names_its_successor(typed: Any, old: str, new: str) -> None:
-    assert typed(f"{old}=1") == []
+    playbooks = [name for name, read in PLAYBOOKS.items() if new in read] or ["deploy"]
+    assert typed(f"{old}=1", playbook=f"homeport.django.{playbooks[0]}") == []
     (message,) = deprecations([old, "app"])
     assert f"variable {old} is deprecated" in message
     assert f"-e {new}=" in message
@@ -132,20 +163,71 @@ def test_a_deprecated_name_works_and_names_its_successor(typed: Any, old: str, n
 
 @pytest.mark.parametrize(
     "option",
-    ["app=blog full=true", "ansible_user=root", "nginx_http2=false", "homeport_setup=site", "@/nowhere/vars.yml",
-     "tag=v1", "release=v1", "motto=x", "apps=[1]", "{not yaml", "x",
-     "command=migrate --database=other", "command=shell -c x=1"],
+    ["app=blog full=true", "ansible_user=root", "nginx_sandbox=false", "homeport_setup=site", "@/nowhere/vars.yml",
+     "tag=v1", "motto=x", "colour=red", "{not yaml", '{"app": "blog"}'],
 )  # fmt: skip
 def test_what_homeport_or_the_inventory_reads_is_not(typed: Any, option: str) -> None:
     assert typed(option) == []
 
 
+@pytest.mark.parametrize(
+    "option",
+    ["command=migrate --database=other", "command=shell -c x=1", "app=blog command=shell -c 'x: 1' more",
+     "app=blog release=v1"],
+)  # fmt: skip
+def test_a_command_has_words_of_its_own(typed: Any, option: str) -> None:
+    assert typed(option, playbook="homeport.django.manage") == []
+
+
+@pytest.mark.parametrize(
+    ("playbook", "option", "told"),
+    [
+        ("deploy", "apps=blog", "-e apps: nothing reads this variable (did you mean 'app'?)"),
+        ("deploy", "to=v1", "-e to: nothing reads this variable"),
+        ("deploy", "release=v1", "-e release: nothing reads this variable; manage reads it"),
+        ("deploy", "site=x", "-e site: nothing reads this variable; new_site reads it"),
+        ("deploy", "version=main", "-e version: nothing reads this variable"),
+        ("rollback", "release=v1", "-e release: nothing reads this variable; manage reads it"),
+        ("backup", "restore=true", "-e restore: nothing reads this variable; rollback reads it"),
+        ("status", "allow_auth_downtime=true", "-e allow_auth_downtime: nothing reads this variable"),
+        # names below the prefix of a role, or of Homeport, which nobody has
+        ("deploy", "host_app=blog", "-e host_app: nothing reads this variable"),
+        ("deploy", "homeport_app=blog", "-e homeport_app: nothing reads this variable"),
+        ("deploy", "nginx_http2=false", "-e nginx_http2: nothing reads this variable"),
+        # what Ansible ignores
+        ("deploy", "app:blog", "-e app: has a word without a value; write app=VALUE"),
+        ("deploy", "ap: blog", "-e ap: has a word without a value; write ap=VALUE"),
+        ("deploy", "x", "-e: has a word without a value; write NAME=VALUE, and quote a value with spaces"),
+        (
+            "deploy",
+            "app=blog x",
+            "-e: has a word without a value; write NAME=VALUE, and quote a value with spaces",
+        ),
+    ],
+)
+def test_what_another_playbook_reads_is_refused(typed: Any, playbook: str, option: str, told: str) -> None:
+    for name in (f"homeport.django.{playbook}", str(ROOT / f"playbooks/{playbook}.yml"), "own.yml"):
+        (Path(typed.folder) / "own.yml").write_text(
+            f"- ansible.builtin.import_playbook: homeport.django.{playbook}\n"
+        )
+        assert [line.partition(" (did you mean")[0] for line in typed(option, playbook=name)] == [
+            told.partition(" (did you mean")[0]
+        ]
+
+
+def test_what_several_playbooks_of_a_file_read_is_not(typed: Any) -> None:
+    own = "".join(f"- import_playbook: homeport.django.{name}\n" for name in ("site", "backup"))
+    (Path(typed.folder) / "all.yml").write_text(own)
+    assert typed("drill=true", playbook="all.yml") == []
+    assert typed("drill=true") != []
+
+
 def test_a_play_of_the_users_own_may_read_anything_else(typed: Any, tmp_path: Path) -> None:
     own = "- ansible.builtin.import_playbook: homeport.django.deploy\n- hosts: all\n  roles: [other.role]\n"
     (tmp_path / "own.yml").write_text(own)
-    assert typed("colour=red", playbook="own.yml") == []
+    assert typed("version=red", playbook="own.yml") == []
     assert typed("ap=blog", playbook="own.yml") != []
-    assert typed("colour=red", playbook=str(ROOT / "playbooks/deploy.yml")) != []
+    assert typed("version=red", playbook=str(ROOT / "playbooks/deploy.yml")) != []
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,19 @@ def test_workers_count_where_they_run() -> None:
     assert len(found) == 1 and " can open 197: " in found[0]
 
 
+def test_a_deploy_asks_what_the_server_runs_with() -> None:
+    found = apps(4, web={"workers": 4, "threads": 10})
+    assert connection_problems(found, found, 1, 1, 300, 300) == []
+    assert connection_problems(found, found, 1, 1, 300, 0) == []
+    [told] = connection_problems(found, found, 1, 1, 300, 200)
+    assert told.startswith(
+        "postgres_max_connections: is 300, PostgreSQL runs with 200, and all apps together can open 200, while 10 are "
+        "kept free. Run the setup playbook with -e restart=now"
+    )
+    [told] = connection_problems(found, found, 1, 1, 100, 100)  # no run of the setup playbook helps
+    assert "Raise it" in told
+
+
 def test_defaults_fit_each_other() -> None:
     assert problems(apps(14), 1, 200) == []
 

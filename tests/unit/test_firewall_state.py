@@ -60,7 +60,7 @@ def test_a_firewall_as_it_is_declared() -> None:
         (
             {"declared": [*RULES, 'tcp dport { 8443 } accept comment "mine"']},
             (
-                "warning",
+                "failure",
                 'tcp dport { 8443 } accept comment "mine" is declared, but not loaded into the firewall; run the '
                 "playbook typical",
             ),

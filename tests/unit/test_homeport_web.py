@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 HASHED = "style.0123456789ab.css"
@@ -30,11 +31,20 @@ def load() -> ModuleType:
 web = load()
 
 
+def claims_of(fields: dict[str, str]) -> str:
+    return json.dumps(
+        {name: value for name, value in fields.items() if web.CLAIMS.fullmatch(name)}, sort_keys=True
+    )
+
+
 def wsgi_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     names = {key[5:].lower().replace("_", "-") for key in environ if key.startswith("HTTP_")}
     told = [("X-Client", environ["REMOTE_ADDR"]), ("X-Got", " ".join(sorted(names)))]
     told.append(("X-Scheme", environ["wsgi.url_scheme"]))
     told.append(("X-Address", environ.get("HTTP_X_FORWARDED_FOR", "")))
+    told.append(
+        ("X-Claims", claims_of({name: environ[f"HTTP_{name.upper().replace('-', '_')}"] for name in names}))
+    )
     start_response("200 OK", [("X-App", "yes"), *told])
     return [b"app"]
 
@@ -49,6 +59,8 @@ async def asgi_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         told = [(b"x-client", (scope["client"] or ("",))[0].encode()), (b"x-got", b" ".join(sorted(fields)))]
         told.append((b"x-scheme", scope["scheme"].encode()))
         told.append((b"x-address", fields.get(b"x-forwarded-for", b"")))
+        known = {name.decode(): value.decode() for name, value in fields.items()}
+        told.append((b"x-claims", claims_of(known).encode()))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"yes"), *told]})
         await send({"type": "http.response.body", "body": b"app"})
 
@@ -297,8 +309,49 @@ def test_who_is_no_trusted_proxy_claims_nothing(site: Site) -> None:
     assert site.ask("/", peer="198.51.100.1", x_forwarded_proto="https").headers["x-scheme"] == "http"
     for claimed, scheme in (("https", "https"), ("http", "http"), ("https,http", "http"), ("gopher", "http")):
         assert site.ask("/", peer="10.0.0.7", x_forwarded_proto=claimed).headers["x-scheme"] == scheme
-    kept = site.ask("/", peer="10.0.0.7", x_forwarded_proto="https", x_forwarded_for="203.0.113.9").headers
-    assert kept["x-got"] == "x-forwarded-for x-forwarded-proto x-real-ip"
+    assert site.ask("/", peer="10.0.0.7", x_forwarded_proto="HTTPS").headers["x-scheme"] == "https"
+
+
+SET_BY_NGINX = (
+    *web.CLIENT, "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip",
+)  # fmt: skip
+
+
+def test_what_a_trusted_proxy_passes_on_is_no_claim_of_its_own(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a visitor has sent reaches the app as behind nginx: set, or not at all."""
+    monkeypatch.setenv("SITE_URL", "https://blog.example:8443")
+    site.install(proxies=("10.0.0.0/24",))
+    nginx = yaml.safe_load((ROOT / "roles/nginx/vars/main/main.yml").read_text())
+    names = [*nginx["__nginx_claims"], *nginx["__nginx_client_headers"]]
+    assert [name for name in names if not web.CLAIMS.fullmatch(name.lower())] == []
+    assert sorted(web.CLIENT) == sorted(name.lower() for name in nginx["__nginx_client_headers"])
+    claims = {name.lower().replace("-", "_"): "192.0.2.66" for name in names}
+    claims |= {"x_forwarded_host": "evil.example", "x_forwarded_port": "1", "x_real_ip": "192.0.2.66"}
+    given = {"x_forwarded_for": "203.0.113.9", "x_forwarded_proto": "https", "host": "blog.example:99"}
+    for sent in ({**claims, **given}, given):
+        headers = site.ask("/", peer="10.0.0.7", **sent).headers
+        assert headers["x-got"].split() == sorted([*SET_BY_NGINX, "host"])
+        assert headers["x-claims"] == json.dumps(
+            {
+                **dict.fromkeys(web.CLIENT, "203.0.113.9"),
+                "x-forwarded-for": "203.0.113.9",
+                "x-forwarded-host": "blog.example:8443",
+                "x-forwarded-port": "8443",
+                "x-forwarded-proto": "https",
+                "x-real-ip": "203.0.113.9",
+            },
+            sort_keys=True,
+        )
+    # without a word of the proxy's own, it is the visitor itself
+    monkeypatch.delenv("SITE_URL")
+    site.install(proxies=("10.0.0.0/24",))
+    headers = site.ask("/", peer="10.0.0.7", **claims, host="blog.example").headers
+    told = json.loads(headers["x-claims"])
+    assert (headers["x-client"], headers["x-scheme"]) == ("10.0.0.7", "http")
+    assert (told["x-real-ip"], told["x-forwarded-port"]) == ("10.0.0.7", "80")
+    assert "192.0.2.66" not in headers["x-claims"]
 
 
 @pytest.mark.parametrize("path", ["/static/.env", "/static/css/.git/HEAD", "/static/.git/x.css"])

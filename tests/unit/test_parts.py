@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.homeport.django.plugins.filter.parts import (
+    blocked_apps,
     kept_apps,
     kept_sites,
     other_certificates,
@@ -37,7 +38,7 @@ def wanted(**apps: dict[str, Any]) -> dict[str, Parts]:
 
 
 def facts(given: dict[str, Parts], sets: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {"parts": given, "sets": list(sets), "packages": []}
+    return {"parts": given, "sets": list(sets), "packages": [], "served": {}}
 
 
 def test_nothing_differs_from_what_was_given() -> None:
@@ -75,6 +76,11 @@ def test_a_changed_field_is_named(fields: dict[str, Any], component: str, named:
             ["blog.database.extensions differs from what PostgreSQL on web1"],
         ),
         (
+            {"web": {"workers": 8, "threads": 12}},  # what they can open is the limit
+            ["blog.limits.database_connections differs from what PostgreSQL on web1"],
+        ),
+        ({"web": {"workers": 2, "threads": 5}}, []),
+        (
             {"cache": {"engine": "redis", "memory": 77}},
             ["blog.cache.memory differs from what Redis or Valkey on web1"],
         ),
@@ -93,6 +99,23 @@ def test_a_new_app_has_no_database_and_no_cache_yet() -> None:
         "Redis or Valkey on web1 has nothing for wiki yet",
     ]
     assert undelivered({}, both, before, "web1", ["blog"]) == []
+
+
+@pytest.mark.parametrize(
+    ("port", "served", "given", "told"),
+    [
+        (80, ["apps", "firewall"], 80, []),
+        (9000, ["apps", "firewall"], 80, ["blog.web.port differs from what the firewall on web1 was given"]),
+        (9000, ["apps", "firewall"], None, ["the firewall on web1 has nothing for blog yet"]),
+        (9000, ["apps"], None, []),  # without a firewall
+    ],
+)
+def test_a_deploy_opens_no_port(port: int, served: list[str], given: int | None, told: list[str]) -> None:
+    def simple(port: int) -> dict[str, Parts]:
+        found = resolve({"blog": app(web={"port": port})}, {}, SECRET, "simple", {})
+        return parts.wanted(found, found, served)
+
+    assert undelivered({}, simple(port), facts(simple(given) if given else {}), "web1") == told
 
 
 def test_packages_that_are_not_there() -> None:
@@ -121,11 +144,41 @@ def test_a_component_that_did_not_write_down_for_whom_it_is_is_no_reason_to_refu
 def test_sites_that_stay_as_they_are() -> None:
     before = facts(wanted(blog={}, wiki={}))
     now = wanted(blog={"domains": ["b.example"]}, wiki={"domains": ["w.example"]})
-    assert kept_apps(now, before, {}) == []
-    assert kept_apps(now, before, {"wiki": "it failed"}) == ["wiki"]
-    assert kept_apps(now, before, {}, ["blog"]) == ["wiki"]
+    assert kept_apps(now, {}, before, {}) == []
+    assert kept_apps(now, {}, before, {"wiki": "it failed"}) == ["wiki"]
+    assert kept_apps(now, {}, before, {}, ["blog"]) == ["wiki"]
     # whose site would not change
-    assert kept_apps(wanted(blog={"domains": ["b.example"]}, wiki={}), before, {}, ["blog"]) == []
+    assert kept_apps(wanted(blog={"domains": ["b.example"]}, wiki={}), {}, before, {}, ["blog"]) == []
+
+
+def named(*domains: str) -> dict[str, Any]:
+    return {"canonical": domains[0], "redirects": list(domains[1:]), "aliases": []}
+
+
+def test_a_domain_that_moves_between_apps_waits_for_the_site_that_has_it() -> None:
+    """From blog to shop, and one from shop to wiki."""
+    domains = {"blog": ["b.example"], "shop": ["news.example"], "wiki": ["w.example", "s.example"]}
+    apps = {name: named(*names) for name, names in domains.items()}
+    given = {"blog": ["b.example", "news.example"], "shop": ["s.example"], "wiki": ["w.example"]}
+    now = wanted(**{name: {"domains": names} for name, names in domains.items()})
+    before = facts(wanted(**{name: {"domains": names} for name, names in given.items()})) | {"served": given}
+    assert kept_apps(now, apps, before, {}) == []
+    assert blocked_apps(now, apps, before, {}) == {}
+    assert kept_apps(now, apps, before, {"wiki": "it failed"}) == ["wiki"]
+    failed = {"blog": "it failed"}
+    assert kept_apps(now, apps, before, failed) == ["blog", "shop", "wiki"]
+    told = blocked_apps(now, apps, before, failed)
+    assert told["shop"].startswith("news.example is still served by blog, whose site stays as it is.")
+    assert told["wiki"].startswith("s.example is still served by shop")
+    assert list(told) == ["shop", "wiki"]
+    # a run about shop alone is refused before
+    [line] = taken_domains(apps, {**before, "domains": {}}, "web1", ["shop"])
+    assert line == (
+        "django_apps.shop.domains: news.example is still served by the app blog on web1, and this run does not change "
+        "the site of blog. Deploy all apps (without -e app=shop), or blog first (-e app=blog)"
+    )
+    assert taken_domains(apps, {**before, "domains": {}}, "web1", ["blog"]) == []
+    assert taken_domains(apps, {**before, "domains": {}}, "web1") == []
 
 
 def test_other_certificates() -> None:
@@ -160,15 +213,18 @@ def test_certificates_of_sites_that_stay() -> None:
 
 def test_a_domain_that_an_app_still_has_is_not_taken() -> None:
     apps = {"jotter": {"canonical": "notes.example", "redirects": [], "aliases": ["www.notes.example"]}}
-    told = taken_domains(apps, {"domains": {"notes": ["notes.example"]}}, "web1")
+    told = taken_domains(apps, {"domains": {"notes": ["notes.example"]}, "served": {}}, "web1")
     assert len(told) == 1
     assert told[0].startswith(
         "django_apps.jotter.domains: notes.example is still served by the app notes on web1, which is not declared"
     )
     both = {**apps, "notes": {"canonical": "other.example", "redirects": [], "aliases": []}}
-    assert taken_domains(both, {"domains": {"notes": ["notes.example"]}}, "web1") == []
+    assert taken_domains(both, {"domains": {"notes": ["notes.example"]}, "served": {}}, "web1") == []
     assert (
-        taken_domains(apps, {"domains": {"jotter": ["notes.example"], "old": ["old.example"]}}, "web1") == []
+        taken_domains(
+            apps, {"domains": {"jotter": ["notes.example"], "old": ["old.example"]}, "served": {}}, "web1"
+        )
+        == []
     )
 
 

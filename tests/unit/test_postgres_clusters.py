@@ -58,6 +58,22 @@ def test_one_cluster_needs_no_question(tmp_path: Path, monkeypatch: pytest.Monke
     assert postgres_clusters.used_cluster(etc, lib) == ("17", "blue")
 
 
+def test_the_connections_that_a_cluster_takes(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/17/main"
+    folder.mkdir(parents=True)
+    (folder / "postgresql.conf").write_text("data_directory = '/data/main'  # moved\nmax_connections = 400\n")
+    program = tmp_path / "lib/17/bin/pg_controldata"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = /data/main ] && echo "max_connections setting:              200"\n'
+    )
+    program.chmod(0o755)
+    places = str(tmp_path / "etc"), str(tmp_path / "lib")
+    assert postgres_clusters.max_connections("17", "main", *places) == 200
+    assert postgres_clusters.max_connections("16", "main", *places) == 0
+    assert postgres_clusters.max_connections("", "main", *places) == 0
+
+
 def test_two_clusters_while_nothing_tells_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the middle of an upgrade of the system: the apps' port is in the configuration, too."""
     monkeypatch.setattr(postgres_clusters, "answer", lambda _words: "")

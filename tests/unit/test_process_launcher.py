@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.host.release.loading import below, has_settled
 
 # Its own, since what is left of an app's process is looked for on the whole machine, where other tests may run, too.
 APP = f"blog{os.getpid()}"
@@ -163,6 +165,7 @@ def test_a_stop_reaches_the_command_alone_and_nothing_stays(name: str, superviso
     assert time.monotonic() - started >= 0.3  # it was given its time
     assert not any(runs(pid) for pid in (main, *children))
     assert f"got SIG{name}" in supervisord.log("queue")
+    assert "by itself" not in supervisord.log("queue")
     assert "child told" not in supervisord.log("queue")
 
 
@@ -186,6 +189,8 @@ def test_a_command_that_leaves_nothing_says_nothing(supervisord: Supervisord) ->
     launcher, _ = supervisord.start("short", "import os; print('up', os.getpid(), flush=True)")
     assert supervisord.status(launcher) == 0
     assert "left processes behind" not in supervisord.log("short")
+    ended = rf"homeport: {APP}\.short:0 ended by itself with status 0 at \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n"
+    assert re.search(ended, supervisord.log("short"))
 
 
 def test_the_next_launcher_kills_what_a_killed_one_could_not(supervisord: Supervisord) -> None:
@@ -279,6 +284,46 @@ def test_what_an_operator_left_running_is_not_touched(supervisord: Supervisord) 
     finally:
         os.kill(left, signal.SIGKILL)
         shell.stdout.close()
+
+
+# Loads for as long as it is told: computes, or connects to who never answers; then waits for something to do.
+LOADS = """
+import os, signal, socket, sys, time
+loaded = []
+signal.signal(signal.SIGUSR1, lambda *_: loaded.append(True))
+print("up", os.getpid(), flush=True)
+if port := os.environ.get("CONNECTS"):
+    socket.create_connection(("127.0.0.1", int(port)), timeout=300)
+while not loaded:
+    pass
+time.sleep(300)
+"""
+
+
+def test_a_command_that_computes_is_loading_although_its_launcher_waits(supervisord: Supervisord) -> None:
+    limit(supervisord, "500 INT 60\n")  # with the shell that looks at its memory
+    launcher, (main,) = supervisord.start("queue", LOADS)
+    assert not any(has_settled(launcher) for _time in range(20))
+    os.kill(main, signal.SIGUSR1)
+    within(lambda: has_settled(launcher))
+    os.kill(main, signal.SIGKILL)
+    supervisord.status(launcher)
+    assert not has_settled(launcher)
+
+
+def test_a_command_that_connects_is_loading(supervisord: Supervisord) -> None:
+    with socket.socket() as silent, contextlib.ExitStack() as stack:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _place in range(2):  # takes up what the kernel accepts for it
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        port = silent.getsockname()[1]
+        launcher, (main,) = supervisord.start("queue", LOADS, CONNECTS=str(port))
+        within(lambda: below(launcher).get(main) == "S")
+        assert set(below(launcher).values()) == {"S"}
+        assert not has_settled(launcher)
 
 
 def test_what_is_scheduled_does_not_wait_for_a_release() -> None:

@@ -247,6 +247,57 @@ def test_rollbacks_that_are_refused(
     assert releases == []
 
 
+def test_each_rollback_goes_further_back(
+    site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Releases 1, 2 and 3, of which 3 is live."""
+    monkeypatch.setattr(release_history.gone_back_from, "__defaults__", (str(tmp_path / "deploys"),))
+    app = site["blog"]
+    write(Path(app.releases) / "3" / "release.json", json.dumps({"id": "3", "migrations": ["a.1", "a.2"]}))
+
+    def activate(deploy: Rollback) -> None:
+        app.point(f"{app.home}/previous", app.current or "")
+        app.point(f"{app.home}/current", deploy.release)
+
+    monkeypatch.setattr(Rollback, "activate", activate)
+    app.point(f"{app.home}/current", f"{app.releases}/3")
+    app.point(f"{app.home}/previous", f"{app.releases}/2")
+    seen = []
+    for options in ({}, {}, {}, {"again": True}, {"to": "3"}, {}):
+        run = handled("rollback", monkeypatch, only=["blog"], **options)
+        seen.append(run.failed.get("blog") or os.path.basename(app.current or ""))
+    assert seen[:2] == ["2", "1"]
+    assert seen[2].startswith("There is no release before 1 to roll back to. 2 was rolled back (")
+    assert seen[2].endswith("-e again=true makes it live, and -e to=NAME another one; kept are 1, 2, 3")
+    assert seen[3:] == ["2", "3", "2"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_code_that_was_rolled_back_is_not_deployed_with_other_settings(
+    again: bool, site: dict[str, HereLayout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path / "deploys")
+    monkeypatch.setattr(release_history.revision_gone_back_from, "__defaults__", (folder,))
+    revisions = {"release": "1", "before": "2", "revision": "commit 1", "revision_before": "commit 2"}
+    release_history.append("blog", {"verb": "rollback", "outcome": "live", "by": "anna", **revisions}, folder)
+
+    def wants(deploy: Deploy) -> None:
+        deploy.revision = "commit 2" if deploy.layout.name == "blog" else "commit 1"
+        deploy.check_gone_back()
+
+    monkeypatch.setattr(Deploy, "steps", lambda _self: [Deploy.lock, wants])
+    asked = Asked()
+    run = Handled(asked.request("build", again=again), asked)
+    run.handle([{"name": "blog"}, {"name": "shop"}], [], {})
+    assert list(run.failed) == ([] if again else ["blog"])
+    if not again:
+        told = (
+            "by anna), and this deploy would make its code live again (commit 2). -e again=true makes it live"
+        )
+        assert told.removeprefix("by anna), ") in run.failed["blog"]
+        assert run.failed["blog"].startswith("2 was rolled back (")
+
+
 def test_a_host_that_an_interrupted_rollback_has_switched_is_finished(
     site: dict[str, HereLayout], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.histo
     append,
     entries,
     gone_back_from,
+    revision_gone_back_from,
 )
 
 
@@ -51,6 +52,32 @@ def test_which_releases_were_gone_back_from(tmp_path: Path) -> None:
     assert gone_back_from("blog", "2", folder)["verb"] == "rollback"
     append("blog", {"verb": "deploy", "outcome": "live", "release": "2", "before": "1"}, folder)
     assert gone_back_from("blog", "2", folder) == {}
+    # back to 1, and on to 2 again: nobody has left 1
+    append("blog", {"verb": "rollback", "outcome": "live", "release": "1", "before": "2"}, folder)
+    append("blog", {"verb": "rollback", "outcome": "live", "release": "2", "before": "1"}, folder)
+    assert gone_back_from("blog", "1", folder) == {}
+    assert gone_back_from("blog", "2", folder) == {}
     # the database alone
     append("blog", {"verb": "rollback", "outcome": "live", "release": "2", "before": "2"}, folder)
     assert gone_back_from("blog", "2", folder) == {}
+
+
+def test_which_revisions_were_gone_back_from(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+
+    def went(verb: str, release: str, before: str) -> None:
+        """A release is named by its revision and its settings."""
+        line = {"release": release, "before": before, "revision": release[:1], "revision_before": before[:1]}
+        append("blog", {"verb": verb, "outcome": "live", **line}, folder)
+
+    went("deploy", "b1", "a1")
+    went("rollback", "a1", "b1")
+    left = revision_gone_back_from("blog", "b", folder)
+    assert left["before"] == "b1"
+    went("deploy", "a2", "a1")  # other settings
+    assert revision_gone_back_from("blog", "b", folder) == left
+    went("rollback", "a1", "a2")  # which are left alone
+    assert revision_gone_back_from("blog", "a", folder) == {}
+    went("deploy", "b2", "a1")
+    assert revision_gone_back_from("blog", "b", folder) == {}
+    assert revision_gone_back_from("blog", "", folder) == {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import signal
 import socket
 import socketserver
 import subprocess
@@ -267,27 +268,31 @@ def test_a_worker_that_ends_while_it_loads(tmp_path: Path, monkeypatch: pytest.M
         found.watch(0)
 
 
+BUSY = "while :; do :; done"
+
+
 @pytest.mark.parametrize(
     ("age", "command", "loaded"),
     [
-        (1, ["sleep", "60"], False),  # younger than a worker needs to load
-        (9, ["sleep", "60"], True),
-        (9, ["sh", "-c", "while :; do :; done"], False),
-        (60, ["sh", "-c", "while :; do :; done"], True),  # it has work to do
+        (1, "sleep 60", False),  # younger than a worker needs to load
+        (9, "sleep 60", True),
+        (9, BUSY, False),
+        (9, f"(sleep 60 & {BUSY})", False),  # in a wrapper of its own
+        (9, ":", False),  # the launcher alone
+        (60, BUSY, True),  # it has work to do
     ],
 )
-def test_what_is_loading_does_not_wait(tmp_path: Path, age: int, command: list[str], loaded: bool) -> None:
+def test_what_is_loading_does_not_wait(tmp_path: Path, age: int, command: str, loaded: bool) -> None:
     found = Public(tmp_path, [200])
-    with subprocess.Popen(command) as process:
+    # the parent of the command waits, as the launcher does
+    launcher = ["sh", "-c", f"trap 'kill 0' TERM; {command} & wait; read -r line"]
+    with subprocess.Popen(launcher, stdin=subprocess.PIPE, start_new_session=True) as process:
         try:
-            assert wait_until(
-                lambda: Path(f"/proc/{process.pid}/cmdline").read_text().startswith(command[0]), 5
-            )
-            time.sleep(0.2)
+            time.sleep(0.3)
             info = {"pid": process.pid, "start": 100, "now": 100 + age}
             assert [found.has_loaded("blog.queue:0", info) for _time in range(5)][-1] == loaded
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 SETTLED = {"web__0": "2", "web__1": "", "queue__0": "2"}

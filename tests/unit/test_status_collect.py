@@ -223,6 +223,31 @@ def test_a_pid_that_is_gone_is_no_running_process() -> None:
     assert (found[0]["running"], found[0]["instances"][0]["memory"]) == (0, 0)
 
 
+def test_a_worker_that_keeps_ending(running: int, tmp_path: Path) -> None:
+    log = tmp_path / "queue.log"
+    at = 1795478400  # 2026-11-24 00:00:00 UTC
+    line = "homeport: blog.queue:{} ended by itself with status 1 at {}\n"
+    log.write_text(
+        line.format(0, "2026-11-23T23:50:00Z")  # long ago
+        + line.format(0, "2026-11-23T23:58:00Z")
+        + "Traceback: \xff\n"
+        + line.format(1, "2026-11-23T23:59:00Z")  # another one
+        + line.format(0, "2026-99-23T23:59:00Z")
+        + f"app: {line.format(0, '2026-11-23T23:59:00Z')}"
+        + line.format(0, "2026-11-23T23:59:30Z")
+    )
+
+    def ended(**changes: Any) -> int:
+        known = {"x": info("blog.queue:0", pid=running, now=at, stdout_logfile=str(log), **changes)}
+        spec = {"name": "blog", "socket": "", "processes": {"queue": 1}}
+        return int(processes(spec, known, process_table())[0]["instances"][0]["ended"])
+
+    assert ended(start=at - 30) == 2
+    assert ended(start=at - 3000) == 0  # whatever was before
+    log.unlink()
+    assert ended(start=at - 30) == 0
+
+
 def test_descendants() -> None:
     table = {pid: Process(parent, 0, 0) for pid, parent in {1: 0, 2: 1, 3: 2, 4: 1, 5: 9}.items()}
     assert descendants(2, table) == {2, 3}

@@ -174,6 +174,13 @@ def test_certificates(changes: dict[str, Any], kind: str, failures: list[str], w
              "ending"],
         ),
         (
+            {"processes": [web(), queue(2, 2, instance(), instance(seconds=40, ended=3))]},
+            "unhealthy",
+            ["queue: has ended 3 times in the last 5 min; its log shows why (-e process=queue)"],
+            [],
+        ),
+        ({"processes": [web(), queue(1, 1, instance(seconds=40, ended=1))]}, "healthy", [], []),
+        (
             {"processes": [web(running=2, instances=[instance(), instance()])]},
             "unhealthy", ["web: both slots serve: a deploy was interrupted; deploy again"], [],
         ),
@@ -257,6 +264,18 @@ def test_a_python_that_an_app_names(orphaned: bool, level: str) -> None:
     made = document({"web1": here}, specs(blog={"python": "3.11"}))
     assert made["level"] == level
     assert len(texts(made, "warning")) == orphaned
+
+
+def test_visitors_do_not_reach_a_port_that_the_firewall_does_not_open() -> None:
+    here = status({"blog": found()})
+    here["differing"] = {"blog": {"service_config.firewall": ["web.port"]}}
+    here["services"].update(nginx="active", postgresql="active")
+    made = document({"web1": here}, specs(blog={}), {"app_servers": ["web1"], "database_servers": ["web1"]})
+    assert texts(made) == [
+        "visitors do not reach it: its port is not open in the firewall; run the setup playbook"
+    ]
+    assert texts(made, "warning") == []
+    assert summary(made) == "1 of 1 app is unhealthy"
 
 
 def test_visitors_reach_nothing_without_the_web_server() -> None:

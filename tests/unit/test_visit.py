@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.host import visit as visiting
+from ansible_collections.homeport.django.plugins.module_utils.host.sites import who_serves
 from ansible_collections.homeport.django.plugins.module_utils.host.visit import problem_of
 from ansible_collections.homeport.django.plugins.module_utils.wiring.visits import visits
 
@@ -56,6 +58,33 @@ def test_an_app_that_answers(port: int) -> None:
     Site.statuses["/health/"] = 204
     assert problem_of(visit(port, pages={"/health/": [204]}), "/srv/blog") == ""
     assert Site.asked[-2:] == ["http /", "http /health/"]
+
+
+@pytest.mark.parametrize(
+    ("sites", "told"),
+    [
+        ({"blog": "blog.example www.blog.example"}, ""),
+        ({"blog": "blog.example", "shop": "shop.example"}, ""),
+        ({"blog": "blog.example", "shop": "blog.example"}, ""),  # the first that nginx reads answers
+        (
+            {"album": "album.example blog.example", "blog": "blog.example"},
+            "the site album of nginx has this name",
+        ),
+        (
+            {"shop": "blog.example"},
+            "blog.example does not lead to blog: the site shop of nginx has this name, too",
+        ),
+    ],
+)
+def test_another_app_that_answers_by_the_same_name(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sites: dict[str, str], told: str
+) -> None:
+    for name, names in sites.items():
+        (tmp_path / f"{name}.conf").write_text(f"server {{\n    listen 80;\n    server_name {names};\n}}\n")
+    monkeypatch.setattr(visiting, "who_serves", lambda domain: who_serves(domain, str(tmp_path)))
+    found = problem_of(visit(port), "/srv/blog")
+    assert bool(found) == bool(told)
+    assert told in found
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404])

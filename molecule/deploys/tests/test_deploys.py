@@ -145,7 +145,7 @@ def test_unsafe_migrations_are_held_and_can_be_gone_back_from(
     assert warned.status == 0, warned.output
     assert "album.0003_next" in warned.output, warned.output
     assert "restore=true" in warned.output
-    assert operator.run("rollback", "-e", "app=memories").status == 0
+    assert operator.run("rollback", "-e", "app=memories", "-e", "again=true").status == 0
     assert album.health()["release"] == newer
     # and with it
     restored = operator.run("rollback", "-e", "app=memories", "-e", "restore=true")

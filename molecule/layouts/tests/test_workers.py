@@ -51,7 +51,7 @@ def test_restarts_under_load_lose_no_task_and_leave_nothing_behind(host: Any) ->
     host.check_output(produce("django-q2", 30, "--seconds", "0.02"))
     live = set()
     for _ in range(RELEASES):
-        play(host, "rollback", "-e", "app=queues")
+        play(host, "rollback", "-e", "app=queues", "-e", "again=true")
         seen = host.check_output(PROCESSES)
         assert wrong(seen) == []
         live.add(json.loads(seen)["live"])

@@ -110,7 +110,7 @@ def test_the_way_back_ends_with_the_old_python(operator: Operator, apps: Apps, h
     assert back.status == 0, back.output
     warned = operator.run("status", apps=apps)
     assert "its release is built for /usr/bin/python3.11" in warned.output, warned.output
-    forward = operator.run("rollback", "-e", "app=notes", apps=apps)
+    forward = operator.run("rollback", "-e", "app=notes", "-e", "again=true", apps=apps)
     assert forward.status == 0, forward.output
     host.check_output("DEBIAN_FRONTEND=noninteractive apt-get -y -q autoremove")
     refused = operator.run("rollback", "-e", "app=notes", apps=apps)

@@ -33,9 +33,11 @@ def connection_problems(
     hosts: int,
     worker_hosts: int,
     most: int,
+    running: int = 0,
 ) -> list[str]:
     """Limits that are too small for what runs on ``hosts``, which serve visitors, and on ``worker_hosts``; ``most`` is
-    what the server takes from all. ``apps`` are those of this host, and ``everywhere`` has all of their processes."""
+    what the server is to take from all, and ``running`` what it takes where the run does not change it (0: unknown).
+    ``apps`` are those of this host, and ``everywhere`` has all of their processes."""
     problems, together, largest = [], 0, 0
     for name, app in apps.items():
         if app["database"]["engine"] != "postgres" or not app["database"]["managed"]:
@@ -56,6 +58,12 @@ def connection_problems(
         problems.append(
             f"postgres_max_connections: is {most}, and all apps together can open {together + largest}, while "
             f"{RESERVED} are kept free. Raise it (PostgreSQL restarts), or lower web.workers and web.threads"
+        )
+    elif apps and running and together + largest + RESERVED > running:
+        problems.append(
+            f"postgres_max_connections: is {most}, PostgreSQL runs with {running}, and all apps together can open "
+            f"{together + largest}, while {RESERVED} are kept free. Run the setup playbook with -e restart=now, which "
+            "restarts PostgreSQL with the new number"
         )
     return problems
 

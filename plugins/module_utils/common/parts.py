@@ -13,9 +13,11 @@ from ansible_collections.homeport.django.plugins.module_utils.common.engines imp
 NGINX = "service_config.nginx"
 POSTGRES = FACTS["postgres"].component
 CERTIFICATES = "service_config.certificates"
+FIREWALL = "service_config.firewall"
 NAMES = {
     NGINX: "nginx",
     CERTIFICATES: "the certificate renewal",
+    FIREWALL: "the firewall",
     **{
         component: " or ".join(facts.title for facts in FACTS.values() if facts.component == component)
         for component in {facts.component for facts in FACTS.values()} - {""}

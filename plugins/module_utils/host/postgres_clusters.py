@@ -52,14 +52,33 @@ def used_cluster(base: str = "/etc/postgresql", programs: str = "/usr/lib/postgr
     return known.version, known.name
 
 
+def max_connections(
+    version: str, name: str, base: str = "/etc/postgresql", programs: str = "/usr/lib/postgresql"
+) -> int:
+    """How many connections a cluster has taken since it was started last, whatever its configuration says since; 0
+    where that is not known."""
+    if not version:
+        return 0
+    folder = setting(f"{base}/{version}/{name}", "data_directory") or f"/var/lib/postgresql/{version}/{name}"
+    out = answer([f"{programs}/{version}/bin/pg_controldata", folder])
+    found = re.search(r"(?m)^max_connections setting:\s*(\d+)$", out)
+    return int(found[1]) if found else 0
+
+
 def port_of(folder: str) -> int:
     """The port in a cluster's own configuration; 0 where it has none."""
+    found = setting(folder, "port")
+    return int(found) if found.isdigit() else 0
+
+
+def setting(folder: str, name: str) -> str:
+    """A setting in a cluster's own configuration; empty where it has none."""
     try:
         with open(f"{folder}/postgresql.conf", encoding="utf-8", errors="replace") as stream:
-            found = re.findall(r"(?m)^\s*port\s*=?\s*(\d+)", stream.read())
+            found = re.findall(rf"(?m)^\s*{name}\s*=?\s*'?([^'\s#]+)", stream.read())
     except OSError:
-        return 0
-    return int(found[-1]) if found else 0
+        return ""
+    return found[-1] if found else ""
 
 
 def unserved(base: str = "/etc/postgresql") -> str:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -17,12 +18,19 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.healt
     healthy,
     refuses_on_purpose,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.sites import who_serves
 
 SECONDS = 10  # for each page
 
 
 def problem_of(visit: Mapping[str, Any], home: str, seconds: float = SECONDS) -> str:
     """What is wrong with the answers to a visitor, asked from the host itself; empty when nothing is."""
+    domain = domain_of(visit)
+    site = who_serves(domain)
+    if site not in ("", os.path.basename(home)):
+        return (
+            f"{domain} does not lead to {os.path.basename(home)}: the site {site} of nginx has this name, too"
+        )
     for page, statuses in visit["pages"].items():
         started = time.monotonic()
         try:
@@ -38,7 +46,7 @@ def problem_of(visit: Mapping[str, Any], home: str, seconds: float = SECONDS) ->
 
 def ask(visit: Mapping[str, Any], page: str, seconds: float) -> int:
     scheme, _colon, name = visit["url"].partition("://")
-    domain = name.partition(":")[0]
+    domain = domain_of(visit)
     connection = http.client.HTTPConnection(domain, timeout=seconds)
     connection.sock = socket.create_connection(("127.0.0.1", visit["port"]), timeout=seconds)
     # each single wait is bounded by the timeout, and all of them together by this
@@ -56,6 +64,10 @@ def ask(visit: Mapping[str, Any], page: str, seconds: float) -> int:
     finally:
         alarm.cancel()
         connection.close()
+
+
+def domain_of(visit: Mapping[str, Any]) -> str:
+    return str(visit["url"]).partition("://")[2].partition(":")[0]
 
 
 def reason(error: Exception, visit: Mapping[str, Any]) -> str:

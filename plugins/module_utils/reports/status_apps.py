@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.common.parts import FIREWALL
 from ansible_collections.homeport.django.plugins.module_utils.reports.formats import (
     ago,
     at,
@@ -20,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.reports.status_hos
 
 UNWANTED = ("failed", "held", "rolled back")  # outcomes of a deploy
 RESTARTED = 15  # seconds for which a process that keeps ending runs at most
+KEEPS_ENDING = 2  # times by itself within five minutes
 RESTORE = "a restore"  # what its lock says of it
 LONG_DEPLOY = 3600  # seconds after which a deploy that still runs is worth a look
 
@@ -92,6 +94,10 @@ def visitors(seen: Seen) -> list[Problem]:
     front = seen.status["services"].get("nginx", "not installed")
     if seen.found["release"] and seen.spec["proxied"] and front != "active":
         return [failure(f"visitors do not reach it: nginx is {front}")]
+    if FIREWALL in seen.status["differing"].get(seen.spec["name"], {}):
+        return [
+            failure("visitors do not reach it: its port is not open in the firewall; run the setup playbook")
+        ]
     return [failure(seen.found["visit"])] if seen.found["visit"] else []
 
 
@@ -253,21 +259,28 @@ def process_problems(groups: list[dict[str, Any]], live: str) -> list[Problem]:
 
 
 def restarts(groups: list[dict[str, Any]], live: int, uptime: int) -> list[Problem]:
-    """Workers that have only just been started, long after their release went live."""
-    young = {
-        group["name"]: one["seconds"]
-        for group in groups
-        for one in group["instances"]
-        if group["name"] != "web" and group["declared"] and one["seconds"] is not None
-        if one["seconds"] < RESTARTED and min(live, uptime) > 10 * RESTARTED
-    }
-    return [
-        warning(
-            f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: its log shows whether "
-            "it keeps ending"
-        )
-        for name, seconds in young.items()
-    ]
+    """Workers that keep ending, or have only just been started long after their release went live."""
+    problems = []
+    for group in groups:
+        name, instances = group["name"], group["instances"]
+        if name == "web" or not group["declared"]:
+            continue
+        ended = max((one.get("ended", 0) for one in instances), default=0)
+        seconds = min((one["seconds"] for one in instances if one["seconds"] is not None), default=RESTARTED)
+        if ended >= KEEPS_ENDING:
+            problems.append(
+                failure(
+                    f"{name}: has ended {ended} times in the last 5 min; its log shows why (-e process={name})"
+                )
+            )
+        elif seconds < RESTARTED and min(live, uptime) > 10 * RESTARTED:
+            problems.append(
+                warning(
+                    f"{name}: was started {ago(seconds)} ago, and its release is live for {ago(live)}: its log shows "
+                    "whether it keeps ending"
+                )
+            )
+    return problems
 
 
 def slot_problems(web: dict[str, Any]) -> list[Problem]:

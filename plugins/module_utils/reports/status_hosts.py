@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.common.parts import sentence
+from ansible_collections.homeport.django.plugins.module_utils.common.parts import FIREWALL, sentence
 from ansible_collections.homeport.django.plugins.module_utils.reports import backups
 from ansible_collections.homeport.django.plugins.module_utils.reports.formats import size
 from ansible_collections.homeport.django.plugins.module_utils.reports.levels import (
@@ -139,6 +139,7 @@ def differing(seen: Seen) -> list[Problem]:
         warning(f"{sentence(app, component, fields, seen.name)}; run the playbook {seen.setup}")
         for app, components in sorted(seen.status["differing"].items())
         for component, fields in sorted(components.items())
+        if component != FIREWALL  # a failure of the app
     ]
 
 

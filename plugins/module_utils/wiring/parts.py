@@ -14,7 +14,8 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts, digest
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
-from ansible_collections.homeport.django.plugins.module_utils.common.parts import NGINX, POSTGRES
+from ansible_collections.homeport.django.plugins.module_utils.common.parts import FIREWALL, NGINX, POSTGRES
+from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import public_port
 from ansible_collections.homeport.django.plugins.module_utils.wiring.nginx import nginx_sites
 from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
     field_names,
@@ -32,7 +33,8 @@ SITE = {
 
 
 def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, Parts]:
-    """What the components of a host that serves the ``apps``, ``database``, ``cache`` or ``broker`` are to be given."""
+    """What the components of a host that serves the ``apps``, ``database``, ``cache`` or ``broker`` are to be given.
+    ``served`` has ``firewall``, too, where the host has one."""
     served = set(served)
     found: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -45,6 +47,10 @@ def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, 
             for key, value in site.items():
                 fields.setdefault(SITE.get(key, f"proxy.{key}"), []).append(value)
             give(NGINX, name, fields)
+    if {"apps", "firewall"} <= served:
+        for name, app in apps.items():
+            if not app["proxied"] and (port := public_port(app["web"]["socket"])):
+                give(FIREWALL, name, {"web.port": port})
     if "database" in served:
         for name, app in database_apps.items():
             fields_of = field_names(app)
@@ -53,7 +59,10 @@ def wanted(apps: Apps, database_apps: Apps, served: Iterable[str]) -> dict[str, 
                 give(
                     POSTGRES,
                     name,
-                    {f"{field}.{key}": database[key] for key in ("name", "owner", "extensions")},
+                    {
+                        **{f"{field}.{key}": database[key] for key in ("name", "owner", "extensions")},
+                        "limits.database_connections": database["connection_limit"],
+                    },
                 )
     for service in SERVICES:
         for name, app in apps.items():

@@ -159,12 +159,17 @@ class Deploy:
         if ready and not replanned:
             self.choose_kept(ready[-1], live)
             return
+        self.check_gone_back()
         uploaded = self.request.uploads.get(layout.name)
         if "digest" in self.spec["source"] and not uploaded and (self.request.planning or not self.dry):
             self.end(action="build", wanting=True)
         elif self.dry:
             if self.request.planning:
-                self.result["plan"] = Plan(layout, self.revision, self.mark, uploaded).show()
+                plan = Plan(layout, self.revision, self.mark, uploaded).show()
+                self.result["plan"] = {
+                    **plan,
+                    "left": history.revision_gone_back_from(layout.name, self.revision),
+                }
             self.end(action="build")
 
     def fetch(self) -> None:
@@ -250,6 +255,15 @@ class Deploy:
         asks = visit and not self.dry and (visit["first"] or layout.has_followed())
         problem = problem_of(visit, layout.home) if asks else ""
         self.end(pending=False, changed=False, action="none", visit=problem, unasked=bool(visit) and not asks)
+
+    def check_gone_back(self) -> None:
+        """Raises where a rollback left the code that is wanted, with whatever settings."""
+        left = history.revision_gone_back_from(self.layout.name, self.revision)
+        if left and not self.dry and not self.request.again:
+            raise DeployError(
+                f"{left['before']} was rolled back ({left['time']}, {left['by']}), and this deploy would make its code "
+                f"live again ({self.revision}). -e again=true makes it live"
+            )
 
     def choose_kept(self, release: str, live: Mapping[str, Any]) -> None:
         """A release that is wanted has been built before."""

@@ -60,16 +60,26 @@ def shortened(message: str) -> str:
 
 def gone_back_from(app: str, release: str, folder: str = FOLDER) -> dict[str, Any]:
     """The rollback by which a release was left that has not been live since; empty when there was none."""
-    for entry in reversed(entries(app, folder)):
-        if entry.get("outcome") == "rolled back" and entry.get("before") == release:
-            return {}  # live again
-        if entry.get("outcome") != "live":
-            continue
-        if entry.get("release") == release:
-            return {}
-        if entry.get("verb") == "rollback" and entry.get("before") == release:
-            return entry
-    return {}
+    return left(app, "release", "before", folder).get(release, {})
+
+
+def revision_gone_back_from(app: str, revision: str, folder: str = FOLDER) -> dict[str, Any]:
+    """The same of a revision of the code, whatever releases were built of it."""
+    return left(app, "revision", "revision_before", folder).get(revision, {}) if revision else {}
+
+
+def left(app: str, live: str, before: str, folder: str) -> dict[str, dict[str, Any]]:
+    """The rollbacks, by what each left that has not been live since; ``live`` and ``before`` are keys of the record."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries(app, folder):
+        now, was = str(entry.get(live, "")), str(entry.get(before, ""))
+        if entry.get("outcome") == "rolled back":
+            found.pop(was, None)  # live again
+        elif entry.get("outcome") == "live":
+            returns = found.pop(now, None)
+            if entry.get("verb") == "rollback" and was != now and not returns:
+                found[was] = entry
+    return found
 
 
 def entries(app: str, folder: str = FOLDER) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.deplo
     check_logins,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.dumps import DEFAULT, dump_before
+from ansible_collections.homeport.django.plugins.module_utils.host.release.history import gone_back_from
 from ansible_collections.homeport.django.plugins.module_utils.host.release.switch import RolledBack, Switch
 from ansible_collections.homeport.django.plugins.module_utils.host.service_logins import missing
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import Supervisor
@@ -40,7 +41,7 @@ class Rollback(Deploy):
         """The release and the dump to go back to; refuses what could not work."""
         layout, restore = self.layout, self.request.restore
         restore = "" if restore.lower() in BOOLEANS_FALSE else restore
-        target = find_target(layout, self.request.to)
+        target = self.target()
         name = os.path.basename(target)
         if target == layout.current and not restore and not self.request.restored_elsewhere:
             raise DeployError(f"{name} is the live release already: name another one with -e to=NAME")
@@ -71,6 +72,9 @@ class Rollback(Deploy):
             self.ended = True
         else:
             self.choose(target)
+
+    def target(self) -> str:
+        return find_target(self.layout, self.request.to, self.request.again)
 
     def check_services(self, target: str) -> None:
         """Raises when an earlier release needs a service that is missing on this host."""
@@ -155,6 +159,9 @@ class Withdrawal(Rollback):
     def steps(self) -> list[Callable[[Any], None]]:
         return [Withdrawal.lock, Withdrawal.find, Withdrawal.withdraw]
 
+    def target(self) -> str:
+        return find_target(self.layout, "", again=True)
+
     def withdraw(self) -> None:
         self.activate()
         # recorded as the deploy that failed, so that it can be tried again
@@ -165,17 +172,35 @@ class Withdrawal(Rollback):
         )
 
 
-def find_target(layout: Layout, wanted: str) -> str:
-    """The release that is named, or the previous one."""
+def find_target(layout: Layout, wanted: str, again: bool = False) -> str:
+    """The release that is named, or the previous one. One that was rolled back is live ``again`` only where that is
+    asked for; else the newest before the live one is taken."""
     known = {os.path.basename(path): path for path in layout.known_releases()}
     if wanted and wanted not in known:
         raise DeployError(f"There is no release {wanted}; kept are {', '.join(known) or 'none'}")
     target = known[wanted] if wanted else layout.resolve_link(f"{layout.home}/previous")
     if not target or not layout.current:
         raise DeployError("There is no earlier release to roll back to")
+    if not wanted and not again:
+        target = earlier(layout, target, known)
     program = str(layout.record(target).get("interpreter", ""))
     if is_gone(program):
         raise DeployError(
             f"{os.path.basename(target)} was built for {program}, which is no longer installed on this host"
         )
     return target
+
+
+def earlier(layout: Layout, previous: str, known: dict[str, str]) -> str:
+    """The previous release, unless that is the one that a rollback has left: then the newest before the live one."""
+    name, live = os.path.basename(previous), os.path.basename(layout.current or "")
+    rolled_back = gone_back_from(layout.name, name)
+    if not rolled_back:
+        return previous
+    older = [each for each in known if each < live and not gone_back_from(layout.name, each)]
+    if older:
+        return known[max(older)]
+    raise DeployError(
+        f"There is no release before {live} to roll back to. {name} was rolled back ({rolled_back['time']}, "
+        f"{rolled_back['by']}): -e again=true makes it live, and -e to=NAME another one; kept are {', '.join(known)}"
+    )

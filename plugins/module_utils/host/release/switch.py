@@ -30,6 +30,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release.healt
     refuses_on_purpose,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
+from ansible_collections.homeport.django.plugins.module_utils.host.release.loading import has_settled
 from ansible_collections.homeport.django.plugins.module_utils.host.release.private_try import (
     MOST_PRINTED,
     PrivateTry,
@@ -242,9 +243,9 @@ class Switch:
 
     def has_loaded(self, name: str, info: dict[str, Any]) -> bool:
         """Whether a worker has stayed up while it loads, however slow the machine is: what still does is hardly ever
-        found waiting."""
+        found waiting. ``info`` is supervisord's, whose process is the launcher."""
         age = info["now"] - info["start"]
-        waits = age >= SETTLE and waits_for_something(info["pid"])
+        waits = age >= SETTLE and has_settled(info["pid"])
         self.waiting[name] = self.waiting.get(name, 0) + 1 if waits else 0
         return self.waiting[name] >= OFTEN or age >= LONGEST_LOAD
 
@@ -338,11 +339,3 @@ class Switch:
 
 def other(slot: str | None) -> str:
     return SLOTS[1] if slot == SLOTS[0] else SLOTS[0]
-
-
-def waits_for_something(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            return stream.read().rpartition(")")[2].split()[0] == "S"
-    except (OSError, IndexError):
-        return False

@@ -9,7 +9,6 @@ import glob
 import json
 import os
 import pwd
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,6 +35,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
 from ansible_collections.homeport.django.plugins.module_utils.host.release import history
 from ansible_collections.homeport.django.plugins.module_utils.host.release.lock import found_in, holder_of
+from ansible_collections.homeport.django.plugins.module_utils.host.sites import names_served
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import SOCKET, Supervisor
 
 STORES = "/var/lib"
@@ -127,12 +127,7 @@ class App:
         return [unit for unit in own if os.path.exists(f"/etc/systemd/system/{unit}")]
 
     def domains(self) -> list[str]:
-        try:
-            with open(f"/etc/nginx/sites-enabled/{self.name}.conf", encoding="utf-8") as stream:
-                lines = re.findall(r"^\s*server_name\s+([^;]+);", stream.read(), re.MULTILINE)
-        except OSError:
-            return []
-        return sorted({name for line in lines for name in line.split()})
+        return names_served().get(self.name, [])
 
     def environment(self) -> dict[str, str]:
         """The app's environment, as written for its next release or else for the live one."""

@@ -19,11 +19,11 @@ def firewall_differences(declared: Iterable[str], text: str, run: Run, setup: st
     """Levels and texts of what differs. ``declared`` are the rules of the inventory, and ``text`` is FIREWALL's."""
     found = []
     wanted, given = rules(declared), rules(line for line in text.splitlines() if line.strip().endswith('"'))
-    for names, what in (
-        (wanted - given, "is declared, but not loaded into the firewall"),
-        (given - wanted, "is loaded into the firewall, but no longer declared"),
+    for level, names, what in (
+        ("failure", wanted - given, "is declared, but not loaded into the firewall"),
+        ("warning", given - wanted, "is loaded into the firewall, but no longer declared"),
     ):
-        found += [("warning", f"{rule} {what}; run the playbook {setup}") for rule in sorted(names)]
+        found += [(level, f"{rule} {what}; run the playbook {setup}") for rule in sorted(names)]
     status, out = run(EXPECTED)
     if status:
         return [*found, ("warning", "the firewall's rules could not be compared with those in force")]

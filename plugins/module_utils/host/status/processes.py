@@ -4,20 +4,26 @@
 
 from __future__ import annotations
 
+import calendar
 import http.client
 import os
 import re
+import time
 import xmlrpc.client
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.host.log_files import end_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release.serving import release_of
 from ansible_collections.homeport.django.plugins.module_utils.host.status.places import (
     Places,
     read,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import Supervisor
+
+LATELY = 300  # seconds in which a worker that has ended by itself is worth a look
+LOG = 64 << 10  # bytes at the end of a log in which that is looked for
 
 
 def supervised(places: Places) -> dict[str, Any]:
@@ -119,7 +125,29 @@ def instance(info: dict[str, Any], table: dict[int, Process], proc: str) -> dict
         "state": state,
         "detail": "" if alive else str(info.get("spawnerr") or info.get("description") or ""),
         "seconds": max(0, info["now"] - info["start"]) if alive else None,
+        "ended": ends(info) if alive and info["now"] - info["start"] < LATELY else 0,
         "release": release_of(info["pid"]) if alive else "",
         "workers": sum(1 for pid in tree if table[pid].parent == info["pid"]),
         "memory": memory(tree, table, proc)["bytes"],
     }
+
+
+def ends(info: dict[str, Any]) -> int:
+    """How often a worker has ended lately without being asked to: its launcher writes that down in its log."""
+    name = re.escape(f"{info['group']}:{info['name']}")
+    try:
+        text = end_of(info["stdout_logfile"], 10_000, LOG).decode(errors="replace")
+    except (KeyError, OSError):
+        return 0
+    times = re.findall(
+        rf"^homeport: {name} ended by itself with status \d+ at ([\d:TZ-]{{20}})$", text, re.MULTILINE
+    )
+    return sum(info["now"] - seconds_of(each) < LATELY for each in times)
+
+
+def seconds_of(stamp: str) -> int:
+    """A time of the launcher's, in seconds; 0 for what only looks like one."""
+    try:
+        return calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return 0

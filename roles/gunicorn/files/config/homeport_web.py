@@ -34,14 +34,18 @@ Headers = list[tuple[str, str]]
 
 
 SCHEMES = {"http": "ws", "https": "wss"}
-# What only a trusted proxy may say about a request.
+HTTP = {websocket: scheme for scheme, websocket in SCHEMES.items()}
+# What only a trusted proxy may say about a request; the same names as in the role nginx.
 CLAIMS = re.compile(
     r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|front-end-https|(true|x|x-cluster|fastly)-client-ip|cf-connecting-ip"
 )
+# What content delivery networks call the visitor's address.
+CLIENT = ("cf-connecting-ip", "fastly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip")
 
 
 class Visitor:
-    """Gives the app the address of the visitor, and keeps from it what a peer claims that is no trusted proxy.
+    """Gives the app the address of the visitor, and keeps from it what a peer claims that is no trusted proxy. Of a
+    trusted one X-Forwarded-For and X-Forwarded-Proto count; it passes on what visitors claim in other headers.
 
     A unix socket is nginx's, which has set X-Forwarded-For to the one address that it vouches for.
     """
@@ -50,6 +54,8 @@ class Visitor:
         self.app = app
         given = list(proxies)
         self.all_trusted = "*" in given
+        # as declared, never as in the Host that a visitor sends; none where it is the scheme's own
+        self.port = port_of(os.environ.get("SITE_URL", ""))
         self.networks = [ip_network(each, strict=False) for each in given if each != "*"]
 
     def trusts(self, peer: str) -> bool:
@@ -67,6 +73,34 @@ class Visitor:
                 break
         return found
 
+    def scheme(self, claimed: str, own: str) -> str:
+        return claimed.lower() if claimed.lower() in SCHEMES else own
+
+    def vouched(self, peer: str, address: str, scheme: str, host: str) -> dict[str, str]:
+        """The headers that say whose request it is; behind a proxy also those that nginx would set."""
+        found = {"x-forwarded-for": address, "x-real-ip": address}
+        if not peer:  # nginx has
+            return found
+        found.update(dict.fromkeys(CLIENT, address))
+        found["x-forwarded-proto"] = scheme
+        if host:
+            name = re.sub(r":\d*$", "", host)
+            found["x-forwarded-host"] = f"{name}:{self.port}" if self.port else name
+        found["x-forwarded-port"] = str(self.port or (443 if scheme == "https" else 80))
+        return found
+
+
+def port_of(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:  # an app may have a SITE_URL of its own
+        return None
+
+
+def claims(name: str) -> bool:
+    """Whether a variable of WSGI is a header that only a trusted proxy may set."""
+    return name.startswith("HTTP_") and bool(CLAIMS.fullmatch(name[5:].lower().replace("_", "-")))
+
 
 class WsgiVisitor(Visitor):
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -77,15 +111,21 @@ class WsgiVisitor(Visitor):
     def correct(self, environ: Environ) -> None:
         peer = environ.get("REMOTE_ADDR", "")
         if not self.trusts(peer):
-            for name in [name for name in environ if name.startswith("HTTP_")]:
-                if CLAIMS.fullmatch(name[5:].lower().replace("_", "-")):
-                    del environ[name]
+            for name in [name for name in environ if claims(name)]:
+                del environ[name]
             return
-        if environ.get("HTTP_X_FORWARDED_PROTO") in SCHEMES:
-            environ["wsgi.url_scheme"] = environ["HTTP_X_FORWARDED_PROTO"]
-        if forwarded := environ.get("HTTP_X_FORWARDED_FOR", ""):
-            address = self.address(peer, forwarded)
-            environ["REMOTE_ADDR"] = environ["HTTP_X_FORWARDED_FOR"] = environ["HTTP_X_REAL_IP"] = address
+        fields = {name: value for name, value in environ.items() if claims(name)}
+        forwarded = fields.get("HTTP_X_FORWARDED_FOR", "")
+        scheme = self.scheme(fields.get("HTTP_X_FORWARDED_PROTO", ""), environ["wsgi.url_scheme"])
+        address = self.address(peer, forwarded)
+        for name in fields if peer else ():
+            del environ[name]
+        if peer or forwarded:
+            for name, value in self.vouched(peer, address, scheme, environ.get("HTTP_HOST", "")).items():
+                environ["HTTP_" + name.upper().replace("-", "_")] = value
+        environ["wsgi.url_scheme"] = scheme
+        if forwarded:
+            environ["REMOTE_ADDR"] = address
             environ.pop("REMOTE_PORT", None)  # the proxy's
 
 
@@ -101,21 +141,27 @@ class AsgiVisitor(Visitor):
         if not self.trusts(peer):
             kept = [field for field in fields if not CLAIMS.fullmatch(field[0].decode("latin-1").lower())]
             return {"headers": kept}
-        names = (b"x-forwarded-for", b"x-real-ip")
-        told = {}
-        scheme = dict(fields).get(b"x-forwarded-proto", b"").decode("latin-1")
-        if scheme in SCHEMES:
-            told["scheme"] = scheme if scope["type"] == "http" else SCHEMES[scheme]
-        forwarded = ",".join(value.decode("latin-1") for name, value in fields if name == names[0])
-        if not forwarded:
+        known = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
+        own = scope.get("scheme", "http")
+        own = HTTP.get(own, own)
+        scheme = self.scheme(known.get("x-forwarded-proto", ""), own)
+        told: Scope = {"scheme": scheme if scope["type"] == "http" else SCHEMES[scheme]}
+        forwarded = ",".join(value.decode("latin-1") for name, value in fields if name == b"x-forwarded-for")
+        if not peer and not forwarded:
             return told
         address = self.address(peer, forwarded)
-        rest = [field for field in fields if field[0] not in names]
-        return {
-            **told,
-            "client": (address, 0),
-            "headers": [*rest, *((name, address.encode()) for name in names)],
-        }
+        vouched = self.vouched(peer, address, scheme, known.get("host", ""))
+        rest = [
+            field
+            for field in fields
+            if (name := field[0].decode("latin-1").lower()) not in vouched
+            if not (peer and CLAIMS.fullmatch(name))
+        ]
+        told["headers"] = [
+            *rest,
+            *((name.encode(), value.encode("latin-1")) for name, value in vouched.items()),
+        ]
+        return {**told, "client": (address, 0)} if forwarded else told
 
 
 class Gate:
