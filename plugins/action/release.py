@@ -125,6 +125,11 @@ class ActionModule(ActionBase):
                 raise SourceError(f"{field}.path: there is no folder {path}")
             try:
                 return pack(path)
+            except LeadsOut as error:
+                raise SourceError(
+                    f"{field}.path: {error} is a link out of {path}, which the host does not have: put what it leads to "
+                    "in its place, or remove it"
+                ) from None
             except OSError as error:
                 raise SourceError(f"{field}.path: {error.filename or path}: {error.strerror}") from error
         if archive and not archive.startswith(("http://", "https://")):
@@ -170,12 +175,32 @@ def find(path: str, base: str) -> str:
     return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
 
 
+class LeadsOut(ValueError):
+    """The text is the path of a link in a folder."""
+
+
+def check_link(member: tarfile.TarInfo) -> None:
+    """Raises where a link leads out of the folder, whose name in the archive is its first part."""
+    top, _slash, path = member.name.partition("/")
+    target = os.path.normpath(os.path.join(os.path.dirname(member.name), member.linkname))
+    if target != top and not target.startswith(f"{top}/"):
+        raise LeadsOut(path)
+
+
 def pack(folder: str) -> str:
-    """A tar file of ``folder`` that is the same, byte for byte, as long as the files are."""
+    """A tar file of ``folder`` that is the same, byte for byte, as long as the files are.
+
+    Raises LeadsOut for a link out of it.
+    """
 
     def entry(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if any(fnmatch(os.path.basename(member.name), pattern) for pattern in LEFT_OUT):
             return None
+        path = os.path.join(folder, os.path.relpath(member.name, "source"))
+        if member.isdir() and member.name != "source" and os.path.isfile(f"{path}/pyvenv.cfg"):
+            return None  # a virtual environment, whatever its name
+        if member.issym():
+            check_link(member)
         member.uid = member.gid = member.mtime = 0
         member.uname = member.gname = ""
         member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644

@@ -12,6 +12,7 @@ from ansible_collections.homeport.django.plugins.action.release import (
     LEFT_OUT,
     ActionModule,
     SourceError,
+    LeadsOut,
     find,
     is_news,
     live_elsewhere,
@@ -67,6 +68,26 @@ def test_everything_but_the_developers_own(project: Path) -> None:
 
 def test_secrets_and_data_are_named(project: Path) -> None:
     assert {".env", "*.sqlite3", ".git"} <= set(LEFT_OUT)
+
+
+def test_a_virtual_environment_of_any_name_is_left_out(project: Path) -> None:
+    before = names(project)
+    write(project / "env/pyvenv.cfg")
+    (project / "env/bin").mkdir()
+    (project / "env/bin/python3").symlink_to("/usr/bin/python3")
+    assert names(project) == before
+
+
+@pytest.mark.parametrize("target", ["/mnt/nas", "../../elsewhere", "static/../../../elsewhere"])
+def test_a_link_out_of_the_folder_is_named(target: str, project: Path) -> None:
+    (project / "blog/media").symlink_to(target)
+    with pytest.raises(LeadsOut, match=r"^blog/media$"):
+        pack(str(project))
+
+
+def test_a_link_within_the_folder_is_kept(project: Path) -> None:
+    (project / "blog/static/b.css").symlink_to("../../blog/static/a.css")
+    assert "source/blog/static/b.css" in names(project)
 
 
 def test_the_same_files_make_the_same_archive(project: Path, tmp_path: Path) -> None:

@@ -201,6 +201,16 @@ def test_those_that_a_release_has_and_deploys_migrate(tmp_path: Path) -> None:
     assert [database.alias for database in of_plan.all] == ["default", "reports", "new"]
 
 
+@pytest.mark.parametrize(("vendor", "aliases"), [("", ["reports"]), ("sqlite", ["default", "reports"])])
+def test_settings_without_a_default_database(vendor: str, aliases: list[str], tmp_path: Path) -> None:
+    app = layout(tmp_path, databases={"reports": {"migrate": True}})
+    record = {"databases": ["reports"], "default": {"vendor": vendor, "name": "", "host": ""}}
+    write(Path(app.releases) / "1/release.json", json.dumps(record))
+    assert [database.alias for database in Databases(app, f"{app.releases}/1").all] == aliases
+    plan = Databases(app, f"{app.releases}/plan-1", default=vendor != "")
+    assert [database.alias for database in plan.all] == aliases
+
+
 def dumped(app: HereLayout, release: str, when: str, *aliases: str, **more: Any) -> None:
     for alias in aliases:
         stem = release if alias == "default" else f"{release}.{alias}"

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -483,3 +484,50 @@ def test_an_asgi_app_is_known_wherever_a_worker_keeps_it() -> None:
     assert web.takes_asgi(Application())
     assert not web.takes_asgi(wsgi_app)
     assert not web.takes_asgi(Handler())
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], str]:
+    """What is said of an app that has loaded some settings, where those of the release are ``json``."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/application").write_text("shop.wsgi:application\n")
+    wsgi = tmp_path / "wsgi.py"
+    wsgi.write_text(
+        "import os\n# DJANGO_SETTINGS_MODULE\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop.dev'\n"
+    )
+    monkeypatch.setitem(sys.modules, "shop.wsgi", SimpleNamespace(__file__=str(wsgi)))
+
+    def found(module: Any, configured: bool = True) -> str:
+        conf = SimpleNamespace(settings=SimpleNamespace(configured=configured, SETTINGS_MODULE=module))
+        monkeypatch.setitem(sys.modules, "django.conf", conf)
+        return str(web.other_settings(str(tmp_path), "json"))
+
+    return found
+
+
+def test_settings_that_the_application_replaces(loaded: Callable[..., str], tmp_path: Path) -> None:
+    assert loaded("shop.dev").startswith(
+        f"{tmp_path}/wsgi.py, line 3, sets DJANGO_SETTINGS_MODULE to shop.dev, but the release was checked"
+    )
+    assert loaded("json.tool") != ""
+
+
+@pytest.mark.parametrize(("module", "configured"), [("json", True), (None, True), ("shop.dev", False)])
+def test_settings_that_are_those_of_the_release(
+    module: Any, configured: bool, loaded: Callable[..., str]
+) -> None:
+    assert loaded(module, configured) == ""
+
+
+def test_the_same_settings_by_another_name(
+    loaded: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "file_of", lambda module: "/srv/shop/dev.py")
+    assert loaded("shop.dev") == ""
+
+
+def test_a_worker_with_other_settings_does_not_start(loaded: Callable[..., str], tmp_path: Path) -> None:
+    loaded("shop.dev")
+    worker = SimpleNamespace(cfg=SimpleNamespace(forwarded_allow_ips=[]), wsgi=wsgi_app)
+    with pytest.raises(RuntimeError, match=r"os\.environ\.setdefault"):
+        web.install(worker, str(tmp_path), "wsgi", "", "", (), settings="json")

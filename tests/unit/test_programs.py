@@ -133,6 +133,26 @@ JUDGED: list[tuple[str, list[str]]] = [
 ]
 
 
+TAG = "migrations.CreateModel('Tag', fields=[('id', models.BigAutoField(primary_key=True)), ('t', models.TextField())])"
+# Django's own way to a ManyToManyField with a through model, in small.
+JUDGED += [
+    (
+        f"migrations.SeparateDatabaseAndState(database_operations=[migrations.RunSQL('select 1')], "
+        f"state_operations=[{TAG}]), migrations.AddField('tag', 'extra', models.TextField(null=True)), "
+        "migrations.AlterField('tag', 't', models.CharField(max_length=5))",
+        ["runs SQL of its own", "changes the type of tag.t"],
+    ),
+    (
+        f"migrations.SeparateDatabaseAndState(database_operations=[{TAG}, migrations.RemoveField('tag', 't')])",
+        ["drops tag.t"],
+    ),
+    (
+        "migrations.AlterField('tag', 't', models.TextField())",
+        ["cannot be judged (KeyError: ('blog', 'tag'))"],
+    ),
+]
+
+
 @pytest.mark.parametrize(("operation", "expected"), JUDGED)
 def test_what_would_break_the_running_code(operation: str, expected: list[str], migrated: Project) -> None:
     migrated.add(*migration("0002_next", "0001_initial", operation))
@@ -417,3 +437,121 @@ def test_programs_are_handed_over_from_an_archive_too(tmp_path: Path) -> None:
         check=True,
     )
     assert json.loads(done.stdout)[2:3] == argv_of("restore", release="/r")[2:3]
+
+
+# What the settings say of data
+
+
+SETTINGS = """
+INSTALLED_APPS = ["blog", "django.contrib.staticfiles"]
+STATIC_URL = "static/"
+ROOT_URLCONF = "urls"
+"""
+MODELS = """
+from django.db import models
+
+
+class Photo(models.Model):
+    image = models.FileField()
+"""
+
+
+def described(project: Project, settings: str, collect: bool = False, models: str = MODELS) -> dict[str, Any]:
+    with (project.folder / "settings.py").open("a") as stream:
+        stream.write(SETTINGS + settings)
+    write(project.folder / "urls.py", "urlpatterns = []\n")
+    write(project.folder / "blog/models.py", models)
+    done = project.run("probe", collect=collect, static_digest="")
+    assert done.returncode == 0, done.stderr.decode()
+    answer: dict[str, Any] = json.loads(done.stdout.decode().partition(MARK)[2])
+    return answer
+
+
+def test_relative_paths_are_those_of_the_project(project: Project) -> None:
+    write(project.folder / "blog/static/site.css")
+    found = described(
+        project,
+        "STATIC_ROOT = 'collected'\nMEDIA_ROOT = 'media/'\nDATABASES = {'default': {'ENGINE': "
+        "'django.db.backends.sqlite3', 'NAME': 'var/db.sqlite3'}}\n",
+        collect=True,
+    )
+    assert found["sqlite"] == [f"{project.folder}/var/db.sqlite3"]
+    assert found["STATIC_ROOT"] == f"{project.folder}/collected"
+    assert found["MEDIA_ROOT"] == found["media_real"] == f"{project.folder}/media"
+    assert found["default"] == {"name": "var/db.sqlite3", "host": "", "vendor": "sqlite"}
+    assert (project.folder / "collected/site.css").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (":memory:", ""),
+        ("file:memory?mode=memory&cache=shared", ""),
+        ("file:some%20db?mode=rwc", "some db"),
+        ("", ""),
+    ],
+)
+def test_what_sqlite_opens(name: str, file: str, project: Project) -> None:
+    found = described(
+        project, f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {name!r}}}}}\n"
+    )
+    assert found["sqlite"] == ([f"{project.folder}/{file}"] if file else [])
+
+
+def test_static_files_that_are_collected_elsewhere(project: Project) -> None:
+    write(project.folder / "blog/static/site.css")
+    write(project.folder / "urls.py", "urlpatterns = []\n")
+    storages = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {
+            "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
+            "OPTIONS": {"location": "two"},
+        },
+    }
+    with (project.folder / "settings.py").open("a") as stream:
+        stream.write(f"{SETTINGS}STATIC_ROOT = 'one'\nSTORAGES = {storages}\n")
+    done = project.run("probe", collect=True, static_digest="")
+    told = f"collected in {project.folder}/two, and STATIC_ROOT is {project.folder}/one"
+    assert told in done.stderr.decode()
+
+
+S3 = "STORAGES = {'default': {'BACKEND': 'storages.backends.s3.S3Storage'}, 'staticfiles': {'BACKEND': "
+S3 += "'django.contrib.staticfiles.storage.StaticFilesStorage'}}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "models", "uploads"),
+    [
+        ("", MODELS, ["blog.Photo.image"]),
+        (S3, MODELS, []),
+        ("", "", []),
+        ("", MODELS.replace("FileField()", "FileField(storage=FileSystemStorage('/private'))"), []),
+        (S3, MODELS.replace("FileField()", "FileField(storage=FileSystemStorage())"), ["blog.Photo.image"]),
+    ],
+)
+def test_fields_that_are_kept_in_media(
+    settings: str, models: str, uploads: list[str], project: Project
+) -> None:
+    models = f"from django.core.files.storage import FileSystemStorage\n{models}"
+    assert described(project, settings, models=models)["uploads"] == uploads
+
+
+def test_media_with_code(project: Project) -> None:
+    found = described(project, f"MEDIA_ROOT = {str(project.folder)!r}\nMEDIA_URL = '/files/'\n")
+    assert found["media_code"] == str(project.folder)
+    assert (found["media_writable"], found["media_view"]) == (True, False)
+
+
+def test_media_within_an_application(project: Project) -> None:
+    found = described(project, f"MEDIA_ROOT = '{project.folder}/blog'\n")
+    assert found["media_code"] == f"{project.folder}/blog"
+
+
+def test_files_that_replace_the_settings_are_named(project: Project) -> None:
+    line = 'os.environ["DJANGO_SETTINGS_MODULE"] = "{}"\n'
+    write(project.folder / "manage.py", f"import os\n\n{line.format('settings.dev')}")
+    write(project.folder / "celery.py", f"import os\n{line.format('settings')}")
+    assert described(project, "")["own_settings"] == [
+        "manage.py, line 3 sets DJANGO_SETTINGS_MODULE to settings.dev, where this app has settings: write "
+        "os.environ.setdefault"
+    ]

@@ -84,6 +84,27 @@ def main():
         ('os.environ["DJANGO_SETTINGS_MODULE"] = os.environ["APP"] + ".settings"', ""),
         ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.settings." + stage)', ""),
         ("pass", ""),
+        ('# os.environ["DJANGO_SETTINGS_MODULE"] = "blog.old"', ""),
+        (
+            '# setdefault("DJANGO_SETTINGS_MODULE", "a")\n    environ.setdefault("DJANGO_SETTINGS_MODULE", "b")',
+            "b",
+        ),
+        (
+            'if "test" in sys.argv:\n        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.test")\n'
+            '    else:\n        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "blog.live")',
+            "blog.test,blog.live",
+        ),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "a.dev" if DEBUG else "a.live")', "a.dev,a.live"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.environ.get("OTHER") or "a.live")', "a.live"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.environ.get("APP") or "a.dev")', "blog.live"),
+        ('os.environ.setdefault(key="DJANGO_SETTINGS_MODULE", value="a.b")', "a.b"),
+        ('os.environ.update({"DJANGO_SETTINGS_MODULE": "a.b"})', "a.b"),
+        ('os.environ.update(DJANGO_SETTINGS_MODULE="a.b")', "a.b"),
+        (
+            'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "a.b")\n'
+            '    if os.environ["DJANGO_SETTINGS_MODULE"] == "a.c":\n        os.environ["DJANGO_SETTINGS_MODULE"] = "a.b"',
+            "a.b",
+        ),
     ],
 )
 def test_settings_module(line: str, module: str, tmp_path: Path) -> None:
@@ -303,6 +324,19 @@ def test_settings_that_nobody_names(tmp_path: Path) -> None:
     found = build(tmp_path)
     with pytest.raises(DeployError, match="name it in settings"):
         found.write_environment("python manage.py", str(tmp_path), str(tmp_path), "")
+
+
+def test_settings_of_which_manage_py_names_several(tmp_path: Path) -> None:
+    found = build(tmp_path)
+    words = "python manage.py", str(tmp_path), str(tmp_path)
+    with pytest.raises(
+        DeployError, match=r"several settings modules \(a\.dev, a\.live\): name one in settings"
+    ):
+        found.write_environment(*words, "a.dev,a.live")
+    declared = build(tmp_path / "declared", settings="a.live")
+    os.makedirs(f"{declared.folder}/config")
+    declared.write_environment(*words, "a.dev,a.live")
+    assert declared.record["settings"] == "a.live"
 
 
 def test_files_are_written_into_the_source(tmp_path: Path) -> None:

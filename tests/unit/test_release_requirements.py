@@ -10,7 +10,10 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.release import (
     requirements as release_requirements,
 )
-from ansible_collections.homeport.django.plugins.module_utils.host.release.project import workspace_member
+from ansible_collections.homeport.django.plugins.module_utils.host.release.project import (
+    require_hashes,
+    workspace_member,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import (
     REQUIREMENT_FILES,
     Requirements,
@@ -443,7 +446,11 @@ def test_a_package_comes_before_the_further_ones(tmp_path: Path) -> None:
         ("pyproject.toml", PROJECT + "[build-system]\n", "pip install --group prod --editable {source}[web]"),
         ("pyproject.toml", PROJECT, "pip install --extra web --group prod -r S/pyproject.toml"),
         ("Pipfile", "", "tool run pipenv lock --quiet"),
-        ("poetry.lock", "", "tool run --with poetry-plugin-export poetry export --with prod --extras web"),
+        (
+            "poetry.lock",
+            "",
+            "tool run --with poetry-plugin-export poetry export --with-credentials --with prod --extras web",
+        ),
     ],
 )
 def test_each_kind(name: str, text: str, call: str, tmp_path: Path) -> None:
@@ -499,6 +506,52 @@ def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
         match=r"cannot be read: requirements\.groups: it has no group nonsense; it has develop, prod",
     ):
         requirements(tmp_path, requirements={"groups": ["nonsense"]}).install()
+
+
+@pytest.mark.parametrize(
+    ("urls", "lines"),
+    [
+        (["https://pypi.org/simple"], []),
+        (
+            ["https://pypi.org/simple", "https://$USER:${TOKEN}@corp.example/simple"],
+            ["--extra-index-url https://${USER}:${TOKEN}@corp.example/simple"],
+        ),
+        (
+            ["https://corp.example/simple", "https://two.example/simple"],
+            ["--index-url https://corp.example/simple", "--extra-index-url https://two.example/simple"],
+        ),
+    ],
+)
+def test_the_indexes_of_a_pipfile_lock(urls: list[str], lines: list[str], tmp_path: Path) -> None:
+    sources = [{"name": str(number), "url": url, "verify_ssl": True} for number, url in enumerate(urls)]
+    lock = {"_meta": {"sources": sources}, "default": {"a": {"version": "==1", "index": "1"}}}
+    write(tmp_path / "source/Pipfile.lock", json.dumps(lock))
+    found = requirements(tmp_path)
+    found.install()
+    path = tmp_path / "release/requirements.txt"
+    assert path.read_text().splitlines() == [*lines, "a==1"]
+    assert path.stat().st_mode & 0o777 == 0o640
+    strategy = "--index-strategy unsafe-best-match " if lines else ""
+    assert calls(found)[1] == f"pip install {strategy}-r R/requirements.txt"
+
+
+@pytest.mark.parametrize(
+    ("text", "hashed"),
+    [
+        ("-r requirements/locked.txt", True),
+        ("--requirement=requirements/more.txt", True),
+        ("-r requirements/locked.txt  # all of them", True),
+        ("-r requirements/plain.txt\n-r missing.txt", False),
+        ("# -r requirements/locked.txt", False),
+        ("-r requirements.txt", False),
+    ],
+)
+def test_hashes_that_an_included_file_requires(text: str, hashed: bool, tmp_path: Path) -> None:
+    write(tmp_path / "requirements.txt", text)
+    write(tmp_path / "requirements/more.txt", "-rlocked.txt\n")
+    write(tmp_path / "requirements/locked.txt", "--require-hashes\nDjango==5.2 --hash=sha256:0\n")
+    write(tmp_path / "requirements/plain.txt", "Django==5.2  # not --require-hashes\n")
+    assert require_hashes([f"{tmp_path}/requirements.txt"]) == hashed
 
 
 @pytest.mark.parametrize("name", ["Pipfile", "deps/pyproject.toml", "uv.lock"])

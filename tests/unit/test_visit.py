@@ -22,13 +22,23 @@ class Site(BaseHTTPRequestHandler):
 
     statuses: dict[str, int] = {}
     asked: list[str] = []
+    locations: dict[str, str] = {}
+    cookies: dict[str, str] = {}
 
     def do_GET(self) -> None:
-        if self.headers["Host"] != "blog.example":
+        if self.headers["Host"] not in ("blog.example", "www.blog.example"):
             self.close_connection = True
             return
         self.asked.append(f"{self.headers['X-Forwarded-Proto']} {self.path}")
-        self.send_response(self.statuses.get(self.path, 200))
+        address = f"{self.headers['Host']}{self.path}"
+        location = self.locations.get(address) or self.locations.get(self.path)
+        if self.path in self.cookies and self.cookies[self.path] in self.headers.get("Cookie", ""):
+            location = None
+        self.send_response(301 if location else self.statuses.get(self.path, 200))
+        if location:
+            self.send_header("Location", location)
+        if self.path in self.cookies:
+            self.send_header("Set-Cookie", f"{self.cookies[self.path]}; Path=/; HttpOnly")
         self.end_headers()
 
     def log_message(self, *_words: Any) -> None:
@@ -39,6 +49,8 @@ class Site(BaseHTTPRequestHandler):
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(Site, "statuses", {})
     monkeypatch.setattr(Site, "asked", [])
+    monkeypatch.setattr(Site, "locations", {})
+    monkeypatch.setattr(Site, "cookies", {})
     with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -48,7 +60,8 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def visit(
     port: int, url: str = "http://blog.example", pages: dict[str, list[int]] | None = None
 ) -> dict[str, Any]:
-    return {"url": url, "port": port, "tls": False, "pages": {"/": [], **(pages or {})}}
+    names = ["blog.example", "www.blog.example"]
+    return {"url": url, "port": port, "tls": False, "pages": {"/": [], **(pages or {})}, "names": names}
 
 
 def test_an_app_that_answers(port: int) -> None:
@@ -146,3 +159,71 @@ def test_where_visitors_meet_it(setup: str, fields: dict[str, Any], port: int, t
     found = visits({"blog": app})["blog"]
     assert (found["port"], found["tls"], found["url"]) == (port, tls, app["site_url"])
     assert list(found["pages"]) == ["/", "/up/"]
+
+
+# Where a page leads
+
+
+@pytest.mark.parametrize(
+    "locations",
+    [
+        {"/": "/login/?next=/"},
+        {"/": "http://blog.example/login/"},
+        {"/": "https://sso.example/start"},
+        {"/": "http://blog.example:8000/"},
+        {"/": "/en/", "/en/": "/en/start/"},
+    ],
+)
+def test_a_page_may_lead_to_another(locations: dict[str, str], port: int) -> None:
+    Site.locations.update(locations)
+    assert problem_of(visit(port), "/srv/blog") == ""
+
+
+def test_https_that_nobody_serves(port: int) -> None:
+    Site.locations["/"] = "https://blog.example/"
+    found = problem_of(visit(port), "/srv/blog")
+    assert found.startswith(
+        "http://blog.example/ leads visitors to https://blog.example/, where nothing answers"
+    )
+    assert "tls" in found
+    assert "SECURE_SSL_REDIRECT" in found
+    assert problem_of({**visit(port), "trusted": True}, "/srv/blog").count("in a circle") == 1
+
+
+def test_https_of_a_page_that_is_led_to(port: int) -> None:
+    Site.locations.update({"/": "/start/", "/start/": "https://www.blog.example/start/"})
+    assert "where nothing answers" in problem_of(visit(port), "/srv/blog")
+
+
+def test_a_status_that_is_declared_is_not_followed(port: int) -> None:
+    Site.locations["/old/"] = "https://blog.example/"
+    assert problem_of(visit(port, pages={"/old/": [301]}), "/srv/blog") == ""
+
+
+def test_a_circle_of_names(port: int) -> None:
+    Site.locations.update(
+        {"blog.example/": "http://www.blog.example/", "www.blog.example/": "http://blog.example/"}
+    )
+    found = problem_of(visit(port), "/srv/blog")
+    circle = "http://blog.example/ -> http://www.blog.example/ -> http://blog.example/"
+    assert f"leads visitors in a circle: {circle}: domains" in found
+
+
+def test_a_circle_of_one_page_behind_a_proxy(port: int) -> None:
+    Site.locations["/"] = "https://blog.example/"
+    assert "SECURE_PROXY_SSL_HEADER" in problem_of(visit(port, "https://blog.example"), "/srv/blog")
+
+
+def test_a_page_that_asks_for_a_cookie(port: int) -> None:
+    Site.locations["/"] = "/"
+    Site.cookies["/"] = "seen=1"
+    assert problem_of(visit(port), "/srv/blog") == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "wrong"), [(200, False), (404, False), (405, False), (400, True), (500, True)]
+)
+def test_what_the_page_that_is_led_to_answers(status: int, wrong: bool, port: int) -> None:
+    Site.locations["/"] = "/login/"
+    Site.statuses["/login/"] = status
+    assert (f"/login/, which answers with status {status}" in problem_of(visit(port), "/srv/x")) == wrong

@@ -20,11 +20,12 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
     keys = (
         "name", "user", "home", "source", "manage", "settings", "overlay", "python", "node", "requirements", "build",
         "migrate", "static", "media", "shared", "health", "site_url", "server_packages",
-        "keep_releases", "hooks", "secret_names",
+        "keep_releases", "hooks", "secret_names", "proxied",
     )  # fmt: skip
     return [
         {
             **{key: app[key] for key in keys if key in app},
+            "database": {key: app["database"][key] for key in ("engine", "name", "host")},
             "databases": {
                 alias: {"migrate": database["migrate"]} for alias, database in app["databases"].items()
             },

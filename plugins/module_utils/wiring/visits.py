@@ -32,6 +32,8 @@ def visits(apps: Apps) -> dict[str, dict[str, Any]]:
                 "url": app["site_url"],
                 "port": port,
                 "tls": tls,
+                "trusted": bool(app["trusted_networks"]),
+                "names": [app["canonical"], *app["redirects"], *app["aliases"]],
                 "pages": {"/": [], app["health"]["path"]: app["health"]["status"]},
                 "home": app["home"],
                 "first": app["health"]["first"],

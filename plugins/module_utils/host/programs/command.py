@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         migrate,
         move,
         non_atomic,
+        own_settings,
         page_error,
         postgres_client,
         probe,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         sqlite_copy,
         start,
         superuser,
+        uploads,
     )
 
 MARK = "homeport-answer:"  # what the line of an answer begins with

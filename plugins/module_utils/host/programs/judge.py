@@ -16,6 +16,8 @@ from django.db.models import NOT_PROVIDED
 
 from .chosen import connection
 
+UNKNOWN = "cannot be judged"
+
 
 def name_of(migration: Any) -> str:
     return f"{migration.app_label}.{migration.name}"
@@ -30,16 +32,19 @@ class Judge:
 
     def add(self, migration: Any, answer: dict[str, Any]) -> None:
         """Adds what is unsafe of a migration, and what is to be noted, to the answer."""
-        state = self.loader.project_state((migration.app_label, migration.name), at_end=False)
-        own = judged(migration, state)
+        own = self.judged(migration)
         here = [
             operation for operation in flat(migration.operations) if is_here(operation, migration.app_label)
         ]
         unsafe, notes = own, []
         if connection.vendor in ("postgresql", "mysql"):
-            errors, warned = self.lint(migration)
+            try:
+                errors, warned = self.lint(migration)
+            except Exception as error:
+                errors, warned = [("", unknown(error))], []
             # the linter takes a longer varchar for a danger
-            wider = not any(text.startswith(("changes the type", "shortens", "runs SQL")) for text in own)
+            dangers = ("changes the type", "shortens", "runs SQL", UNKNOWN)
+            wider = not any(text.startswith(dangers) for text in own)
             unsafe = [text for code, text in errors if not (code == "ALTER_COLUMN" and wider)]
             notes = [text for _, text in warned]
         if unsafe:
@@ -48,6 +53,13 @@ class Judge:
             notes.append("changes data by Python code")
         if notes:
             answer["notes"][name_of(migration)] = list(dict.fromkeys(notes))
+
+    def judged(self, migration: Any) -> list[str]:
+        try:
+            state = self.loader.project_state((migration.app_label, migration.name), at_end=False)
+            return judged(migration.operations, migration.app_label, state)
+        except Exception as error:  # the project's own operations run here, and anything may stop them
+            return [unknown(error)]
 
     def lint(self, migration: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         # a release without migrations to judge does not have it
@@ -87,12 +99,20 @@ def blocks(statements: list[str]) -> Iterator[list[str]]:
     yield block
 
 
-def judged(migration: Any, state: Any) -> list[str]:
+def unknown(error: Exception) -> str:
+    text = str(error).partition("\n")[0][:200]
+    return f"{UNKNOWN} ({type(error).__name__}: {text})"
+
+
+def judged(operations: list[Any], app: str, state: Any) -> list[str]:
     found = []
-    for operation in flat(migration.operations):
-        if is_here(operation, migration.app_label):
-            found += judged_operation(operation, migration.app_label, state)
-        operation.state_forwards(migration.app_label, state)
+    for operation in operations:
+        inner = getattr(operation, "database_operations", None)
+        if inner is not None:
+            found += judged(inner, app, state.clone())
+        elif is_here(operation, app):
+            found += judged_operation(operation, app, state)
+        operation.state_forwards(app, state)
     return found
 
 

@@ -14,6 +14,7 @@ import os
 import sys
 from importlib.metadata import distributions
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import django
 from django.conf import settings
@@ -22,16 +23,21 @@ from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.checks import ERROR, run_checks
 from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
+from django.db import connections
 from django.db.migrations.loader import MigrationLoader
+
+from .own_settings import commands_of_their_own
+from .uploads import media
 
 NAMES = (
     "WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL", "MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF",
     "TIME_ZONE",
 )  # fmt: skip
+FOLDERS = ("STATIC_ROOT", "MEDIA_ROOT")
 # What the result of collectstatic depends on, next to the files and packages.
 STATIC_SETTINGS = ("STORAGES", "STATICFILES_STORAGE", "STATIC_URL", "STATICFILES_DIRS", "INSTALLED_APPS")
 DUMMY = "django.db.backends.dummy"
-CHECK_FAILED, NO_STATIC_ROOT, DEBUG_IS_ON = 3, 4, 5  # exit status
+CHECK_FAILED, NO_STATIC_ROOT, DEBUG_IS_ON, STATIC_ELSEWHERE = 3, 4, 5, 6  # exit status
 
 
 def main(question: dict[str, Any]) -> None:
@@ -45,6 +51,8 @@ def main(question: dict[str, Any]) -> None:
         )
     answer = described()
     answer["warnings"] = warnings()
+    answer.update(media(answer["MEDIA_ROOT"], answer["MEDIA_URL"]))
+    answer["own_settings"] = commands_of_their_own()
     answer["packages"] = {str(found.metadata["Name"]): found.version for found in distributions()}
     loader = MigrationLoader(None, load=False)
     loader.load_disk()
@@ -63,15 +71,21 @@ def described() -> dict[str, Any]:
     answer: dict[str, Any] = {"django": django.get_version()}
     answer["python"] = ".".join(str(part) for part in sys.version_info[:3])
     for name in NAMES:
-        value = getattr(settings, name, None)
-        answer[name] = str(value) if value else ""
+        value = str(getattr(settings, name, None) or "")
+        # the working folder is the project's, as it is for the app; whoever reads the answer is elsewhere
+        answer[name] = os.path.abspath(value) if value and name in FOLDERS else value
     answer["staticfiles"] = "django.contrib.staticfiles" in settings.INSTALLED_APPS
-    answer["sqlite"] = [
-        str(database.get("NAME"))
+    files = [
+        file_of(str(database.get("NAME") or ""))
         for database in settings.DATABASES.values()
         if str(database.get("ENGINE", "")).rsplit(".", 1)[-1] in ("sqlite3", "spatialite")
     ]
-    default = place(settings.DATABASES.get("default", {}))
+    answer["sqlite"] = list(filter(None, files))
+    own = settings.DATABASES.get("default", {})
+    default = place(own)
+    answer["default"] = dict(zip(("name", "host"), default))
+    # by the backend itself: packages have their own names for it
+    answer["default"]["vendor"] = connections["default"].vendor if own.get("ENGINE", DUMMY) != DUMMY else ""
     real = {
         alias: place(found)
         for alias, found in settings.DATABASES.items()
@@ -81,6 +95,14 @@ def described() -> dict[str, Any]:
     # others lead to the default one by another name
     answer["further"] = sorted(alias for alias in real if real[alias] != default)
     return answer
+
+
+def file_of(name: str) -> str:
+    """The file that SQLite opens for a NAME; empty where it is in memory."""
+    parts = urlsplit(name) if name.startswith("file:") else None
+    path = unquote(parts.path) if parts else name
+    in_memory = path == ":memory:" or (parts and "mode=memory" in parts.query)
+    return "" if in_memory or not path else os.path.abspath(path)
 
 
 def place(database: dict[str, Any]) -> list[str]:
@@ -108,12 +130,24 @@ def collect(answer: dict[str, Any], release: str, known: str) -> str:
     values += sorted(f"{name} {version}" for name, version in answer["packages"].items())
     values.append(answer["STATIC_ROOT"].replace(release, ""))
     digest.update(repr(values).encode())
+    any_file = False
     for finder in get_finders():
         for path, storage in finder.list([]):
+            any_file = True
             with storage.open(path) as stream:
                 digest.update(repr((getattr(storage, "prefix", ""), path)).encode())
                 digest.update(hashlib.sha256(stream.read()).digest())
     found = digest.hexdigest()
     if found != known:
         call_command("collectstatic", interactive=False, verbosity=0, stdout=io.StringIO())
+        if (
+            any_file
+            and isinstance(staticfiles_storage, FileSystemStorage)
+            and not os.path.isdir(answer["STATIC_ROOT"])
+        ):
+            fail(
+                f"The static files are collected in {staticfiles_storage.location}, and STATIC_ROOT is "
+                f"{answer['STATIC_ROOT']}, where nothing is: make the location of the storage STATIC_ROOT",
+                STATIC_ELSEWHERE,
+            )
     return found

@@ -34,6 +34,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release impor
 from ansible_collections.homeport.django.plugins.module_utils.host.release.build_remedy import build_remedy
 from ansible_collections.homeport.django.plugins.module_utils.host.release.git_access import git_access
 from ansible_collections.homeport.django.plugins.module_utils.host.release.hooks import run_hooks
+from ansible_collections.homeport.django.plugins.module_utils.host.release.own_data import doubts
 from ansible_collections.homeport.django.plugins.module_utils.host.release.probe import probe
 from ansible_collections.homeport.django.plugins.module_utils.host.release.requirements import (
     Requirements,
@@ -113,6 +114,16 @@ def passwords_in(value: str) -> list[str]:
             password = urlsplit(address).password or ""
             found += [password, unquote(password)]
     return list(filter(None, dict.fromkeys(found)))
+
+
+def check_named(settings: str, manage: str) -> None:
+    """Raises unless the settings module is known (``settings_module``)."""
+    command = "manage.py" if manage.startswith("python manage.py") else f"The command {manage}"
+    if not settings:
+        raise DeployError(f"{command} names no settings module; name it in settings")
+    if "," in settings:
+        names = settings.replace(",", ", ")
+        raise DeployError(f"{command} names several settings modules ({names}): name one in settings")
 
 
 class Build:
@@ -195,6 +206,7 @@ class Build:
         project, answer = self.prepare()
         self.keep_data(answer)
         self.record.update({key.lower(): value for key, value in answer.items()})
+        self.record["doubts"] = self.doubts(answer)
         self.record["interpreter"] = interpreter(spec.get("python") or "")
         self.record["application"] = self.find_application(answer, project)
         self.write("config/application", self.record["application"] + "\n")
@@ -299,9 +311,7 @@ class Build:
         self.write("bin/manage.py", script, mode=0o755)
         values = own_environment(self.spec, self.folder)
         settings = self.spec.get("settings") or named
-        if not settings:
-            command = "manage.py" if manage.startswith("python manage.py") else f"The command {manage}"
-            raise DeployError(f"{command} names no settings module; name it in settings")
+        check_named(settings, manage)
         values.update(
             HOMEPORT_APP=self.layout.name,
             HOMEPORT_PROJECT=project,
@@ -360,6 +370,9 @@ class Build:
             self.in_source(answer["MEDIA_ROOT"], app_project.link_shared, "media", True)
         for name in answer["sqlite"]:
             self.in_source(name, app_project.link_shared, f"data/{os.path.basename(name)}", False)
+
+    def doubts(self, answer: dict[str, Any]) -> list[str]:
+        return doubts(self.spec, answer, os.path.realpath(f"{self.folder}/src"), self.layout.shared)
 
     def in_source(self, path: str, work: Callable[..., None], kept: str, *arguments: Any) -> None:
         """Has the app's user do something with a path that leads into the source, and its place in ``shared``."""

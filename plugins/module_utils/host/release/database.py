@@ -249,12 +249,14 @@ class Database:
 class Databases:
     """The databases of an app that a release migrates, the app's own first."""
 
-    def __init__(self, layout: Layout, release: str) -> None:
+    def __init__(self, layout: Layout, release: str, default: bool = True) -> None:
         self.layout, self.release = layout, os.path.basename(release)
         record, further = layout.record(release), layout.spec.get("databases", {})
         known = record.get("databases", []) if record else further  # a plan has no record
         wanted = [alias for alias, options in further.items() if alias in known and options["migrate"]]
-        self.all = [Database(layout, release, alias) for alias in (DEFAULT, *wanted)]
+        default = default and record.get("default", {}).get("vendor", "known") != ""
+        own = [DEFAULT] if default else []  # the settings of a project without a database have none
+        self.all = [Database(layout, release, alias) for alias in (*own, *wanted)]
         self.found: dict[str, dict[str, Any]] = {}  # what each lacks
 
     def look(self, judge: bool) -> dict[str, Any]:

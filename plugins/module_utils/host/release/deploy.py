@@ -184,6 +184,8 @@ class Deploy:
         warnings = actionable(record["warnings"], self.spec["site_url"])
         if warnings:
             self.request.warn(f"{self.layout.name}: manage.py check --deploy: {'; '.join(warnings)}")
+        for doubt in record["doubts"]:
+            self.request.warn(f"{self.layout.name}: {doubt}")
         undeclared = undeclared_databases(record, self.spec["databases"])
         if undeclared:
             self.request.warn(f"{self.layout.name}: {undeclared}")

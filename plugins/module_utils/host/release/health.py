@@ -11,7 +11,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.homeport.django.plugins.module_utils.host.supervisor import UnixConnection
 
@@ -46,8 +46,15 @@ def visitor_headers(site_url: str) -> dict[str, str]:
     }
 
 
-def ask(address: str, path: str, site_url: str, timeout: float, most: int) -> tuple[int, str, str]:
-    """Status, content type and the first ``most`` bytes of what a visitor to ``site_url`` would get of ``path``."""
+class Page(NamedTuple):
+    status: int
+    kind: str
+    text: str
+    location: str
+
+
+def ask(address: str, path: str, site_url: str, timeout: float, most: int) -> Page:
+    """What a visitor to ``site_url`` would get of ``path``, with the first ``most`` bytes of its text."""
     connection = connect(address, timeout)
     connection.connect()
     # each single wait is bounded by the timeout, and all of them together by this
@@ -57,7 +64,8 @@ def ask(address: str, path: str, site_url: str, timeout: float, most: int) -> tu
         connection.request("GET", path, headers=visitor_headers(site_url))
         answer = connection.getresponse()
         text = answer.read(most).decode(errors="replace")
-        return answer.status, answer.headers.get_content_type(), text
+        location = answer.getheader("Location", "") if 300 <= answer.status < 400 else ""
+        return Page(answer.status, answer.headers.get_content_type(), text, location)
     finally:
         alarm.cancel()
         connection.close()
@@ -65,8 +73,8 @@ def ask(address: str, path: str, site_url: str, timeout: float, most: int) -> tu
 
 def health_page(spec: Mapping[str, Any], address: str, timeout: float) -> tuple[int, str]:
     """Status and body of an app's health page."""
-    status, _kind, text = ask(address, spec["health"]["path"], spec["site_url"], timeout, 20000)
-    return status, text
+    page = ask(address, spec["health"]["path"], spec["site_url"], timeout, 20000)
+    return page.status, page.text
 
 
 def cut(connection: socket.socket) -> None:

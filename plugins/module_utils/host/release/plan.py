@@ -54,8 +54,11 @@ class Plan:
             plan["commits"] = self.commits(record.get("revision", ""))
             plan["packages"] = changed(record.get("packages", {}), answer["packages"])
             plan["warnings"] = actionable(answer["warnings"], self.layout.spec["site_url"])
+            plan["doubts"] = build.doubts(answer)
             if self.layout.spec["migrate"]["run"]:
-                plan["migrations"] = Databases(self.layout, build.folder).look(bool(self.live))
+                plan["migrations"] = Databases(
+                    self.layout, build.folder, bool(answer["default"]["vendor"])
+                ).look(bool(self.live))
         except DeployError as error:
             # it may need the build commands, or a database that is not there yet
             plan["problem"] = str(error)
@@ -125,6 +128,7 @@ def shown(name: str, plan: Change) -> str:
         "settings": change_lines(plan.get("settings", {}), ""),
         "processes": change_lines(plan.get("processes", {}), ""),
         "check --deploy": plan.get("warnings", []),
+        "warnings": plan.get("doubts", []),
         "not known": plan.get("problem", "").splitlines(),
     }
     out = [f"{name}: {title}"]

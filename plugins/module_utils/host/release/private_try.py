@@ -22,12 +22,15 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import argv_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import (
-    health_page,
+    Page,
+    ask,
     healthy,
     own_socket,
 )
+from ansible_collections.homeport.django.plugins.module_utils.host.visit import served_by_nobody
 
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
+MOST_OF_PAGE = 20000  # bytes of the health page
 MOST_PRINTED = 1 << 18  # bytes of what a process has printed
 
 
@@ -100,23 +103,31 @@ class PrivateTry:
                 try:
                     with own_socket(path, self.layout.ids()[0]) as address:
                         left = max(0.1, end_time - time.monotonic())
-                        status, body = health_page(self.layout.spec, address, left)
+                        page = self.health_page(address, left)
                 except (OSError, http.client.HTTPException) as error:
                     problem = f"it does not answer: {error}"
                 else:
-                    self.judge(status, body)
+                    self.judge(page)
                     return
             time.sleep(0.03)
         raise DeployError(f"The new release is not healthy after {timeout} s: {problem}")
 
-    def judge(self, status: int, body: str) -> None:
-        health = self.layout.spec["health"]
+    def health_page(self, address: str, timeout: float) -> Page:
+        spec = self.layout.spec
+        return ask(address, spec["health"]["path"], spec["site_url"], timeout, MOST_OF_PAGE)
+
+    def judge(self, page: Page) -> None:
+        health, visit = self.layout.spec["health"], self.layout.spec["visit"]
+        status = page.status
         if healthy(status, health["status"]):
+            led = served_by_nobody(visit, health["path"], page.location)
+            if led and not health["status"]:
+                raise DeployError(f"The new release is not healthy: {led}")
             return
         self.broken = status == 500
         hint = "; is the host name in the settings' ALLOWED_HOSTS?" if status == 400 else ""
         raise DeployError(
-            f"The new release answers {health['path']} with status {status}{hint}\n{tail(body, 8, 200)}"
+            f"The new release answers {health['path']} with status {status}{hint}\n{tail(page.text, 8, 200)}"
         )
 
     def reason(self) -> str:

@@ -13,6 +13,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host import claims
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, Layout, Runner
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import MARK, argv_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release import project as app_project
+from ansible_collections.homeport.django.plugins.module_utils.host.release.own_data import check_data
 
 # The form of the probe's answer (claims.answer).
 ANSWER = {
@@ -20,7 +21,11 @@ ANSWER = {
         ("django", "python", "WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL"), str
     ),
     **dict.fromkeys(("MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF", "TIME_ZONE", "?static_digest"), str),
-    "staticfiles": bool,
+    **dict.fromkeys(("media_real", "media_code"), str),
+    **dict.fromkeys(("staticfiles", "media_writable", "media_view"), bool),
+    "uploads": [str],
+    "own_settings": [str],
+    "default": {str: str},
     "sqlite": [str],
     "aliases": [str],
     "further": [str],
@@ -50,11 +55,12 @@ def probe(layout: Layout, runner: Runner, release: str, collect: bool = True) ->
         raise
     answer = claims.answer(out, MARK, ANSWER, "Loading the project")
     check_databases(layout.spec["databases"], answer)
+    check_data(layout.spec, answer, os.path.realpath(f"{release}/src"))
     if answer.get("static_digest") and answer["static_digest"] == known:
         roots = live["static_root"], answer["STATIC_ROOT"]
         runner.as_app("Linking static files", app_project.link_tree, *roots)
     declared, actual = static["url"], answer["STATIC_URL"]
-    served_here = static["server"] == "nginx" and actual and not actual.startswith("http")
+    served_here = static["server"] == "nginx" and actual and not actual.startswith(("http", "//"))
     if served_here and "/" + actual.lstrip("/") != declared:
         raise DeployError(
             f"The settings have STATIC_URL {actual}, but static.url is {declared}: make them the same"

@@ -18,6 +18,9 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
+from ansible_collections.homeport.django.plugins.module_utils.host.release.settings_named import (
+    settings_named,
+)
 
 MOST_BYTES = 4 << 20  # of a file of the project's that is read
 COMPRESSIBLE = (
@@ -110,6 +113,18 @@ def find_manage(
     return command, folder, settings_module(f"{folder}/manage.py", environment)
 
 
+def settings_module(manage: str, environment: Mapping[str, str]) -> str:
+    """The settings module that a manage.py names, or takes from a variable of the app's ``environment``.
+
+    Where it names several, all of them with commas between: which of them it takes, only running it shows.
+    """
+    try:
+        text = text_of(manage)
+    except OSError:
+        return ""
+    return ",".join(settings_named(text, environment))
+
+
 def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
     if given:
         name, *arguments = shlex.split(given)
@@ -129,30 +144,6 @@ def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
         names = ", ".join(os.path.relpath(path, source) for path in nearest)
         raise DeployError(f"The source has several manage.py ({names}): name one in manage")
     return "python manage.py", os.path.dirname(nearest[0])
-
-
-MODULE = r"['\"]([\w.]+)['\"]"
-# A value from a variable, with another where that is not there.
-FROM_VARIABLE = (
-    r"(?:os\.)?(?:environ\.get|getenv|environ|env|config)[(\[]\s*['\"](\w+)['\"]"
-    rf"(?:\s*,\s*(?:default\s*=\s*)?{MODULE}(?=\s*[,)\]]))?[^()\[\]]*[)\]]"
-)
-WHOLE = r"(?!\s*[+%.])"  # a value that goes on is no module yet
-
-
-def settings_module(manage: str, environment: Mapping[str, str]) -> str:
-    """The settings module that a manage.py names, or takes from a variable of the app's ``environment``."""
-    try:
-        text = text_of(manage)
-    except OSError:
-        return ""
-    found = re.search(
-        rf"DJANGO_SETTINGS_MODULE['\"]\s*(?:,|\]\s*=)\s*(?:{MODULE}|{FROM_VARIABLE}){WHOLE}", text
-    )
-    if not found:
-        return ""
-    named = found[1] or environment.get(found[2], found[3]) or ""
-    return named if re.fullmatch(r"[\w.]+", named) else ""
 
 
 def import_folders(project: str, source: str, package: str) -> list[str]:
@@ -525,6 +516,22 @@ def workspace_member(root: str, project: str) -> str:
     while folder.startswith(f"{root}/") and folder not in members:
         folder = os.path.dirname(folder)
     return folder if folder in members else root
+
+
+def require_hashes(paths: list[str]) -> bool:
+    """Whether files of requirements, or those that they include, refuse whatever has no hash."""
+    left, known = list(paths), set()
+    while left:
+        path = left.pop()
+        if path in known or not os.path.isfile(path):
+            continue
+        known.add(path)
+        text = text_of(path)
+        if re.search(r"^\s*--require-hashes\b", text, re.MULTILINE):
+            return True
+        named = re.findall(r"^\s*(?:-r|--requirement)[ \t=]*([^\s#]+)", text, re.MULTILINE)
+        left += [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in named]
+    return False
 
 
 def tables_of(path: str) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
@@ -224,11 +225,12 @@ class Requirements:
             raise with_output(message, error.output) from None
 
     def _lines(self, name: str, lines: list[str]) -> str:
-        """A file of the release with these lines."""
+        """A file of the release with these lines, which may have the passwords of indexes."""
         path = f"{self.release}/{name}"
         with open(path, "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), 0o640)
+            os.fchown(stream.fileno(), -1, self.layout.ids()[1])
             stream.write("\n".join(lines) + "\n")
-        os.chmod(path, 0o644)
         return path
 
     def _from(self, folder: str, package: str) -> str:
@@ -245,7 +247,7 @@ class Requirements:
     def _hashed(self, words: list[str], folder: str) -> bool:
         """Whether files of requirements refuse whatever has no hash, as locks do."""
         files = [os.path.join(folder, words[at + 1]) for at, word in enumerate(words) if word == "-r"]
-        return any("--require-hashes" in self._as_app(app_project.text_of, file) for file in files)
+        return bool(files and self._as_app(app_project.require_hashes, files))
 
     def _installed(self, pattern: str) -> list[str]:
         """Names of what there is in the environment's folder of packages."""
@@ -347,14 +349,24 @@ class Requirements:
             lock = json.loads(self._as_app(app_project.text_of, path))
             sections = ["default", *self.spec["groups"]]
             check_groups(self.spec["groups"], lock)
-            lines = [line for section in sections for line in pipfile_requirements(lock[section])]
+            lines = pipfile_indexes(lock.get("_meta", {}).get("sources", []))
+            lines += [line for section in sections for line in pipfile_requirements(lock[section])]
         except (DeployError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise DeployError(f"{os.path.relpath(path, self.source)} cannot be read: {error}") from error
-        return ["-r", self._lines("requirements.txt", lines)]
+        # each pin is taken from the index that has it
+        several = (
+            ["--index-strategy", "unsafe-best-match"] if any(line.startswith("--") for line in lines) else []
+        )
+        return [*several, "-r", self._lines("requirements.txt", lines)]
 
     def _words_poetry_lock(self, path: str) -> list[str]:
         groups = [word for name in self.spec["groups"] for word in ("--with", name)]
-        words = ["export", *groups, *(word for name in self.spec["extras"] for word in ("--extras", name))]
+        words = [
+            "export",
+            "--with-credentials",
+            *groups,
+            *(word for name in self.spec["extras"] for word in ("--extras", name)),
+        ]
         tool = ["tool", "run", "--quiet", "--with", "poetry-plugin-export", "poetry"]
         out = self._uv([*tool, *words], "Reading poetry.lock", cwd=os.path.dirname(path))
         return ["-r", self._lines("requirements.txt", out.splitlines())]
@@ -469,6 +481,18 @@ def check_groups(groups: list[str], lock: dict[str, Any]) -> None:
         if name not in there:
             known = ", ".join(there) or "none"
             raise ValueError(f"requirements.groups: it has no group {name}; it has {known}")
+
+
+PYPI = "pypi.org"
+
+
+def pipfile_indexes(sources: list[dict[str, Any]]) -> list[str]:
+    """The indexes of a Pipfile.lock, as lines of a requirements file; PyPI is what the host has in its place."""
+    own = [address for source in sources if urlsplit(address := str(source["url"])).hostname != PYPI]
+    first = "--index-url" if len(own) == len(sources) else "--extra-index-url"
+    # uv knows variables in braces alone
+    addresses = [re.sub(r"\$(\w+)", r"${\1}", address) for address in own]
+    return [f"{first if not at else '--extra-index-url'} {address}" for at, address in enumerate(addresses)]
 
 
 def pipfile_requirements(section: dict[str, dict[str, Any]]) -> list[str]:

@@ -45,5 +45,6 @@ def health(spec: dict[str, Any], timeout: float) -> dict[str, Any]:
 
 def ask_health(spec: dict[str, Any], timeout: float) -> tuple[int, str]:
     """Status and, where it is plain text, the beginning of the answer; in the words of the web server in front."""
-    status, kind, text = ask(spec["socket"], spec["health"]["path"], spec["site_url"], timeout, 2000)
-    return status, " ".join(text.split())[:200] if kind in ("text/plain", "application/json") else ""
+    page = ask(spec["socket"], spec["health"]["path"], spec["site_url"], timeout, 2000)
+    shown = page.kind in ("text/plain", "application/json")
+    return page.status, " ".join(page.text.split())[:200] if shown else ""

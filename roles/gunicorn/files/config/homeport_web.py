@@ -8,10 +8,12 @@ gunicorn.conf.py loads it. It needs Python's own library, and for static files w
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import inspect
 import json
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -335,10 +337,58 @@ def takes_asgi(app: Any) -> bool:
     return any(inspect.iscoroutinefunction(each) for each in (app, getattr(app, "__call__", None)))  # noqa: B004
 
 
+def other_settings(release: str, wanted: str) -> str:
+    """That the app has loaded other settings than ``wanted``, which the release was checked and migrated with."""
+    settings = getattr(sys.modules.get("django.conf"), "settings", None)
+    if not wanted or settings is None or not settings.configured:
+        return ""
+    found = getattr(
+        settings, "SETTINGS_MODULE", None
+    )  # there is none where the app configures them by itself
+    if found in (None, wanted) or file_of(found) == file_of(wanted):
+        return ""
+    with open(f"{release}/config/application", encoding="utf-8") as stream:
+        module = stream.read().partition(":")[0].strip()
+    return (
+        f"{setter(module)} sets DJANGO_SETTINGS_MODULE to {found}, but the release was checked and migrated with "
+        f"{wanted}: write os.environ.setdefault there, or name the module in the field settings"
+    )
+
+
+def file_of(module: str) -> str | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return f"no {module}"
+    return found.origin if found and found.origin else f"no {module}"
+
+
+def setter(module: str) -> str:
+    """Where a module sets the variable, by its line where it does."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            for number, line in enumerate(stream, 1):
+                if "DJANGO_SETTINGS_MODULE" in line and not line.lstrip().startswith("#"):
+                    return f"{path}, line {number},"
+    return f"The application {module}"
+
+
 def install(
-    worker: Any, release: str, server: str, published: str, maintenance: str, proxies: Iterable[str]
+    worker: Any,
+    release: str,
+    server: str,
+    published: str,
+    maintenance: str,
+    proxies: Iterable[str],
+    settings: str = "",
 ) -> None:
-    """Puts what is wanted before the worker's app; a folder that is empty is not wanted."""
+    """Puts what is wanted before the worker's app; a folder that is empty is not wanted.
+
+    Raises RuntimeError where the app has other settings than the module ``settings``.
+    """
+    if problem := other_settings(release, settings):
+        raise RuntimeError(problem)
     name = "asgi" if hasattr(worker, "asgi") else "wsgi"  # other workers keep an ASGI app there, too
     app = getattr(worker, name)
     is_asgi = name == "asgi" or server == "asgi" or takes_asgi(app)
