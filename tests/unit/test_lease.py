@@ -56,6 +56,7 @@ class Connection(sqlite3.Connection):
 store = lease.Store(lambda: sqlite3.connect("database", factory=Connection))
 words = sys.argv[4:]
 if sys.argv[3] == "once":
+    lease.started = lambda: int(float(os.environ["STARTED"]))
     sys.exit(lease.once(store, "blog.digest", words[0], words[1:]))
 sys.exit(lease.hold(store, "blog.beat", me, lease.signal.SIGTERM, 5, words[2:], *words[:2]))
 """
@@ -86,9 +87,8 @@ class Hosts:
 
     def once(self, me: str, seconds: float, command: str = "echo $0 >>ran") -> subprocess.Popen[str]:
         """A run of a schedule that is due every minute, ``seconds`` after some full hour."""
-        given = f"{int((HOUR + seconds) * 10**6)}"
         words = ("once", "*:*", "sh", "-c", command, me)
-        return self.start(me, *words, TRIGGER_TIMER_REALTIME_USEC=given)
+        return self.start(me, *words, STARTED=f"{HOUR + seconds}")
 
     def ran(self) -> list[str]:
         file = self.folder / "ran"
@@ -216,7 +216,7 @@ def test_a_host_whose_clock_is_fast_runs_no_time_twice(hosts: Hosts) -> None:
 
 
 def test_a_host_with_a_wrong_clock_leaves_it_to_the_others(hosts: Hosts) -> None:
-    process = hosts.start("a", "once", "*:*", "sh", "-c", "echo a >>ran", **{AHEAD: "3600"})
+    process = hosts.start("a", "once", "*:*", "sh", "-c", "echo a >>ran", **{AHEAD: "3600", "STARTED": "0"})
     output = process.communicate(timeout=30)[0]
     assert process.returncode == 75
     assert "The clock of this host is 3600 s fast" in output
@@ -265,12 +265,13 @@ def test_the_status_of_the_command_is_that_of_the_run(hosts: Hosts) -> None:
     assert hosts.once("a", 60, "kill -KILL $$").wait(30) == 128 + signal.SIGKILL
 
 
-def test_a_run_by_hand_does_not_count_as_one_of_the_schedule(hosts: Hosts) -> None:
-    assert hosts.once("a", 0).wait(30) == 0
-    by_hand = hosts.start("b", "once", "*:*", "sh", "-c", "echo by hand >>ran")
-    assert by_hand.wait(30) == 0
-    assert hosts.once("a", 60).wait(30) == 0
-    assert hosts.ran() == ["a", "by hand", "a"]
+def test_a_run_began_when_its_process_did() -> None:
+    """The launcher becomes this program, which Python and the settings may keep waiting."""
+    code = f"import runpy; print(runpy.run_path({str(PROGRAM)!r})['started']())"
+    before = time.time()
+    words = ["sh", "-c", 'sleep 3; exec "$@"', "sh", sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert before - 1 <= int(done.stdout) < before + 2
 
 
 @pytest.fixture(scope="module")

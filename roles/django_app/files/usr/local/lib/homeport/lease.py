@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import namedtuple
 
 TABLE = "homeport_leases"
@@ -237,17 +238,13 @@ def following(calendar, moment):
     return calendars.timegm((*numbers, 0, 0, 0))
 
 
-def triggered():
-    """When the timer started this run, in seconds since 1970; None where somebody else did."""
-    given = os.environ.get("TRIGGER_TIMER_REALTIME_USEC")
-    if given:
-        return int(given) // 10**6
-    version = subprocess.run(
-        ["systemd-analyze", "--version"], check=True, capture_output=True, text=True
-    ).stdout
-    number = re.search(r"systemd (\d+)", version)
-    # before 252, systemd does not tell
-    return int(time.time()) if number and int(number[1]) < 252 else None
+def started():
+    """When systemd started this run, in seconds since 1970: when the first program of this process began. (What
+    systemd itself tells in TRIGGER_TIMER_REALTIME_USEC stays that of the first run.)"""
+    with open("/proc/self/stat") as stream:
+        ticks = int(stream.read().rpartition(")")[2].split()[19])
+    ago = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return int(time.time() - ago)
 
 
 class Turn:
@@ -268,13 +265,13 @@ class Turn:
                 "database's. The command was not run here. Synchronize the clock (timedatectl).",
                 TEMPORARY,
             )
-        if self.slot is not None and row.slot and not self.due(row.slot):
+        if row.slot and not self.due(row.slot):
             raise NotNow("")
         if row.expires >= row.now:
             if time.monotonic() > self.until:
                 raise NotNow("The previous run has not ended on another host. This one was left out.")
             return None
-        return row.slot if self.slot is None else max(self.slot, row.slot)
+        return max(self.slot, row.slot)
 
     def due(self, last):
         """Whether a time of the schedule has come since the last run."""
@@ -284,7 +281,7 @@ class Turn:
 
 def once(store, name, calendar, words):
     holder = secrets.token_hex(16)
-    keeper, command = Keeper(store, name, holder, Turn(holder, calendar, triggered())), Command()
+    keeper, command = Keeper(store, name, holder, Turn(holder, calendar, started())), Command()
     keeper.start()
     end = time.monotonic() + CONNECT
     while not keeper.has():
@@ -369,6 +366,8 @@ def connecting():
     options.pop("pool", None)
     settings["OPTIONS"] = options
 
+    # the application is not loaded here, and none of its models is used
+    warnings.filterwarnings("ignore", "Accessing the database during app initialization", RuntimeWarning)
     # of the thread that asks
     return lambda: connections.create_connection("default")
 
