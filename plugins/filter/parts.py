@@ -16,7 +16,7 @@ from ansible_collections.homeport.django.plugins.filter.apps import failed_apps,
 from ansible_collections.homeport.django.plugins.module_utils.app.database import variable
 from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
 from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
-from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of, proxies_of
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import SITE, derive
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import Parts
 from ansible_collections.homeport.django.plugins.module_utils.common.rotation import (
@@ -191,19 +191,6 @@ def untried_buckets(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
         for name, app in apps.items()
         if (not names or name in names) and app["bucket"]
         if facts["buckets"].get(name) != bucket_digest(media_environment(app["bucket"]))
-    }
-
-
-def proxies_of(environment: Mapping[str, str], address: str) -> dict[str, str]:
-    """The proxies by which an app asks an address, by scheme; none where its ``no_proxy`` has the host."""
-    direct = {"no": environment.get("no_proxy") or environment.get("NO_PROXY") or ""}
-    if urllib.request.proxy_bypass_environment(urlsplit(address).netloc, direct):  # type: ignore[attr-defined]
-        return {}
-    return {
-        scheme: proxy
-        for scheme in ("http", "https")
-        for variable in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
-        if (proxy := environment.get(variable))
     }
 
 

@@ -509,6 +509,23 @@ def test_hidden_names_are_the_apps_and_hidden_files_nobodys(before_echo: Any, tm
             assert ask(port, f"/static/{path}")[0] == status, path
 
 
+@pytest.mark.parametrize(("cdn", "allowed"), [({"cdn": "https://cdn.example.org"}, "*"), ({}, None)])
+def test_fonts_are_for_pages_that_load_them_from_a_cdn(
+    cdn: dict[str, str], allowed: str | None, before_echo: Any, tmp_path: Path
+) -> None:
+    static = tmp_path / "srv/blog/static"
+    static.mkdir(parents=True)
+    (static / "a.woff2").write_text("font")
+    with before_echo(static=cdn) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", "/static/a.woff2", headers={"Host": "blog.example.org"})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"font")
+            assert answer.headers["Access-Control-Allow-Origin"] == allowed
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 @pytest.mark.parametrize(("seconds", "lives"), [(5, True), (1, False)])
 def test_idle_websockets_live_as_long_as_they_may(seconds: int, lives: bool, before_echo: Any) -> None:
     proxy = {"timeout": 1, "websocket_timeout": seconds}

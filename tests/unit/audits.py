@@ -149,6 +149,7 @@ APP: dict[str, Any] = {
     "files": {"count": 9, "open": []},
     "certificate": {"names": [NAME], "from": NOW - 30 * DAY, "until": NOW + 60 * DAY, "self_signed": False},
     "deploy": {"issues": {"CRITICAL": [], "ERROR": [], "WARNING": []}, "failed": ""},
+    "bucket": {"name": "photos", "status": "Enabled", "error": ""},
 }
 OUTSIDE: dict[str, Any] = {
     "reached": True,

@@ -547,6 +547,24 @@ def test_an_error_of_an_apps_check_is_wrong_whatever_it_is() -> None:
     assert audit_sites.deploy(seen(own={"deploy": None}, app="blog")) is None
 
 
+@pytest.mark.parametrize(
+    ("status", "error", "problems"),
+    [
+        ("Enabled", "", []),
+        ("Suspended", "", [("warning", "the versioning of photos is suspended: removed uploads are lost")]),
+        ("", "", [("warning", "the versioning of photos is off: removed uploads are lost")]),
+        ("", "h answers 403 AccessDenied", [("warning", "is not known: h answers 403 AccessDenied")]),
+    ],
+)
+def test_bucket(status: str, error: str, problems: Problems) -> None:
+    found = {"name": "photos", "status": status, "error": error}
+    judged(audit_sites.bucket, problems, own={"bucket": found}, app="blog")
+
+
+def test_an_app_without_a_bucket() -> None:
+    assert audit_sites.bucket(seen(own={"bucket": None}, app="blog")) is None
+
+
 SELF = {"self_signed": True, "untrusted": "self-signed certificate", "code": 18}
 SOON = {"from": NOW - 80 * DAY, "until": NOW + 5 * DAY}
 

@@ -41,9 +41,10 @@ def test_all_is_well() -> None:
     }  # fmt: skip
     assert document["apps"]["blog"]["hosts"]["web1"]["checks"].keys() == {
         "certificate", "tls", "https", "headers", "hidden files", "secrets", "check --deploy", "backup",
+        "bucket",
     }  # fmt: skip
     assert json.loads(json.dumps(document)) == document
-    assert summary(document) == "23 checks, all ok"
+    assert summary(document) == "24 checks, all ok"
     assert "WHAT TO DO" not in text(document)
 
 
@@ -59,7 +60,7 @@ def test_what_is_wrong_comes_first_and_says_what_to_do() -> None:
     ]
     assert document["problems"][0].keys() == {"level", "host", "app", "check", "text", "do"}
     assert (document["level"], document["hosts"]["web1"]["level"]) == ("failure", "failure")
-    assert summary(document) == "23 checks, 1 failure, 1 warning"
+    assert summary(document) == "24 checks, 1 failure, 1 warning"
     shown = text(document)
     assert "add {port: 9999} to" in shown
     assert all(len(line) <= WIDTH for line in shown.splitlines())
@@ -110,6 +111,7 @@ def test_without_a_look_from_outside() -> None:
         "secrets",
         "check --deploy",
         "backup",
+        "bucket",
     }
 
 

@@ -10,12 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.bucket import bucket_of
 from ansible_collections.homeport.django.plugins.module_utils.host.bucket import (
     authorization,
     bucket_problem,
+    versioning,
 )
 
-from tests.unit.support import CANARY
+from tests.unit.support import CANARY, resolved
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 # The examples of Amazon's documentation of Signature Version 4 for S3, with their keys and results.
@@ -198,3 +200,47 @@ def test_a_service_that_is_none(start: Any) -> None:
     # through the proxy of the app
     proxies = {"http": storage.endpoint}
     assert problem("http://no-such-host.invalid", proxies=proxies) == ""
+
+
+KEYS_OF_BLOG = {"s3_access_key": "key-of-blog", "s3_secret_key": CANARY}
+CONFIGURATION = (
+    '<?xml version="1.0"?><VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}'
+    "</VersioningConfiguration>"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [("<Status>Enabled</Status>", "Enabled"), ("<Status>Suspended</Status>", "Suspended"), ("", "")],
+)
+def test_versioning_by_the_variables_of_a_release(status: str, found: str, start: Any) -> None:
+    server = start()
+    server.objects["/uploads?versioning="] = CONFIGURATION.format(status).encode()
+    media = {"s3": {"bucket": "uploads", "endpoint": server.endpoint}}
+    environment = resolved(KEYS_OF_BLOG, media=media)["environment"]
+    assert versioning(bucket_of(environment)) == {"status": found, "error": ""}
+
+
+def test_versioning_that_a_key_may_not_ask_for(start: Any) -> None:
+    server = start(GET=(403, "AccessDenied"))
+    server.objects["/uploads?versioning="] = b""
+    media = {"s3": {"bucket": "uploads", "endpoint": server.endpoint}}
+    found = versioning(bucket_of(resolved(KEYS_OF_BLOG, media=media)["environment"]))
+    host = server.endpoint.partition("://")[2]
+    assert found == {"status": "", "error": f"{host} answers 403 AccessDenied"}
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        {"bucket": "photos"},
+        {"bucket": "photos.example.org", "region": "eu-west-1"},
+        {"bucket": "photos", "endpoint": "https://s3.example.org", "prefix": "blog"},
+        {"bucket": "photos", "domain": "cdn.example.org"},
+    ],
+)
+def test_a_bucket_is_found_again_by_the_variables_of_a_release(media: dict[str, str]) -> None:
+    app = resolved(KEYS_OF_BLOG, media={"s3": media})
+    found = bucket_of(app["environment"])
+    assert found == {**{key: app["bucket"][key] for key in found if key != "proxies"}, "proxies": {}}
+    assert bucket_of(resolved()["environment"]) == {}

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 import pytest
+from ansible_collections.homeport.django.plugins.module_utils.app.connections import most_connections
 from ansible_collections.homeport.django.plugins.module_utils.app.processes import resolve_process
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
@@ -14,6 +15,8 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.table impor
     default_broker,
     needs_broker,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring.budget import LEASE, budget
+from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import process_scripts
 
 from tests.unit.support import app, problems, resolved
 
@@ -109,6 +112,84 @@ def test_a_scheduler_runs_on_one_host_only(scheduler: bool) -> None:
 )
 def test_the_broker_of_an_app_that_does_not_say(kinds: list[str], setup: str, broker: str) -> None:
     assert default_broker(kinds, SETUPS[setup].brokers) == broker
+
+
+WITH_LEASE: dict[str, Any] = {
+    "processes": {
+        "beat": {"kind": "celery_beat"},
+        "cron": {"kind": "rq_cron", "application": "blog.schedule"},
+        "huey": {"kind": "huey", "count": 2},
+        "queue": {"kind": "celery", "count": 2},
+        "own": {"command": "bin/x"},
+    },
+    "schedules": {"digest": {"command": "x", "calendar": "daily"}},
+}
+
+
+@pytest.mark.parametrize("scheduler", [True, False])
+def test_each_of_several_hosts_has_the_schedulers_with_a_lease(scheduler: bool) -> None:
+    host = {"scheduler": scheduler, "worker_hosts": 2}
+    found = resolved(setup="worker", host=host, **WITH_LEASE)
+    assert {name: process["count"] for name, process in found["processes"].items()} == {
+        "beat": 1,
+        "cron": 1,
+        "huey": 2,
+        "queue": 2,
+        "own": 1,
+    }
+    alone = {name: process["alone"] for name, process in found["processes"].items() if process["alone"]}
+    assert alone == {
+        "beat": {"state": "/srv/blog/shared/data/celerybeat-schedule", "standby": ""},
+        "cron": {"state": "", "standby": ""},
+        "huey": {"state": "", "standby": "--no-periodic"},
+    }
+    assert found["schedules"]["digest"]["alone"] is True
+    lease = "exec python /usr/local/lib/homeport/lease.py hold blog"
+    scripts = process_scripts(found)
+    assert scripts["beat"].startswith(
+        f"{lease}.beat TERM 20 --state=/srv/blog/shared/data/celerybeat-schedule celery --app"
+    )
+    assert scripts["cron"] == f"{lease}.cron TERM 20 manage.py rqcron blog.schedule\n"
+    first, second = scripts["huey"].splitlines()
+    assert first.startswith('[ "${SUPERVISOR_PROCESS_NAME:-0}" = 0 ] || exec manage.py run_huey')
+    assert first.endswith(" --no-periodic")
+    assert second.startswith(f"{lease}.huey INT 60 --standby=--no-periodic manage.py run_huey")
+    for name in ("queue", "own"):
+        assert "lease" not in scripts[name]
+
+
+def test_a_host_with_the_web_alone_has_no_schedule_where_others_have_leases() -> None:
+    host = {"scheduler": False, "workers": False, "worker_hosts": 2}
+    found = resolved(setup="worker", host=host, **WITH_LEASE)
+    assert found["schedules"] == {}
+    assert not any(process["count"] for process in found["processes"].values())
+
+
+@pytest.mark.parametrize("scheduler", [True, False])
+@pytest.mark.parametrize("database", ["none", {"url": "sqlite:////mnt/db"}, {"url": "oracle://h/db"}])
+def test_without_a_database_for_leases_the_first_host_has_the_schedulers(
+    database: Any, scheduler: bool
+) -> None:
+    host = {"scheduler": scheduler, "worker_hosts": 2}
+    fields = {**WITH_LEASE, "processes": {"beat": {"kind": "celery_beat"}}}
+    found = resolved(setup="worker", host=host, database=database, **fields)
+    assert bool(found["schedules"]) is scheduler
+    assert found["processes"]["beat"]["count"] == int(scheduler)
+    assert found["processes"]["beat"]["alone"] == {}
+
+
+def test_a_single_host_has_no_lease() -> None:
+    found = resolved(setup="worker", host={"worker_hosts": 1}, **WITH_LEASE)
+    assert not any(process["alone"] for process in found["processes"].values())
+    assert found["schedules"]["digest"]["alone"] is False
+
+
+def test_a_lease_needs_a_connection_and_memory() -> None:
+    one, two = (resolved(setup="worker", host={"worker_hosts": number}, **WITH_LEASE) for number in (1, 2))
+    # each of four, on each of two hosts
+    assert most_connections(two, 1, 2) - most_connections(one, 1, 2) == 4 * 2
+    idle = [budget({"blog": found}, 8000, ["apps"]).idle for found in (one, two)]
+    assert idle[1] - idle[0] == 3 * LEASE
 
 
 PAIRS = [(kind, broker) for kind in QUEUES for broker in (*BROKERS, "none")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from itertools import pairwise
@@ -72,7 +73,54 @@ def test_once_a_minute_by_a_timer(host: Any, other: Any, first: int) -> None:
     ]
     minutes = [time.strftime("%H:%M", time.gmtime(first + 60 * number)) for number in range(MINUTES)]
     assert [Counter(lines)[minute] for minute in minutes] == [1] * MINUTES
-    assert not other.file("/etc/systemd/system/memories.minute.timer").exists
+    for server in (host, other):
+        assert server.service("memories.minute.timer").is_running
+
+
+def holder(host: Any, app: str, name: str) -> str:
+    """The host that has a lease now, or an empty text."""
+    now = "extract(epoch from clock_timestamp())"
+    found = sql(
+        host, app, f"select holder from homeport_leases where name = '{app}.{name}' and expires >= {now}"
+    )
+    return "".join(found)
+
+
+# Each queue's scheduler, and the process that has the lease.
+SCHEDULERS = (("celery", "beat"), ("huey", "queue"), ("rq", "cron"))
+
+
+def test_another_server_schedules_when_the_one_that_did_is_lost(host: Any, other: Any, first: int) -> None:
+    """A scheduler that has stopped leaves its lease to expire, as one that is lost does."""
+    before = {app: holder(host, app, name) for app, name in SCHEDULERS}
+    assert all(before.values()), before
+    running = {app: server for app, _name in SCHEDULERS for server in (host, other) if schedules(server, app)}
+    assert set(running) == set(before)
+    host.check_output("systemctl stop memories.minute.timer")
+    for app, name in SCHEDULERS:
+        running[app].check_output(f"supervisorctl stop {app}.{name}:0")
+    try:
+        moment = int(time.time())
+        wait_for(
+            lambda: all(holder(host, app, name) not in ("", before[app]) for app, name in SCHEDULERS), 120
+        )
+        wait_for(lambda: all(len(since(host, app, moment + 60)) > 0 for app, _name in SCHEDULERS), 150)
+        minutes = {time.strftime("%H:%M", time.gmtime(moment + 60 * number)) for number in (1, 2)}
+        log = "cat /var/log/homeport/memories/minute.log"
+        wait_for(lambda: minutes <= set(other.check_output(log).split()), 150)
+    finally:
+        host.check_output("systemctl start memories.minute.timer")
+        for app, name in SCHEDULERS:
+            running[app].check_output(f"supervisorctl start {app}.{name}:0")
+
+
+def schedules(server: Any, app: str) -> bool:
+    """Whether the process that hands out what is scheduled runs here, below its launcher."""
+    seen = server.check_output(f"ps -u {app} -o args=")
+    words = {"celery": r"celery .* beat ", "huey": r"run_huey --workers 1$", "rq": r"rqcron "}[app]
+    return any(
+        re.search(words, line) for line in seen.splitlines() if "lease.py" not in line and "sh " not in line
+    )
 
 
 @pytest.mark.parametrize("app", QUEUES)

@@ -84,8 +84,15 @@ def _threads(app: Mapping[str, Any], hosts: int) -> str:
 
 
 def _workers(app: Mapping[str, Any]) -> int:
-    """Each process has one for itself, and one for each task that it does at the same time."""
-    return len(app["schedules"]) + sum(
-        int(options["count"]) * (1 + int(options.get("concurrency") or 0))
-        for options in app["processes"].values()
+    """Each process has one for itself, and one for each task that it does at the same time; a lease has one, too."""
+    leases = [
+        found for key in ("processes", "schedules") for found in app[key].values() if found.get("alone")
+    ]
+    return (
+        len(leases)
+        + len(app["schedules"])
+        + sum(
+            int(options["count"]) * (1 + int(options.get("concurrency") or 0))
+            for options in app["processes"].values()
+        )
     )

@@ -70,7 +70,7 @@ def base_environment(
         "CSRF_TRUSTED_ORIGINS": ",".join(origins),
         "DJANGO_CSRF_TRUSTED_ORIGINS": ",".join(origins),
         "SITE_URL": site_url,
-        "STATIC_URL": app["static"]["url"],
+        "STATIC_URL": static_url(app["static"]),
     }
     if fallbacks:
         result.update(dict.fromkeys(FALLBACKS, ",".join(fallbacks)))
@@ -105,6 +105,11 @@ def references(value: Any) -> list[str]:
     if "from" in value:
         return [value["from"]]
     return re.findall(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", value["format"])
+
+
+def static_url(static: Mapping[str, Any]) -> str:
+    """Where visitors get static files from: the app's own domain, or a CDN."""
+    return f"{static.get('cdn', '')}{static['url']}"
 
 
 def environment_of(

@@ -10,14 +10,26 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import QUEUES
 
 # What every process has that its definition may leave out.
-PROCESS = {"kind": "", "start_seconds": 1, "stop_signal": "TERM", "stop_timeout": 60, "memory": 0}
+PROCESS = {
+    "kind": "",
+    "start_seconds": 1,
+    "stop_signal": "TERM",
+    "stop_timeout": 60,
+    "memory": 0,
+    "alone": {},
+}
 
 
-def resolve_process(name: str, process: Mapping[str, Any], home: str, scheduler: bool) -> dict[str, Any]:
+def resolve_process(
+    name: str, process: Mapping[str, Any], home: str, scheduler: bool, leased: bool = False
+) -> dict[str, Any]:
     """A process as plain data, of whatever kind: name, kind, command (as sh reads it, with INSTANCE for its number),
-    count, env, start_seconds, stop_signal, stop_timeout and memory (MiB; 0 is no limit).
+    count, env, start_seconds, stop_signal, stop_timeout, memory (MiB; 0 is no limit) and alone.
 
-    ``scheduler`` says whether this host is the one that hands out the app's scheduled tasks.
+    ``scheduler`` says whether this host is the one that hands out the app's scheduled tasks. ``leased`` says that any
+    of its hosts may be, one at a time, by a lease in the database (docs/decisions/0042). C(alone) is then, for what
+    hands them out: C(state), a file that is out of date where another host did so, and C(standby), the argument with
+    which the process runs on the others; it does not run there where that is empty.
     """
     kind = process.get("kind")
     if not kind:
@@ -30,6 +42,9 @@ def resolve_process(name: str, process: Mapping[str, Any], home: str, scheduler:
         "stop_timeout": queue.stop_timeout,
         **process,
         # on another host the one that there may be runs already
-        "count": 0 if queue.most and not scheduler else process["count"],
-        "command": queue.command(process, {"process": name, "home": home, "scheduler": scheduler}),
+        "count": 0 if queue.most and not (scheduler or leased) else process["count"],
+        "command": queue.command(process, {"process": name, "home": home, "scheduler": scheduler or leased}),
+        "alone": {"state": queue.state.format(home=home), "standby": queue.standby}
+        if leased and (queue.most or queue.standby)
+        else {},
     }

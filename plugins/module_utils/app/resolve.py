@@ -29,6 +29,8 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.table impor
     needs_broker,
 )
 
+# Databases that a lease can be in: those that several hosts share, and whose clock the launcher can ask.
+LEASING = ("postgres", "mysql", "mysql2", "mysqlgis")
 # Web workers of an app that does not say how many.
 MOST_WORKERS = 2
 
@@ -48,8 +50,9 @@ def resolve(
     ``host`` tells of the machine that the apps run on: ``cores``, ``memory_mb``, ``database_host``,
     ``cache_host`` and ``broker_host`` (each empty when that runs beside the apps), ``web`` and ``workers``
     (whether it serves visitors, and whether it runs the processes), ``scheduler`` (whether it is the one of several
-    that starts what is scheduled), ``app_hosts`` and ``worker_hosts`` (how many serve visitors, and how many run the
-    processes) and ``acme`` (whether apps that do not say get a certificate from an ACME authority). Raises
+    that starts what is scheduled, where their database can have no lease), ``app_hosts`` and ``worker_hosts`` (how many
+    serve visitors, and how many run the processes) and ``acme`` (whether apps that do not say get a certificate from
+    an ACME authority). Raises
     ``AppsError``.
     """
     parsed = parse(apps, secrets, homeport_secret, setup, previous)
@@ -80,15 +83,18 @@ def _resolve_one(
     database = database_of(name, app, secrets, homeport_secrets, shape, host)
     databases = databases_of(name, app, secrets, homeport_secrets, shape, host)
     services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
+    leased = int(host.get("worker_hosts", 1)) > 1 and database["engine"] in LEASING
     processes = {
-        process: resolve_process(process, options, home, host["scheduler"])
+        process: resolve_process(process, options, home, host["scheduler"], leased)
         for process, options in app["processes"].items()
     }
+    schedules = {key: {**schedule, "alone": leased} for key, schedule in app["schedules"].items()}
     # whatever this host has cores for: the database server, which is told the limit, does not know
     widest = {
         **app,
         "web": {"workers": MOST_WORKERS, **app["web"]},
         "processes": processes,
+        "schedules": schedules,
         "databases": databases,
     }
     hosts = int(host.get("app_hosts", 1))
@@ -115,7 +121,7 @@ def _resolve_one(
         "databases": databases,
         **services,
         "processes": processes,
-        "schedules": app["schedules"] if host["scheduler"] else {},
+        "schedules": schedules if host["scheduler"] or (leased and host["workers"]) else {},
         "static": {**static, "root": f"{home}/static"},
         "media": {key: app["media"][key] for key in ("kind", "url")} | {"root": f"{home}/shared/media"},
         "bucket": bucket_of(app, secrets),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -43,4 +44,17 @@ def parse_database_url(url: str) -> dict[str, Any]:
         "port": parts.port or (POSTGRES_PORT if engine == "postgres" else ""),
         "sslmode": options.get("sslmode", ""),
         "sslrootcert": unquote(options.get("sslrootcert", "")),
+    }
+
+
+def proxies_of(environment: Mapping[str, str], address: str) -> dict[str, str]:
+    """The proxies by which an app asks an address, by scheme; none where its ``no_proxy`` has the host."""
+    direct = {"no": environment.get("no_proxy") or environment.get("NO_PROXY") or ""}
+    if urllib.request.proxy_bypass_environment(urlsplit(address).netloc, direct):  # type: ignore[attr-defined]
+        return {}
+    return {
+        scheme: proxy
+        for scheme in ("http", "https")
+        for variable in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+        if (proxy := environment.get(variable))
     }

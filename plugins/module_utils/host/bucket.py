@@ -83,8 +83,16 @@ def authorization(
     return f"AWS4-HMAC-SHA256 Credential={access}/{scope},SignedHeaders={signed},Signature={signature}"
 
 
-def ask(bucket: Mapping[str, Any], method: str, url: str, body: bytes = b"", signed: bool = True) -> bytes:
-    """Sends a request, signed with the keys of a bucket. Raises Refused and OSError."""
+def ask(
+    bucket: Mapping[str, Any],
+    method: str,
+    url: str,
+    body: bytes = b"",
+    signed: bool = True,
+    most: int = len(CONTENT) + 1,
+) -> bytes:
+    """Sends a request, signed with the keys of a bucket, and returns at most C(most) bytes. Raises Refused and
+    OSError."""
     headers: dict[str, str] = {}
     if signed:
         payload = hashlib.sha256(body).hexdigest()
@@ -101,7 +109,7 @@ def ask(bucket: Mapping[str, Any], method: str, url: str, body: bytes = b"", sig
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(dict(bucket["proxies"])), NoRedirect)
     try:
         with opener.open(request, timeout=TIMEOUT) as answer:
-            found: bytes = answer.read(len(CONTENT) + 1)
+            found: bytes = answer.read(most)
             return found
     except urllib.error.HTTPError as error:
         with error:
@@ -165,6 +173,20 @@ def exposure(bucket: Mapping[str, Any], url: str) -> str:
             "public: false"
         )
     return ""
+
+
+def versioning(bucket: Mapping[str, Any]) -> dict[str, str]:
+    """Whether a bucket keeps what is overwritten and removed: the C(status) Enabled, Suspended, or empty where it
+    never did; or the C(error) that keeps the app's keys from asking."""
+    host = urlsplit(bucket["base"]).netloc
+    try:
+        text = ask(bucket, "GET", f"{bucket['base']}?versioning=", most=4096).decode(errors="replace")
+    except Refused as refused:
+        return {"status": "", "error": f"{host} answers {refused.status} {refused.code}".rstrip()}
+    except (OSError, http.client.HTTPException) as error:
+        return {"status": "", "error": unreachable(error, host)}
+    found = re.search(r"<Status>(Enabled|Suspended)</Status>", text)
+    return {"status": found[1] if found else "", "error": ""}
 
 
 def unreachable(error: Exception, host: str) -> str:

@@ -19,6 +19,8 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.queue impor
 )
 
 BROKERS = (*SERVERS, "rabbitmq")
+# When beat has enqueued what.
+STATE = "{home}/shared/data/celerybeat-schedule"
 
 
 def application(process: Process) -> str:
@@ -40,7 +42,7 @@ def worker(process: Process, context: Context) -> str:
 def beat(process: Process, context: Context) -> str:
     return words(
         f"celery --app {application(process)} beat --loglevel INFO --pidfile=",
-        f"--schedule {context['home']}/shared/data/celerybeat-schedule",
+        f"--schedule {STATE.format(home=context['home'])}",
         options(process),
     )
 
@@ -66,5 +68,6 @@ CELERY_BEAT = Queue(
     stop_timeout=20,
     fields=("application",),
     most=1,
+    state=STATE,
     memory=60,
 )

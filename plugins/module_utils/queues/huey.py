@@ -14,13 +14,15 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.queue impor
     words,
 )
 
+STANDBY = "--no-periodic"
+
 
 def command(process: Process, context: Context) -> str:
     consumer = words("manage.py run_huey", f"--workers {process.get('concurrency', 1)}", options(process))
     if not context["scheduler"]:
-        return f"{consumer} --no-periodic"
+        return f"{consumer} {STANDBY}"
     # Only one consumer of an app may hand out the periodic tasks.
-    return f'{consumer} $([ "{INSTANCE}" = 0 ] || echo --no-periodic)'
+    return f'{consumer} $([ "{INSTANCE}" = 0 ] || echo {STANDBY})'
 
 
 HUEY = Queue(
@@ -30,6 +32,7 @@ HUEY = Queue(
     # TERM aborts running tasks
     stop_signal="INT",
     fields=("concurrency",),
+    standby=STANDBY,
     memory=60,
     memory_each=2,
     packages={**dict.fromkeys(SERVERS, "huey[redis]"), "database": "huey>=3.5"},

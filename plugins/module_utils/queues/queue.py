@@ -39,6 +39,10 @@ class Queue:
     check: Callable[[Process, str, Problems], None] = lambda _process, _path, _problems: None
     # the most processes of it on all hosts together; 0 is no limit
     most: int = 0
+    # what it keeps on the host of what it has scheduled ({home} is the app's folder)
+    state: str = ""
+    # the argument with which it schedules nothing, and works
+    standby: str = ""
     # MiB of an idle one, and for each further task that it runs at the same time
     memory: int = 80
     memory_each: int = 0

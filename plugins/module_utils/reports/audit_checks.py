@@ -48,6 +48,7 @@ APP_CHECKS = (
     Check("secrets", audit_system.files, ("files",)),
     Check("check --deploy", audit_sites.deploy, ("deploy",)),
     Check("backup", audit_sites.backup, ("backups",)),
+    Check("bucket", audit_sites.bucket, ("bucket",)),
 )
 SITE_CHECKS = (
     Check("certificate", audit_sites.certificate),

@@ -279,3 +279,19 @@ def backup(seen: Seen) -> Checked:
     ]
     problems = [failure(one["problem"], do) for one in found.values() if one["problem"]]
     return listed(ages) or "the first is not due yet", problems
+
+
+def bucket(seen: Seen) -> Checked:
+    """No backup has the uploads in a bucket: what is overwritten or removed there is only in its versions."""
+    found = seen.own("bucket")
+    if not found:
+        return None
+    name = found["name"]
+    if found["error"]:
+        do = "let the app's key ask for it (s3:GetBucketVersioning), or look at the provider's console"
+        return name, [warning(f"whether {name} keeps versions is not known: {found['error']}", do)]
+    if found["status"] != "Enabled":
+        do = "enable the bucket's versioning, with a rule that removes old versions (docs/backups.md)"
+        state = "suspended" if found["status"] else "off"
+        return name, [warning(f"the versioning of {name} is {state}: removed uploads are lost", do)]
+    return f"{name} keeps versions", []

@@ -21,6 +21,7 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.table impor
 MASTER = 20  # gunicorn's arbiter and the shell and sleep of the slot that waits
 WORKER = 38  # one gunicorn worker with Django loaded, idle or after some load
 PROCESS = 40  # a command that loads Django
+LEASE = 30  # what keeps the lease of a process: Django's database layer
 SUPERVISORD = 19
 NGINX = 3
 SYSTEM = 90  # kernel, systemd, journald, sshd, and a login with a run of Ansible in it
@@ -111,7 +112,8 @@ def _process(what: str, options: Mapping[str, Any]) -> Item:
     more = int(options.get("concurrency") or 1) - 1
     one = queue.memory + queue.memory_each * more if queue else PROCESS
     count = int(options["count"])
-    return Item(what, count * one, count * max(one, int(options.get("memory", 0))))
+    lease = LEASE if options.get("alone") else 0
+    return Item(what, lease + count * one, lease + count * max(one, int(options.get("memory", 0))))
 
 
 def _connections(app: Mapping[str, Any]) -> int:

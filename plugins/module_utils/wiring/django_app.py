@@ -193,7 +193,7 @@ def schedules(app: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, schedule in app["schedules"].items():
         values = {
             **{key: app[key] for key in ("user", "group", "logs")},
-            **{key: schedule[key] for key in ("timeout", "calendar")},
+            **{key: schedule[key] for key in ("timeout", "calendar", "alone")},
             "app": app["name"],
             "name": name,
         }

@@ -37,6 +37,8 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
             **dict.fromkeys(("STATIC_ROOT", "DJANGO_STATIC_ROOT"), f"{home}/static"),
             **dict.fromkeys(("MEDIA_ROOT", "DJANGO_MEDIA_ROOT"), f"{home}/media"),
             **({"MEDIA_URL": app["media"]["url"]} if elsewhere else {}),
+            # a CDN knows the files of the servers alone
+            "STATIC_URL": app["static"]["url"],
             "SITE_URL": f"http://localhost:{port}",
             "DATABASE_URL": f"{scheme}:///{home}/db.sqlite3",
             "SQLITE_PATH": f"{home}/db.sqlite3",

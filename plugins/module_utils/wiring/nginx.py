@@ -26,7 +26,11 @@ def nginx_sites(apps: Apps) -> dict[str, dict[str, Any]]:
             "redirects": app["redirects"],
             "canonical": app["canonical"],
             "upstream": app["web"]["socket"].replace("unix://", "unix:"),
-            "static": {"url": app["static"]["url"], "root": app["static"]["root"]}
+            "static": {
+                "url": app["static"]["url"],
+                "root": app["static"]["root"],
+                "cross_origin": "cdn" in app["static"],
+            }
             if app["static"]["server"] == "nginx"
             else {},
             "media": {"url": app["media"]["url"], "root": app["media"]["root"]}

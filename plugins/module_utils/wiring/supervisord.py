@@ -55,11 +55,29 @@ def process_scripts(app: Mapping[str, Any]) -> dict[str, str]:
     """What sh reads to become each process; of the web process, only what it has in its environment alone."""
     scripts = {"web": own_variables(app["web"]["env"])} if app["web"]["env"] else {}
     for name, process in app["processes"].items():
-        command = process["command"].replace(INSTANCE, SUPERVISORD_INSTANCE)
-        scripts[name] = f"{own_variables(process['env'])}exec {command}\n"
+        command = command_of(app["name"], process).replace(INSTANCE, SUPERVISORD_INSTANCE)
+        scripts[name] = f"{own_variables(process['env'])}{command}\n"
     for name, schedule in app["schedules"].items():
         scripts[name] = f"{own_variables(schedule['env'])}{schedule['command']}\n"
     return scripts
+
+
+def command_of(app: str, process: Mapping[str, Any]) -> str:
+    """Lines of sh that become a process; of one that other hosts have as well, where it is this host's turn."""
+    command, alone = process["command"], process["alone"]
+    if not alone:
+        return f"exec {command}"
+    words = [
+        f"exec python {LIBRARY}/lease.py hold {app}.{process['name']} {process['stop_signal']}",
+        str(process["stop_timeout"]),
+        *(f"--{key}={shlex.quote(value)}" for key, value in alone.items() if value),
+        command,
+    ]
+    lines = [" ".join(words)]
+    if alone["standby"]:
+        # only the first of several instances schedules
+        lines.insert(0, f'[ "{INSTANCE}" = 0 ] || exec {command} {alone["standby"]}')
+    return "\n".join(lines)
 
 
 def own_variables(env: Mapping[str, Any]) -> str:

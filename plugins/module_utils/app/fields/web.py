@@ -19,8 +19,19 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.schema 
     Scalar,
     Str,
 )
-from ansible_collections.homeport.django.plugins.module_utils.validation.values import URL_PATH, URL_PATH_HINT
+from ansible_collections.homeport.django.plugins.module_utils.validation.values import (
+    HOST_NAME,
+    URL_PATH,
+    URL_PATH_HINT,
+)
 
+
+def _static_rule(static: dict[str, Any], path: str, problems: Problems) -> None:
+    if "cdn" in static and static.get("server") == "none":
+        problems.add(f"{path}.cdn", "fetches the files from the app; set server to nginx or whitenoise")
+
+
+CDN = rf"https://{HOST_NAME}(:[0-9]{{1,5}})?"
 STATIC = Object(
     {
         "server": Choice(
@@ -29,6 +40,12 @@ STATIC = Object(
         "url": Str(
             "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, default="/static/"
         ),
+        "cdn": Str(
+            "address of a CDN that fetches static files from the app's domain, such as https://cdn.example.org; pages "
+            "name it in the place of the domain",
+            pattern=CDN,
+            hint="must be https:// and a host name, without a slash at the end",
+        ),
         "collect": Bool("run collectstatic for each release", default=True),
         "path": InSource("folder of the source that holds them when they are not collected"),
         "precompress": Bool("add .gz and .br files where the project does not make them", default=True),
@@ -36,6 +53,7 @@ STATIC = Object(
     short="server",
     doc="static files",
     default={},
+    rule=_static_rule,
 )
 
 # What the configuration's own code needs, and what would take the app out of supervisord's hands.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ansible_collections.homeport.django.plugins.module_utils.host.audit.bucket import bucket
 from ansible_collections.homeport.django.plugins.module_utils.host.audit.deploy_check import deploy_check
 from ansible_collections.homeport.django.plugins.module_utils.host.audit.files import (
     app_files,
@@ -72,6 +73,7 @@ def collect(specs: list[dict[str, Any]], run: Run, places: Places | None = None)
         "files": app_files,
         "certificate": lambda spec: certificate(spec, run, places),
         "deploy": deploy_check,
+        "bucket": bucket,
     }
     # each of the apps' own checks is a whole Django: two at a time, whatever else is looked at meanwhile
     with ThreadPoolExecutor(max_workers=2) as slow, ThreadPoolExecutor(max_workers=8) as pool:

@@ -59,13 +59,23 @@ def probe(layout: Layout, runner: Runner, release: str, collect: bool = True) ->
     if answer.get("static_digest") and answer["static_digest"] == known:
         roots = live["static_root"], answer["STATIC_ROOT"]
         runner.as_app("Linking static files", app_project.link_tree, *roots)
-    declared, actual = static["url"], answer["STATIC_URL"]
+    check_static_url(static, answer["STATIC_URL"])
+    return answer
+
+
+def check_static_url(static: dict[str, Any], actual: str) -> None:
+    """Raises where pages would look for static files at another address than they are declared to be at."""
+    declared, cdn = static["url"], static.get("cdn")
+    if cdn and actual != cdn + declared:
+        raise DeployError(
+            f"The settings have STATIC_URL {actual}, but static.cdn and static.url are {cdn}{declared}: take it from "
+            "the environment variable STATIC_URL, or set overlay: true"
+        )
     served_here = static["server"] == "nginx" and actual and not actual.startswith(("http", "//"))
     if served_here and "/" + actual.lstrip("/") != declared:
         raise DeployError(
             f"The settings have STATIC_URL {actual}, but static.url is {declared}: make them the same"
         )
-    return answer
 
 
 def check_databases(declared: Iterable[str], answer: dict[str, Any]) -> None:

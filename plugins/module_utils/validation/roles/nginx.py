@@ -52,13 +52,14 @@ class ServerName(Str):
         return HOST_NAME_HINT
 
 
-def _files(doc: str) -> Object:
+def _files(doc: str, **more: Field) -> Object:
     return Object(
         {
             "url": Str(
                 "path under which they are served", pattern=URL_PATH, hint=URL_PATH_HINT, required=True
             ),
             "root": Str("folder that holds them", pattern=FOLDER, hint=FOLDER_HINT, required=True),
+            **more,
         },
         doc=doc,
         may_be_empty=True,
@@ -123,7 +124,12 @@ SITE = Object(
             hint="must be unix:/PATH or HOST:PORT",
             required=True,
         ),
-        "static": _files("static files, or empty"),
+        "static": _files(
+            "static files, or empty",
+            cross_origin=Bool(
+                "send Access-Control-Allow-Origin: *, as fonts need that come from a CDN", default=False
+            ),
+        ),
         "media": _files("uploaded files, or empty"),
         "upload_limit": Str(
             "largest request body, such as 20m",
