@@ -21,7 +21,7 @@ import django
 from django.db import transaction
 
 from .chosen import choose, connection
-from .counts import by_cursor, counted
+from .counts import CLOSED, by_cursor, counted, quoted
 
 
 def main(question: dict[str, Any]) -> None:
@@ -43,7 +43,10 @@ def postgres(question: dict[str, Any]) -> None:
     words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
     environment = {**os.environ, **(environment or {})}
     command = ["pg_dump", "--format=custom", f"--compress={question.get('compress', 1)}", "--no-password"]
+    with connection.cursor() as cursor:
+        command += [f"--exclude-schema={quoted(name)}" for (name,) in by_cursor(cursor)(CLOSED)]
     if not question.get("count"):
+        connection.close()
         os.execvpe(command[0], [*command, *words[1:]], environment)
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         # what is counted is what is dumped: both see the same snapshot

@@ -22,6 +22,8 @@ from django.core.checks import ERROR, run_checks
 from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
 
+from .chosen import direct_variable
+
 NAMES = (
     "WSGI_APPLICATION", "ASGI_APPLICATION", "STATIC_ROOT", "STATIC_URL", "MEDIA_ROOT", "MEDIA_URL", "ROOT_URLCONF",
     "TIME_ZONE",
@@ -76,6 +78,13 @@ def described() -> dict[str, Any]:
         if found.get("ENGINE", DUMMY) != DUMMY
     }
     answer["aliases"] = sorted(real)
+    # behind a pooler
+    answer["server_side_cursors"] = sorted(
+        alias
+        for alias in real
+        if os.environ.get(direct_variable(alias))
+        and not settings.DATABASES[alias].get("DISABLE_SERVER_SIDE_CURSORS")
+    )
     # others lead to the default one by another name
     answer["further"] = sorted(alias for alias in real if real[alias] != default)
     return answer
