@@ -44,6 +44,10 @@ NO_DATABASE = "3D000"
 PROTOCOL_VIOLATION = "08P01"  # with which PgBouncer rejects what it does not know
 
 
+# Ports of databases that Homeport does not run.
+PORTS = dict.fromkeys(("mysql", "mysql2", "mysqlgis"), 3306)
+
+
 class Refusal(Exception):
     """Why a service is not to be used."""
 
@@ -80,8 +84,8 @@ def place_of(url: str) -> SplitResult | None:
 
 
 def port_of(parts: SplitResult) -> int:
-    engine = engine_of(f"{parts.scheme}://")
-    return parts.port or (FACTS[engine].schemes[parts.scheme.partition("+")[0]] if engine else 0)
+    engine, scheme = engine_of(f"{parts.scheme}://"), parts.scheme.partition("+")[0]
+    return parts.port or (FACTS[engine].schemes[scheme] if engine else PORTS.get(scheme, 0))
 
 
 def name_of(parts: SplitResult) -> str:

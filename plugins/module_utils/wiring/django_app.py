@@ -60,6 +60,8 @@ def system_packages(apps: Apps) -> list[str]:
     engines = {database["engine"] for app in apps.values() for database in all_databases(app).values()}
     if "postgres" in engines:
         packages.add("postgresql-client")  # a database is dumped before it is migrated
+    if engines & {"mysql", "mysql2", "mysqlgis"}:
+        packages.add("default-mysql-client")
     for app in apps.values():
         packages.update(geographic(app))
     return sorted(packages)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         look,
         migrate,
         move,
+        mysql_client,
         non_atomic,
         page_error,
         postgres_client,

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Writes the database to standard output: pg_dump's custom format, or an SQLite file.
+"""Writes the database to standard output: pg_dump's custom format, statements of MySQL, or an SQLite file.
 
 With ``count`` it prints on standard error what exactly this dump holds, whatever is written meanwhile.
 """
@@ -22,6 +22,7 @@ from django.db import transaction
 
 from .chosen import choose, connection
 from .counts import CLOSED, by_cursor, counted, quoted
+from .mysql_client import dump as dump_mysql
 
 
 def main(question: dict[str, Any]) -> None:
@@ -31,6 +32,8 @@ def main(question: dict[str, Any]) -> None:
         postgres(question)
     elif connection.vendor == "sqlite":
         sqlite(question)
+    elif connection.vendor == "mysql" and not question.get("count"):
+        sys.exit(dump_mysql())
     else:
         sys.exit(f"Homeport cannot dump a database of {connection.vendor}")
 

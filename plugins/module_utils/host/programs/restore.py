@@ -16,6 +16,7 @@ from typing import Any
 import django
 
 from .chosen import choose, connection
+from .mysql_client import restore as restore_mysql
 from .postgres_client import newest
 
 EMPTY = """
@@ -82,6 +83,8 @@ def main(question: dict[str, Any]) -> None:
         connection.settings_dict["NAME"] = question["database"]
     if connection.vendor == "postgresql":
         sys.exit(postgres(bool(question.get("empty"))))
+    if connection.vendor == "mysql":
+        sys.exit(restore_mysql())
     sqlite()
 
 
