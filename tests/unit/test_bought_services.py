@@ -110,7 +110,7 @@ def test_who_reads_along_is_warned_of(url: str, told: bool) -> None:
     assert bool(unencrypted({"blog": {"cache": {"url": url}}}, {})) == told
 
 
-def made(*names: x509.NameAttribute) -> bytes:
+def made(*names: x509.NameAttribute[str]) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(list(names))
     known = x509.load_pem_x509_certificates(authority([SECRET]).encode())[0]
