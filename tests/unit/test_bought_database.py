@@ -41,6 +41,7 @@ class Server:
         self.extensions: Mapping[str, str] = options.get("extensions", {})
         self.named = options.get("named", 1)
         self.pids = iter(options.get("pids", [1, 1, 1, 1, 1, 1, 1, 1]))
+        self.most = options.get("most", 9)
         self.seen: list[str] = []
 
     def talk(self, stream: Any) -> None:
@@ -49,6 +50,8 @@ class Server:
         self.write(stream, b"N")
         (size,) = struct.unpack(">I", stream.read(4))
         self.seen.append(stream.read(size - 4)[4:].decode())
+        if len(self.seen) > self.most:
+            return
         if self.error:
             state, text = self.error
             self.message(stream, b"E", b"SFATAL\0C%s\0M%s\0\0" % (state.encode(), text.encode()))
@@ -246,7 +249,8 @@ def test_a_pooler_of_transactions_needs_the_server_itself() -> None:
     (found,) = asked(Server(**pooler), direct_field="vault_django_apps.blog.database_direct_url")
     assert "pool_mode = transaction" in found
     assert found.endswith("name the server itself in vault_django_apps.blog.database_direct_url")
-    # each client has a server process of its own
+    # each client has a server process of its own, or waits for its turn
+    assert asked(Server(named=99, pids=[1], most=1)) == []
     assert asked(Server(named=99, pids=[1, 2, 1, 2, 1, 2, 1])) == []
 
 

@@ -13,13 +13,14 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS, engine_of
 from ansible_collections.homeport.django.plugins.module_utils.common.plain import plain
 from ansible_collections.homeport.django.plugins.module_utils.host.bought_database import (
+    Refusal,
     database_problems,
     pools_transactions,
 )
@@ -41,15 +42,10 @@ TIMEOUT = 10  # seconds
 SSL_REQUEST = struct.pack(">II", 8, 80877103)
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 NO_DATABASE = "3D000"
-PROTOCOL_VIOLATION = "08P01"  # with which PgBouncer rejects what it does not know
 
 
 # Ports of databases that Homeport does not run.
 PORTS = dict.fromkeys(("mysql", "mysql2", "mysqlgis"), 3306)
-
-
-class Refusal(Exception):
-    """Why a service is not to be used."""
 
 
 def service_problems(service: Mapping[str, Any]) -> list[str]:
@@ -139,15 +135,20 @@ def postgres_problems(parts: SplitResult, service: Mapping[str, Any]) -> list[st
     if not asked_here(parts):
         with opened(parts, ca):
             return []
+    return in_session(parts, ca, lambda session: rights_problems(parts, service, session, server))
+
+
+def in_session(parts: SplitResult, ca: str, judge: Callable[[Session], list[str]]) -> list[str]:
+    """What ``judge`` finds in a session, or what the server has against one. Raises Refusal."""
     try:
         with session_of(parts, ca) as session:
-            return rights_problems(parts, service, session, server)
+            return judge(session)
     except Unknown:
         return []
     except Rejected as answer:
-        return [rejection(parts, server, answer)]
+        return [rejection(parts, name_of(parts), answer)]
     except (ValueError, KeyError, struct.error):
-        return [f"{server} does not speak PostgreSQL's protocol"]
+        return [f"{name_of(parts)} does not speak PostgreSQL's protocol"]
 
 
 def rights_problems(
@@ -155,29 +156,27 @@ def rights_problems(
 ) -> list[str]:
     """Those of the role, asked of the server itself."""
     ca, direct = str(service.get("ca", "")), place_of(str(service.get("direct", "")))
+    if direct:
+        return [f"{service['direct_field']}: {problem}" for problem in direct_problems(direct, service)]
     if service.get("migrate", True) and pools_transactions(session, lambda: session_of(parts, ca)):
-        if not direct:
-            return [
-                f"{server} is a pooler that changes the connection with each transaction, as PgBouncer does with "
-                "pool_mode = transaction. Settings of migrations and dumps would stay there for the queries of "
-                f"visitors: name the server itself in {service.get('direct_field', 'database_direct_url')}"
-            ]
-        name = name_of(direct)
-        return [f"{service['direct_field']}: {problem}" for problem in direct_problems(direct, service, name)]
+        return [
+            f"{server} is a pooler that changes the connection with each transaction, as PgBouncer does with "
+            "pool_mode = transaction. Settings of migrations and dumps would stay there for the queries of "
+            f"visitors: name the server itself in {service.get('direct_field', 'database_direct_url')}"
+        ]
     return [plain(problem) for problem in database_problems(session, service, server)]
 
 
-def direct_problems(parts: SplitResult, service: Mapping[str, Any], server: str) -> list[str]:
-    ca = str(service.get("ca", ""))
+def direct_problems(parts: SplitResult, service: Mapping[str, Any]) -> list[str]:
+    ca, server = str(service.get("ca", "")), name_of(parts)
+
+    def judge(session: Session) -> list[str]:
+        if pools_transactions(session, lambda: session_of(parts, ca)):
+            return [f"{server} is a pooler, too, and not the server itself"]
+        return [plain(problem) for problem in database_problems(session, service, server)]
+
     try:
-        with session_of(parts, ca) as session:
-            if pools_transactions(session, lambda: session_of(parts, ca)):
-                return [f"{server} is a pooler, too, and not the server itself"]
-            return [plain(problem) for problem in database_problems(session, service, server)]
-    except Unknown:
-        return []
-    except Rejected as answer:
-        return [rejection(parts, server, answer)]
+        return in_session(parts, ca, judge)
     except Refusal as refusal:
         return [str(refusal)]
 

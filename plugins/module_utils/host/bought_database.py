@@ -43,6 +43,10 @@ PROCESS = "SELECT pg_backend_pid()"
 Open = Callable[[], AbstractContextManager[Session]]
 
 
+class Refusal(Exception):
+    """Why a service is not to be used."""
+
+
 def database_problems(session: Session, service: Mapping[str, Any], server: str) -> list[str]:
     """What keeps the app of ``service`` from a database at ``server`` that it can log in to. It may have C(home), the
     folder of the app, C(migrate) and C(dumped), whether a deploy migrates and dumps it, and C(extensions)."""
@@ -154,6 +158,6 @@ def pools_transactions(session: Session, again: Open) -> bool:
                 (first,) = session.ask(PROCESS)[0]
                 if first == second:
                     return True
-    except (Rejected, OSError):  # no more than one client
+    except (Rejected, Refusal, OSError):  # no more than one client
         return False
     return False
