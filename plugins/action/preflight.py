@@ -15,6 +15,7 @@ from ansible.utils.vars import load_extra_vars
 from ansible_collections.homeport.django.plugins.filter.apps import SERVED, plain
 from ansible_collections.homeport.django.plugins.module_utils.app.check import parse
 from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
+from ansible_collections.homeport.django.plugins.module_utils.app.services import unencrypted
 from ansible_collections.homeport.django.plugins.module_utils.app.shell_syntax import shell_syntax
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Problems
@@ -124,6 +125,9 @@ class ActionModule(ActionBase):
         if deploys:
             problems += local_files(parsed, base)
             problems += shell_syntax(parsed.apps)
+            if not problems:
+                for warning in unencrypted(parsed.apps, parsed.secrets):
+                    self._display.warning(f"{warning}{place(warning, task_vars)}")
         if deploys or reads:
             chosen = plain(self._templar.template(task_vars.get("app")))
             several = boolean(self._task.args.get("several_apps", False))

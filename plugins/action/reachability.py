@@ -17,6 +17,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import place
 
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+# Of a service: what leads to it.
+ADDRESSES = ("url", "direct")
 SECONDS = 5  # for all names together
 # Names that nobody can have (RFC 2606, RFC 6761).
 RESERVED = ("example", "test", "invalid", "localhost")
@@ -35,7 +37,7 @@ class ActionModule(ActionBase):
             module_args={
                 **{key: arguments[key] for key in ("apps", "secrets") if key in arguments},
                 **divided(arguments.get("buckets", {})),
-                "services": with_authorities(arguments.get("services", {}), str(arguments.get("base", ""))),
+                **with_authorities(arguments.get("services", {}), str(arguments.get("base", ""))),
             },
             task_vars=task_vars,
         )
@@ -53,7 +55,9 @@ class ActionModule(ActionBase):
         if warnings:
             result["warnings"] = warnings
         problems = [f"django_apps.{name}.{told}" for name, told in sorted(answer["problems"].items())]
-        problems += [f"{field}: {told}" for field, told in sorted(answer["unreached"].items())]
+        problems += [
+            f"{field}: {told}" for field, lines in sorted(answer["unreached"].items()) for told in lines
+        ]
         problems += [told for _name, told in sorted(answer["unusable"].items())]
         if problems:
             lines = [f"- {problem}{place(problem, task_vars)}" for problem in problems]
@@ -74,16 +78,21 @@ def divided(buckets: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def with_authorities(services: Mapping[str, Any], base: str) -> dict[str, dict[str, str]]:
-    """The services, each with the certificates of its authority, where a file of the controller has them."""
+def with_authorities(services: Mapping[str, Any], base: str) -> dict[str, dict[str, Any]]:
+    """The services, each with the certificates of its authority, where a file of the controller has them; and by
+    themselves their addresses, which may have a password."""
     found = {}
     for field, service in services.items():
-        found[field] = {"url": str(service["url"]), "ca": ""}
+        found[field] = {key: value for key, value in service.items() if key not in ADDRESSES}
         if service["ca"]:
             with open(os.path.join(base, os.path.expanduser(service["ca"])), "rb") as stream:
                 # without the comments of bundles
                 found[field]["ca"] = b"\n".join(CERTIFICATE.findall(stream.read())).decode()
-    return found
+    secrets = {
+        field: {key: str(service[key]) for key in ADDRESSES if key in service}
+        for field, service in services.items()
+    }
+    return {"services": found, "service_secrets": secrets}
 
 
 class Lookups:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.homeport.django.plugins.filter.apps import failed_apps, plain
-from ansible_collections.homeport.django.plugins.module_utils.app.database import variable
+from ansible_collections.homeport.django.plugins.module_utils.app.database import direct_field, variable
 from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
 from ansible_collections.homeport.django.plugins.module_utils.common import parts as differences
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import address_of, proxies_of
@@ -165,7 +165,7 @@ def unfetched(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
 
 def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
     """Services of the apps (all without ``names``) that somebody else runs, and that no live release logs in to: by
-    their place in the definitions, the url and the file of the authority."""
+    their place in the definitions, the url, the file of the authority, and what is to be done there."""
     found = {}
     for name, app in apps.items():
         known = facts["logins"].get(name, {})
@@ -174,11 +174,30 @@ def unproven(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:
         for use, place, service in services if not names or name in names else ():
             parts = urlsplit(service["url"])
             away = parts.hostname and not unquote(parts.hostname).startswith("/") and not service["managed"]
-            # the file of an authority may be another one than before
+            # the file of an authority may be another one than before, and so may what the release does not log in to
+            again = service.get("ca") or service.get("extensions") or service.get("direct")
             login = used_logins({place: service["url"]})
-            if away and (service.get("ca") or known.get(use) != login.get(use)):
-                found[f"django_apps.{name}.{use}"] = {"url": service["url"], "ca": service.get("ca", "")}
+            if away and (again or known.get(use) != login.get(use)):
+                found[f"django_apps.{name}.{use}"] = asked_of(name, app, use, service)
     return found
+
+
+def asked_of(name: str, app: Any, use: str, service: Any) -> dict[str, Any]:
+    """What a host has to know to ask for a service."""
+    asked: dict[str, Any] = {"url": service["url"], "ca": service.get("ca", "")}
+    if "extensions" not in service:
+        return asked
+    migrates = service.get("migrate", True)
+    direct = {"direct": service["direct"]} if service.get("direct") else {}
+    return {
+        **asked,
+        **direct,
+        "home": app["home"],
+        "migrate": migrates,
+        "dumped": migrates and app["migrate"]["dump"],
+        "extensions": service["extensions"],
+        "direct_field": f"vault_django_apps.{name}.{direct_field(use)}",
+    }
 
 
 def untried_buckets(apps: Any, facts: Any, names: Any = ()) -> dict[str, Any]:

@@ -11,7 +11,8 @@ short_description: Look whether code and names can be reached, before anything i
 description:
   - Asks for the code of apps that the host fetches itself (git, an archive's address), with the declared key or
     token. It does so as the app's user where there is one. It changes nothing, and works in check mode.
-  - Opens a connection to services that somebody else runs, and shakes hands where their address asks for TLS.
+  - Opens a connection to services that somebody else runs, shakes hands where their address asks for TLS, and logs
+    in. Asks a PostgreSQL for its version, and for what the role of the app may do there.
   - Stores, reads and removes an object in buckets, with the app's keys, and asks for it without a key. Not in check
     mode.
   - The action plugin of the same name fails with what cannot be fetched, with field, file and line. It looks in the
@@ -28,8 +29,13 @@ options:
     default: {}
   services:
     description: >-
-      Services that somebody else runs, as the filter P(homeport.django.unproven#filter) gives them: by the place in
-      the definitions, C(url) and C(ca), the certificates (PEM) of an authority.
+      Services that somebody else runs, by the place in the definitions. The action plugin takes them as the filter
+      P(homeport.django.unproven#filter) gives them, reads the file of C(ca), and moves what is secret to
+      O(service_secrets).
+    type: dict
+    default: {}
+  service_secrets:
+    description: Addresses of the services, which may have a password, by the place in the definitions.
     type: dict
     default: {}
   buckets:
@@ -72,7 +78,7 @@ problems:
   returned: always
   type: dict
 unreached:
-  description: What keeps the host from a service, by the place in the definitions.
+  description: What keeps the host from a service, as lists by the place in the definitions.
   returned: always
   type: dict
 unusable:
@@ -89,7 +95,7 @@ addresses:
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.homeport.django.plugins.module_utils.host.bought import service_problem
+from ansible_collections.homeport.django.plugins.module_utils.host.bought import service_problems
 from ansible_collections.homeport.django.plugins.module_utils.host.bucket import bucket_problem
 from ansible_collections.homeport.django.plugins.module_utils.host.module import Module
 from ansible_collections.homeport.django.plugins.module_utils.host.release.source_look import source_problem
@@ -100,7 +106,8 @@ def main() -> None:
         argument_spec={
             "apps": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "services": {"type": "dict", "default": {}, "no_log": True},
+            "services": {"type": "dict", "default": {}},
+            "service_secrets": {"type": "dict", "default": {}, "no_log": True},
             "buckets": {"type": "dict", "default": {}},
             "bucket_secrets": {"type": "dict", "default": {}, "no_log": True},
             "base": {"type": "str", "default": ""},
@@ -119,7 +126,7 @@ def main() -> None:
             for app in apps
         }
         asked = {
-            field: pool.submit(service_problem, service)
+            field: pool.submit(service_problems, {**service, **module.params["service_secrets"][field]})
             for field, service in module.params["services"].items()
         }
         tried = {

@@ -61,7 +61,7 @@ def names(*domains: str, acme: bool = False) -> dict[str, Any]:
 
 def test_services_that_cannot_be_reached() -> None:
     result = ran(
-        unreached={"django_apps.blog.database": "db.example:5432 does not answer: Connection refused"}
+        unreached={"django_apps.blog.database": ["db.example:5432 does not answer: Connection refused"]}
     )
     assert result["failed"]
     assert "nothing was changed:\n- django_apps.blog.database: db.example:5432 does not" in result["msg"]

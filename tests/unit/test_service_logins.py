@@ -131,7 +131,9 @@ def test_postgres(
 
 
 def test_what_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_logins, "ASK", dict.fromkeys(service_logins.ASK, lambda _parts: "asked"))
+    monkeypatch.setattr(
+        service_logins, "ASK", dict.fromkeys(service_logins.ASK, lambda _parts, _trusted: "asked")
+    )
     url = "redis://:x@h:1/0"
     assert refused({"CACHE_URL": url}, {}) == ["the cache answers: asked"]
     assert refused({"CACHE_URL": url}, {"CACHE_URL": url}) == []  # as the live release

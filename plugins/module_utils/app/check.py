@@ -22,6 +22,8 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.services import SCRATCH_PREFIX
 from ansible_collections.homeport.django.plugins.module_utils.app.further_databases import (
     check_authority,
+    check_direct,
+    check_extensions,
     check_further,
     names_of,
 )
@@ -149,7 +151,11 @@ def _check_app(
     _check_overlay(path, app, problems)
     _check_secrets(path, name, app, secrets, problems)
     given = app.get("database", {})
-    check_authority(f"{path}.database.ca", given, given.get("url") or secrets.get("database_url"), problems)
+    address = given.get("url") or secrets.get("database_url")
+    check_authority(f"{path}.database.ca", given, address, problems)
+    check_extensions(f"{path}.database.extensions", given, address, problems)
+    direct = secrets.get("database_direct_url")
+    check_direct(f"vault_django_apps.{name}.database_direct_url", direct, address, problems)
     check_further(path, name, app, secrets, setup, problems)
     check_bucket(path, name, app, secrets, problems)
     for process in sorted(set(app.get("processes", {})) & set(app.get("schedules", {}))):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ansible_collections.homeport.django.plugins.module_utils.app.services import wanted_of
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import Setup
 from ansible_collections.homeport.django.plugins.module_utils.common.addresses import parse_database_url
-from ansible_collections.homeport.django.plugins.module_utils.common.names import FURTHER
+from ansible_collections.homeport.django.plugins.module_utils.common.names import DIRECT, FURTHER
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import find
@@ -31,6 +31,17 @@ def variable(alias: str) -> str:
     return f"{alias.upper()}{FURTHER}"
 
 
+def direct_variable(alias: str) -> str:
+    """The environment variable with the address of a database's server, where its own leads to a pooler."""
+    return DIRECT if alias == DEFAULT else f"{alias.upper()}_{DIRECT}"
+
+
+def direct_field(use: str) -> str:
+    """Where the vault has that address: of ``database``, or of ``databases.ALIAS``."""
+    alias = use.partition(".")[2]
+    return f"database_direct_urls.{alias}" if alias else "database_direct_url"
+
+
 def all_databases(app: Values) -> dict[str, Any]:
     """The databases of a resolved app by their aliases, its own first."""
     return {DEFAULT: app["database"], **app["databases"]}
@@ -42,7 +53,8 @@ def database_of(
     """The database as its user sees it: engine, name, user, password, host, port, sslmode, sslrootcert, url, managed.
 
     ``owner`` is whose it is, and ``logins`` are all by which it can be reached over the network. ``ca`` is the
-    controller's file of the authority that has signed for somebody else's server.
+    controller's file of the authority that has signed for somebody else's server, and ``direct`` the address of the
+    server itself, where the url leads to a pooler.
     """
     given = app["database"]
     url = given.get("url") or secrets.get("database_url")
@@ -55,7 +67,7 @@ def database_of(
         "extensions": given["extensions"],
     }
     if url:
-        return {**result, **by_address(name, given, url, DEFAULT)}
+        return {**result, **by_address(name, given, url, DEFAULT, secrets.get("database_direct_url", ""))}
     engine = given.get("engine", setup.databases[0])
     result.update(engine=engine, name=given.get("name", name))
     if kind := find(engine, "database"):
@@ -80,7 +92,8 @@ def databases_of(
         url = given.get("url") or secrets.get("database_urls", {}).get(alias)
         kind = find(engine, "database")
         if url:
-            result.update(by_address(name, given, url, alias))
+            direct = secrets.get("database_direct_urls", {}).get(alias, "")
+            result.update(by_address(name, given, url, alias, direct))
         elif kind:
             wanted = wanted_of(name, "database", app, secrets, homeport_secrets, host)
             named = {**given, "name": name_of(name, app, alias, engine)}
@@ -95,12 +108,15 @@ def name_of(app_name: str, app: Values, alias: str, engine: str) -> str:
     return str(app["databases"][alias].get("name", f"{own}_{alias}"))
 
 
-def by_address(name: str, given: Values, url: str, alias: str) -> dict[str, Any]:
+def by_address(name: str, given: Values, url: str, alias: str, direct: str) -> dict[str, Any]:
     """A database that exists already."""
-    ca = {"ca": given["ca"]} if "ca" in given else {}
-    if ca:
-        url = verified(url, f"{APPS_HOME}/{name}/{authority(alias)}")
-    return {**ca, **parse_database_url(url), "url": url}
+    found = {"ca": given["ca"]} if "ca" in given else {}
+    if found:
+        path = f"{APPS_HOME}/{name}/{authority(alias)}"
+        url, direct = verified(url, path), verified(direct, path) if direct else ""
+    if direct:
+        found["direct"] = direct
+    return {**found, **parse_database_url(url), "url": url}
 
 
 def verified(url: str, ca: str) -> str:
@@ -112,8 +128,11 @@ def verified(url: str, ca: str) -> str:
 def database_environment(database: Values, further: Values) -> dict[str, str]:
     """Where the databases are."""
     others = {variable(alias): found["url"] for alias, found in further.items()}
+    for alias, found in {DEFAULT: database, **further}.items():
+        if found.get("direct"):
+            others[direct_variable(alias)] = found["direct"]
     if not database["url"]:
         return others
-    found = {"DATABASE_URL": database["url"], "CONN_MAX_AGE": str(database["conn_max_age"])}
+    default = {"DATABASE_URL": database["url"], "CONN_MAX_AGE": str(database["conn_max_age"])}
     engine = find(database["engine"], "database")
-    return {**found, **(engine.environment(database) if engine else {}), **others}
+    return {**default, **(engine.environment(database) if engine else {}), **others}

@@ -88,7 +88,7 @@ def base_environment(
     further = databases_of(name, app, secrets, homeport_secrets, shape, host)
     result.update(database_environment(database, further))
     services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
-    result.update(services_environment(first_name(name, app), services))
+    result.update(services_environment(name, first_name(name, app), services))
     return result
 
 

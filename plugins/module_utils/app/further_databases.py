@@ -27,10 +27,12 @@ def check_further(
 ) -> None:
     vault = f"vault_django_apps.{name}.database_urls"
     urls, further = secrets.get("database_urls", {}), app.get("databases", {})
-    for alias in sorted(urls.keys() - further.keys()):
-        problems.add(
-            f"{vault}.{alias}", f"no such database in {path}.databases; declare it there ({alias}: {{}})"
-        )
+    for kind in ("database_urls", "database_direct_urls"):
+        for alias in sorted(secrets.get(kind, {}).keys() - further.keys()):
+            problems.add(
+                f"vault_django_apps.{name}.{kind}.{alias}",
+                f"no such database in {path}.databases; declare it there ({alias}: {{}})",
+            )
     for alias, given in further.items():
         field = f"{path}.databases.{alias}"
         for place, url in ((f"{field}.url", given.get("url")), (f"{vault}.{alias}", urls.get(alias))):
@@ -49,12 +51,15 @@ def check_further(
                     f"{field}.backup", f"must be false: Homeport backs up SQLite files in {home} alone"
                 )
         check_authority(f"{field}.ca", given, address, problems)
+        direct = secrets.get("database_direct_urls", {}).get(alias)
+        check_direct(f"vault_django_apps.{name}.database_direct_urls.{alias}", direct, address, problems)
+        check_extensions(f"{field}.extensions", given, address, problems)
         if app.get("overlay") and app.get("env", {}).get(variable(alias), "") is None:
             problems.add(
                 f"{path}.env.{variable(alias)}", "is what the overlay takes the setting from; give it a value"
             )
         if "url" in given or alias in urls:
-            for key in ("name", "extensions", "scheme") if alias in urls else ():
+            for key in ("name", "scheme") if alias in urls else ():
                 if given.get(key):
                     problems.add(
                         f"{field}.{key}", f"is that of a database of Homeport's, and {vault} names one"
@@ -109,6 +114,23 @@ def names_of(name: str, app: Values, secrets: Values) -> dict[str, str]:
         if "url" not in given and alias not in urls:
             own[f"databases.{alias}"] = name_of(name, app, alias, "postgres")
     return own
+
+
+def check_direct(field: str, direct: Any, address: Any, problems: Problems) -> None:
+    """The address of the server behind a pooler."""
+    if not isinstance(direct, str):
+        return
+    check_address(direct, field, "postgres://user@host:5432/name", problems)
+    if not isinstance(address, str):
+        problems.add(field, "goes with the url of a database that exists already")
+    elif "postgres" not in (engine_of(address), engine_of(direct)) or engine_of(address) != engine_of(direct):
+        problems.add(field, "is for PostgreSQL, and the same database as the url by another way")
+
+
+def check_extensions(field: str, given: Mapping[str, Any], address: Any, problems: Problems) -> None:
+    """The extensions that a database has to have which exists already."""
+    if given.get("extensions") and isinstance(address, str) and engine_of(address) != "postgres":
+        problems.add(field, "are those of PostgreSQL only")
 
 
 def check_authority(field: str, given: Mapping[str, Any], address: Any, problems: Problems) -> None:

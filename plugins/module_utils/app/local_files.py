@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
 from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import no_authority, unfit
 from ansible_collections.homeport.django.plugins.module_utils.common.digests import file_digest
+from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import unwritable
 from jinja2 import Environment, TemplateSyntaxError
@@ -30,6 +31,8 @@ def local_files(parsed: Parsed, base: str) -> list[str]:
                 problems += _template(f"{path}.files.{target}", template, base)
         problems += _page(f"{path}.maintenance.page", app["maintenance"].get("page"), base)
         problems += _authority(f"{path}.database.ca", app["database"].get("ca"), base)
+        for service in SERVICES:
+            problems += _authority(f"{path}.{service}.ca", app[service].get("ca"), base)
         for alias, database in app["databases"].items():
             problems += _authority(f"{path}.databases.{alias}.ca", database.get("ca"), base)
         problems += _certificate(name, app, parsed.secrets.get(name, {}).get("tls_key"), base)

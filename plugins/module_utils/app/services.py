@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.common.engines imp
 from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.common.paths import APPS_HOME
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Values, Wanted
+from ansible_collections.homeport.django.plugins.module_utils.engines.redis import verified
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
 from ansible_collections.homeport.django.plugins.module_utils.queues.table import (
     BROKERS,
@@ -30,6 +31,8 @@ from ansible_collections.homeport.django.plugins.module_utils.queues.table impor
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Problems
 
+# Schemes of URLs with TLS.
+ENCRYPTED = ("rediss", "valkeys", "amqps")
 # Every cache and broker has these keys.
 NOTHING: dict[str, Any] = {
     "engine": "none",
@@ -43,6 +46,8 @@ NOTHING: dict[str, Any] = {
     "vhost": "",
     # whether its connections are encrypted, as they are where the app is on another host
     "tls": False,
+    # the file on the host with the authority that has signed for it, where that is not one of the system's
+    "authority": "",
     # by which root on its server renews its certificate; no app knows it
     "admin_password": "",
     "socket": "",
@@ -88,6 +93,52 @@ def check_address(url: str, path: str, example: str, problems: Problems) -> None
         problems.add(path, f"must be a URL such as {example}")
 
 
+def check_trust(path: str, given: Values, address: Any, problems: Problems) -> None:
+    """The authority of a cache or broker that exists already."""
+    for field in ("ca", "plain"):
+        if given.get(field) and not isinstance(address, str):
+            problems.add(f"{path}.{field}", "goes with the url of a service that exists already")
+            return
+    if "ca" not in given or not isinstance(address, str):
+        return
+    if address.partition("://")[0].partition("+")[0] not in ENCRYPTED:
+        schemes = " or ".join(f"{scheme}://" for scheme in ENCRYPTED)
+        problems.add(f"{path}.ca", f"is for a url with TLS: {schemes}")
+    elif "ssl_ca_certs=" in address:
+        problems.add(f"{path}.ca", "is also in the url, as ssl_ca_certs; keep one")
+    if given.get("plain"):
+        problems.add(f"{path}.plain", "is for a url without TLS, and ca is for one with it; keep one")
+
+
+def unencrypted(apps: Mapping[str, Values], secrets: Mapping[str, Values]) -> list[str]:
+    """Services of somebody else's that apps log in to over the network without TLS, unless that is confirmed."""
+    found = []
+    for name, app in apps.items():
+        for service in SERVICES:
+            given, key = app.get(service, {}), f"{service}_url"
+            address = given.get("url") or secrets.get(name, {}).get(key)
+            if given.get("plain") or not isinstance(address, str) or not in_the_clear(address):
+                continue
+            field = f"django_apps.{name}.{service}"
+            place = f"{field}.url" if "url" in given else f"vault_django_apps.{name}.{key}"
+            found.append(
+                f"{place}: leads to another host without TLS, so that the network sees the password and the data: use "
+                f"{' or '.join(f'{scheme}://' for scheme in ENCRYPTED)}, or confirm it by {field}.plain: true"
+            )
+    return found
+
+
+def in_the_clear(address: str) -> bool:
+    """Whether the address of a cache or broker leads to another host without TLS."""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        return False  # which has been said already
+    scheme = address.partition("://")[0].partition("+")[0]
+    here = host in ("", "localhost", "::1") or host.startswith(("127.", "%2f"))
+    return bool(engine_of(address)) and scheme not in ENCRYPTED and not here
+
+
 def check_services(
     path: str, name: str, app: Values, secrets: Values, setup_name: str, problems: Problems
 ) -> None:
@@ -111,6 +162,7 @@ def check_services(
         ):
             if isinstance(url, str):
                 check_address(url, place, "redis://host:6379/0", problems)
+        check_trust(f"{path}.{service}", given, given.get("url") or secrets.get(f"{service}_url"), problems)
         if "url" in given and f"{service}_url" in secrets:
             problems.add(f"{path}.{service}.url", f"is also in {vault}; keep one")
         elif isinstance(secrets.get(f"{service}_url"), str) and "engine" in given:
@@ -196,7 +248,7 @@ def resolve_services(
     for service, engine in engines.items():
         url = app[service].get("url") or secrets.get(f"{service}_url")
         if url:
-            found[service] = _by_address(engine, url)
+            found[service] = _by_address(name, service, app[service], engine, url)
             continue
         found[service] = {**NOTHING, "engine": engine, "memory": app[service]["memory"]}
         if kind := find(engine, service):
@@ -221,14 +273,30 @@ def wanted_of(
     )
 
 
-def _by_address(engine: str, url: str) -> dict[str, Any]:
+def authority_of(name: str, service: str) -> str:
+    """The file with the authority of a cache or broker that is somebody else's."""
+    return f"{APPS_HOME}/{name}/config/{service}-ca.pem"
+
+
+def authorities(name: str) -> str:
+    """The folder with these, under the names by which OpenSSL looks for them."""
+    return f"{APPS_HOME}/{name}/config/authorities"
+
+
+def _by_address(name: str, service: str, given: Values, engine: str, url: str) -> dict[str, Any]:
     parts = urlsplit(url)
-    found = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}
-    return {**NOTHING, "engine": engine, "url": url, **{key: value or "" for key, value in found.items()}}
+    login = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}
+    found = {**NOTHING, "engine": engine, "url": url, **{key: value or "" for key, value in login.items()}}
+    if "ca" in given:
+        found.update(ca=given["ca"], authority=authority_of(name, service))
+        # as for a cache of the inventory's, whose url has no query
+        if service == "broker" and engine in ENGINES and ENGINES[engine].facts.role == "redis":
+            found["url"] = verified(url, found["authority"])
+    return found
 
 
-def services_environment(prefix: str, services: Mapping[str, Values]) -> dict[str, str]:
-    """The variables of cache and broker, with the prefix of cached keys.
+def services_environment(name: str, prefix: str, services: Mapping[str, Values]) -> dict[str, str]:
+    """The variables of cache and broker of an app, with the prefix of cached keys.
 
     REDIS_URL is the broker where both are Redis: it evicts nothing.
     """
@@ -243,8 +311,10 @@ def services_environment(prefix: str, services: Mapping[str, Values]) -> dict[st
         found = engine.environment(service) if engine and service["url"] else {}
         if not found.keys() & result.keys():
             result.update(found)
-    if cache["tls"] or broker["tls"]:
-        # not every client's URL can say whom to trust
+    # not every client's URL can say whom to trust
+    if "ca" in cache or "ca" in broker:
+        result["SSL_CERT_DIR"] = f"{TRUSTED_FOLDERS}:{authorities(name)}"
+    elif cache["tls"] or broker["tls"]:
         result["SSL_CERT_DIR"] = TRUSTED_FOLDERS
     return result
 

@@ -23,6 +23,9 @@ RESERVED_NAMES = frozenset((
 
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 SERVICES = ("cache", "broker")
+# Environment variable with the address of the PostgreSQL itself, behind the pooler that DATABASE_URL leads to; for a
+# further database it begins with the alias.
+DIRECT = "DATABASE_DIRECT_URL"
 FURTHER = "_DATABASE_URL"  # end of the environment variables with the addresses of further databases
 PROGRAMS = "/etc/supervisor/conf.d/"
 

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import AUTHORITY
 from ansible_collections.homeport.django.plugins.module_utils.engines import rabbitmq
@@ -29,7 +30,7 @@ PORTS = tuple(sorted({*range(200, 600)} - {
 }))  # fmt: skip
 SERVERS = instances.SERVERS
 # As the URLs of redis-py, Celery and those who build on them say it.
-VERIFIED = f"ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs={AUTHORITY}"
+VERIFIED = "ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs="
 # Dangerous where many share a server; an instance has one app. Caches (FLUSHDB, KEYS), Celery (INFO), RQ
 # (CLIENT LIST, INFO, SORT), django-q2 and Huey (INFO) use them, and clients announce themselves by CLIENT.
 ALLOWED = ("client", "flushall", "flushdb", "info", "keys", "role", "sort")
@@ -52,6 +53,7 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
     return {
         "managed": True,
         "tls": bool(wanted.host),
+        "authority": AUTHORITY if wanted.host else "",
         "admin_password": wanted.admin_password if wanted.host else "",
         "host": host,
         "port": port,
@@ -64,15 +66,23 @@ def resolve(wanted: Wanted) -> dict[str, Any]:
 
 def path_of(wanted: Wanted) -> str:
     """Readers of CACHE_URL make settings of Django of a query; those trust SSL_CERT_DIR."""
-    return f"0?{VERIFIED}" if wanted.host and wanted.use == "broker" else "0"
+    return f"0?{VERIFIED}{AUTHORITY}" if wanted.host and wanted.use == "broker" else "0"
 
 
 def environment(service: Values) -> dict[str, str]:
     names = {"REDIS_HOST": "host", "REDIS_PORT": "port", "REDIS_PASSWORD": "password"}
     found = {key: str(service[field]) for key, field in names.items() if service[field]}
-    if not service["tls"]:
-        return {"REDIS_URL": service["url"], **found}
-    return {"REDIS_URL": f"{service['url'].partition('?')[0]}?{VERIFIED}", **found}
+    return {"REDIS_URL": verified(service["url"], service["authority"]), **found}
+
+
+def verified(url: str, authority: str) -> str:
+    """The address with the authority that its server is verified by; as it is without one, or where it has one."""
+    if not authority or "ssl_ca_certs=" in url:
+        return url
+    chosen = [pair for pair in urlsplit(url).query.split("&") if pair]
+    names = {pair.partition("=")[0] for pair in chosen}
+    added = [pair for pair in f"{VERIFIED}{authority}".split("&") if pair.partition("=")[0] not in names]
+    return f"{url.partition('?')[0]}?{'&'.join([*chosen, *added])}"
 
 
 def version(text: str) -> tuple[int, ...]:

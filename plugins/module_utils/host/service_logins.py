@@ -15,7 +15,7 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import AUTHORITY
@@ -26,6 +26,13 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.psql import Cluster, quote_text
 
 TIMEOUT = 5  # seconds
+
+
+class Trusted(NamedTuple):
+    """Authorities besides the system's and the site's: certificates (PEM), and folders as in SSL_CERT_DIR."""
+
+    ca: str = ""
+    folders: str = ""
 
 
 def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
@@ -39,7 +46,8 @@ def refused(wanted: Mapping[str, str], known: Mapping[str, str]) -> list[str]:
         try:
             parts = urlsplit(address)
             ask = ask_postgres if service == "database" else ASK.get(parts.scheme)
-            answer = ask(parts) if ask and parts.password else ""
+            trusted = Trusted(folders=wanted.get("SSL_CERT_DIR", ""))
+            answer = ask(parts, trusted) if ask and parts.password else ""
         except (OSError, ValueError, struct.error):
             continue
         if answer:
@@ -106,9 +114,9 @@ def has_database(name: str) -> bool:
 OWN_CLUSTER = ("", "/var/run/postgresql", "/run/postgresql")
 
 
-def ask_redis(parts: SplitResult) -> str:
+def ask_redis(parts: SplitResult, trusted: Trusted) -> str:
     words = [word.encode() for word in ("AUTH", *filter(None, (user(parts),)), password(parts))]
-    with connected(parts, 6379) as stream:
+    with connected(parts, 6379, trusted) as stream:
         stream.write(
             b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
         )
@@ -117,7 +125,7 @@ def ask_redis(parts: SplitResult) -> str:
     return answer[1:] if answer.startswith(("-WRONGPASS", "-ERR")) else ""
 
 
-def ask_postgres(parts: SplitResult) -> str:
+def ask_postgres(parts: SplitResult, _trusted: Trusted) -> str:
     """By psql, and only with a login of Homeport's own: other logins may need more than psql is given. Its message
     depends on the server's language, so that any failure at a server that is ready is a refusal."""
     if not is_login(user(parts), user(parts).rpartition(".")[0]) or not shutil.which("psql", path=PATH):
@@ -152,13 +160,13 @@ def ask_postgres(parts: SplitResult) -> str:
     return " ".join(tried.stderr.split()) or "no"
 
 
-def ask_rabbitmq(parts: SplitResult) -> str:
+def ask_rabbitmq(parts: SplitResult, trusted: Trusted) -> str:
     """The handshake of AMQP 0-9-1, up to the answer to the password."""
     login = f"\0{user(parts)}\0{password(parts)}".encode()
     # without it RabbitMQ waits a while, then closes without an answer
     able = short("authentication_failure_close") + b"t\x01"
     able = long(short("capabilities") + b"F" + long(able))
-    with connected(parts, 5672) as stream:
+    with connected(parts, 5671 if parts.scheme == "amqps" else 5672, trusted) as stream:
         stream.write(b"AMQP\0\0\x09\x01")
         stream.flush()
         if frame(stream)[0] != (10, 10):
@@ -170,7 +178,7 @@ def ask_rabbitmq(parts: SplitResult) -> str:
     return arguments[3 : 3 + arguments[2]].decode(errors="replace") if method == (10, 50) else ""
 
 
-ASK: dict[str, Callable[[SplitResult], str]] = {
+ASK: dict[str, Callable[[SplitResult, Trusted], str]] = {
     **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), ask_redis),
     **dict.fromkeys(("amqp", "amqps"), ask_rabbitmq),
 }
@@ -188,19 +196,21 @@ def password(parts: SplitResult) -> str:
     return unquote(parts.password or "")
 
 
-def connected(parts: SplitResult, port: int) -> Any:
+def connected(parts: SplitResult, port: int, trusted: Trusted) -> Any:
     # the stream keeps the connection open until it is closed itself
     with socket.create_connection((parts.hostname or "", parts.port or port), TIMEOUT) as connection:
         if parts.scheme not in ("rediss", "valkeys", "amqps"):
             return connection.makefile("rwb")
-        with trust(parts).wrap_socket(connection, server_hostname=parts.hostname) as encrypted:
+        with trust(parts, trusted).wrap_socket(connection, server_hostname=parts.hostname) as encrypted:
             return encrypted.makefile("rwb")
 
 
-def trust(parts: SplitResult) -> ssl.SSLContext:
-    """Whom an address says to trust, else the system's authorities and the site's."""
-    named = option(parts, "ssl_ca_certs")
-    context = ssl.create_default_context(cafile=named or None)
+def trust(parts: SplitResult, trusted: Trusted) -> ssl.SSLContext:
+    """Whom an address says to trust, else the system's authorities, the site's, and those that are named."""
+    named = "" if trusted.ca else option(parts, "ssl_ca_certs")
+    context = ssl.create_default_context(cafile=named or None, cadata=trusted.ca or None)
+    for folder in filter(None, trusted.folders.split(":")):
+        context.load_verify_locations(capath=folder)
     if not named and os.path.exists(AUTHORITY):
         context.load_verify_locations(AUTHORITY)
     unverified = option(parts, "ssl_cert_reqs") in ("none", "CERT_NONE")

@@ -13,8 +13,12 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.app.database import (
     all_databases,
     authority,
+    direct_variable,
     variable,
 )
+from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import by_subject
+from ansible_collections.homeport.django.plugins.module_utils.app.services import authorities
+from ansible_collections.homeport.django.plugins.module_utils.common.names import SERVICES
 from ansible_collections.homeport.django.plugins.module_utils.engines.postgres import is_geographic
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import (
     Apps,
@@ -56,6 +60,8 @@ def system_packages(apps: Apps) -> list[str]:
     engines = {database["engine"] for app in apps.values() for database in all_databases(app).values()}
     if "postgres" in engines:
         packages.add("postgresql-client")  # a database is dumped before it is migrated
+    if engines & {"mysql", "mysql2", "mysqlgis"}:
+        packages.add("default-mysql-client")
     for app in apps.values():
         packages.update(geographic(app))
     return sorted(packages)
@@ -107,6 +113,8 @@ def folders(app: Mapping[str, Any]) -> list[dict[str, Any]]:
         folders[f"{home}/config/overlay.d"] = {**root, "mode": "0750"}
     if any(process["memory"] for process in app["processes"].values()):
         folders[f"{home}/config/memory"] = {**root, "mode": "0750"}
+    if any("ca" in app[service] for service in SERVICES):
+        folders[authorities(app["name"])] = {**root, "mode": "0750"}
     if app["files"]:
         folders[f"{home}/config/files"] = {**root, "mode": "0750"}
     return [
@@ -126,6 +134,7 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
         if "ca" in database:
             file = os.path.join(base, os.path.expanduser(database["ca"]))
             entries.append({"path": f"{app['home']}/{authority(alias)}", "src": file, **common})
+    entries += [{**entry, **common} for entry in service_authorities(app, base)]
     for name, script in process_scripts(app).items():
         secret = {"secret": True} if script.startswith(("export ", "unset ", "homeport_")) else {}
         entries.append({"path": f"{config}/processes/{name}", "content": script, **secret, **common})
@@ -170,12 +179,29 @@ def configuration(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
     return entries
 
 
+def service_authorities(app: Mapping[str, Any], base: str) -> list[dict[str, Any]]:
+    """What a cache and a broker of somebody else's are verified by: as a file for those who name it, and in a folder
+    for those who look there (SSL_CERT_DIR)."""
+    entries: list[dict[str, Any]] = []
+    found: dict[str, str] = {}
+    for service in SERVICES:
+        if "ca" in app[service]:
+            file = os.path.join(base, os.path.expanduser(app[service]["ca"]))
+            entries.append({"path": app[service]["authority"], "src": file})
+            with open(file, "rb") as stream:
+                for name, text in by_subject(stream.read()).items():
+                    found[name] = "".join(dict.fromkeys([found.get(name, ""), text]))
+    folder = authorities(app["name"])
+    return entries + [{"path": f"{folder}/{name}", "content": found[name]} for name in sorted(found)]
+
+
 def overlaid(databases: Mapping[str, Any]) -> str:
     """The further databases for the overlay, in whose names it runs."""
     lines = ["# Written by Homeport (role django_app).", 'DATABASES = {**globals().get("DATABASES", {})}']
     for alias in databases:
-        own = f'DATABASES.get("{alias}", {{}})'
-        lines.append(f'DATABASES["{alias}"] = _database(_environment["{variable(alias)}"], {own})')
+        own, direct = f'DATABASES.get("{alias}", {{}})', direct_variable(alias)
+        pooled = f', "{direct}"' if databases[alias].get("direct") else ""
+        lines.append(f'DATABASES["{alias}"] = _database(_environment["{variable(alias)}"], {own}{pooled})')
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.database import variable
 from ansible_collections.homeport.django.plugins.module_utils.app.media import media_environment
+from ansible_collections.homeport.django.plugins.module_utils.common.names import DIRECT
 from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import geographic
 from ansible_collections.homeport.django.plugins.module_utils.wiring.release import release_specs
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
@@ -25,7 +26,10 @@ def local_apps(apps: Apps, folder: str, first_port: int = 8000) -> list[dict[str
         kept = {
             key: value
             for key, value in app["environment"].items()
-            if not key.startswith("PG") and key != "HOME" and key not in elsewhere
+            if not key.startswith("PG")
+            and not key.endswith(DIRECT)
+            and key != "HOME"
+            and key not in elsewhere
         }
         scheme = "spatialite" if geographic(app) else "sqlite"
         origins = ",".join(f"http://{host}:{port}" for host in LOCAL_NAMES[:2])

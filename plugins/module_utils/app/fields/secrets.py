@@ -63,6 +63,17 @@ SECRETS = Object(
             doc="addresses of further databases that exist already, by their aliases in databases",
             default={},
         ),
+        "database_direct_url": Str(
+            "address of the PostgreSQL itself, where database_url leads to a pooler in transaction mode: for "
+            "migrations, dumps and restores"
+        ),
+        "database_direct_urls": Map(
+            Str("an address"),
+            key=ALIAS,
+            key_hint="use an alias of the app's databases",
+            doc="the same for further databases, by their aliases in databases",
+            default={},
+        ),
         "cache_url": Str("address of a cache that exists already"),
         "broker_url": Str("address of a broker that exists already"),
         **{

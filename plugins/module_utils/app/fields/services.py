@@ -30,7 +30,7 @@ def _engine_or_url(service: dict[str, Any], path: str, problems: Problems) -> No
 
 
 def _further_rule(database: dict[str, Any], path: str, problems: Problems) -> None:
-    for field in ("name", "extensions", "scheme"):
+    for field in ("name", "scheme"):
         if "url" in database and database.get(field):
             problems.add(
                 f"{path}.{field}",
@@ -40,8 +40,8 @@ def _further_rule(database: dict[str, Any], path: str, problems: Problems) -> No
 
 def _database_rule(service: dict[str, Any], path: str, problems: Problems) -> None:
     _engine_or_url(service, path, problems)
-    if service.get("extensions") and ("url" in service or service.get("engine", "postgres") != "postgres"):
-        problems.add(f"{path}.extensions", "are created by Homeport in its own PostgreSQL only")
+    if service.get("extensions") and service.get("engine", "postgres") != "postgres":
+        problems.add(f"{path}.extensions", "are those of PostgreSQL only")
     if "scheme" in service and ("url" in service or service.get("engine") == "none"):
         problems.add(
             f"{path}.scheme", "is that of the address of a database of Homeport's; write it into the url"
@@ -66,7 +66,8 @@ EXTENSIONS = List(
         pattern=r"[a-z][a-z0-9_-]{0,62}",
         hint="must be an extension of PostgreSQL, in lower case",
     ),
-    doc="extensions of PostgreSQL that are installed and created before the app's first release",
+    doc="extensions of PostgreSQL that are installed and created before the app's first release; with a url, that have "
+    "to be there",
     default=[],
 )
 
@@ -136,6 +137,15 @@ def _service(name: str, engine: Choice, memory: Int, doc: str) -> Object:
             "engine": engine,
             "url": Str(
                 f"address of a {name} that exists already; with a password it goes to the vault's {name}_url"
+            ),
+            "ca": Str(
+                f"file on the controller with the certificates (PEM) by which the server of the url, or of the vault's "
+                f"{name}_url, is verified, as of a provider with an authority of its own"
+            ),
+            "plain": Bool(
+                "confirm that the url leads to another host without TLS, as in a network of your own: no run warns of "
+                "it then",
+                default=False,
             ),
             "memory": memory,
             "port": Int(

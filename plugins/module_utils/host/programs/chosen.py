@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
@@ -28,3 +30,28 @@ def choose(question: dict[str, Any]) -> None:
     if alias not in connections:
         sys.exit(f"databases.{alias}: DATABASES of the project has no {alias}")
     connection.alias = alias
+    if os.environ.get(direct_variable(alias)):
+        go_directly(os.environ[direct_variable(alias)])
+
+
+def direct_variable(alias: str) -> str:
+    """The variable with the address of the server itself, where that of the database leads to a pooler."""
+    return f"{'' if alias == DEFAULT_DB_ALIAS else f'{alias.upper()}_'}DATABASE_DIRECT_URL"
+
+
+def go_directly(url: str) -> None:
+    """Passes a pooler by: what is set for a session (limits of locks, pg_dump's search_path) would stay there for the
+    app's own queries."""
+    parts = urlsplit(url)
+    connection.close()
+    connection.settings_dict.update(
+        HOST=unquote(parts.hostname or ""),
+        PORT=str(parts.port or ""),
+        NAME=unquote(parts.path[1:]),
+        USER=unquote(parts.username or ""),
+        PASSWORD=unquote(parts.password or ""),
+        OPTIONS={
+            **{key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"},
+            **dict(parse_qsl(parts.query)),
+        },
+    )

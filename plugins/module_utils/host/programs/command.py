@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         look,
         migrate,
         move,
+        mysql_client,
         non_atomic,
         own_settings,
         page_error,

@@ -12,7 +12,14 @@ SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.rel
 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_depend d
                   WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+  AND has_schema_privilege(n.oid, 'USAGE')
 ORDER BY 1, 2
+"""
+# Of a provider's own, which the role may not enter. What it may not read elsewhere is an error.
+CLOSED = """
+SELECT n.nspname FROM pg_namespace n
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT has_schema_privilege(n.oid, 'USAGE')
+ORDER BY 1
 """
 EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
 Ask = Callable[[str], Any]

@@ -1,6 +1,6 @@
 # Copyright: Homeport contributors
 # MIT License (see LICENSE)
-"""Writes the database to standard output: pg_dump's custom format, or an SQLite file.
+"""Writes the database to standard output: pg_dump's custom format, statements of MySQL, or an SQLite file.
 
 With ``count`` it prints on standard error what exactly this dump holds, whatever is written meanwhile.
 """
@@ -21,7 +21,8 @@ import django
 from django.db import transaction
 
 from .chosen import choose, connection
-from .counts import by_cursor, counted
+from .counts import CLOSED, by_cursor, counted, quoted
+from .mysql_client import dump as dump_mysql
 
 
 def main(question: dict[str, Any]) -> None:
@@ -31,6 +32,8 @@ def main(question: dict[str, Any]) -> None:
         postgres(question)
     elif connection.vendor == "sqlite":
         sqlite(question)
+    elif connection.vendor == "mysql" and not question.get("count"):
+        sys.exit(dump_mysql())
     else:
         sys.exit(f"Homeport cannot dump a database of {connection.vendor}")
 
@@ -43,7 +46,10 @@ def postgres(question: dict[str, Any]) -> None:
     words, environment = connection.client.settings_to_cmd_args_env(connection.settings_dict, [])
     environment = {**os.environ, **(environment or {})}
     command = ["pg_dump", "--format=custom", f"--compress={question.get('compress', 1)}", "--no-password"]
+    with connection.cursor() as cursor:
+        command += [f"--exclude-schema={quoted(name)}" for (name,) in by_cursor(cursor)(CLOSED)]
     if not question.get("count"):
+        connection.close()
         os.execvpe(command[0], [*command, *words[1:]], environment)
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         # what is counted is what is dumped: both see the same snapshot

@@ -26,6 +26,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
+from .chosen import direct_variable
 from .own_settings import commands_of_their_own
 from .uploads import media
 
@@ -92,6 +93,13 @@ def described() -> dict[str, Any]:
         if found.get("ENGINE", DUMMY) != DUMMY
     }
     answer["aliases"] = sorted(real)
+    # behind a pooler
+    answer["server_side_cursors"] = sorted(
+        alias
+        for alias in real
+        if os.environ.get(direct_variable(alias))
+        and not settings.DATABASES[alias].get("DISABLE_SERVER_SIDE_CURSORS")
+    )
     # others lead to the default one by another name
     answer["further"] = sorted(alias for alias in real if real[alias] != default)
     return answer

@@ -16,6 +16,7 @@ from typing import Any
 import django
 
 from .chosen import choose, connection
+from .mysql_client import restore as restore_mysql
 from .postgres_client import newest
 
 EMPTY = """
@@ -27,6 +28,7 @@ DO $$ DECLARE found record; BEGIN
            format('%I.%I', n.nspname, c.relname) AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND has_schema_privilege(n.oid, 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.relkind = 'S'  -- most sequences go with the table that they count for
@@ -35,7 +37,7 @@ DO $$ DECLARE found record; BEGIN
     SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END AS kind,
            format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND has_schema_privilege(n.oid, 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
   LOOP EXECUTE format('DROP %s IF EXISTS %s CASCADE', found.kind, found.name); END LOOP;
@@ -44,6 +46,7 @@ DO $$ DECLARE found record; BEGIN
            format('%I.%I', n.nspname, t.typname) AS name
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE t.typtype IN ('e', 'd', 'r') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND has_schema_privilege(n.oid, 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
   LOOP EXECUTE format('DROP %s IF EXISTS %s CASCADE', found.kind, found.name); END LOOP;
@@ -52,13 +55,18 @@ DO $$ DECLARE found record; BEGIN
     WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public')
       AND NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
-      AND pg_has_role(n.nspowner, 'USAGE')
+      AND pg_has_role(n.nspowner, 'USAGE') AND has_database_privilege(current_database(), 'CREATE')
   LOOP EXECUTE format('DROP %s IF EXISTS %s CASCADE', found.kind, found.name); END LOOP;
   PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
 END $$;
 """
 # Extensions are the database server's: they stay, and only a superuser could create them, or fill their tables.
 THEIRS = (" EXTENSION ", " SCHEMA - public ", " ACL ")
+# Schemas that the role could not create again, so that they stay.
+THEIR_SCHEMAS = """
+SELECT nspname FROM pg_namespace
+WHERE NOT (pg_has_role(nspowner, 'USAGE') AND has_database_privilege(current_database(), 'CREATE'))
+"""
 THEIR_TABLES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND NOT has_table_privilege(c.oid, 'INSERT')
@@ -75,6 +83,8 @@ def main(question: dict[str, Any]) -> None:
         connection.settings_dict["NAME"] = question["database"]
     if connection.vendor == "postgresql":
         sys.exit(postgres(bool(question.get("empty"))))
+    if connection.vendor == "mysql":
+        sys.exit(restore_mysql())
     sqlite()
 
 
@@ -102,6 +112,8 @@ def restorable() -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(THEIR_TABLES)
         theirs += [f" TABLE DATA {schema} {name} " for schema, name in cursor.fetchall()]
+        cursor.execute(THEIR_SCHEMAS)
+        theirs += [f" SCHEMA - {name} " for (name,) in cursor.fetchall()]
     return [line for line in listed.stdout.splitlines() if not any(word in line for word in theirs)]
 
 

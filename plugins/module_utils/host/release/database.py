@@ -51,7 +51,7 @@ django-migration-linter=={LINTER} --hash=sha256:8fbac51a77fbe86d814e2b996b80aa83
 appdirs==1.4.4 --hash=sha256:a841dacd6b99318a741b166adb07e19ee71a274450e68237b4650ca1055ab128
 toml==0.10.2 --hash=sha256:806143ae5bfb6a3c6e736a764057db0e6a0e05e338b5630894a5f779cabb4f9b
 """
-DUMPABLE = {"postgresql": "dump", "sqlite": "sqlite3"}
+DUMPABLE = {"postgresql": "dump", "sqlite": "sqlite3", "mysql": "sql"}
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 TRIES = 3  # of a migration that does not get its lock
@@ -179,7 +179,10 @@ class Database:
             )
         elif wanted := re.search(r'permission denied to create extension "([\w-]+)"', error):
             field = "database" if self.alias == DEFAULT else f"databases.{self.alias}"
-            hint = f"\n{field}.extensions: name {wanted[1]}, which the setup playbook creates then"
+            hint = (
+                f"\n{field}.extensions: name {wanted[1]}, which the setup playbook creates then. In a bought database "
+                "the provider does"
+            )
         what = "migrate" if self.alias == DEFAULT else f"migrate --database {self.alias}"
         raise DeployError(f"{what} failed:\n{tail(done['output'], LINES)}\n{error}{hint}\n{moved}")
 

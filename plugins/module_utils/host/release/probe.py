@@ -29,6 +29,7 @@ ANSWER = {
     "sqlite": [str],
     "aliases": [str],
     "further": [str],
+    "server_side_cursors": [str],
     "warnings": [str],
     "packages": {str: str},
     "migrations": [str],
@@ -56,6 +57,7 @@ def probe(layout: Layout, runner: Runner, release: str, collect: bool = True) ->
     answer = claims.answer(out, MARK, ANSWER, "Loading the project")
     check_databases(layout.spec["databases"], answer)
     check_data(layout.spec, answer, os.path.realpath(f"{release}/src"))
+    check_cursors(answer["server_side_cursors"])
     if answer.get("static_digest") and answer["static_digest"] == known:
         roots = live["static_root"], answer["STATIC_ROOT"]
         runner.as_app("Linking static files", app_project.link_tree, *roots)
@@ -87,6 +89,16 @@ def check_databases(declared: Iterable[str], answer: dict[str, Any]) -> None:
         raise DeployError(
             f"databases.{alias}: DATABASES of the settings {lacks}; take it from the environment variable "
             f"{alias.upper()}{FURTHER} there, or set overlay: true"
+        )
+
+
+def check_cursors(aliases: Iterable[str]) -> None:
+    """Raises where a query could be continued on another connection of a pooler, which does not know it."""
+    for alias in aliases:
+        field = "database_direct_url" if alias == "default" else f"database_direct_urls.{alias}"
+        raise DeployError(
+            f"{field}: the address of the database leads to a pooler, and the settings use server-side cursors, which "
+            f'fail there: add "DISABLE_SERVER_SIDE_CURSORS": True to DATABASES["{alias}"], or set overlay: true'
         )
 
 

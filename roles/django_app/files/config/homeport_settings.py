@@ -77,8 +77,9 @@ def _engine(chosen, wanted):
     return chosen if own else f"django.db.backends.{wanted}"
 
 
-def _database(url, own):
-    """The database at ``url``, for a project that has chosen ``own``."""
+def _database(url, own, direct=""):
+    """The database at ``url``, for a project that has chosen ``own``. The variable ``direct`` is there where the url
+    leads to a pooler."""
     parts = urlsplit(url)
     scheme = parts.scheme.partition("+")[0]
     kind = {
@@ -123,6 +124,8 @@ def _database(url, own):
         # A new connection costs more than most queries: keep it, and check that it still works.
         "CONN_MAX_AGE": 0 if pooled else int(_environment.get("CONN_MAX_AGE", "0")),
         "CONN_HEALTH_CHECKS": True,
+        # a cursor of the server's would be on the connection of another transaction
+        **({"DISABLE_SERVER_SIDE_CURSORS": True} if _environment.get(direct) else {}),
     }
 
 
@@ -154,7 +157,9 @@ CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
 
 if _environment.get("DATABASE_URL"):
     DATABASES = {**globals().get("DATABASES", {})}
-    DATABASES["default"] = _database(_environment["DATABASE_URL"], DATABASES.get("default", {}))
+    DATABASES["default"] = _database(
+        _environment["DATABASE_URL"], DATABASES.get("default", {}), "DATABASE_DIRECT_URL"
+    )
 
 if _environment.get("CACHE_URL"):
     CACHES = {**globals().get("CACHES", {})}
