@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.app.environment import RELEASE_ENVIRONMENT
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.env import SETTINGS
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import digests
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps
 from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord import process_scripts
@@ -27,6 +28,7 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
             "databases": {
                 alias: {"migrate": database["migrate"]} for alias, database in app["databases"].items()
             },
+            "celery": celery_applications(app),
             "release_environment": own_and_conventional(app)[1],
             "visit": visits({app["name"]: app})[app["name"]],
             "application": app["web"].get("application", ""),
@@ -41,6 +43,15 @@ def release_specs(apps: Apps) -> list[dict[str, Any]]:
         }
         for app in apps.values()
     ]
+
+
+def celery_applications(app: Mapping[str, Any]) -> dict[str, str]:
+    """The application of each process of Celery that has no settings of its own; empty for the settings' package."""
+    return {
+        name: process.get("application") or ""
+        for name, process in app["processes"].items()
+        if process.get("kind") in ("celery", "celery_beat") and SETTINGS not in process["env"]
+    }
 
 
 def own_and_conventional(app: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

@@ -155,6 +155,17 @@ def settings_module(manage: str, environment: Mapping[str, str]) -> str:
     return named if re.fullmatch(r"[\w.]+", named) else ""
 
 
+def celery_settings(folders: list[str], application: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The file of a Celery application, and the settings module that it names; both empty where it names none."""
+    module = application.partition(":")[0].replace(".", "/")
+    for folder in folders:
+        for name in (f"{module}/celery.py", f"{module}/__init__.py", f"{module}.py"):
+            named = settings_module(f"{folder}/{name}", environment)
+            if named:
+                return name, named
+    return "", ""
+
+
 def import_folders(project: str, source: str, package: str) -> list[str]:
     """Where the project's modules are: in its folder, in the source, and in a src that has the settings' package.
 
