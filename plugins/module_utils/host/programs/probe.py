@@ -18,6 +18,7 @@ from typing import Any
 import django
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.checks import ERROR, run_checks
 from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
@@ -112,6 +113,26 @@ def collect(answer: dict[str, Any], release: str, known: str) -> str:
                 digest.update(repr((getattr(storage, "prefix", ""), path)).encode())
                 digest.update(hashlib.sha256(stream.read()).digest())
     found = digest.hexdigest()
-    if found != known:
+    brought = brought_manifest(answer["STATIC_ROOT"])
+    if found != known or brought:
         call_command("collectstatic", interactive=False, verbosity=0, stdout=io.StringIO())
+        keep(brought)
     return found
+
+
+def brought_manifest(root: str) -> dict[str, str]:
+    """What the source has collected already, by name, where a manifest in its STATIC_ROOT says so."""
+    name = getattr(staticfiles_storage, "manifest_name", "")
+    return dict(staticfiles_storage.hashed_files) if name and os.path.isfile(os.path.join(root, name)) else {}
+
+
+def keep(manifest: dict[str, str]) -> None:
+    """Names again what the source brings and collectstatic does not find, such as a front end built elsewhere."""
+    lost = {
+        name: hashed
+        for name, hashed in manifest.items()
+        if name not in staticfiles_storage.hashed_files and staticfiles_storage.exists(hashed)
+    }
+    if lost:
+        staticfiles_storage.hashed_files.update(lost)
+        staticfiles_storage.save_manifest()

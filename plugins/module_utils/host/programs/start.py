@@ -74,6 +74,11 @@ def remedy(kind: type[BaseException], error: BaseException, in_environment: bool
         return "system_packages: name the Debian package that has this library"
     if kind is KeyError and in_environment:
         return f"env: the project needs {error} in its environment; set it in env, or in vault_django_apps"
+    if "Missing staticfiles manifest entry" in str(error):
+        return (
+            "build: no such static file was collected; a command of build may have to make it, or, where the source"
+            " brings its files collected, set static: {collect: false}"
+        )
     if "environment variable" in str(error):
         return "env: set it in env, or in vault_django_apps where it is a secret"
     if isinstance(error, FileNotFoundError) and str(error.filename).startswith(f"{release}/src/"):
