@@ -439,6 +439,12 @@ def test_precompress(tmp_path: Path) -> None:
     assert not (tmp_path / "picture.png.gz").exists()
     if shutil.which("brotli"):
         assert (tmp_path / "a.css.br").exists()
+    assert os.path.samefile(
+        tmp_path / "a.css.gz", tmp_path / "sub/b.js.gz"
+    )  # the same content, compressed once
+    write(tmp_path / "other.css", f"{BIG}y")
+    precompress(str(tmp_path))
+    assert gzip.decompress((tmp_path / "other.css.gz").read_bytes()).decode() == f"{BIG}y"
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     precompress(str(tmp_path))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
