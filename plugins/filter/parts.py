@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import re
-import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 

@@ -11,8 +11,8 @@ from ansible import constants as C
 from ansible_collections.homeport.django.plugins.action.release import (
     LEFT_OUT,
     ActionModule,
-    SourceError,
     LeadsOut,
+    SourceError,
     find,
     is_news,
     live_elsewhere,

@@ -136,6 +136,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"processes": {"queue": "exec worker"}}, "typical", "django_apps.blog.processes.queue.command: begins with exec"),
     ({"processes": {"queue": "  "}}, "typical", "django_apps.blog.processes.queue.command: is empty"),
     ({"processes": {"queue": "a\nb"}}, "typical", "django_apps.blog.processes.queue.command: must be a single line"),
+    ({"build": ["a\nb"]}, "typical", "django_apps.blog.build[0]: must be a single line: make an entry of each command"),
+    ({"hooks": {"after_migrate": ["a\nb"]}}, "typical", "django_apps.blog.hooks.after_migrate[0]: must be a single line: make an entry of each"),
     ({"processes": {"x": "a"}, "schedules": {"x": {"command": "b", "calendar": "daily"}}}, "typical", "django_apps.blog.schedules.x: is also the name of a process"),
     ({"schedules": {"x": {"command": "b", "calendar": "daily\nExecStart=x"}}}, "typical", "django_apps.blog.schedules.x.calendar: must be a single line"),
     ({"schedules": {"x": {"command": "b", "calendar": "0 6 * * %"}}}, "typical", "django_apps.blog.schedules.x.calendar: must be a calendar expression"),

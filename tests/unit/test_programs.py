@@ -221,6 +221,10 @@ def test_what_a_migration_that_is_not_atomic_leaves(migrated: Project) -> None:
         ),
         ("import django.utils.baseconv", "no longer has it; requirements.packages can name an older one"),
         ("raise ModuleNotFoundError(name='distutils.util')", "has no module distutils.util; name an older"),
+        (
+            "raise ValueError(\"Missing staticfiles manifest entry for 'a.css'\")",
+            "build: no such static file was collected",
+        ),
         ("import os; os.environ['TOKEN_']", "env: the project needs 'TOKEN_' in its environment"),
         (
             "raise ValueError('X not found. Declare it as envvar or define a default value.')",
@@ -341,6 +345,31 @@ def test_the_overlay_over_settings_that_are_a_class(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert project.ask(go=True)["applied"] == ["blog.0001_initial"]
+
+
+MANIFEST = """
+INSTALLED_APPS += ['django.contrib.staticfiles']
+STATIC_URL, STATIC_ROOT = 'static/', {root!r}
+STORAGES = {{'staticfiles': {{'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}}}
+"""
+
+
+def test_static_files_that_the_source_brings_stay_in_the_manifest(project: Project) -> None:
+    root = project.folder / "static"
+    with open(project.folder / "settings.py", "a", encoding="utf-8") as settings:
+        settings.write(MANIFEST.format(root=str(root)))
+    write(project.folder / "blog/static/own.css", "a {}")
+    write(root / "front.abc.css", "b {}")
+    paths = {"front.css": "front.abc.css", "gone.css": "gone.abc.css", "own.css": "own.abc.css"}
+    known = ""
+    for _deploy in range(2):  # the second one's static files are those of the first
+        write(root / "staticfiles.json", json.dumps({"paths": paths, "version": "1.1", "hash": ""}))
+        done = project.run("probe", mark=MARK, collect=True, static_digest=known)
+        known = json.loads(done.stdout.decode().partition(MARK)[2])["static_digest"]
+        found = json.loads((root / "staticfiles.json").read_text())["paths"]
+        assert sorted(found) == ["front.css", "own.css"]
+        assert found["front.css"] == "front.abc.css"
+        assert (root / found["own.css"]).read_text() == "a {}"
 
 
 def test_nothing_to_do_is_done_in_the_same_process(migrated: Project) -> None:

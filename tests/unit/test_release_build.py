@@ -112,6 +112,41 @@ def test_settings_module(line: str, module: str, tmp_path: Path) -> None:
     assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == module
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {},
+            ["blog_tasks/celery.py names the settings blog_tasks.settings", "beat: blog/celery.py names the"],
+        ),
+        ({"settings": "blog.settings"}, []),
+    ],
+)
+def test_settings_of_celery_that_are_not_those_of_manage_py(
+    fields: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    named = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{}")\n'
+    write(tmp_path / "source/blog_tasks/celery.py", named.format("blog_tasks.settings"))
+    write(tmp_path / "source/blog_mails.py", named.format("blog.settings"))
+    write(tmp_path / "source/blog/celery.py", named.format("blog.live"))
+    processes = {
+        "worker": {"kind": "celery", "application": "blog_tasks.celery:app"},
+        "chosen": {
+            "kind": "celery",
+            "application": "blog_tasks",
+            "env": {"DJANGO_SETTINGS_MODULE": "blog.settings"},
+        },
+        "same": {"kind": "celery", "application": "blog_mails"},
+        "beat": {"kind": "celery_beat"},
+        "other": {"command": "sleep 9"},
+    }
+    found = build(tmp_path / "app", setup="worker", processes=processes, **fields)
+    write(Path(found.folder) / "config/env")
+    messages = found.celery_settings([str(tmp_path / "source")], "blog.settings")
+    assert [part in message for message, part in zip(messages, told, strict=True)] == [True] * len(told)
+    assert all("env: {DJANGO_SETTINGS_MODULE: " in message for message in messages)
+
+
 def test_no_settings_module_without_manage_py(tmp_path: Path) -> None:
     assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == ""
 
@@ -490,6 +525,12 @@ def test_precompress(tmp_path: Path) -> None:
     assert not (tmp_path / "picture.png.gz").exists()
     if shutil.which("brotli"):
         assert (tmp_path / "a.css.br").exists()
+    assert os.path.samefile(
+        tmp_path / "a.css.gz", tmp_path / "sub/b.js.gz"
+    )  # the same content, compressed once
+    write(tmp_path / "other.css", f"{BIG}y")
+    precompress(str(tmp_path))
+    assert gzip.decompress((tmp_path / "other.css.gz").read_bytes()).decode() == f"{BIG}y"
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     precompress(str(tmp_path))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -717,6 +758,15 @@ def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.M
     assert base["npm_config_cache"].startswith(str(tmp_path))
 
 
+def test_npm_trusts_whom_the_host_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_layout, "ENVIRONMENT", str(tmp_path / "missing"))
+    monkeypatch.delenv("NODE_EXTRA_CA_CERTS", raising=False)
+    monkeypatch.setattr(release_layout, "AUTHORITIES", str(tmp_path / "authorities"))
+    assert "NODE_EXTRA_CA_CERTS" not in Runner(layout(tmp_path / "app")).base
+    write(tmp_path / "authorities", "-----BEGIN CERTIFICATE-----\n")
+    assert Runner(layout(tmp_path / "app")).base["NODE_EXTRA_CA_CERTS"] == str(tmp_path / "authorities")
+
+
 @pytest.mark.parametrize(
     ("printed", "told"),
     [
@@ -727,9 +777,9 @@ def test_the_hosts_proxies_hold_for_builds(tmp_path: Path, monkeypatch: pytest.M
         ("npm ERR! code EBADENGINE", "node: name a version"),
         (
             "npm warn EBADENGINE\nnpm error code SELF_SIGNED_CERT_IN_CHAIN\n",
-            "NODE_EXTRA_CA_CERTS: Node.js has its own list",
+            "The host does not trust this certificate: add its authority",
         ),
-        ("info x\nerror Error: self-signed certificate in certificate chain\n", "NODE_EXTRA_CA_CERTS: "),
+        ("info x\nerror Error: self-signed certificate in certificate chain\n", "The host does not trust "),
         ("curl: (60) self-signed certificate in certificate chain\n", ""),
         ("sh: 1: npm: not found\n", "node: name a version"),
         ("one\nsh: 3: make: not found\n", "system_packages: name the Debian package with the command make"),

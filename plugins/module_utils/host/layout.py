@@ -179,6 +179,8 @@ OF_THE_HOST = re.compile(
     r"|NODE_EXTRA_CA_CERTS|npm_config_(registry|cafile)"
 )
 ENVIRONMENT = "/etc/environment"
+# The host's certificate authorities, also those that its administrator has added.
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def host_settings() -> dict[str, str]:
@@ -212,6 +214,9 @@ class Runner:
             "XDG_CACHE_HOME": layout.cache,
             "npm_config_cache": f"{layout.cache}/npm",
         }
+        # Node.js has a list of its own, so that npm would refuse a registry which the host trusts, and uv, too.
+        if os.path.isfile(AUTHORITIES):
+            self.base["NODE_EXTRA_CA_CERTS"] = AUTHORITIES
         self.base.update(host_settings())
 
     def identity(self) -> dict[str, Any]:

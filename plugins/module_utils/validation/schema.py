@@ -102,6 +102,7 @@ class Str(Field):
     """
 
     kind = "string"
+    several_lines = "must be a single line"
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class Str(Field):
         elif len(value) > self.most:
             problems.add(path, f"must have at most {self.most} characters")
         elif not self.multiline and breaks_line(value):
-            problems.add(path, "must be a single line")
+            problems.add(path, self.several_lines)
         elif not self.multiline and controls(value):
             problems.add(path, "contains a control character")
         elif self.pattern and not self.pattern.fullmatch(value):

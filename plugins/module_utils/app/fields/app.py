@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.homeport.django.plugins.module_utils.app.fields.commands import Manage
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.commands import Manage, ShellCommand
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.deploy import (
     HEALTH,
     HOOKS,
@@ -179,7 +179,7 @@ APP = Object(
             default=[],
         ),
         "build": List(
-            Str("a shell command"),
+            ShellCommand("a shell command"),
             doc="commands run in the source after the dependencies are there, before collectstatic",
             default=[],
         ),

@@ -11,6 +11,12 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.text im
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Problems, Str
 
 
+class ShellCommand(Str):
+    """A command of a list, which a shell runs and which messages name."""
+
+    several_lines = "must be a single line: make an entry of each command, or join them by && and ;"
+
+
 def check_argv(command: object, path: str, problems: Problems) -> None:
     """A long-running process is one program with arguments; no shell stands between it and supervisord."""
     if not isinstance(command, str):

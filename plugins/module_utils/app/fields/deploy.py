@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
+from ansible_collections.homeport.django.plugins.module_utils.app.fields.commands import ShellCommand
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import (
     Bool,
     Int,
@@ -88,7 +89,7 @@ MIGRATE = Object(
 
 
 def _hook(doc: str) -> List:
-    return List(Str("a shell command"), doc=doc, default=[])
+    return List(ShellCommand("a shell command"), doc=doc, default=[])
 
 
 HOOKS = Object(

@@ -146,7 +146,8 @@ def collect(answer: dict[str, Any], release: str, known: str) -> str:
                 digest.update(repr((getattr(storage, "prefix", ""), path)).encode())
                 digest.update(hashlib.sha256(stream.read()).digest())
     found = digest.hexdigest()
-    if found != known:
+    brought = brought_manifest(answer["STATIC_ROOT"])
+    if found != known or brought:
         call_command("collectstatic", interactive=False, verbosity=0, stdout=io.StringIO())
         if (
             any_file
@@ -158,4 +159,23 @@ def collect(answer: dict[str, Any], release: str, known: str) -> str:
                 f"{answer['STATIC_ROOT']}, where nothing is: make the location of the storage STATIC_ROOT",
                 STATIC_ELSEWHERE,
             )
+        keep(brought)
     return found
+
+
+def brought_manifest(root: str) -> dict[str, str]:
+    """What the source has collected already, by name, where a manifest in its STATIC_ROOT says so."""
+    name = getattr(staticfiles_storage, "manifest_name", "")
+    return dict(staticfiles_storage.hashed_files) if name and os.path.isfile(os.path.join(root, name)) else {}
+
+
+def keep(manifest: dict[str, str]) -> None:
+    """Names again what the source brings and collectstatic does not find, such as a front end built elsewhere."""
+    lost = {
+        name: hashed
+        for name, hashed in manifest.items()
+        if name not in staticfiles_storage.hashed_files and staticfiles_storage.exists(hashed)
+    }
+    if lost:
+        staticfiles_storage.hashed_files.update(lost)
+        staticfiles_storage.save_manifest()

@@ -84,6 +84,9 @@ REMEDIES = (
     (r"Error loading MySQLdb",
      "requirements: no driver for MySQL is installed; requirements.packages can add mysqlclient, with "
      "system_packages: [default-libmysqlclient-dev, pkg-config]"),
+    (r"Missing staticfiles manifest entry",
+     "build: no such static file was collected; a command of build may have to make it, or, where the source brings "
+     "its files collected, set static: {collect: false}"),
     (r"(?i)environment variable|as envvar\b", "env: set it in env, or in vault_django_apps where it is a secret"),
     (r"django-configurations settings importer wasn't correctly installed",
      "env: the settings are a class of django-configurations; name it in the variable DJANGO_CONFIGURATION"),

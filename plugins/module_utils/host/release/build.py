@@ -331,11 +331,29 @@ class Build:
         found = self.runner.as_app("Looking for modules", app_project.import_folders, *words)
         if not claims.fits(found, [str]):
             raise DeployError("Looking for modules: the answer is invalid")
+        self.record["celery_settings"] = self.celery_settings(found, settings)
         folders += found
         path = ":".join(shlex.quote(folder) for folder in folders)
         lines.append(f'export PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}"\n')
         self.write("config/release.env", "".join(lines), mode=0o640)
         os.chown(f"{self.folder}/config/release.env", 0, self.layout.ids()[1])
+
+    def celery_settings(self, folders: list[str], settings: str) -> list[str]:
+        """Processes whose Celery application would have other settings, as far as nobody has chosen them."""
+        if self.spec.get("settings") or self.spec["overlay"]:
+            return []
+        differing = []
+        for process, application in self.spec["celery"].items():
+            words = folders, application or settings.partition(".")[0], exports(f"{self.folder}/config/env")
+            found = self.runner.as_app("Looking for Celery", app_project.celery_settings, *words)
+            if not claims.fits(found, [str]) or len(found) != 2:
+                raise DeployError("Looking for Celery: the answer is invalid")
+            if found[1] not in ("", settings):
+                differing.append(
+                    f"processes.{process}: {found[0]} names the settings {found[1]}, but the process runs with "
+                    f"{settings}, which manage.py names: choose with env: {{DJANGO_SETTINGS_MODULE: {found[1]}}} there"
+                )
+        return differing
 
     def command(self, command: str, source: str) -> None:
         # what it prints stays in its order

@@ -24,8 +24,8 @@ NOT_FOUND = (
     r"^(?:/usr/bin/)?env: ['\u2018]?([\w.+-]+)['\u2019]?: No such file or directory$",
 )
 UNTRUSTED = (
-    "\nNODE_EXTRA_CA_CERTS: Node.js has its own list of certificate authorities; name the file with the host's in "
-    "its /etc/environment (/etc/ssl/certs/ca-certificates.crt)"
+    "\nThe host does not trust this certificate: add its authority to /usr/local/share/ca-certificates there and run "
+    "update-ca-certificates, or name a file with it in /etc/environment (NODE_EXTRA_CA_CERTS)"
 )
 
 

@@ -189,6 +189,8 @@ class Deploy:
         undeclared = undeclared_databases(record, self.spec["databases"])
         if undeclared:
             self.request.warn(f"{self.layout.name}: {undeclared}")
+        for differing in record["celery_settings"]:
+            self.request.warn(f"{self.layout.name}: {differing}")
         self.result.update(action="build", release=record["id"], seconds=record["seconds"])
 
     def gate(self) -> None:

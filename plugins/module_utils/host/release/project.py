@@ -8,6 +8,7 @@ import contextlib
 import errno
 import filecmp
 import gzip
+import hashlib
 import os
 import re
 import shlex
@@ -146,6 +147,18 @@ def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
     return "python manage.py", os.path.dirname(nearest[0])
 
 
+def celery_settings(folders: list[str], application: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The file of a Celery application, and the settings module that it names; both empty where it names none, or
+    several."""
+    module = application.partition(":")[0].replace(".", "/")
+    for folder in folders:
+        for name in (f"{module}/celery.py", f"{module}/__init__.py", f"{module}.py"):
+            named = settings_module(f"{folder}/{name}", environment)
+            if named:
+                return ("", "") if "," in named else (name, named)
+    return "", ""
+
+
 def import_folders(project: str, source: str, package: str) -> list[str]:
     """Where the project's modules are: in its folder, in the source, and in a src that has the settings' package.
 
@@ -282,22 +295,37 @@ def borrow(path: str, kept: str) -> None:
 
 
 def precompress(root: str) -> None:
-    """Adds .gz and .br next to every file that is worth it and has none yet."""
+    """Adds .gz and .br next to every file that is worth it and has none yet.
+
+    A manifest has each file by two names: what has the same content is compressed once.
+    """
     brotli = shutil.which("brotli")
-    missing = []
+    first: dict[bytes, str] = {}
+    copies, missing = [], []
     for folder, _folders, files in os.walk(root):
         present = set(files)
         for name in files:
             path = os.path.join(folder, name)
             if not name.endswith(COMPRESSIBLE) or os.path.getsize(path) < SMALLEST_COMPRESSIBLE:
                 continue
-            if f"{name}.gz" not in present:
-                with open(path, "rb") as plain, gzip.GzipFile(f"{path}.gz", "wb", 9, mtime=0) as packed:
-                    shutil.copyfileobj(plain, packed)
-            if brotli and f"{name}.br" not in present:
+            wanted = [end for end in ("gz", *(["br"] if brotli else [])) if f"{name}.{end}" not in present]
+            if not wanted:
+                continue
+            with open(path, "rb") as plain:
+                content = plain.read()
+            same = first.setdefault(hashlib.sha256(content).digest(), path)
+            if same != path:
+                copies += [(f"{same}.{end}", f"{path}.{end}") for end in wanted]
+                continue
+            if "gz" in wanted:
+                with gzip.GzipFile(f"{path}.gz", "wb", 9, mtime=0) as packed:
+                    packed.write(content)
+            if "br" in wanted:
                 missing.append(path)
     for start in range(0, len(missing), 200):
         subprocess.run([str(brotli), "--keep", "--quality=9", *missing[start : start + 200]], check=True)
+    for packed_path, path in copies:
+        os.link(packed_path, path)
 
 
 def real_folder(path: str) -> str:
