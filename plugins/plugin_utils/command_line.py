@@ -35,6 +35,7 @@ SITE, APPS = "homeport_", "django_apps"
 READ = (".yml", ".yaml", ".j2", ".cfg", ".html")
 COMMENTED = (".yml", ".yaml", ".cfg")
 MOST_FILES = 2000
+READ_BY = ("action", "filter", "module_utils/wiring", "module_utils/validation", "vars")
 
 
 def no_inventory(groups: Mapping[str, Any], group: str) -> str:
@@ -163,7 +164,10 @@ def is_known(name: str, roles: tuple[str, ...]) -> bool:
     if name.startswith(PREFIXES) or name == APPS:
         return True
     if name.startswith(SITE):
-        return name in words_of([str(COLLECTION / "playbooks")])
+        python = [path for part in READ_BY for path in (COLLECTION / "plugins" / part).rglob("*.py")]
+        return name in words_of([str(COLLECTION / "playbooks")]) or any(
+            re.search(rf"\b{re.escape(name)}\b", text_of(path)) for path in python
+        )
     places = [COLLECTION / "roles" / role.rstrip("_") for role in roles if name.startswith(role)]
     files = [place / file for place in places for file in ("defaults/main.yml", "meta/argument_specs.yml")]
     return any(name in re.findall(r"\w+", text_of(path)) for path in files)

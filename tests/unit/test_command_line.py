@@ -163,7 +163,8 @@ def test_a_deprecated_name_works_and_names_its_successor(typed: Any, old: str, n
 
 @pytest.mark.parametrize(
     "option",
-    ["app=blog full=true", "ansible_user=root", "nginx_sandbox=false", "homeport_setup=site", "@/nowhere/vars.yml",
+    ["app=blog full=true", "ansible_user=root", "nginx_sandbox=false", "homeport_setup=site",
+     "homeport_address=10.0.0.7", "homeport_memory_overcommit=true", "@/nowhere/vars.yml",
      "tag=v1", "motto=x", "colour=red", "{not yaml", '{"app": "blog"}'],
 )  # fmt: skip
 def test_what_homeport_or_the_inventory_reads_is_not(typed: Any, option: str) -> None:
