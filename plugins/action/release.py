@@ -127,8 +127,8 @@ class ActionModule(ActionBase):
                 return pack(path)
             except LeadsOut as error:
                 raise SourceError(
-                    f"{field}.path: {error} is a link out of {path}, which the host does not have: put what it leads to "
-                    "in its place, or remove it"
+                    f"{field}.path: {error} is a link out of {path}, which the host does not have: put what it leads "
+                    "to in its place, or remove it"
                 ) from None
             except OSError as error:
                 raise SourceError(f"{field}.path: {error.filename or path}: {error.strerror}") from error

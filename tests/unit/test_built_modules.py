@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class Controller:
         (self.plugins / "modules/release.py").write_text("release = 1\n")
         (self.plugins / "module_utils/host/files.py").write_text("files = 1\n")
         self.at_the_end: list[tuple[object, ...]] = []
-        monkeypatch.setattr(built_modules.atexit, "register", lambda *words: self.at_the_end.append(words))
+        monkeypatch.setattr(atexit, "register", lambda *words: self.at_the_end.append(words))
 
     def run(self, name: str, packs: str = "", upgrade: str = "") -> str:
         """What a run finds packed; it may pack the module, and the collection may be upgraded beside it."""
@@ -83,12 +84,12 @@ def test_another_ansible_packs_its_own(controller: Controller, monkeypatch: pyte
 
 def test_another_users_are_not_taken(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     controller.run("first", packs="packed")
-    monkeypatch.setattr(built_modules.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert controller.run("second") == ""
 
 
 def test_a_child_of_the_run_keeps_nothing(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(built_modules.os, "getpid", iter([1, 2]).__next__)
+    monkeypatch.setattr(os, "getpid", iter([1, 2]).__next__)
     controller.run("first", packs="packed")
     assert list(controller.home.glob("*/*")) == []
 
