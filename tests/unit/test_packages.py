@@ -85,7 +85,7 @@ def test_packages_that_no_list_has_fail_the_apps_that_name_them() -> None:
     module = Module()
     module.run_command = lambda _words, **_options: (0, POLICY, "")  # type: ignore[method-assign]
     of_apps = {"blog": ["git", "no-such=1.0"], "shop": ["git", "mta"], "wiki": ["no-such=1.0", "tool"]}
-    module.params = {"of_apps": of_apps}
+    module.params = {"of_apps": of_apps, "lock_timeout": 1}
     missing = ["nginx", "git", "no-such=1.0", "mta"]
     left_out = packages.unavailable(module, Apt(module), missing)
     assert left_out == {
