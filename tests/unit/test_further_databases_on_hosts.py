@@ -57,7 +57,9 @@ from tests.unit.test_rename import ROLE, FakeCluster
 
 __all__ = ["migrated", "project", "site"]  # fixtures
 
-FOUND = {"vendor": "postgresql", "fresh": False, "pending": [], "unsafe": {}, "notes": {}, "applied": []}
+FOUND = {
+    "vendor": "postgresql", "fresh": False, "pending": [], "unsafe": {}, "notes": {}, "applied": [], "extensions": [],
+}  # fmt: skip
 REPORTS = {"reports": {"migrate": True}}
 ROUTER = """
 class Router:

@@ -96,7 +96,7 @@ def test_a_new_database_holds_nothing_that_could_break(project: Project) -> None
         )
     )
     found = project.ask()
-    assert (found["fresh"], found["vendor"]) == (True, "sqlite")
+    assert (found["fresh"], found["vendor"], found["extensions"]) == (True, "sqlite", [])
     assert found["pending"] == ["blog.0001_initial", "blog.0002_drop"]
     assert found["unsafe"] == {}
     assert project.ask(go_if_nothing=True)["applied"] == []  # there is something: it was only asked

@@ -34,6 +34,7 @@ FOUND = {
     "unsafe": {},
     "notes": {},
     "applied": [],
+    "extensions": [],
 }
 DONE = {**FOUND, "applied": ["a.2", "a.3"], "output": "Applying"}
 
@@ -70,6 +71,17 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
     monkeypatch.setattr(time, "sleep", found.append)
     return found
+
+
+@pytest.mark.parametrize(("alias", "field"), [("default", "database"), ("reports", "databases.reports")])
+def test_extensions_that_only_a_superuser_may_create_are_named_first(
+    alias: str, field: str, tmp_path: Path
+) -> None:
+    database = Here(layout(tmp_path), {**FOUND, "fresh": True, "extensions": ["bloom", "postgis"]})
+    database.alias = alias
+    with pytest.raises(DeployError, match=rf"nothing was applied\n{field}.extensions: name bloom, postgis"):
+        migrate(database)
+    assert database.asked == ["look"]
 
 
 @pytest.mark.parametrize(

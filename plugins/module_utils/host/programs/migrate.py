@@ -23,6 +23,14 @@ from .judge import Judge, name_of
 from .non_atomic import NonAtomic
 
 LOCK_NOT_AVAILABLE = "55P03"
+# Of these extensions, those that are missing and that only a superuser may create.
+NOT_ALLOWED = """
+SELECT wanted FROM unnest(%s::text[]) AS wanted
+WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+  AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = wanted)
+  AND NOT EXISTS (SELECT FROM pg_available_extension_versions WHERE name = wanted AND trusted)
+ORDER BY 1
+"""
 
 
 def main(question: dict[str, Any]) -> None:
@@ -52,6 +60,7 @@ def main(question: dict[str, Any]) -> None:
         "unsafe": {},
         "notes": {},
         "applied": [],
+        "extensions": refused_extensions(plan),
     }
     if question["judge"] and known:
         if question["linter"]:
@@ -67,6 +76,21 @@ def main(question: dict[str, Any]) -> None:
     if question["go"] or (question["go_if_nothing"] and not plan):
         migrate(plan, answer)
     print(question["mark"] + json.dumps(answer))
+
+
+def refused_extensions(plan: list[Any]) -> list[str]:
+    """Extensions that the plan creates and PostgreSQL will refuse; a server reached by its socket is Homeport's."""
+    if connection.vendor != "postgresql" or not str(connection.settings_dict["HOST"]).startswith("/"):
+        return []
+    from django.contrib.postgres.operations import CreateExtension  # needs psycopg
+
+    operations = [operation for migration in plan for operation in migration.operations]
+    names = sorted({each.name for each in operations if isinstance(each, CreateExtension)})
+    if not names:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(NOT_ALLOWED, [names])
+        return [str(name) for (name,) in cursor.fetchall()]
 
 
 def size() -> int:

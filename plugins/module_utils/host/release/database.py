@@ -35,6 +35,7 @@ ASKED = {
     "unsafe": {str: [str]},
     "notes": {str: [str]},
     "applied": [str],
+    "extensions": [str],
     "?bytes": int,
     "?error": str,
     "?sqlstate": str,
@@ -118,6 +119,12 @@ class Database:
         Where nothing is pending, migrate has run in the same process.
         """
         found = self.ask(go_if_nothing=True)
+        if found["extensions"]:
+            names = ", ".join(found["extensions"])
+            raise DeployError(
+                f"Migrations create extensions of PostgreSQL that only a superuser may create: {names}; nothing was "
+                f"applied\n{self.field()}.extensions: name {names}, which the setup playbook creates then"
+            )
         if not found["pending"]:
             self.check(found, found)
         elif self.options["gate"] and not allowed and before and not found["fresh"]:
@@ -125,6 +132,10 @@ class Database:
             if found["unsafe"]:
                 raise Held(held({**found, "unsafe": self.labelled(found["unsafe"])}))
         return found
+
+    def field(self) -> str:
+        """The app's field that declares it."""
+        return "database" if self.alias == DEFAULT else f"databases.{self.alias}"
 
     def label(self, migration: str) -> str:
         """A migration with the further database that it is for."""
@@ -178,10 +189,9 @@ class Database:
                 "allow more"
             )
         elif wanted := re.search(r'permission denied to create extension "([\w-]+)"', error):
-            field = "database" if self.alias == DEFAULT else f"databases.{self.alias}"
             hint = (
-                f"\n{field}.extensions: name {wanted[1]}, which the setup playbook creates then. In a bought database "
-                "the provider does"
+                f"\n{self.field()}.extensions: name {wanted[1]}, which the setup playbook creates then. In a bought "
+                "database the provider does"
             )
         what = "migrate" if self.alias == DEFAULT else f"migrate --database {self.alias}"
         raise DeployError(f"{what} failed:\n{tail(done['output'], LINES)}\n{error}{hint}\n{moved}")
