@@ -14,7 +14,7 @@ if [ ! -e "$folder" ]; then
     openssl x509 -req -days 30 -in server.csr -CA ca.pem -CAkey ca.key -extfile extensions -out server.crt 2>/dev/null
     chown postgres: server.key
     version=$(ls /usr/lib/postgresql | sort -n | tail -n 1)
-    pg_createcluster --port=5440 "$version" --locale=C.UTF-8 bought -- --no-sync --auth=reject >/dev/null
+    pg_createcluster --port=5440 --locale=C.UTF-8 "$version" bought -- --no-sync --auth=reject >/dev/null
     for setting in "listen_addresses='*'" ssl=on "ssl_cert_file='$folder/server.crt'" \
         "ssl_key_file='$folder/server.key'" max_connections=40 shared_buffers=16MB; do
         pg_conftool "$version" bought set "${setting%%=*}" "$(echo "${setting#*=}" | tr -d "'")"
