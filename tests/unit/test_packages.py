@@ -74,7 +74,7 @@ mta:
 """
 
 
-class Apt:
+class Apt(packages.Apt):
     """Only a virtual package can be installed of what apt-cache has no version of."""
 
     def install(self, *words: str) -> tuple[int, str, str]:
@@ -87,11 +87,13 @@ def test_packages_that_no_list_has_fail_the_apps_that_name_them() -> None:
     of_apps = {"blog": ["git", "no-such=1.0"], "shop": ["git", "mta"], "wiki": ["no-such=1.0", "tool"]}
     module.params = {"of_apps": of_apps}
     missing = ["nginx", "git", "no-such=1.0", "mta"]
-    left_out = packages.unavailable(module, Apt(), missing)
+    module.params["lock_timeout"] = 1
+    apt = Apt(module)
+    left_out = packages.unavailable(module, apt, missing)
     assert left_out == {
         name: f"django_apps.{name}.system_packages: the package lists of this host have no no-such=1.0"
         for name in ("blog", "wiki")
     }
     assert packages.without(missing, left_out, of_apps) == ["nginx", "git", "mta"]
-    assert packages.unavailable(module, Apt(), ["nginx"]) == {}
+    assert packages.unavailable(module, apt, ["nginx"]) == {}
     assert packages.without(["a"], {}, of_apps) == ["a"]
