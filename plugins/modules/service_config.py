@@ -86,7 +86,7 @@ options:
         elements: str
         default: []
       of:
-        description: Whose file this is, such as the name of a site. Where O(validate) refuses a file of it and says so,
+        description: Whose file this is, such as the name of a site. Where O(validate) names a file of it in an error,
           all changes to its files are reverted, and the others are applied. RV(refused) has the reason.
         type: str
         default: ""

@@ -71,6 +71,8 @@ OTHER_DICTIONARIES = {
     "django_app_apps",
     "django_app_failed",
     "django_app_other_failures",
+    "django_app_unbuildable",
+    "host_wired_of_apps",
     "preflight_distributions",
 }
 
