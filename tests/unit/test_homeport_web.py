@@ -327,7 +327,7 @@ def test_what_a_trusted_proxy_passes_on_is_no_claim_of_its_own(
     names = [*nginx["__nginx_claims"], *nginx["__nginx_client_headers"]]
     assert [name for name in names if not web.CLAIMS.fullmatch(name.lower())] == []
     assert sorted(web.CLIENT) == sorted(name.lower() for name in nginx["__nginx_client_headers"])
-    claims = {name.lower().replace("-", "_"): "192.0.2.66" for name in names}
+    claims: dict[str, Any] = {name.lower().replace("-", "_"): "192.0.2.66" for name in names}
     claims |= {"x_forwarded_host": "evil.example", "x_forwarded_port": "1", "x_real_ip": "192.0.2.66"}
     given = {"x_forwarded_for": "203.0.113.9", "x_forwarded_proto": "https", "host": "blog.example:99"}
     for sent in ({**claims, **given}, given):
