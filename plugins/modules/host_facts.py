@@ -65,7 +65,7 @@ ansible_facts:
         C(nginx_brotli) (whether nginx can serve brotli files), C(postgres_cluster) (PostgreSQL's cluster;
         of several, the one that the apps use),
         C(postgres_unserved) (the cluster on the apps' port whose server is not installed),
-        C(postgres_max_connections) (what the cluster was started with, or 0) and
+        C(postgres_connections) (max_connections as the cluster was started with, or 0) and
         C(postgres_extensions) (names of the extensions that it could create).
       type: dict
 """
@@ -334,7 +334,7 @@ def main() -> None:
         "postgres": postgres,
         "postgres_cluster": cluster,
         "postgres_unserved": unserved(),
-        "postgres_max_connections": max_connections(postgres, cluster),
+        "postgres_connections": max_connections(postgres, cluster),
         "postgres_extensions": postgres_extensions(postgres),
         "given": untouched(looks={**LOOKS, "cluster": cluster_state}),
         "parts": given_parts(),
