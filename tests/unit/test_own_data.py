@@ -50,14 +50,18 @@ def test_what_is_as_declared(tmp_path: Path) -> None:
     ("vendor", "fields", "told"),
     [
         ("sqlite", {}, "the settings use SQLite, and postgres is declared.*declare database: sqlite"),
-        ("mysql", {}, "the settings use MySQL.*vault_django_apps.<app>.database_url"),
         ("", {}, "the settings have no database.*declare database: none"),
-        ("postgresql", {"database": "sqlite"}, "the settings use PostgreSQL, and sqlite is declared"),
     ],
 )
 def test_another_kind_of_database(vendor: str, fields: dict[str, Any], told: str, tmp_path: Path) -> None:
     found = said(tmp_path, {"default": {"vendor": vendor, "name": "x", "host": ""}}, **fields)
     assert re.match(f"refused: database: {told}", found)
+
+
+@pytest.mark.parametrize(("vendor", "declared"), [("mysql", "postgres"), ("postgresql", "sqlite")])
+def test_a_server_that_is_not_declared_is_warned_of(vendor: str, declared: str, tmp_path: Path) -> None:
+    found = said(tmp_path, {"default": {"vendor": vendor, "name": "x", "host": "h"}}, database=declared)
+    assert re.match(f"database: the settings use .*, and {declared} is declared.*database_url", found)
 
 
 def test_no_database_where_nothing_migrates(tmp_path: Path) -> None:

@@ -579,7 +579,11 @@ def test_media_within_an_application(project: Project) -> None:
 def test_files_that_replace_the_settings_are_named(project: Project) -> None:
     line = 'os.environ["DJANGO_SETTINGS_MODULE"] = "{}"\n'
     write(project.folder / "manage.py", f"import os\n\n{line.format('settings.dev')}")
-    write(project.folder / "celery.py", f"import os\n{line.format('settings')}")
+    test = line.format("settings.test")
+    write(
+        project.folder / "celery.py",
+        f"import os\n{line.format('settings')}if os.environ.get('T'):\n    {test}",
+    )
     assert described(project, "")["own_settings"] == [
         "manage.py, line 3 sets DJANGO_SETTINGS_MODULE to settings.dev, where this app has settings: write "
         "os.environ.setdefault"

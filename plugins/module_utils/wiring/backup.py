@@ -19,10 +19,11 @@ MODULES = (
     "common/backup_ages", "common/digests", "common/paths", "common/plain", "host/app_process", "host/backup/drill",
     "host/backup/fetch", "host/backup/keys", "host/backup/leftovers", "host/backup/main", "host/backup/state",
     "host/backup/store", "host/backup/take", "host/claims", "host/copies", "host/layout", "host/programs/chosen",
-    "host/programs/command", "host/programs/counts", "host/programs/dump", "host/programs/judge", "host/programs/look",
-    "host/programs/migrate", "host/programs/move", "host/programs/mysql_client", "host/programs/non_atomic",
-    "host/programs/page_error", "host/programs/postgres_client", "host/programs/probe", "host/programs/restore",
-    "host/programs/sqlite_copy", "host/programs/start", "host/programs/superuser", "host/psql", "host/transcript",
+    "host/programs/command", "host/programs/counts", "host/programs/dump", "host/programs/judge",
+    "host/programs/look", "host/programs/migrate", "host/programs/move", "host/programs/mysql_client",
+    "host/programs/non_atomic", "host/programs/own_settings", "host/programs/page_error",
+    "host/programs/postgres_client", "host/programs/probe", "host/programs/restore", "host/programs/sqlite_copy",
+    "host/programs/start", "host/programs/superuser", "host/programs/uploads", "host/psql", "host/transcript",
 )  # fmt: skip
 
 

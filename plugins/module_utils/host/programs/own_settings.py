@@ -40,10 +40,18 @@ def replaced(path: str) -> Iterator[tuple[int, str]]:
             tree = ast.parse(stream.read())
     except (OSError, SyntaxError, ValueError):  # whoever runs it says so
         return
-    for node in ast.walk(tree):
+    for node in unconditional(tree):
         if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Constant):
             continue
         for target in node.targets:
             index = target.slice if isinstance(target, ast.Subscript) else None
             if isinstance(index, ast.Constant) and index.value == VARIABLE:
                 yield node.lineno, str(node.value.value)
+
+
+def unconditional(node: ast.AST) -> Iterator[ast.AST]:
+    """What a module does in any case, also in its functions; what it does for tests alone is under a condition."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.If) or "__name__" in ast.dump(child.test):
+            yield child
+            yield from unconditional(child)

@@ -30,20 +30,23 @@ def check_data(spec: Values, answer: Values, source: str) -> None:
 
 
 def database_problem(spec: Values, vendor: str) -> str:
-    """That the settings use another kind of database than the declared one."""
+    """That the settings use a file, or nothing, in place of the declared kind of database."""
+    problem = other_kind(spec, vendor)
+    if vendor == "sqlite":
+        return f"{problem}; to keep the SQLite file, declare database: sqlite" if problem else ""
+    return (
+        f"{problem}, or declare database: none" if problem and not vendor and spec["migrate"]["run"] else ""
+    )
+
+
+def other_kind(spec: Values, vendor: str) -> str:
     engine = spec["database"]["engine"]
-    if engine not in VENDORS or vendor == VENDORS[engine] or not (vendor or spec["migrate"]["run"]):
+    if engine not in VENDORS or vendor == VENDORS[engine]:
         return ""
     used = f"use {TITLES.get(vendor, vendor)}" if vendor else "have no database"
-    instead = {"sqlite": "sqlite", "": "none"}.get(vendor)
-    own = (
-        f"declare database: {instead}"
-        if instead
-        else "declare its address in vault_django_apps.<app>.database_url"
-    )
     return (
         f"database: the settings {used}, and {engine} is declared: take DATABASES from the environment variable "
-        f"DATABASE_URL, or set overlay: true; to keep what the settings have, {own}"
+        "DATABASE_URL, or set overlay: true"
     )
 
 
@@ -99,6 +102,8 @@ def doubts(spec: Values, answer: Values, source: str, shared: str) -> list[str]:
 
 def database_doubts(spec: Values, answer: Values) -> Iterator[str]:
     declared, used = spec["database"], answer["default"]
+    if used["vendor"] and (problem := other_kind(spec, used["vendor"])):
+        yield f"{problem}, or declare the address of the present database (vault_django_apps.<app>.database_url)"
     if declared["engine"] != "postgres" or used["vendor"] != "postgresql":
         return
     # an empty one is libpq's affair: the environment has PGDATABASE and PGHOST
