@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,6 +95,8 @@ def line(name: str, outcome: Mapping[str, Any], visit: Mapping[str, Any], addres
 
 
 def short(revision: Any) -> str:
-    """A revision as people name it: of a commit and of a digest the beginning, and of an address nothing."""
+    """A revision as people name it: of a commit and of a digest the beginning, a package whole, of an address nothing."""
     text = str(revision or "").removeprefix("sha256:")
-    return text[:7] if text.isalnum() else ""
+    if re.fullmatch("[0-9a-f]{40,64}", text):
+        return text[:7]
+    return "" if "/" in text else text

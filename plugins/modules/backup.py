@@ -224,7 +224,7 @@ def elsewhere(module: Module) -> dict[str, Any]:
         return {"changed": phase == "close" or any(os.path.exists(restoring(name)) for name in names)}
     if phase == "close":
         (name,) = names
-        return close_apps([name], restoring(name), params["command"], params["run"])
+        return close_apps([name], params["command"], restoring(name), params["run"])
     for name in names:
         run = run_of(restoring(name))
         if run not in ("", params["run"], *params["dead_runs"]) and not params["unlock"]:

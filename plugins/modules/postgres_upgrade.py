@@ -47,6 +47,12 @@ options:
     type: list
     elements: str
     default: []
+  command:
+    description:
+      - For V(close) and V(open), the playbook that does so. Apps that another one has closed, and whose run was
+        interrupted, are left alone with an error.
+    type: str
+    default: upgrade_postgresql
   found:
     description: For V(ask), what V(look) found.
     type: dict
@@ -98,6 +104,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.module import
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import used_cluster
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.closing import (
     CLOSED,
+    check_closed_by,
     close_apps,
     open_apps,
 )
@@ -244,6 +251,7 @@ def main() -> None:
             "verb": {"type": "str", "choices": ["upgrade", "undo", "finish"], "default": "upgrade"},
             "extensions": {"type": "dict", "default": {}},
             "apps": {"type": "list", "elements": "str", "default": []},
+            "command": {"type": "str", "default": "upgrade_postgresql"},
         },
         supports_check_mode=True,
     )
@@ -254,8 +262,10 @@ def main() -> None:
         elif module.check_mode:
             result = {"changed": phase != "open" or os.path.exists(CLOSED)}
         elif phase == "close":
-            result = close_apps(params["apps"])
+            check_closed_by(params["command"])
+            result = close_apps(params["apps"], params["command"])
         elif phase == "open":
+            check_closed_by(params["command"])
             result = open_apps()
         elif phase == "archive":
             result = archive()

@@ -29,13 +29,13 @@ ROOTS_OWN = {
     ],
     "bin, config, static and the record of a release, which is root's": [
         "release.build.write_environment", "release.build.write", "layout.record",
-        "release.requirements._lines",
+        "release.requirements._lines", "bought_database.django_of",
     ],
     "the published static files; the app's are opened one in the other, and never by path": [
         "release.static_files.publish_from", "release.static_files.folder_below", "release.static_files.opened",
         "release.static_files.put", "release.static_files.withdraw",
     ],
-    "a pattern that the app's user looks for": ["release.requirements._installed"],
+    "a pattern that the app's user looks for": ["release.requirements._installed", "release.requirements._lacks"],
     "the folder is the app's and cannot be exchanged; a new file, or one that is no link and that user's own": [
         "release.git_access.git_access", "release.source_look.over_ssh", "release.health.own_socket",
     ],
@@ -47,7 +47,8 @@ ROOTS_OWN = {
         "release.database.dump", "release.database.restore", "release.dumps.records", "release.lock.__enter__",
         "status.apps.nobody_has",
         "closed.close", "closed.closed_by", "removal.look.refuse_during_deploy",
-        "upgrade.closing.close_apps", "upgrade.closing.run_of", "rename.is_closed", "rename.stop",
+        "upgrade.closing.check_closed_by", "upgrade.closing.close_apps", "upgrade.closing.run_of", "rename.is_closed",
+        "rename.stop",
     ],
     "the logs of an app, whose folder is root's": [
         "log_files.logs_of", "log_files.end_of", "transcript.__enter__", "transcript.newest",
@@ -78,6 +79,7 @@ ROOTS_OWN = {
     ],
     "Homeport's own records, the system's files, and the kernel's": [
         "app_process.members", "audit.upkeep.kernel", "audit.services.inet_interfaces", "audit.services.postgres",
+        "bought_database.newest_client", "release.requirements.install",
         "modules.archive_recovery.alone", "backup.archive.configured", "backup.keys.record",
         "backup.main.configured", "backup.main.alone", "backup.state.read",
         "backup.store.environment", "backup.store.run", "backup.take.folders", "release.history.append",

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from ansible_collections.homeport.django.plugins.action.postgres_upgrade import described
+from ansible_collections.homeport.django.plugins.module_utils.host import closed
 from ansible_collections.homeport.django.plugins.module_utils.host.backup import state as backup_state
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_clusters import PostgresCluster
@@ -522,8 +523,13 @@ def test_apps_are_closed_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "srv/shop/maintenance/on").write_text("closed by hand")
     assert closing.open_apps() == {"changed": False, "seconds": 0}
     for _run in range(2):  # once more by a run that goes on, since the host may have rebooted
-        closing.close_apps(["blog", "shop", "new"])
-        assert (tmp_path / "srv/blog/maintenance/on").exists()
+        closing.close_apps(["blog", "shop", "new"], "upgrade_postgresql")
+        assert closed.closed_by(f"{tmp_path}/srv/blog") == "upgrade_postgresql"
+    with pytest.raises(
+        DeployError, match="upgrade_postgresql was interrupted and has closed blog, shop: run that"
+    ):
+        closing.check_closed_by("move_postgresql")
+    closing.check_closed_by("upgrade_postgresql")
     opened = closing.open_apps()
     assert opened["changed"]
     assert opened["seconds"] >= 0
@@ -537,7 +543,7 @@ def test_apps_are_closed_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             raise DeployError("no supervisord")
 
     monkeypatch.setattr(closing, "start", fails)
-    closing.close_apps(["blog", "shop"])
+    closing.close_apps(["blog", "shop"], "upgrade_postgresql")
     with pytest.raises(DeployError, match="blog was not started: no supervisord"):
         closing.open_apps()
     assert seen[-1] == "start shop"

@@ -595,6 +595,11 @@ def test_an_upgrade_of_postgresql_that_has_not_ended(tmp_path: Path) -> None:
         assert status_host.upgrade(places) == found
     closed.write_text(json.dumps({"apps": ["blog"], "ours": []}))
     assert status_host.upgrade(places) == {"closed": ["blog"], "undo": True}
+    # on a host that is neither the one before nor the new one
+    record.unlink()
+    for command, more in (("move_postgresql", {"move": True}), ("upgrade_postgresql", {})):
+        closed.write_text(json.dumps({"apps": ["blog"], "ours": [], "command": command}))
+        assert status_host.upgrade(places) == {"closed": ["blog"], "undo": False, **more}
     closed.write_text("torn")
     assert status_host.upgrade(places) is None
 

@@ -88,14 +88,16 @@ def upgrade(places: Places) -> dict[str, Any] | None:
     """An upgrade or a move of PostgreSQL that has not ended, or has apps closed; None where there is none."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         known = json.loads(read(f"{places.records}/upgrades/postgresql.json") or "{}")
-        closed = json.loads(read(f"{places.records}/upgrades/closed.json") or "{}").get("apps", [])
+        closing = json.loads(read(f"{places.records}/upgrades/closed.json") or "{}")
+        closed = closing.get("apps", [])
         phase = known.get("phase", "")
         move = json.loads(read(f"{places.records}/moves/postgresql.json") or "{}").get("phase", "")
         moving = move in ("open", "stopped", "removing", "copying", "promoting")
         ended = phase not in ("stopped", "undoing") and (phase != "switched" or known.get("finished"))
         if closed or moving or not ended:
             found = {"closed": closed, "undo": phase in ("undoing", "undone")}
-            return {**found, "move": True} if ended and move else found
+            moves = closing.get("command", "move_postgresql" if move else "") == "move_postgresql"
+            return {**found, "move": True} if ended and moves else found
     return None
 
 

@@ -18,7 +18,6 @@ from ansible_collections.homeport.django.plugins.module_utils.host.removal.look 
 from ansible_collections.homeport.django.plugins.module_utils.host.removal.steps import start, stop
 from ansible_collections.homeport.django.plugins.module_utils.host.upgrade.record import STATE, write_whole
 
-FLAG = "Visitors get page.html while this file is here.\n"
 CLOSED = f"{STATE}/closed.json"  # on an app server, what is stopped meanwhile
 
 
@@ -27,7 +26,7 @@ def restoring(app: str) -> str:
     return f"{STATE}/restoring.{app}.json"
 
 
-def close_apps(names: list[str], path: str = "", command: str = "", run: str = "") -> dict[str, Any]:
+def close_apps(names: list[str], command: str, path: str = "", run: str = "") -> dict[str, Any]:
     """Nothing of the apps runs, and visitors are told so; those that were closed already stay so afterwards. It is
     written down at ``path``, with the ``run`` that opens them; ``command`` does so once that was interrupted."""
     try:
@@ -37,14 +36,24 @@ def close_apps(names: list[str], path: str = "", command: str = "", run: str = "
         there = [name for name in names if os.path.isdir(f"{App(name).home}/maintenance")]
         ours = [name for name in there if not os.path.exists(f"{App(name).home}/maintenance/on")]
         known = {"apps": there, "ours": ours, "since": time.time()}
-    write_whole(path or CLOSED, {**known, "run": run})
+    write_whole(path or CLOSED, {**known, "run": run, "command": command})
     for name in known["ours"]:
         with open(f"{App(name).home}/maintenance/on", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o644)
-            stream.write(TEXT.format(command) if command else FLAG)
+            stream.write(TEXT.format(command))
     for name in known["apps"]:
         stop(App(name))
     return {"changed": True}
+
+
+def check_closed_by(command: str) -> None:
+    """Raises where another command has closed the apps: their database may be half-way between two servers."""
+    with contextlib.suppress(FileNotFoundError), open(CLOSED, encoding="utf-8") as stream:
+        found = json.load(stream)
+        if found.get("command", command) != command:
+            raise DeployError(
+                f"{found['command']} was interrupted and has closed {', '.join(found['apps'])}: run that again first"
+            )
 
 
 def run_of(path: str) -> str:
