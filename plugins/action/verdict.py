@@ -95,7 +95,7 @@ def line(name: str, outcome: Mapping[str, Any], visit: Mapping[str, Any], addres
 
 
 def short(revision: Any) -> str:
-    """A revision as people name it: of a commit and of a digest the beginning, a package whole, of an address nothing."""
+    """A revision as people name it: the beginning of a commit or digest, a package whole, of an address nothing."""
     text = str(revision or "").removeprefix("sha256:")
     if re.fullmatch("[0-9a-f]{40,64}", text):
         return text[:7]
