@@ -92,6 +92,16 @@ def test_what_a_deploy_does_not_bring(fields: dict[str, Any], told: list[str]) -
     assert [line.partition(" was given")[0] for line in found] == told
 
 
+def test_what_an_earlier_version_did_not_write_down_is_no_difference() -> None:
+    before = wanted(blog=BLOG)
+    del before[differences.POSTGRES]["blog"]["limits.database_connections"]
+    assert undelivered({}, wanted(blog=BLOG), facts(before), "web1") == []
+    changed = {**BLOG, "database": {"extensions": ["citext"]}}
+    assert differences.differing(wanted(blog=changed), before, [])["blog"][differences.POSTGRES] == [
+        "database.extensions"
+    ]
+
+
 def test_a_new_app_has_no_database_and_no_cache_yet() -> None:
     both, before = wanted(blog={}, wiki=BLOG), facts(wanted(blog={}))
     assert undelivered({}, both, before, "web1") == [

@@ -24,6 +24,8 @@ NAMES = {
     },
 }
 
+# Fields that records of earlier versions do not have, which say nothing of them.
+LATER = {POSTGRES: {"limits.database_connections"}}
 # The user's fields behind the certificate of a site.
 CERTIFICATE = {"kind": "tls", "domains": "domains", "challenge": "tls.challenge", "chain": "tls.chain"}
 
@@ -41,9 +43,10 @@ def differing(
             continue
         before = given.get(component, {})
         for app, fields in parts.items():
-            if fields != before.get(app):
-                had = before.get(app, {})
-                names = sorted(name for name in {*fields, *had} if fields.get(name) != had.get(name))
+            had = before.get(app, {})
+            unknown = LATER.get(component, set()) - set(had)
+            names = sorted(name for name in {*fields, *had} - unknown if fields.get(name) != had.get(name))
+            if names or (not had and fields != before.get(app)):
                 found.setdefault(app, {})[component] = names if had else []
     return found
 
