@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +82,8 @@ def run(play: Path, *options: str) -> str:
 
 
 def test_what_has_changed_and_each_failure_once(play: Path) -> None:
-    assert run(play) == SHOWN
+    # on a busy machine any of them may take seconds, which are told then
+    assert re.sub(r", \d+ s$", "", run(play), flags=re.MULTILINE) == SHOWN
 
 
 def test_all_of_it_with_v(play: Path) -> None:

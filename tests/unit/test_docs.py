@@ -82,6 +82,12 @@ def parts() -> Iterator[tuple[str, Any]]:
 KEYS = {"s3_access_key": "key", "s3_secret_key": "secret"}
 
 
+ADDRESSES = {
+    "database": "postgres://blog:of-the-provider@db.example.com/blog",
+    "cache": "rediss://:of-the-provider@cache.example.com:6380/0",
+}
+
+
 def definitions() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Apps and vaults that the examples stand for."""
     for key, value in parts():
@@ -96,6 +102,8 @@ def definitions() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
             # what an example refers to or needs beside it
             needed = {"overlay": True} if key == "overlay_settings" else {}
             keys = {"blog": KEYS} if key == "media" and "s3" in value else {}
+            if key in ADDRESSES and isinstance(value, dict) and "ca" in value and "url" not in value:
+                keys = {"blog": {f"{key}_url": ADDRESSES[key]}}
             yield key, {"blog": {**app(), **needed, key: value}}, keys
         elif key != "homeport_secret":
             yield key, {key: value}, {}

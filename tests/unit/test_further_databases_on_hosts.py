@@ -176,7 +176,7 @@ def test_all_are_dumped_before_one_is_migrated(tmp_path: Path, monkeypatch: pyte
 def test_what_cannot_be_dumped_and_is_not_migrated_keeps_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    databases, done = two(tmp_path, monkeypatch, default={"pending": ["a.2"]}, reports={"vendor": "mysql"})
+    databases, done = two(tmp_path, monkeypatch, default={"pending": ["a.2"]}, reports={"vendor": "oracle"})
     databases.gate("", False)
     assert databases.save("") == "/dumps/default"
     assert not any(step == "dump reports" for step in done)

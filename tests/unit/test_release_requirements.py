@@ -256,7 +256,7 @@ def test_poetry_without_a_lock_and_without_a_package(tmp_path: Path) -> None:
     assert found.install() == "poetry pyproject.toml"
     assert calls(found)[1:4] == [
         "tool run poetry lock --no-interaction",
-        "tool run --with poetry-plugin-export poetry export",
+        "tool run --with poetry-plugin-export poetry export --with-credentials",
         "pip install -r R/requirements.txt",
     ]
     write(tmp_path / "source/pyproject.toml", BUILT + "[tool.poetry]\npackage-mode = false\n")

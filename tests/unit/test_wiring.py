@@ -253,8 +253,11 @@ def test_supervisord_waits_longer_than_gunicorn() -> None:
         ({"domains": ["blog.example.org", "www.blog.example.org"]}, {"redirects": ["www.blog.example.org"]}),
         ({"aliases": ["*.blog.example.org"]}, {"server_names": ["blog.example.org", "*.blog.example.org"]}),
         ({"media": "none"}, {"media": {}, "media.root": None, "media.url": None}),
-        ({"static": "whitenoise"}, {"static": {}, "static.root": None, "static.url": None}),
-        ({"static": "none"}, {"static": {}, "static.root": None, "static.url": None, "maintenance.below": []}),
+        ({"static": "whitenoise"}, {"static": {}, "static.root": None, "static.url": None, "static.cross_origin": None}),
+        (
+            {"static": "none"},
+            {"static": {}, "static.root": None, "static.url": None, "static.cross_origin": None, "maintenance.below": []},
+        ),
         ({"proxy": {"upload_limit": "1g", "timeout": 300}}, {"upload_limit": "1g", "timeout": 300}),
         ({"proxy": {"extra": "gzip off;"}}, {"extra": "gzip off;"}),
     ],
