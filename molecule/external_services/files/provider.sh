@@ -7,13 +7,13 @@ if [ ! -e "$folder" ]; then
     install -d -o postgres -g postgres -m 0755 "$folder"
     cd "$folder"
     new='openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc'
-    usage='-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign'
-    $new -x509 -days 30 $usage -subj '/O=A Provider, Inc./CN=Root CA' -keyout ca.key -out ca.pem 2>/dev/null
+    $new -x509 -days 30 -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
+        -subj '/O=A Provider, Inc./CN=Root CA' -keyout ca.key -out ca.pem 2>/dev/null
     $new -subj "/CN=$address" -keyout server.key -out server.csr 2>/dev/null
     printf 'subjectAltName=IP:%s\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n' "$address" >extensions
     openssl x509 -req -days 30 -in server.csr -CA ca.pem -CAkey ca.key -extfile extensions -out server.crt 2>/dev/null
     chown postgres: server.key
-    version=$(ls /usr/lib/postgresql | sort -n | tail -n 1)
+    version=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -n | tail -n 1)
     pg_createcluster --port=5440 --locale=C.UTF-8 "$version" bought -- --no-sync --auth=reject >/dev/null
     for setting in "listen_addresses='*'" ssl=on "ssl_cert_file='$folder/server.crt'" \
         "ssl_key_file='$folder/server.key'" max_connections=40 shared_buffers=16MB; do
