@@ -280,9 +280,17 @@ def test_what_several_hosts_do_not_share_is_refused() -> None:
     assert "media: is local" in problem and "one of the 2 app and worker servers" in problem
     (problem,) = told(groups, media="none", database="sqlite")
     assert "each of the 2 app and worker servers has a database" in problem
+    (problem,) = told(groups, media="none", database={"url": "sqlite:////srv/blog/x"})
+    assert "django_apps.blog.database: is sqlite" in problem
     (problem,) = told(groups, media="none", cache="memcached")
     assert "must be one and the same host" in problem
     assert told({**groups, "worker_servers": ["web1"]}) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:6432", "localhost", "%2Fcloudsql%2Fa"])
+def test_each_of_several_hosts_may_have_a_pooler_of_its_own(host: str) -> None:
+    groups = {**GROUPS, "cache_servers": ["web1"]}
+    assert told(groups, media="none", database={"url": f"postgres://u@{host}/n"}) == []
 
 
 def test_the_address_of_a_worker_server_has_to_be_known() -> None:

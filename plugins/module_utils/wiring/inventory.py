@@ -7,7 +7,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed
 from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets import SECRETS
@@ -84,8 +83,8 @@ def _divided(name: str, app: Mapping[str, Any], groups: Groups) -> list[str]:
 def _divided_databases(
     name: str, app: Mapping[str, Any], secrets: Mapping[str, Any], groups: Groups, engine: str
 ) -> list[str]:
-    """Databases that each of several app servers would have for itself: files, and what an address seeks on its own
-    host."""
+    """Databases that each of several app servers would have for itself. An address of loopback is none: a pooler or
+    proxy on each host may lead to one server."""
     servers = len(app_hosts(groups))
     if servers < 2:
         return []
@@ -97,29 +96,15 @@ def _divided_databases(
     for place, url in urls.items():
         kind = engine_of(str(url)) or str(url).partition(":")[0]
         if kind == "sqlite":
-            what = f"is sqlite, so that each of the {servers} {_which(groups)} has a database of its own"
-            remedy = "use postgres, or one app server"
-        elif url and url != f"{engine}:" and _is_own_host(str(url)):
-            what = f"its address leads each of the {servers} {_which(groups)} to itself"
-            remedy = "name the database's host by an address that all of them reach"
-        else:
-            continue
-        problems.append(f"django_apps.{name}.{place}: {what}; {remedy}")
+            problems.append(
+                f"django_apps.{name}.{place}: is sqlite, so that each of the {servers} {_which(groups)} has a database "
+                "of its own; use postgres, or one app server"
+            )
     return problems
 
 
 def _which(groups: Groups) -> str:
     return "app and worker servers" if groups.get("worker_servers") else "app servers"
-
-
-def _is_own_host(url: str) -> bool:
-    """Whether an address of a database leads to the host that asks: a name or address of loopback, or a socket."""
-    try:
-        parts = urlsplit(url)
-        host = unquote(parts.hostname or "") or next(iter(parse_qs(parts.query).get("host", [])), "")
-    except ValueError:  # no address; the schema has said so
-        return False
-    return host in ("", "localhost", "::1") or host.startswith(("/", "127."))
 
 
 def certificates(parsed: Parsed, settings: Mapping[str, str], groups: Groups, setup: str) -> list[str]:
