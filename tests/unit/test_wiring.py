@@ -303,6 +303,16 @@ def test_what_a_release_adds_to_its_environment_may_be_secret(tmp_path: Path) ->
     assert whole.planned == {}
 
 
+@pytest.mark.parametrize(
+    ("migrate", "needed"), [({}, True), ({"dump": False}, False), ({"run": False}, False)]
+)
+def test_a_client_of_mysql_is_for_dumps(migrate: dict[str, bool], needed: bool) -> None:
+    found = resolve(
+        {"blog": app(database={"url": "mysql://u:p@db/n"}, migrate=migrate)}, VAULT, SECRET, "typical"
+    )
+    assert ("default-mysql-client" in system_packages(found)) == needed
+
+
 def test_what_hosts_need(apps: dict[str, Any]) -> None:
     assert schedule_units(apps) == ["blog.digest.timer"]
     assert system_packages(apps) == ["git", "libjpeg62-turbo", "openssh-client", "postgresql-client"]

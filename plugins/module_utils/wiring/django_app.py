@@ -30,6 +30,7 @@ from ansible_collections.homeport.django.plugins.module_utils.wiring.supervisord
 
 # What GeoDjango loads (GDAL, and with it GEOS and PROJ), by the scheme of DATABASE_URL.
 GEOGRAPHIC = {"postgis": ("gdal-bin",), "spatialite": ("gdal-bin", "libsqlite3-mod-spatialite")}
+MYSQL = ("mysql", "mysql2", "mysqlgis")
 
 
 def shell_exports(environment: Mapping[str, str]) -> str:
@@ -52,15 +53,20 @@ def geographic(app: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def is_dumped(app: Mapping[str, Any], database: Mapping[str, Any]) -> bool:
+    """Whether a deploy dumps a database before it migrates it."""
+    return bool(app["migrate"]["run"] and app["migrate"]["dump"] and database.get("migrate", True))
+
+
 def system_packages(apps: Apps) -> list[str]:
     """Debian packages that the apps ask for, or that fetching their code needs."""
     packages = {package for app in apps.values() for package in app["system_packages"]}
     if any("git" in app["source"] for app in apps.values()):
         packages |= {"git", "openssh-client"}
-    engines = {database["engine"] for app in apps.values() for database in all_databases(app).values()}
-    if "postgres" in engines:
+    databases = [(app, database) for app in apps.values() for database in all_databases(app).values()]
+    if any(database["engine"] == "postgres" for _app, database in databases):
         packages.add("postgresql-client")  # a database is dumped before it is migrated
-    if engines & {"mysql", "mysql2", "mysqlgis"}:
+    if any(database["engine"] in MYSQL and is_dumped(app, database) for app, database in databases):
         packages.add("default-mysql-client")
     for app in apps.values():
         packages.update(geographic(app))
