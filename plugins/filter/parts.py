@@ -25,7 +25,10 @@ from ansible_collections.homeport.django.plugins.module_utils.common.rotation im
 )
 from ansible_collections.homeport.django.plugins.module_utils.validation.others import objections
 from ansible_collections.homeport.django.plugins.module_utils.wiring import moves, parts
-from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import system_packages
+from ansible_collections.homeport.django.plugins.module_utils.wiring.django_app import (
+    is_dumped,
+    system_packages,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
 
@@ -186,14 +189,13 @@ def asked_of(name: str, app: Any, use: str, service: Any) -> dict[str, Any]:
     asked: dict[str, Any] = {"url": service["url"], "ca": service.get("ca", "")}
     if "extensions" not in service:
         return asked
-    migrates = service.get("migrate", True)
     direct = {"direct": service["direct"]} if service.get("direct") else {}
     return {
         **asked,
         **direct,
         "home": app["home"],
-        "migrate": migrates,
-        "dumped": migrates and app["migrate"]["dump"],
+        "migrate": app["migrate"]["run"] and service.get("migrate", True),
+        "dumped": is_dumped(app, service),
         "extensions": service["extensions"],
         "direct_field": f"vault_django_apps.{name}.{direct_field(use)}",
     }

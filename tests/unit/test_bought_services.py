@@ -206,6 +206,13 @@ def test_a_bought_database_is_asked_for_what_is_to_be_done_there() -> None:
     assert set(divided["service_secrets"]["django_apps.blog.database"]) == {"url", "direct"}
 
 
+def test_what_is_not_migrated_is_not_asked_for_rights() -> None:
+    further = {"crm": {"url": "postgres://u:p@db/crm", "extensions": ["citext"]}}
+    app = resolved({"database_url": "postgres://u:p@db/n"}, migrate={"run": False}, databases=further)
+    asked = unproven({"blog": app}, {"logins": {}})
+    assert [(each["migrate"], each["dumped"]) for each in asked.values()] == [(False, False)] * 2
+
+
 def test_server_side_cursors_behind_a_pooler_are_refused() -> None:
     check_cursors([])
     with pytest.raises(DeployError, match=r'database_direct_urls.crm: .* DATABASES\["crm"\]'):
