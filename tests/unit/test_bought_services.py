@@ -95,6 +95,7 @@ def test_what_does_not_fit(fields: dict[str, Any], vault: dict[str, Any], told: 
         ("redis://:p@localhost/0", False),
         ("redis://:p@127.0.0.9/0", False),
         ("redis://:p@[::1]/0", False),
+        ("redis://%2Frun%2Fredis/0", False),
         ("unix:///run/redis.sock", False),
         ("kafka://c.example", False),
     ],
@@ -108,6 +109,20 @@ def test_who_reads_along_is_warned_of(url: str, told: bool) -> None:
         assert found[0].endswith("confirm it by django_apps.blog.broker.plain: true")
     assert unencrypted({"blog": {"broker": {"plain": True}}}, vault) == []
     assert bool(unencrypted({"blog": {"cache": {"url": url}}}, {})) == told
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("redis://:p@c.example/0", "the password and the data: use rediss://, or confirm it by"),
+        ("valkey://:p@c.example/0", "the password and the data: use valkeys://, or confirm it by"),
+        ("amqp://u:p@c.example/v", "the password and the data: use amqps://, or confirm it by"),
+        ("memcached://10.0.0.4", "the network sees the data: confirm it by"),
+    ],
+)
+def test_the_advice_is_for_the_engine(url: str, advice: str) -> None:
+    (found,) = unencrypted({"blog": {"cache": {"url": url}}}, {})
+    assert advice in found
 
 
 def made(*names: x509.NameAttribute[str]) -> bytes:

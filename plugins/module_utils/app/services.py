@@ -121,9 +121,12 @@ def unencrypted(apps: Mapping[str, Values], secrets: Mapping[str, Values]) -> li
                 continue
             field = f"django_apps.{name}.{service}"
             place = f"{field}.url" if "url" in given else f"vault_django_apps.{name}.{key}"
+            engine = engine_of(address)
+            better = [f"use {scheme}://, or " for scheme in ENCRYPTED if engine_of(f"{scheme}://") == engine]
+            seen = "the password and the data" if better else "the data"
             found.append(
-                f"{place}: leads to another host without TLS, so that the network sees the password and the data: use "
-                f"{' or '.join(f'{scheme}://' for scheme in ENCRYPTED)}, or confirm it by {field}.plain: true"
+                f"{place}: leads to another host without TLS, so that the network sees {seen}: {''.join(better)}"
+                f"confirm it by {field}.plain: true"
             )
     return found
 
@@ -131,7 +134,7 @@ def unencrypted(apps: Mapping[str, Values], secrets: Mapping[str, Values]) -> li
 def in_the_clear(address: str) -> bool:
     """Whether the address of a cache or broker leads to another host without TLS."""
     try:
-        host = urlsplit(address).hostname or ""
+        host = (urlsplit(address).hostname or "").lower()
     except ValueError:
         return False  # which has been said already
     scheme = address.partition("://")[0].partition("+")[0]
