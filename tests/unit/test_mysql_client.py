@@ -62,6 +62,38 @@ def test_a_password_is_in_a_file_alone(folder: Path) -> None:
     assert not Path(words.split()[0].partition("=")[2]).exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "verifies"),
+    [
+        ({}, False),
+        ({"ssl": {"ca": "/ca.pem"}}, True),
+        ({"ssl_ca": "/ca.pem"}, True),
+        ({"ssl_mode": "REQUIRED"}, False),
+        ({"ssl_mode": "VERIFY_CA"}, True),
+    ],
+)
+def test_a_server_is_verified_where_the_app_does(
+    folder: Path, options: dict[str, Any], verifies: bool
+) -> None:
+    given: Any = vars(mysql_client)["connection"]
+    given.settings_dict["OPTIONS"] = {"read_default_file": "/etc/own.cnf", **options}
+    assert mysql_client.dump() == 0
+    lines = (folder / "options").read_text().splitlines()
+    # a file of the app's own has the last word
+    expected = [] if verifies else ["[client]", "loose-ssl-verify-server-cert=0"]
+    assert lines[: lines.index("!include /etc/own.cnf")] == expected
+    assert ('ssl-ca="/ca.pem"' in lines) == ("/ca.pem" in str(options))
+
+
+def test_a_dump_of_mysqls_own_program(folder: Path) -> None:
+    assert mysql_client.dump() == 0
+    assert "gtid" not in (folder / "words").read_text()
+    (folder / "bin/mariadb-dump").rename(folder / "bin/mysqldump")
+    assert mysql_client.dump() == 0
+    words = (folder / "words").read_text().split()
+    assert words[1:3] == ["--loose-column-statistics=0", "--loose-set-gtid-purged=OFF"]
+
+
 def test_a_restore_empties_the_database_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dump = b"CREATE TABLE x (id int);\n-- Dump completed on 2026-11-30\n"
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(dump)))
