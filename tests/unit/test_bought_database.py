@@ -42,6 +42,7 @@ class Server:
         self.named = options.get("named", 1)
         self.pids = iter(options.get("pids", [1, 1, 1, 1, 1, 1, 1, 1]))
         self.most = options.get("most", 9)
+        self.unknown = options.get("unknown", "-")
         self.seen: list[str] = []
 
     def talk(self, stream: Any) -> None:
@@ -67,6 +68,10 @@ class Server:
             query = self.payload(stream)
             if kind != b"Q":
                 return
+            if self.unknown in query.decode():
+                self.message(stream, b"E", b"SERROR\0C42P01\0Mno such relation\0\0")
+                self.message(stream, b"Z", b"I")
+                continue
             for row in self.rows(query.decode()):
                 body = b"".join(struct.pack(">i", len(cell)) + cell.encode() for cell in row)
                 self.message(stream, b"D", struct.pack(">H", len(row)) + body)
@@ -205,7 +210,6 @@ def test_a_login_that_ends(error: tuple[str, str], told: str) -> None:
             "leads to no schema: have CREATE SCHEMA blog AUTHORIZATION blog run",
         ),
         ({"encoding": "LATIN1"}, "its encoding is LATIN1"),
-        ({"version": "110022"}, "SERVER is PostgreSQL 11, and Django needs at least 12: upgrade it"),
         ({"replica": "t"}, "SERVER is a replica, and migrations write"),
         ({"read_only": "on"}, "SERVER allows only reading"),
     ],
@@ -215,17 +219,49 @@ def test_what_a_role_lacks(about: dict[str, str], told: str) -> None:
     assert told in found
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def deployed(home: Path, django: str) -> str:
+    (home / "current").mkdir()
+    (home / "current/release.json").write_text(json.dumps({"django": django}))
+    return str(home)
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     server = Server(
         about={"creates": "f", "version": "110000"},
-        foreign=[f"album_{number}" for number in range(7)],
+        foreign=[*(f"album_{number}" for number in range(6)), "django_migrations"],
         extensions={"citext": "f", "vector": "t"},
     )
-    found = asked(server, extensions=["vector", "citext", "postgis"])
+    home = deployed(tmp_path, "5.2.1")
+    found = asked(server, extensions=["vector", "citext", "postgis"], home=home)
     assert len(found) == 5
     assert "album_0, album_1, album_2, album_3, album_4 and 2 more. Have ALTER TABLE" in found[2]
     assert found[3].startswith("extensions: the server does not have postgis: ask the provider")
     assert found[4] == 'extensions: have these created in the database blog: CREATE EXTENSION "citext"'
+
+
+def test_a_query_that_is_rejected_is_no_login() -> None:
+    (found,) = asked(Server(unknown="pg_depend"))
+    assert found == "SERVER rejects a query about what the role may do: no such relation"
+
+
+def test_tables_of_others_may_be_beside_the_apps() -> None:
+    assert asked(Server(foreign=["awsdms_ddl_audit", "crm"])) == []
+
+
+@pytest.mark.parametrize(
+    ("django", "version", "needed"),
+    [
+        ("3.2.25", "90624", 0),
+        ("4.0", "90624", 10),
+        ("4.1.13", "100023", 11),
+        ("4.2", "110022", 12),
+        ("", "90624", 0),
+    ],
+)
+def test_the_oldest_server_of_each_django(tmp_path: Path, django: str, version: str, needed: int) -> None:
+    found = asked(Server(about={"version": version}), home=deployed(tmp_path, django))
+    assert len(found) == bool(needed)
+    assert all(f"Django {django[:3]} needs {needed}: upgrade it" in problem for problem in found)
 
 
 def test_a_database_that_is_not_migrated_may_be_read_only() -> None:
@@ -234,9 +270,7 @@ def test_a_database_that_is_not_migrated_may_be_read_only() -> None:
 
 
 def test_django_and_pg_dump_have_their_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "current").mkdir()
-    (tmp_path / "current/release.json").write_text(json.dumps({"django": "6.1.3"}))
-    found = asked(Server(about={"version": "140010"}), home=str(tmp_path))
+    found = asked(Server(about={"version": "140010"}), home=deployed(tmp_path, "6.1.3"))
     assert found == ["SERVER is PostgreSQL 14, and the app's Django 6.1 needs 15: upgrade it"]
     monkeypatch.setattr(bought_database, "newest_client", lambda: 15)
     (found_,) = asked(Server(), dumped=True)

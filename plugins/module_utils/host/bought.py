@@ -142,7 +142,11 @@ def in_session(parts: SplitResult, ca: str, judge: Callable[[Session], list[str]
     """What ``judge`` finds in a session, or what the server has against one. Raises Refusal."""
     try:
         with session_of(parts, ca) as session:
-            return judge(session)
+            try:
+                return judge(session)
+            except Rejected as answer:
+                why = plain(str(answer))
+                return [f"{name_of(parts)} rejects a query about what the role may do: {why}"]
     except Unknown:
         return []
     except Rejected as answer:

@@ -18,9 +18,8 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.host.postgres_session import Rejected, Session
 
 # The oldest major version of PostgreSQL by the first version of Django that needs it, newest first.
-NEEDED = (((6, 1), 15), ((5, 2), 14), ((5, 1), 13), ((4, 2), 12))
-# Of an app whose Django is not known yet.
-OLDEST = 12
+NEEDED = (((6, 1), 15), ((5, 2), 14), ((5, 1), 13), ((4, 2), 12), ((4, 1), 11), ((4, 0), 10), ((0,), 9))
+MIGRATIONS = "django_migrations"
 FEW = 5  # names that a message has room for
 
 ABOUT = """
@@ -73,7 +72,7 @@ def database_problems(session: Session, service: Mapping[str, Any], server: str)
             f"OWNER TO {role}"
         )
     foreign = [str(name) for (name,) in session.ask(FOREIGN)]
-    if foreign:
+    if MIGRATIONS in foreign:  # others may be there on purpose, as those of a replication
         shown = ", ".join(foreign[:FEW]) + (f" and {len(foreign) - FEW} more" if len(foreign) > FEW else "")
         problems.append(
             f"tables there belong to another role, so that migrations cannot alter them: {shown}. Have ALTER TABLE ... "
@@ -85,10 +84,13 @@ def database_problems(session: Session, service: Mapping[str, Any], server: str)
 def version_problems(number: int, service: Mapping[str, Any], server: str) -> list[str]:
     problems = []
     django = django_of(str(service.get("home", "")))
-    needed = next((least for first, least in NEEDED if django >= first), OLDEST)
+    # it is not known before the first deploy
+    needed = next((least for first, least in NEEDED if django >= first), 0)
     if number < needed:
-        why = f"the app's Django {'.'.join(map(str, django))} needs" if django else "Django needs at least"
-        problems.append(f"{server} is PostgreSQL {number}, and {why} {needed}: upgrade it")
+        version = ".".join(map(str, django))
+        problems.append(
+            f"{server} is PostgreSQL {number}, and the app's Django {version} needs {needed}: upgrade it"
+        )
     client = newest_client() if service.get("dumped") else 0
     if client and number > client:
         problems.append(
