@@ -177,7 +177,8 @@ def test_what_is_refused_with_an_older_clone(variables: dict[str, Any], refused:
     }
     text = (
         f"web1 was given the commit {'a' * 10} of the site by ben@desk. /sites/blog/prod is at {'b' * 10}, which does "
-        "not contain it. Run git pull there, or set the server back to this commit with -e older_site=true."
+        "not contain it. Run git pull there. Where that does not bring the commit (a squash merge), or to set the "
+        "server back, use -e older_site=true."
     )
     assert answer(found["__older_site"], given) == ([text] if refused else [])
     site["lacks"] = False
