@@ -25,7 +25,9 @@ PLAYBOOKS: dict[str, tuple[str, ...]] = {
     "move_postgresql": (*CONFIGURES, "confirm", "finish", "unlock"),
     "new_site": ("app", "domain", "environment_name", "git", "host", "setup", "site", "user"),
     "recover": (*CONFIGURES, "replace", "target_time"),
-    "remove_app": ("app", "confirm", "dump", "full", "restart", "take_over", "unlock"),
+    "remove_app": (
+        "app", "confirm", "dump", "full", "older_homeport", "older_site", "restart", "take_over", "unlock",
+    ),
     "restore": (*CHECKED, "as", "confirm", "database", "dump", "target_time", "to", "unlock"),
     "rollback": (*CONFIGURES, "again", "restore", "to", "unlock"),
     "status": ("app", "fail", "format", "health_timeout", "history", "html", "json"),

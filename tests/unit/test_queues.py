@@ -178,6 +178,20 @@ def test_without_a_database_for_leases_the_first_host_has_the_schedulers(
     assert found["processes"]["beat"]["alone"] == {}
 
 
+@pytest.mark.parametrize(
+    ("database", "leased"),
+    [({"url": "postgres://reader@db.example.org/crm"}, False), ({"url": "mysql://r@db.example.org/crm"}, False),
+     ("postgres", True)],
+)  # fmt: skip
+def test_a_bought_database_that_is_not_migrated_has_no_leases(database: Any, leased: bool) -> None:
+    host = {"scheduler": False, "worker_hosts": 2}
+    fields = {**WITH_LEASE, "processes": {"beat": {"kind": "celery_beat"}}}
+    found = resolved(setup="worker", host=host, database=database, migrate=False, **fields)
+    assert bool(found["schedules"]) is leased
+    assert bool(found["processes"]["beat"]["alone"]) is leased
+    assert found["processes"]["beat"]["count"] == int(leased)
+
+
 def test_a_single_host_has_no_lease() -> None:
     found = resolved(setup="worker", host={"worker_hosts": 1}, **WITH_LEASE)
     assert not any(process["alone"] for process in found["processes"].values())

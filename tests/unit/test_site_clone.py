@@ -185,6 +185,32 @@ def test_what_is_refused_with_an_older_clone(variables: dict[str, Any], refused:
     assert answer(found["__older_site"], given) == []
 
 
+def test_every_playbook_that_records_a_commit_refuses_an_older_clone() -> None:
+    def tasks(name: str) -> list[str]:
+        """The tasks of a playbook in their order, also of those that it imports; of the record only its own."""
+        path = COLLECTION / f"playbooks/{name}"
+        found: list[str] = []
+        for play in yaml.safe_load(path.read_text()):
+            below = play.get("ansible.builtin.import_playbook")
+            folder = name.rpartition("/")[0]
+            if below:
+                found += tasks(f"{folder}/{below}" if folder else below)
+            found += [str(task) for task in play.get("tasks") or []]
+        return found
+
+    records = 0
+    for path in (COLLECTION / "playbooks").glob("*.yml"):
+        every = tasks(path.name)
+        first = next((at for at, task in enumerate(every) if "homeport.django.site_record" in task), None)
+        if first is None:
+            continue
+        records += 1
+        assert any("__older_site" in task or "homeport_objections" in task for task in every[:first]), (
+            path.name
+        )
+    assert records > 8
+
+
 def test_the_record_is_written_once_nothing_refuses_the_run_any_more() -> None:
     def imported(name: str) -> list[str]:
         plays = yaml.safe_load((COLLECTION / f"playbooks/{name}.yml").read_text())
@@ -194,5 +220,8 @@ def test_the_record_is_written_once_nothing_refuses_the_run_any_more() -> None:
     assert deploy.index("components/preflight.yml") < deploy.index("components/site_record.yml")
     assert deploy.index("components/site_record.yml") < deploy.index("components/django.yml")
     assert imported("components/host")[0] == "site_record.yml"
+    # each host refuses another of two runs that begin together
+    [record] = yaml.safe_load((COLLECTION / "playbooks/components/site_record.yml").read_text())
+    assert record["any_errors_fatal"] is True
     for setup in ("simple", "typical", "multi_app", "worker", "cache", "external_services", "site"):
         assert imported(setup)[:2] == ["components/preflight.yml", "components/host.yml"]

@@ -83,7 +83,9 @@ def _resolve_one(
     database = database_of(name, app, secrets, homeport_secrets, shape, host)
     databases = databases_of(name, app, secrets, homeport_secrets, shape, host)
     services = resolve_services(name, app, secrets, homeport_secrets, shape, host)
-    leased = int(host.get("worker_hosts", 1)) > 1 and database["engine"] in LEASING
+    # where nothing is migrated, the role may lack the right to create the table of the leases
+    creates = database.get("managed", False) or app["migrate"]["run"]
+    leased = int(host.get("worker_hosts", 1)) > 1 and database["engine"] in LEASING and creates
     processes = {
         process: resolve_process(process, options, home, host["scheduler"], leased)
         for process, options in app["processes"].items()

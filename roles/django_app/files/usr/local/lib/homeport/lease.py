@@ -12,6 +12,7 @@ tells whether a lease has expired. What a time of a schedule is, each host tells
 import calendar as calendars
 import contextlib
 import hashlib
+import importlib
 import os
 import re
 import secrets
@@ -31,7 +32,7 @@ LEASE = 45
 SURE = 35
 RENEW = 5
 ENDING = 8  # for the command to end within the rest
-# How long a scheduled command waits for the database, and how far the clocks of host and database may differ.
+# How long what has no lease waits for the database, and how far the clocks of host and database may differ.
 CONNECT = 60
 SKEW = 300
 # The kernel gives up a connection without an answer.
@@ -48,6 +49,8 @@ OPTIONS = {
     "postgresql": {"connect_timeout": UNANSWERED, "tcp_user_timeout": UNANSWERED * 1000},
     "mysql": {"connect_timeout": UNANSWERED, "read_timeout": UNANSWERED, "write_timeout": UNANSWERED},
 }
+# What shelve appends to the name of a file, by Python's version and its libraries; the last two are SQLite's.
+SUFFIXES = ("", ".db", ".dat", ".bak", ".dir", "-wal", "-shm")
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 Row = namedtuple("Row", ("holder", "expires", "slot", "now"))
@@ -136,6 +139,7 @@ class Keeper(threading.Thread):
         self.store, self.name_of_lease, self.holder, self.judge = store, name, holder, judge
         self.ending = threading.Event()
         self.answered = threading.Event()
+        self.worked = time.monotonic()  # when the database last answered
         self.since = None  # when the lease was last taken or renewed, by the monotonic clock
         self.previous = ""  # who had it before
         self.refusal = None
@@ -143,6 +147,10 @@ class Keeper(threading.Thread):
 
     def has(self):
         return self.since is not None and time.monotonic() - self.since < SURE
+
+    def fails(self):
+        """Whether the lease can neither be taken nor seen with another host, for CONNECT seconds."""
+        return time.monotonic() - self.worked > CONNECT
 
     def run(self):
         while not self.ending.is_set():
@@ -156,6 +164,7 @@ class Keeper(threading.Thread):
             except Exception as error:  # of any driver, and of the project's settings
                 self.problem, pause = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", 1
             else:
+                self.worked = time.monotonic()
                 self.answered.set()
             self.ending.wait(pause)
         if self.refusal is None and self.since is not None:
@@ -279,11 +288,16 @@ class Turn:
         return coming is not None and coming <= self.slot
 
 
+def failure(keeper):
+    return (
+        f"The lease could not be taken for {CONNECT} s: {keeper.problem or 'the database does not answer'}."
+    )
+
+
 def once(store, name, calendar, words):
     holder = secrets.token_hex(16)
     keeper, command = Keeper(store, name, holder, Turn(holder, calendar, started())), Command()
     keeper.start()
-    end = time.monotonic() + CONNECT
     while not keeper.has():
         if keeper.refusal is not None:
             if str(keeper.refusal):
@@ -291,13 +305,9 @@ def once(store, name, calendar, words):
             return keeper.refusal.status
         if command.asked:
             return 128 + command.asked
-        if keeper.problem and time.monotonic() > end:
-            say(
-                f"The database did not answer for {CONNECT} s, so that the command was not run: {keeper.problem}"
-            )
+        if keeper.fails():
+            say(f"{failure(keeper)} The command was not run.")
             return TEMPORARY
-        if not keeper.problem:
-            end = time.monotonic() + CONNECT
         time.sleep(0.05)
     command.start(words)
     while command.status() is None:
@@ -329,10 +339,11 @@ def hold(store, name, holder, stop, seconds, words, state="", standby=""):
                 # supervisord starts it again, and the lease is still this host's
                 command.stop(stop, seconds)
                 return 0
-            if state and keeper.previous != holder:
+            if state and keeper.previous not in ("", holder):
                 # where another host was the last one to schedule, what is noted here is out of date
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(state)
+                for suffix in SUFFIXES:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.remove(state + suffix)
             leads = True
             command.start(words)
         elif leads and not keeper.has():
@@ -343,6 +354,12 @@ def hold(store, name, holder, stop, seconds, words, state="", standby=""):
             return TEMPORARY
         elif command.process is None and command.asked:
             return 128 + command.asked
+        elif not leads and not standby and keeper.fails():
+            say(f"{failure(keeper)} The command was not started.")
+            return TEMPORARY
+        elif not leads and not told and standby and keeper.fails():
+            say(f"{failure(keeper)} Periodic tasks do not run here.")
+            told = True
         elif not told and not leads and not standby and keeper.answered.is_set():
             say("Another host runs it. This one takes over when that host is lost.")
             told = True
@@ -391,6 +408,9 @@ def this_host():
 
 def main(words):
     sys.path.insert(0, os.getcwd())
+    # settings that are a class, of the package django-configurations
+    if os.environ.get("DJANGO_CONFIGURATION"):
+        importlib.import_module("configurations.importer").install()
     kind, name, *words = words
     store = Store(connecting())
     if kind == "once":
