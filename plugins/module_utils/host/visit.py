@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 def problem_of(visit: Mapping[str, Any], home: str, seconds: float = SECONDS) -> str:
     """What is wrong with the answers to a visitor, asked from the host itself; empty when nothing is."""
     domain = domain_of(visit)
-    site = who_serves(domain)
+    site = who_serves(domain, visit["port"])
     if site not in ("", os.path.basename(home)):
         return (
             f"{domain} does not lead to {os.path.basename(home)}: the site {site} of nginx has this name, too"
