@@ -200,6 +200,20 @@ def test_a_page_may_lead_to_another(locations: dict[str, str], port: int) -> Non
     assert problem_of(visit(port), "/srv/blog") == ""
 
 
+@pytest.mark.parametrize("location", ["http://blog.example:None/", "http://blog.example:99999/", "http://[bad/"])
+def test_a_page_that_leads_to_no_address(location: str, port: int) -> None:
+    Site.locations["/"] = location
+    assert "http://blog.example/ leads visitors to an invalid address: " in problem_of(
+        visit(port), "/srv/blog"
+    )
+
+
+def test_a_page_that_leads_to_a_path_that_is_not_ascii(port: int) -> None:
+    Site.locations["/"] = "/a b/caf\u00e9/?q=%C3%A9"
+    assert problem_of(visit(port), "/srv/blog") == ""
+    assert Site.asked == ["http /", "http /a%20b/caf%E9/?q=%C3%A9"]
+
+
 def test_https_that_nobody_serves(port: int) -> None:
     Site.locations["/"] = "https://blog.example/"
     found = problem_of(visit(port), "/srv/blog")
