@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import errno
 import filecmp
@@ -197,6 +198,22 @@ def find_application(project: str, server: str, dotted: str, urls: str) -> str:
 OF_CELERY = r"\bCelery\(|import\s+\*|\bimport\b.*\b(?:app|celery\w*)\b|^(?:app|celery\w*)\s*="
 
 
+def imports_celery(text: str) -> bool:
+    """Whether a module imports something of the project's that may have its Celery application, or cannot be read."""
+    try:
+        nodes = list(ast.walk(ast.parse(text.lstrip("\ufeff"))))
+    except (SyntaxError, ValueError):
+        return True
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            names += [f".{alias.asname}" for alias in node.names if alias.asname]
+    # Celery's own modules have none
+    return any("celery" in name.lower() and name.partition(".")[0] != "celery" for name in names)
+
+
 def celery_elsewhere(folders: list[str], package: str, beside: list[str]) -> str:
     """The module of the Celery application, where the settings' package is certain to have none; else empty.
 
@@ -209,7 +226,7 @@ def celery_elsewhere(folders: list[str], package: str, beside: list[str]) -> str
         if os.path.exists(f"{own}/celery.py") or os.path.exists(f"{own}/celery"):
             return ""
         texts = [text_of(path) for path in (f"{own}/__init__.py", f"{own}.py") if os.path.isfile(path)]
-        if any(re.search(OF_CELERY, text, re.MULTILINE) for text in texts):
+        if any(re.search(OF_CELERY, text, re.MULTILINE) or imports_celery(text) for text in texts):
             return ""
         break
     else:
