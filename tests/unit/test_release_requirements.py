@@ -512,6 +512,7 @@ def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
     ("urls", "lines"),
     [
         (["https://pypi.org/simple"], []),
+        (["https://pypi.python.org/simple"], []),
         (
             ["https://pypi.org/simple", "https://$USER:${TOKEN}@corp.example/simple"],
             ["--extra-index-url https://${USER}:${TOKEN}@corp.example/simple"],
