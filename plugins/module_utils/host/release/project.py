@@ -10,6 +10,7 @@ import errno
 import filecmp
 import gzip
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -439,8 +440,8 @@ def find_requirements(
 ) -> dict[str, Any]:
     """The file by which a project declares what it needs: ``kind`` and ``path``, both empty for none.
 
-    That is the first one, unless it is certain to bring no Django (a list of tools) and another one names it; with
-    ``django``, that comes from elsewhere. A pyproject.toml that holds only the settings of tools declares nothing; one
+    That is the first one, unless it names no Django (a list of tools) and another one certainly does; with ``django``,
+    that comes from elsewhere. A pyproject.toml that holds only the settings of tools declares nothing; one
     with dependency groups alone does so where ``groups`` are asked for.
     """
     found = [
@@ -454,7 +455,7 @@ def find_requirements(
         return {"kind": "", "path": ""}
     kind, path = found[0]
     if len(found) > 1 and not django and brings_django(path) is False:
-        kind, path = next((other for other in found[1:] if brings_django(other[1])), found[0])
+        kind, path = next((other for other in found[1:] if lists_django(other[1])), found[0])
     return {"kind": kind, "path": path}
 
 
@@ -502,6 +503,54 @@ def brings_django(path: str, seen: tuple[str, ...] = ()) -> bool | None:
             return True
         answer = None if found is None else answer
     return answer
+
+
+TABLE = r"(?m)^[ \t]*\[{1,2}[ \t]*([\w.\"'-]+)[ \t]*\]{1,2}[ \t]*(?:#.*)?$"
+BRINGS = r"(?:django|wagtail|mezzanine|feincms)"
+
+
+def lists_django(path: str, seen: tuple[str, ...] = ()) -> bool:
+    """Whether a file is certain to install Django, without what it has for development."""
+    try:
+        text = text_of(path)
+        if os.path.basename(path) == "Pipfile.lock":
+            return any(re.fullmatch(BRINGS, name, re.IGNORECASE) for name in json.loads(text)["default"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    name = os.path.basename(path)
+    if name in ("setup.py", "setup.cfg"):
+        return False
+    if name in ("pyproject.toml", "Pipfile"):
+        return in_tables(re.sub(r"(?m)^\s*#.*$", "", text))
+    if name.endswith((".lock", ".toml")):
+        return bool(re.search(rf"""(?im)^\s*name\s*=\s*["']{BRINGS}["']""", text))
+    if re.search(rf"(?im)^\s*{BRINGS}\s*(?:$|[\[<>=!~;@#(\\ ])", text):
+        return True
+    nested = [
+        os.path.normpath(os.path.join(os.path.dirname(path), other))
+        for other in re.findall(r"(?m)^\s*(?:-r|--requirement)[ =]?\s*(\S+)", text)
+    ]
+    return len(seen) <= 20 and any(
+        lists_django(other, (*seen, path)) for other in nested if other not in (*seen, path)
+    )
+
+
+def in_tables(text: str) -> bool:
+    """Whether the dependencies of a pyproject.toml or Pipfile have Django."""
+    _before, *parts = re.split(TABLE, text)
+    for table, body in zip(parts[::2], parts[1::2]):
+        if re.fullmatch(rf"(?i)(?:tool\.poetry\.dependencies|packages)\.{BRINGS}", table):
+            return True
+        if table in ("tool.poetry.dependencies", "packages"):
+            pattern = rf"""(?im)^\s*["']?{BRINGS}["']?\s*="""
+        elif table == "project":
+            listed = re.search(r"(?ms)^\s*dependencies\s*=\s*\[(.*?)\]\s*(?:#[^\n]*)?$", body)
+            body, pattern = listed[1] if listed else "", rf"""(?i)["']{BRINGS}\s*["'\[<>=!~;@(]"""
+        else:
+            continue
+        if re.search(pattern, body):
+            return True
+    return False
 
 
 def other_requirements(folders: list[str]) -> list[tuple[str, str]]:
