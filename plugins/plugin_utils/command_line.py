@@ -141,7 +141,7 @@ def unread(hosts: Iterable[Mapping[str, Any]], folders: Iterable[str], roles: tu
         if name not in names
         for word in words_in(value)
     }
-    found |= words_of([*folders, *(os.path.dirname(path) for path in others)])
+    found |= words_of([*folders, *(os.path.dirname(path) for path in others)], whole=not strict)
     for name in names:
         hint = meant(name, read)
         # a play of the user's own may pass it to a role
@@ -250,8 +250,8 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def words_of(folders: Iterable[str]) -> set[str]:
-    """The words in the templates and conditions of the files in some folders."""
+def words_of(folders: Iterable[str], whole: bool = False) -> set[str]:
+    """The words in the templates and conditions of the files in some folders; with ``whole``, all but of comments."""
     found: set[str] = set()
     count = 0
     for folder in dict.fromkeys(folders):
@@ -270,5 +270,5 @@ def words_of(folders: Iterable[str]) -> set[str]:
                     text = re.sub(r"(?m)^\s*#.*$", "", text)
                     for condition in re.findall(r"(?m)^[\s-]*when:(.*)$", text):
                         found.update(re.findall(r"\w+", condition))
-                found.update(template_words(text))
+                found.update(re.findall(r"\w+", text) if whole else template_words(text))
     return found

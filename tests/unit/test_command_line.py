@@ -147,6 +147,24 @@ def test_a_variable_that_nothing_reads_is_refused(typed: Any, option: str, meant
     )
 
 
+OWN_PLAYS = """\
+- hosts: app_servers
+  tasks:
+    - ansible.builtin.debug: {var: release}
+      when: [force is defined]
+    - ansible.builtin.assert:
+        that: [sit == 'x']
+    # ap
+- import_playbook: homeport.django.deploy
+"""
+
+
+def test_plays_of_the_operators_own_may_read_what_looks_like_a_mistake(typed: Any) -> None:
+    (typed.folder / "ours.yml").write_text(OWN_PLAYS)
+    assert typed("release=1", "sit=x", "force=1", playbook="ours.yml") == []
+    assert len(typed("ap=blog", playbook="ours.yml")) == 1
+
+
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_a_deprecated_name_works_and_names_its_successor(typed: Any, old: str, new: str) -> None:
     playbooks = [name for name, read in PLAYBOOKS.items() if new in read] or ["deploy"]

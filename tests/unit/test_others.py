@@ -176,6 +176,7 @@ def test_what_is_somewhere_else_stays() -> None:
                 "111": ["rpcbind", "systemd"],
                 "5355": ["systemd-resolve"],
                 "9000": ["docker-proxy"],
+                "41234": ["tailscaled"],
             },
             "local": ["25", "53"],
         },

@@ -10,10 +10,11 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     quote_text,
     scram_verifier,
 )
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases as wired
 from ansible_collections.homeport.django.plugins.modules import postgres_databases
 from ansible_collections.homeport.django.plugins.modules.postgres_databases import password_matches, plan
 
-from tests.unit.support import CANARY
+from tests.unit.support import CANARY, resolved
 
 # RFC 7677: user "user", password "pencil".
 RFC_SALT = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
@@ -198,6 +199,16 @@ def test_connections_of_a_role(limits: list[int], found: int, statements: list[s
     specs = [wanted(connection_limit=limit) for limit in limits]
     assert [step.statement for step in plan(specs, state)] == statements
     assert f"CONNECTION LIMIT {-1 if -1 in limits else max(limits)} " in plan(specs, EMPTY)[0][1]
+
+
+def test_a_run_that_stops_after_the_roles_leaves_owners_without_a_password() -> None:
+    """Else the next run would take the role for somebody else's, as validation/others.py says."""
+    app = resolved(host={"database_host": "10.0.0.9"})
+    (spec,) = wired({"blog": app})
+    assert spec["logins"]
+    role, login = plan([wanted(**spec)], EMPTY)[:2]
+    assert (role.what, role.statement.endswith("PASSWORD NULL")) == ("create role blog", True)
+    assert login.what.startswith("create login blog.")
 
 
 def test_names_are_quoted() -> None:

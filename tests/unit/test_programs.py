@@ -347,6 +347,22 @@ def test_the_overlay_over_settings_that_are_a_class(
     assert project.ask(go=True)["applied"] == ["blog.0001_initial"]
 
 
+@pytest.mark.parametrize("own", ["", "configurations.py", "configurations/__init__.py"])
+def test_a_project_that_uses_the_variable_of_configurations_itself(
+    project: Project, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    write(project.folder / "base.py", (project.folder / "settings.py").read_text() + "TIMES = 3\n")
+    if own:
+        write(project.folder / own, "raise RuntimeError('is not asked for')\n")
+    overlay = ROOT / "roles/django_app/files/config/homeport_settings.py"
+    write(project.folder / "settings.py", overlay.read_text() + "STORAGES = {}\nassert TIMES == 3\n")
+    given = {"DJANGO_CONFIGURATION": "production", "HOMEPORT_BASE_SETTINGS": "base", "SITE_URL": "http://x"}
+    given |= {"SECRET_KEY": "y", "STATIC_URL": "/s/", "STATIC_ROOT": "/s"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert project.ask(go=True)["applied"] == ["blog.0001_initial"]
+
+
 MANIFEST = """
 INSTALLED_APPS += ['django.contrib.staticfiles']
 STATIC_URL, STATIC_ROOT = 'static/', {root!r}

@@ -105,10 +105,27 @@ def main():
             '    if os.environ["DJANGO_SETTINGS_MODULE"] == "a.c":\n        os.environ["DJANGO_SETTINGS_MODULE"] = "a.b"',
             "a.b",
         ),
+        (
+            'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "a.b")\n'
+            '    print(os.environ.get("DJANGO_SETTINGS_MODULE", "none"))',
+            "a.b",
+        ),
+        (
+            'name = os.environ.get("DJANGO_SETTINGS_MODULE", "a.b")\n'
+            '    os.environ.setdefault("DJANGO_SETTINGS_MODULE", name)',
+            "a.b",
+        ),
+        ('execute(os.environ.get("DJANGO_SETTINGS_MODULE", "a.b"))', "a.b"),
+        # syntax that no Python has yet
+        ('# setdefault("DJANGO_SETTINGS_MODULE", "a.old")\n    a ?? b', ""),
+        ('a ?? b\n    os.environ.setdefault(\n        "DJANGO_SETTINGS_MODULE", "a.b")', "a.b"),
+        ('a ?? b\n    os.environ["DJANGO_SETTINGS_MODULE"] = "a." + b', ""),
     ],
 )
 def test_settings_module(line: str, module: str, tmp_path: Path) -> None:
     write(tmp_path / "manage.py", MANAGE.format(line=line))
+    assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == module
+    write(tmp_path / "manage.py", "\ufeff" + MANAGE.format(line=line))
     assert settings_module(f"{tmp_path}/manage.py", {"APP": "blog.live", "BAD": "a b"}) == module
 
 
@@ -275,6 +292,17 @@ def test_the_other_application_is_named(tmp_path: Path) -> None:
             "",
         ),
         ({"settings/__init__.py": "from .base import *", "shop/celery.py": "Celery()"}, ""),
+        ({"settings/__init__.py": "from shop.celery import application", "shop/celery.py": "Celery()"}, ""),
+        (
+            {
+                "settings/__init__.py": "from shop.celery import (\n    app as celery_app,\n)",
+                "shop/celery.py": "Celery()",
+            },
+            "",
+        ),
+        ({"settings.py": "import shop.celery", "shop/celery.py": "Celery()"}, ""),
+        ({"settings.py": "from celery.schedules import (\n  crontab\n)", "shop/celery.py": "Celery()"}, "shop.celery"),
+        ({"settings.py": "from kombu import (\n  Queue\n)", "shop/celery.py": "Celery()"}, "shop.celery"),
         ({"settings.py": "celery = make()", "shop/celery.py": "Celery()"}, ""),
         ({"shop/celery.py": "Celery()"}, ""),  # settings that are installed
         ({"settings/production.py": "", "shop/celery.py": "# nothing"}, ""),

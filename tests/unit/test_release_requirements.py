@@ -11,6 +11,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.release impor
     requirements as release_requirements,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.release.project import (
+    lists_django,
     require_hashes,
     workspace_member,
 )
@@ -156,7 +157,19 @@ def test_no_file_is_needed_where_packages_are_named(tmp_path: Path) -> None:
         ({"uv.lock": '[[package]]\nname = "django"\n', "backend/pyproject.toml": PROJECT + "dependencies = ['Django']"},
          "uv.lock"),
         ({"requirements.txt": "sphinx\n", "poetry.lock": '[[package]]\nname = "django"\n'}, "poetry.lock"),
-        ({"requirements.txt": "# none\n", "pyproject.toml": '[tool.poetry]\ndjango = "^5"\n'}, "pyproject.toml"),
+        ({"requirements.txt": "# none\n", "pyproject.toml": '[tool.poetry]\n[tool.poetry.dependencies]\ndjango = "^5"\n'},
+         "pyproject.toml"),
+        # what only looks like a list with Django
+        ({"requirements.txt": "puput==2.0\n",
+          "pyproject.toml": PROJECT + "[tool.pytest.ini_options]\ndjango_find_project = false\n"}, "requirements.txt"),
+        ({"requirements.txt": "puput\n", "pyproject.toml": PROJECT + "keywords = ['django']\ndependencies = [\n"
+          "  # 'django',\n  'celery[redis]',\n]\n[dependency-groups]\ndev = ['django-stubs', 'django']\n"},
+         "requirements.txt"),
+        ({"requirements.txt": "puput\n", "backend/requirements.txt": "django-stubs\n"}, "requirements.txt"),
+        ({"requirements.txt": "tox\n", "backend/requirements.txt": "-r ../deps/a.txt\n", "deps/a.txt": "Django==5\n"},
+         "backend/requirements.txt"),
+        ({"requirements.txt": "tox\n", "pyproject.toml": PROJECT + "dependencies = [\n  'celery[redis]',\n"
+          "  'Django[argon2]>=5',\n]\n"}, "pyproject.toml"),
         ({"requirements.txt": "black\n", "Pipfile.lock": '{"default": {"wagtail": {}}}'}, "Pipfile.lock"),
         ({"requirements/common.txt": "Django\n"}, "requirements/common.txt"),
         ({"backend/requirements/main.txt": "Django\n"}, "backend/requirements/main.txt"),
@@ -170,6 +183,26 @@ def test_the_file_that_brings_django(present: dict[str, str], name: str, tmp_pat
         write(tmp_path / "source" / file, text)
     assert found.find()[1] == f"{tmp_path}/source/{name}"
     found.install()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lists"),
+    [
+        ("Pipfile", "[packages]\nDjango = '*'\n", True),
+        ("Pipfile", "[packages.django]\nversion = '*'\n", True),
+        ("Pipfile", "[packages]\nflask = '*'\n[dev-packages]\nDjango = '*'\n", False),
+        ("Pipfile.lock", '{"default": {"django": {}}}', True),
+        ("Pipfile.lock", '{"default": {}, "develop": {"django": {}}}', False),
+        ("Pipfile.lock", "[]", False),
+        ("poetry.lock", '[[package]]\nname = "django-stubs"\n', False),
+        ("requirements.txt", "-r requirements.txt\n", False),
+    ],
+)
+def test_a_file_that_is_certain_to_install_django(
+    name: str, text: str, lists: bool, tmp_path: Path
+) -> None:
+    write(tmp_path / name, text)
+    assert lists_django(str(tmp_path / name)) is lists
 
 
 def test_where_packages_bring_django_the_first_file_stays(tmp_path: Path) -> None:
@@ -512,6 +545,7 @@ def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
     ("urls", "lines"),
     [
         (["https://pypi.org/simple"], []),
+        (["https://pypi.python.org/simple"], []),
         (
             ["https://pypi.org/simple", "https://$USER:${TOKEN}@corp.example/simple"],
             ["--extra-index-url https://${USER}:${TOKEN}@corp.example/simple"],

@@ -232,6 +232,7 @@ def test_a_worker_that_keeps_ending(running: int, tmp_path: Path) -> None:
         + line.format(0, "2026-11-23T23:58:00Z")
         + "Traceback: \xff\n"
         + line.format(1, "2026-11-23T23:59:00Z")  # another one
+        + line.format(0, "2026-11-23T23:59:10Z").replace("status 1", "status 0")  # as --max-jobs does
         + line.format(0, "2026-99-23T23:59:00Z")
         + f"app: {line.format(0, '2026-11-23T23:59:00Z')}"
         + line.format(0, "2026-11-23T23:59:30Z")

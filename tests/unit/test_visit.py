@@ -94,10 +94,31 @@ def test_another_app_that_answers_by_the_same_name(
 ) -> None:
     for name, names in sites.items():
         (tmp_path / f"{name}.conf").write_text(f"server {{\n    listen 80;\n    server_name {names};\n}}\n")
-    monkeypatch.setattr(visiting, "who_serves", lambda domain: who_serves(domain, str(tmp_path)))
+    monkeypatch.setattr(visiting, "who_serves", lambda domain, _port: who_serves(domain, 80, str(tmp_path)))
     found = problem_of(visit(port), "/srv/blog")
     assert bool(found) == bool(told)
     assert told in found
+
+
+@pytest.mark.parametrize(
+    ("server", "port", "serves"),
+    [
+        ("server_name blog.example; location / { proxy_pass http://127.0.0.1:8000; }", 80, True),
+        ("server_name blog.example; proxy_pass http://127.0.0.1:8000;", 8000, False),
+        ("listen 8443 ssl; server_name blog.example", 443, False),
+        ("listen 443 ssl http2; server_name shop.example\n  blog.example", 443, True),
+        ("listen [::]:80; listen 443 ssl; server_name 'blog.example'", 443, True),
+        ("listen [::1]; server_name blog.example", 80, True),
+        ("listen unix:/run/x.sock; server_name blog.example", 80, False),
+        ("listen 8000-8010; server_name blog.example", 8001, True),
+        ("# server_name blog.example;\n return 200 '} server_name blog.example;'", 80, False),
+        ("set $x ${y}z; server_name blog.example", 80, True),
+    ],
+)
+def test_a_site_answers_at_its_own_ports(server: str, port: int, serves: bool, tmp_path: Path) -> None:
+    text = f"map $a $b {{ default 1; }}\nserver {{ {server}; }}\nserver {{ listen 81; server_name x; }}\n"
+    (tmp_path / "admin.conf").write_text(text)
+    assert who_serves("blog.example", port, str(tmp_path)) == ("admin" if serves else "")
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404])
@@ -177,6 +198,20 @@ def test_where_visitors_meet_it(setup: str, fields: dict[str, Any], port: int, t
 def test_a_page_may_lead_to_another(locations: dict[str, str], port: int) -> None:
     Site.locations.update(locations)
     assert problem_of(visit(port), "/srv/blog") == ""
+
+
+@pytest.mark.parametrize("location", ["http://blog.example:None/", "http://blog.example:99999/", "http://[bad/"])
+def test_a_page_that_leads_to_no_address(location: str, port: int) -> None:
+    Site.locations["/"] = location
+    assert "http://blog.example/ leads visitors to an invalid address: " in problem_of(
+        visit(port), "/srv/blog"
+    )
+
+
+def test_a_page_that_leads_to_a_path_that_is_not_ascii(port: int) -> None:
+    Site.locations["/"] = "/a b/caf\u00e9/?q=%C3%A9"
+    assert problem_of(visit(port), "/srv/blog") == ""
+    assert Site.asked == ["http /", "http /a%20b/caf%E9/?q=%C3%A9"]
 
 
 def test_https_that_nobody_serves(port: int) -> None:

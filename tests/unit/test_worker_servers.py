@@ -282,6 +282,10 @@ def test_what_several_hosts_do_not_share_is_refused() -> None:
     assert "each of the 2 app and worker servers has a database" in problem
     (problem,) = told(groups, media="none", database={"url": "sqlite:////srv/blog/x"})
     assert "django_apps.blog.database: is sqlite" in problem
+    geo = {"url": "sqlite:////srv/geo/geo.sqlite3", "backup": False}
+    (problem,) = told(groups, media="none", databases={"geo": geo})
+    assert "databases.geo: is sqlite" in problem
+    assert told(groups, media="none", databases={"geo": {**geo, "migrate": False}}) == []
     (problem,) = told(groups, media="none", cache="memcached")
     assert "must be one and the same host" in problem
     assert told({**groups, "worker_servers": ["web1"]}) == []

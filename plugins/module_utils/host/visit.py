@@ -8,11 +8,12 @@ import http.client
 import os
 import socket
 import ssl
+import string
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import (
     cut,
@@ -35,7 +36,7 @@ class Answer(NamedTuple):
 def problem_of(visit: Mapping[str, Any], home: str, seconds: float = SECONDS) -> str:
     """What is wrong with the answers to a visitor, asked from the host itself; empty when nothing is."""
     domain = domain_of(visit)
-    site = who_serves(domain)
+    site = who_serves(domain, visit["port"])
     if site not in ("", os.path.basename(home)):
         return (
             f"{domain} does not lead to {os.path.basename(home)}: the site {site} of nginx has this name, too"
@@ -52,6 +53,8 @@ def problem_of(visit: Mapping[str, Any], home: str, seconds: float = SECONDS) ->
             late = time.monotonic() - started >= seconds
             why = f"no answer within {seconds:g} s" if late else reason(error, visit)
             return f"{visit['url']}{page} does not answer visitors: {why}"
+        except ValueError as error:  # of urllib
+            return f"{visit['url']}{page} leads visitors to an invalid address: {error}"
         status = answer.status
         if not healthy(status, statuses) and not refuses_on_purpose(status, home):
             return f"{visit['url']}{page} answers visitors with status {status}{hint(status)}"
@@ -140,6 +143,8 @@ def ask(visit: Mapping[str, Any], url: str, cookies: Mapping[str, str], seconds:
             key.strip(): value.strip() for key, _equals, value in (entry.partition("=") for entry in given)
         }
         location = answer.getheader("Location", "") if answer.status in REDIRECTS else ""
+        # as browsers do; headers are read as latin-1
+        location = quote(location.encode("latin-1"), safe=string.punctuation)
         return Answer(answer.status, urljoin(url, location) if location else "", found)
     finally:
         alarm.cancel()

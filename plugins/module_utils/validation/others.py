@@ -11,8 +11,9 @@ from typing import Any
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import FACTS
 
 SANDBOX = "does not see /home, /root and /run/user: move it, such as to /srv, or set"
-# What the firewall lets pass (Docker's), and what fresh machines have (name resolution of the local network, rpcbind).
-PASSES, FRESH = {"docker-proxy"}, {"5355", "111"}
+# What needs no open port (Docker's is let pass, Tailscale meets its peers over UDP), and what fresh machines have (name
+# resolution of the local network, rpcbind).
+PASSES, FRESH = {"docker-proxy", "tailscaled"}, {"5355", "111"}
 
 
 def objections(

@@ -91,7 +91,8 @@ def _divided_databases(
     further = secrets.get("database_urls") or {}
     urls = {"database": secrets.get("database_url") or app["database"].get("url") or f"{engine}:"}
     for alias, database in app["databases"].items():
-        urls[f"databases.{alias}"] = further.get(alias) or database.get("url") or ""
+        if database["migrate"]:  # else its data comes from elsewhere, and may be a copy on each
+            urls[f"databases.{alias}"] = further.get(alias) or database.get("url") or ""
     problems = []
     for place, url in urls.items():
         kind = engine_of(str(url)) or str(url).partition(":")[0]

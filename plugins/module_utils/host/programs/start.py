@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -35,11 +37,16 @@ def start(sources: dict[str, str], program: str) -> None:
         module.__package__ = package.__name__
         sys.modules[module.__name__] = module
         exec(compile(text, f"<{module.__name__}>", "exec"), module.__dict__)
-    if os.environ.get(
-        "DJANGO_CONFIGURATION"
-    ):  # settings that are a class, of the package django-configurations
+    if os.environ.get("DJANGO_CONFIGURATION") and has_configurations():
         importlib.import_module("configurations.importer").install()
     sys.modules[f"{package.__name__}.{program}"].main(question)
+
+
+def has_configurations() -> bool:
+    """Whether django-configurations is installed: a project may have a use of its own for the variable."""
+    package = importlib.util.find_spec("configurations")
+    places = package and package.submodule_search_locations
+    return bool(places and importlib.machinery.PathFinder.find_spec("configurations.importer", places))
 
 
 def explain(

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import errno
 import filecmp
 import gzip
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -197,6 +199,22 @@ def find_application(project: str, server: str, dotted: str, urls: str) -> str:
 OF_CELERY = r"\bCelery\(|import\s+\*|\bimport\b.*\b(?:app|celery\w*)\b|^(?:app|celery\w*)\s*="
 
 
+def imports_celery(text: str) -> bool:
+    """Whether a module imports something of the project's that may have its Celery application, or cannot be read."""
+    try:
+        nodes = list(ast.walk(ast.parse(text.lstrip("\ufeff"))))
+    except (SyntaxError, ValueError):
+        return True
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            names += [f".{alias.asname}" for alias in node.names if alias.asname]
+    # Celery's own modules have none
+    return any("celery" in name.lower() and name.partition(".")[0] != "celery" for name in names)
+
+
 def celery_elsewhere(folders: list[str], package: str, beside: list[str]) -> str:
     """The module of the Celery application, where the settings' package is certain to have none; else empty.
 
@@ -209,7 +227,7 @@ def celery_elsewhere(folders: list[str], package: str, beside: list[str]) -> str
         if os.path.exists(f"{own}/celery.py") or os.path.exists(f"{own}/celery"):
             return ""
         texts = [text_of(path) for path in (f"{own}/__init__.py", f"{own}.py") if os.path.isfile(path)]
-        if any(re.search(OF_CELERY, text, re.MULTILINE) for text in texts):
+        if any(re.search(OF_CELERY, text, re.MULTILINE) or imports_celery(text) for text in texts):
             return ""
         break
     else:
@@ -422,8 +440,8 @@ def find_requirements(
 ) -> dict[str, Any]:
     """The file by which a project declares what it needs: ``kind`` and ``path``, both empty for none.
 
-    That is the first one, unless it is certain to bring no Django (a list of tools) and another one names it; with
-    ``django``, that comes from elsewhere. A pyproject.toml that holds only the settings of tools declares nothing; one
+    That is the first one, unless it names no Django (a list of tools) and another one certainly does; with ``django``,
+    that comes from elsewhere. A pyproject.toml that holds only the settings of tools declares nothing; one
     with dependency groups alone does so where ``groups`` are asked for.
     """
     found = [
@@ -437,7 +455,7 @@ def find_requirements(
         return {"kind": "", "path": ""}
     kind, path = found[0]
     if len(found) > 1 and not django and brings_django(path) is False:
-        kind, path = next((other for other in found[1:] if brings_django(other[1])), found[0])
+        kind, path = next((other for other in found[1:] if lists_django(other[1])), found[0])
     return {"kind": kind, "path": path}
 
 
@@ -485,6 +503,54 @@ def brings_django(path: str, seen: tuple[str, ...] = ()) -> bool | None:
             return True
         answer = None if found is None else answer
     return answer
+
+
+TABLE = r"(?m)^[ \t]*\[{1,2}[ \t]*([\w.\"'-]+)[ \t]*\]{1,2}[ \t]*(?:#.*)?$"
+BRINGS = r"(?:django|wagtail|mezzanine|feincms)"
+
+
+def lists_django(path: str, seen: tuple[str, ...] = ()) -> bool:
+    """Whether a file is certain to install Django, without what it has for development."""
+    try:
+        text = text_of(path)
+        if os.path.basename(path) == "Pipfile.lock":
+            return any(re.fullmatch(BRINGS, name, re.IGNORECASE) for name in json.loads(text)["default"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    name = os.path.basename(path)
+    if name in ("setup.py", "setup.cfg"):
+        return False
+    if name in ("pyproject.toml", "Pipfile"):
+        return in_tables(re.sub(r"(?m)^\s*#.*$", "", text))
+    if name.endswith((".lock", ".toml")):
+        return bool(re.search(rf"""(?im)^\s*name\s*=\s*["']{BRINGS}["']""", text))
+    if re.search(rf"(?im)^\s*{BRINGS}\s*(?:$|[\[<>=!~;@#(\\ ])", text):
+        return True
+    nested = [
+        os.path.normpath(os.path.join(os.path.dirname(path), other))
+        for other in re.findall(r"(?m)^\s*(?:-r|--requirement)[ =]?\s*(\S+)", text)
+    ]
+    return len(seen) <= 20 and any(
+        lists_django(other, (*seen, path)) for other in nested if other not in (*seen, path)
+    )
+
+
+def in_tables(text: str) -> bool:
+    """Whether the dependencies of a pyproject.toml or Pipfile have Django."""
+    _before, *parts = re.split(TABLE, text)
+    for table, body in zip(parts[::2], parts[1::2]):
+        if re.fullmatch(rf"(?i)(?:tool\.poetry\.dependencies|packages)\.{BRINGS}", table):
+            return True
+        if table in ("tool.poetry.dependencies", "packages"):
+            pattern = rf"""(?im)^\s*["']?{BRINGS}["']?\s*="""
+        elif table == "project":
+            listed = re.search(r"(?ms)^\s*dependencies\s*=\s*\[(.*?)\]\s*(?:#[^\n]*)?$", body)
+            body, pattern = listed[1] if listed else "", rf"""(?i)["']{BRINGS}\s*["'\[<>=!~;@(]"""
+        else:
+            continue
+        if re.search(pattern, body):
+            return True
+    return False
 
 
 def other_requirements(folders: list[str]) -> list[tuple[str, str]]:

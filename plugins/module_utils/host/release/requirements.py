@@ -483,12 +483,12 @@ def check_groups(groups: list[str], lock: dict[str, Any]) -> None:
             raise ValueError(f"requirements.groups: it has no group {name}; it has {known}")
 
 
-PYPI = "pypi.org"
+PYPI = ("pypi.org", "pypi.python.org")
 
 
 def pipfile_indexes(sources: list[dict[str, Any]]) -> list[str]:
     """The indexes of a Pipfile.lock, as lines of a requirements file; PyPI is what the host has in its place."""
-    own = [address for source in sources if urlsplit(address := str(source["url"])).hostname != PYPI]
+    own = [address for source in sources if urlsplit(address := str(source["url"])).hostname not in PYPI]
     first = "--index-url" if len(own) == len(sources) else "--extra-index-url"
     # uv knows variables in braces alone
     addresses = [re.sub(r"\$(\w+)", r"${\1}", address) for address in own]

@@ -15,12 +15,30 @@ READERS = ("get", "getenv", "env", "config")  # functions that read a variable o
 def settings_named(text: str, environment: Mapping[str, str]) -> list[str]:
     """Each module once, in the order of the text, as it is with the variables of ``environment``."""
     try:
-        tree = ast.parse(text)
+        tree = ast.parse(text.lstrip("\ufeff"))
     except (SyntaxError, ValueError):
-        return []
-    values = [value for node in ast.walk(tree) for value in given_values(node)]
+        return first_named(text)  # the app's Python may be newer than the host's
+    nodes = list(ast.walk(tree))
+    # the default of a mere read counts only where nothing else names a module
+    return modules([node for node in nodes if not reads(node)], environment) or modules(nodes, environment)
+
+
+def modules(nodes: list[ast.AST], environment: Mapping[str, str]) -> list[str]:
+    values = [value for node in nodes for value in given_values(node)]
     found = [module for value in values for module in results(value, environment)]
     return list(dict.fromkeys(module for module in found if re.fullmatch(r"[\w.]+", module)))
+
+
+def first_named(text: str) -> list[str]:
+    """The module of a text that cannot be parsed, where it is written beside the variable."""
+    found = re.search(
+        rf"(?m)^[^#\n]*{VARIABLE}['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"](?!\s*[+%.])", text
+    )
+    return [found[1]] if found else []
+
+
+def reads(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and called(node) in READERS
 
 
 def given_values(node: ast.AST) -> Iterator[ast.expr]:

@@ -133,14 +133,15 @@ def instance(info: dict[str, Any], table: dict[int, Process], proc: str) -> dict
 
 
 def ends(info: dict[str, Any]) -> int:
-    """How often a worker has ended lately without being asked to: its launcher writes that down in its log."""
+    """How often a worker has failed lately: its launcher writes that down in its log. With status 0 it ends on
+    purpose, such as after a number of jobs."""
     name = re.escape(f"{info['group']}:{info['name']}")
     try:
         text = end_of(info["stdout_logfile"], 10_000, LOG).decode(errors="replace")
     except (KeyError, OSError):
         return 0
     times = re.findall(
-        rf"^homeport: {name} ended by itself with status \d+ at ([\d:TZ-]{{20}})$", text, re.MULTILINE
+        rf"^homeport: {name} ended by itself with status (?!0 )\d+ at ([\d:TZ-]{{20}})$", text, re.MULTILINE
     )
     return sum(info["now"] - seconds_of(each) < LATELY for each in times)
 

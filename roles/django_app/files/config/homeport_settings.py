@@ -5,11 +5,20 @@ Everything is read from the app's environment. What overlay_settings says comes 
 """
 
 import importlib
+import importlib.machinery
+import importlib.util
 import os
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django import VERSION as _django
+
+
+def _has_configurations():
+    """Whether django-configurations is installed: a project may have a use of its own for the variable."""
+    package = importlib.util.find_spec("configurations")
+    places = package and package.submodule_search_locations
+    return bool(places and importlib.machinery.PathFinder.find_spec("configurations.importer", places))
 
 
 def _import(name, configuration):
@@ -36,7 +45,7 @@ class _Configured:
     pre_setup = post_setup = setup
 
 
-_configuration = os.environ.get("DJANGO_CONFIGURATION", "")
+_configuration = os.environ.get("DJANGO_CONFIGURATION", "") if _has_configurations() else ""
 _base = _import(os.environ["HOMEPORT_BASE_SETTINGS"], _configuration)
 globals().update({name: value for name, value in vars(_base).items() if name.isupper()})
 if _configuration:
