@@ -10,7 +10,9 @@ from ansible_collections.homeport.django.plugins.module_utils.host.psql import (
     quote_text,
     scram_verifier,
 )
-from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import postgres_databases as wired
+from ansible_collections.homeport.django.plugins.module_utils.wiring.postgres import (
+    postgres_databases as wired,
+)
 from ansible_collections.homeport.django.plugins.modules import postgres_databases
 from ansible_collections.homeport.django.plugins.modules.postgres_databases import password_matches, plan
 

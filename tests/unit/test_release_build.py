@@ -301,7 +301,10 @@ def test_the_other_application_is_named(tmp_path: Path) -> None:
             "",
         ),
         ({"settings.py": "import shop.celery", "shop/celery.py": "Celery()"}, ""),
-        ({"settings.py": "from celery.schedules import (\n  crontab\n)", "shop/celery.py": "Celery()"}, "shop.celery"),
+        (
+            {"settings.py": "from celery.schedules import (\n  crontab\n)", "shop/celery.py": "Celery()"},
+            "shop.celery",
+        ),
         ({"settings.py": "from kombu import (\n  Queue\n)", "shop/celery.py": "Celery()"}, "shop.celery"),
         ({"settings.py": "celery = make()", "shop/celery.py": "Celery()"}, ""),
         ({"shop/celery.py": "Celery()"}, ""),  # settings that are installed

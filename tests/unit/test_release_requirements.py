@@ -157,7 +157,7 @@ def test_no_file_is_needed_where_packages_are_named(tmp_path: Path) -> None:
         ({"uv.lock": '[[package]]\nname = "django"\n', "backend/pyproject.toml": PROJECT + "dependencies = ['Django']"},
          "uv.lock"),
         ({"requirements.txt": "sphinx\n", "poetry.lock": '[[package]]\nname = "django"\n'}, "poetry.lock"),
-        ({"requirements.txt": "# none\n", "pyproject.toml": '[tool.poetry]\n[tool.poetry.dependencies]\ndjango = "^5"\n'},
+        ({"requirements.txt": "#\n", "pyproject.toml": "[tool.poetry]\n[tool.poetry.dependencies]\ndjango = '^5'\n"},
          "pyproject.toml"),
         # what only looks like a list with Django
         ({"requirements.txt": "puput==2.0\n",
@@ -198,9 +198,7 @@ def test_the_file_that_brings_django(present: dict[str, str], name: str, tmp_pat
         ("requirements.txt", "-r requirements.txt\n", False),
     ],
 )
-def test_a_file_that_is_certain_to_install_django(
-    name: str, text: str, lists: bool, tmp_path: Path
-) -> None:
+def test_a_file_that_is_certain_to_install_django(name: str, text: str, lists: bool, tmp_path: Path) -> None:
     write(tmp_path / name, text)
     assert lists_django(str(tmp_path / name)) is lists
 

@@ -200,7 +200,9 @@ def test_a_page_may_lead_to_another(locations: dict[str, str], port: int) -> Non
     assert problem_of(visit(port), "/srv/blog") == ""
 
 
-@pytest.mark.parametrize("location", ["http://blog.example:None/", "http://blog.example:99999/", "http://[bad/"])
+@pytest.mark.parametrize(
+    "location", ["http://blog.example:None/", "http://blog.example:99999/", "http://[bad/"]
+)
 def test_a_page_that_leads_to_no_address(location: str, port: int) -> None:
     Site.locations["/"] = location
     assert "http://blog.example/ leads visitors to an invalid address: " in problem_of(

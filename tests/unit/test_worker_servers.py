@@ -284,7 +284,7 @@ def test_what_several_hosts_do_not_share_is_refused() -> None:
     assert "django_apps.blog.database: is sqlite" in problem
     geo = {"url": "sqlite:////srv/geo/geo.sqlite3", "backup": False}
     (problem,) = told(groups, media="none", databases={"geo": geo})
-    assert "databases.geo: is sqlite" in problem
+    assert "databases.geo: is sqlite" in problem and "migrate: false" in problem
     assert told(groups, media="none", databases={"geo": {**geo, "migrate": False}}) == []
     (problem,) = told(groups, media="none", cache="memcached")
     assert "must be one and the same host" in problem

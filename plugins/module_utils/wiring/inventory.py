@@ -20,6 +20,7 @@ from ansible_collections.homeport.django.plugins.module_utils.validation.role_in
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import host_address
 
 Groups = Mapping[str, Any]
+READ_ONLY = ", or migrate: false where the app only reads it"
 
 
 def app_hosts(groups: Groups) -> list[str]:
@@ -99,7 +100,7 @@ def _divided_databases(
         if kind == "sqlite":
             problems.append(
                 f"django_apps.{name}.{place}: is sqlite, so that each of the {servers} {_which(groups)} has a database "
-                "of its own; use postgres, or one app server"
+                f"of its own; use postgres, or one app server{'' if place == 'database' else READ_ONLY}"
             )
     return problems
 

@@ -31,9 +31,7 @@ def modules(nodes: list[ast.AST], environment: Mapping[str, str]) -> list[str]:
 
 def first_named(text: str) -> list[str]:
     """The module of a text that cannot be parsed, where it is written beside the variable."""
-    found = re.search(
-        rf"(?m)^[^#\n]*{VARIABLE}['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"](?!\s*[+%.])", text
-    )
+    found = re.search(rf"(?m)^[^#\n]*{VARIABLE}['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"](?!\s*[+%.])", text)
     return [found[1]] if found else []
 
 
