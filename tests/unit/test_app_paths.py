@@ -87,7 +87,7 @@ ROOTS_OWN = {
         "size.booted", "size.memory_mb",
         "release.serving.release_of", "release.loading.below", "release.loading.open_sockets",
         "release.loading.table", "removal.look.files_of_roles", "site_record.write",
-        "sites.names_served", "removal.look.removed", "removal.look.state", "removal.look.recorded",
+        "sites.configurations", "removal.look.removed", "removal.look.state", "removal.look.recorded",
         "removal.look.mounted_below", "rename.move_record", "rename.moves", "rename.rewrite_records",
         "rename.rewrite_sites", "rename.withdraw_units", "rename.write_over",
         "modules.postgres_upgrade.alone", "upgrade.closing.open_apps", "upgrade.prepare.dump",

@@ -8,31 +8,35 @@ import contextlib
 import glob
 import os
 import re
+from collections.abc import Iterator
 
 FOLDER = "/etc/nginx/sites-enabled"
 # Of nginx's configuration: a quoted text, a comment, a sign, or a word.
 WORD = r"""(?s)"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*|[{};]|(?:\$\{\w+\}|[^\s{};"'])+|["']"""
 
 
+def configurations(folder: str) -> Iterator[tuple[str, str]]:
+    """The name and text of each site, in the order in which nginx reads them."""
+    for path in sorted(glob.glob(f"{folder}/*.conf")):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+            yield os.path.basename(path)[: -len(".conf")], stream.read()
+
+
 def names_served(folder: str = FOLDER) -> dict[str, list[str]]:
     """The names of each site (an app's by its own name), in the order in which nginx reads them: the first answers."""
     found = {}
-    for path in sorted(glob.glob(f"{folder}/*.conf")):
-        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
-            lines = re.findall(r"^\s*server_name\s+([^;]+);", stream.read(), re.MULTILINE)
-            found[os.path.basename(path)[: -len(".conf")]] = sorted(
-                {name for line in lines for name in line.split()}
-            )
+    for site, text in configurations(folder):
+        lines = re.findall(r"^\s*server_name\s+([^;]+);", text, re.MULTILINE)
+        found[site] = sorted({name for line in lines for name in line.split()})
     return found
 
 
 def who_serves(domain: str, port: int, folder: str = FOLDER) -> str:
     """The site that answers for a domain at a port; empty when none does."""
-    for path in sorted(glob.glob(f"{folder}/*.conf")):
-        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
-            for server in servers_of(stream.read()):
-                if domain in server.get("server_name", []) and port in ports_of(server.get("listen", ["80"])):
-                    return os.path.basename(path)[: -len(".conf")]
+    for site, text in configurations(folder):
+        for server in servers_of(text):
+            if domain in server.get("server_name", []) and port in ports_of(server.get("listen", ["80"])):
+                return site
     return ""
 
 
