@@ -327,6 +327,17 @@ def test_settings_that_are_a_class(tmp_path: Path) -> None:
     assert "The project's database is sqlite" in done.stdout, done.stderr
 
 
+def test_a_project_that_uses_the_variable_of_configurations_itself(tmp_path: Path) -> None:
+    (tmp_path / "configurations.py").write_text("raise RuntimeError('is not asked for')\n")
+    (tmp_path / "site_settings.py").write_text(
+        "SECRET_KEY = 'x'\nDATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'x'}}\n"
+    )
+    words = [sys.executable, str(PROGRAM), "once", "blog.digest", "*:*", "true"]
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings", "DJANGO_CONFIGURATION": "production"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert "The project's database is sqlite" in done.stdout, done.stderr
+
+
 @pytest.fixture(scope="module")
 def lease() -> Any:
     spec = importlib.util.spec_from_file_location("lease", PROGRAM)

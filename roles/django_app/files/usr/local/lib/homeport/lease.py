@@ -13,6 +13,8 @@ import calendar as calendars
 import contextlib
 import hashlib
 import importlib
+import importlib.machinery
+import importlib.util
 import os
 import re
 import secrets
@@ -406,10 +408,16 @@ def this_host():
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
+def has_configurations():
+    """Whether django-configurations is installed: a project may have a use of its own for the variable."""
+    package = importlib.util.find_spec("configurations")
+    places = package and package.submodule_search_locations
+    return bool(places and importlib.machinery.PathFinder.find_spec("configurations.importer", places))
+
+
 def main(words):
     sys.path.insert(0, os.getcwd())
-    # settings that are a class, of the package django-configurations
-    if os.environ.get("DJANGO_CONFIGURATION"):
+    if os.environ.get("DJANGO_CONFIGURATION") and has_configurations():
         importlib.import_module("configurations.importer").install()
     kind, name, *words = words
     store = Store(connecting())
