@@ -117,7 +117,9 @@ def test_an_upload_is_in_the_bucket_and_read_by_signed_urls_alone(
     assert host.check_output(files) == before
     thumbnail = album.get(photo).json()["thumbnail"]
     assert re.match(rf"{endpoint}/uploads/{name}\?", thumbnail), thumbnail
-    assert thumbnail in album.get(photo.removesuffix("status/")).text.replace("&amp;", "&")
+    # signed again, in another second perhaps
+    address = thumbnail.partition("?")[0]
+    assert f"{address}?" in album.get(photo.removesuffix("status/")).text
     seen = requests.get(thumbnail, timeout=30)
     assert (seen.status_code, seen.headers["Content-Type"]) == (200, "image/jpeg")
-    assert requests.get(thumbnail.partition("?")[0], timeout=30).status_code == 403
+    assert requests.get(address, timeout=30).status_code == 403
