@@ -11,6 +11,7 @@ from bench.workers import MANAGE, PROCESSES, PRODUCED, STOP_PRODUCER, produce, w
 
 ROOT = Path(__file__).parents[3]
 RELEASES, RESTARTS = 4, 11
+RATE = 10  # tasks a second
 ANOTHER = json.dumps({"layouts_broken": {"queues": {"env": {"GENERATION": str(time.time())}}}})
 
 
@@ -40,15 +41,21 @@ def clusters(host: Any) -> set[str]:
 
 
 def all_done(host: Any, submitted: int) -> None:
-    """Everything that was handed in was done; what a killed worker had comes back after 20 seconds."""
-    within(180, lambda: tally(host)["done"] >= submitted)
-    assert tally(host)["done"] == submitted
+    """Everything that was handed in was done; what a killed worker had comes back after 20 seconds. As long as more is
+    done, the machine is slow and nothing is lost."""
+    done, since = -1, time.monotonic()
+    while (now := tally(host)["done"]) < submitted:
+        if now > done:
+            done, since = now, time.monotonic()
+        assert time.monotonic() - since < 180, f"{done} of {submitted}, and no more within 180 s"
+        time.sleep(2)  # each look starts Django
+    assert now == submitted
 
 
 def test_restarts_under_load_lose_no_task_and_leave_nothing_behind(host: Any) -> None:
     play(host, "deploy", "-e", "app=queues", "-e", ANOTHER)
     tally(host, "--forget")
-    host.check_output(produce("django-q2", 30, "--seconds", "0.02"))
+    host.check_output(produce("django-q2", RATE, "--seconds", "0.02"))
     live = set()
     for _ in range(RELEASES):
         play(host, "rollback", "-e", "app=queues", "-e", "again=true")
@@ -62,7 +69,7 @@ def test_restarts_under_load_lose_no_task_and_leave_nothing_behind(host: Any) ->
         time.sleep(1)
     host.check_output(STOP_PRODUCER)
     submitted = int(host.check_output(PRODUCED))
-    assert submitted > 30 * (RELEASES + RESTARTS)
+    assert submitted > RATE * (RELEASES + RESTARTS)
     all_done(host, submitted)
     assert tally(host)["twice"] == 0
 
