@@ -158,153 +158,59 @@ def as_postgres(database: Any, query: str, name: str = "memories") -> str:
     return str(database.check_output(f'runuser -u postgres -- psql -qAtd {name} -c "{query}"'))
 
 
-PROVIDER = (Path(__file__).parents[1] / "files/provider.sh").read_text()
-PASSWORD = "password-of-the-bought-role"
-
-
-@pytest.fixture
-def authority(database: Any, tmp_path: Path) -> Path:
-    """A PostgreSQL as a provider sells it; returns the file with its authority."""
-    server = database.ansible.get_variables()["ansible_host"]
-    database.check_output("printf %s %s >/run/provider.sh", PROVIDER)
-    printed = database.check_output("sh /run/provider.sh %s %s", server, PASSWORD)
-    path = tmp_path / "provider.pem"
-    path.write_text(printed[printed.index("-----BEGIN") :] + "\n")
-    return path
-
-
-def as_provider(database: Any, statements: str, name: str = "sold") -> str:
-    command = "printf %s %s | runuser -u postgres -- psql -qAtp 5440 -v ON_ERROR_STOP=1 %s"
-    return str(database.check_output(command, "%s", statements, name))
-
-
-def test_bought_services_are_asked_before_anything_changes(
-    operator: Operator, web: Any, database: Any, store: Any, authority: Path, tmp_path: Path
+def test_backups_of_a_database_on_another_host(
+    operator: Operator, album: Album, web: Any, database: Any
 ) -> None:
-    """All that is wrong with them in one run, each with its field."""
-    server, other = (host.ansible.get_variables()["ansible_host"] for host in (database, store))
-    site = tmp_path / "site.pem"
-    site.write_text(web.file("/etc/ssl/homeport/authority.pem").content_string)
-    ca = {"ca": str(authority)}
-    sold = f"postgres://memories:{PASSWORD}@{server}:5440/sold"
-    wrong: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
-        "closed": ({"database": ca}, {"database_url": sold.replace("5440", "5433")}, ":5433 does not answer"),
-        "foreign": (
-            {"database": {"ca": str(site)}},
-            {"database_url": sold},
-            ":5440 is refused: self-signed certificate",
-        ),
-        "named": (
-            {"database": ca},
-            {"database_url": sold.replace(server, "bought.example")},
-            "is refused: Hostname mismatch",
-        ),
-        "password": (
-            {"database": ca},
-            {"database_url": sold.replace(PASSWORD, "another")},
-            ":5440 rejects the login: password authentication failed",
-        ),
-        "plain": (
-            {},
-            {"database_url": f"{sold}?sslmode=disable"},
-            ":5440 rejects the login: no pg_hba.conf entry for host",
-        ),
-        "poor": (
-            {"database": ca},
-            {"database_url": sold},
-            "have GRANT CREATE, USAGE ON SCHEMA public TO memories",
-        ),
-        "extended": (
-            {"database": {**ca, "extensions": ["citext"]}},
-            {"database_url": sold},
-            'have these created in the database sold: CREATE EXTENSION "citext"',
-        ),
-        "cached": (
-            {"cache": ca},
-            {"cache_url": f"rediss://:x@{other}:293/0"},
-            ":293 is refused: self-signed certificate",
-        ),
-    }
-    apps = {
-        name: {
-            **operator.app,
-            "domains": [f"{name}.example"],
-            "source": {"path": str(operator.source)},
-            **fields,
-        }
-        for name, (fields, _secrets, _told) in wrong.items()
-    }
-    apps["memories"] = {**operator.app, "source": {"path": str(operator.source)}}
-    secrets = {name: secrets for name, (_fields, secrets, _told) in wrong.items()}
-    vault = tmp_path / "vault.json"
-    vault.write_text(json.dumps({"vault_django_apps": secrets}))
-    web.check_output("cp /etc/hosts /run/hosts; echo %s bought.example >>/etc/hosts", server)
-    try:
-        done = operator.run("external_services", "-e", f"@{vault}", apps=apps)
-    finally:
-        web.check_output("cp /run/hosts /etc/hosts; rm /run/hosts")
-    assert (done.status, done.changed) == (2, 0), done.output
-    assert PASSWORD not in done.output
-    for name, (_fields, _secrets, told) in wrong.items():
-        lines = [line for line in done.output.splitlines() if f"django_apps.{name}." in line]
-        assert any(told in line for line in lines), (name, told, lines)
-
-
-SOLD = (
-    "insert into album_album (title, description, created_at, changed_at) values ('sold', '', now(), now())"
-)
-FURTHER = """
-DATABASES["sold"] = dj_database_url.config("SOLD_DATABASE_URL")
-"""
-
-
-def test_backups_of_databases_on_other_hosts(
-    operator: Operator, album: Album, web: Any, database: Any, authority: Path, tmp_path: Path
-) -> None:
-    """Dumped, tried and restored from the app's host; the archive is kept where the database is. A further database is
-    a provider's: over TLS alone, with a role that has no more than its rights in one schema."""
-    server = database.ansible.get_variables()["ansible_host"]
-    for name in ("sold", "sold_drill"):
-        as_provider(database, "GRANT CREATE, USAGE ON SCHEMA public TO memories", name)
-    url = f"postgres://memories:{PASSWORD}@{server}:5440/sold"
-    vault = tmp_path / "vault.json"
-    vault.write_text(json.dumps({"vault_django_apps": {"memories": {"database_urls": {"sold": url}}}}))
-    operator.append("memories/settings.py", FURTHER)
-    bought = {"databases": {"sold": {"ca": str(authority)}}}
-    kept = {
-        "backup_repository": "/var/backups/site",
-        "backup_scratch": {"memories.sold": "sold_drill"},
-        "pgbackrest_repository": "/var/backups/postgres",
-    }
-    options = ["-e", json.dumps(kept), "-e", f"@{vault}"]
-    done = operator.run("external_services", *options, changes=bought)
+    """Dumped, tried and restored from the app's host; the archive is kept where the database is."""
+    kept = {"backup_repository": "/var/backups/site", "pgbackrest_repository": "/var/backups/postgres"}
+    options = ["-e", json.dumps(kept)]
+    done = operator.run("external_services", *options)
     assert done.status == 0, done.output
     photo = tasks.upload(album)
     tasks.wait_until_done(album, photo, 180)
     photos = web.check_output("find /srv/memories/shared/media -type f -exec sha256sum {} + | sort")
     count = as_postgres(database, "select count(*) from album_album")
-    as_provider(database, SOLD)
-    done = operator.run("backup", *options, "-e", "drill=true", changes=bought)
+    done = operator.run("backup", *options, "-e", "drill=true")
     assert done.status == 0, done.output
     assert "memories restored by the drill" in done.output
     tables = "select count(*) from pg_tables where schemaname = 'public'"
     assert as_postgres(database, tables, "homeport_drill_memories") == "0"
-    assert as_provider(database, tables, "sold_drill") == "0"
 
     as_postgres(database, "truncate album_photo, album_album cascade")
-    as_provider(database, "truncate album_album cascade")
     web.check_output("rm -r /srv/memories/shared/media/*")
-    done = operator.run("restore", *options, "-e", "app=memories", "-e", "confirm=memories", changes=bought)
+    done = operator.run("restore", *options, "-e", "app=memories", "-e", "confirm=memories")
     assert done.status == 0, done.output
     assert "exactly as they were counted" in done.output
     assert as_postgres(database, "select count(*) from album_album") == count
-    assert as_provider(database, "select count(*) from album_album") == "1"
-    assert as_provider(database, "select count(*) from monitoring.probes") == "0"
     assert web.check_output("find /srv/memories/shared/media -type f -exec sha256sum {} + | sort") == photos
     assert tasks.state(album, photo) == "done"
 
     database.check_output("systemctl start homeport-archive-drill")
-    done = operator.run("status", *options, changes=bought)
+    done = operator.run("status", *options)
     assert done.status == 0, done.output
     assert "memories    web1  drill" in done.output
     assert "PostgreSQL  db1   drill" in done.output
+
+
+def test_a_bought_database_is_asked_before_anything_changes(
+    operator: Operator, web: Any, database: Any, tmp_path: Path
+) -> None:
+    """Whether it answers, and whether the authority that is named has signed for it."""
+    server = database.ansible.get_variables()["ansible_host"]
+    (tmp_path / "right.pem").write_text(web.file("/etc/ssl/homeport/authority.pem").content_string)
+    web.check_output(IMPOSTOR.format(crt="/run/other.pem", key="/run/other.key", address=server))
+    (tmp_path / "wrong.pem").write_text(web.file("/run/other.pem").content_string)
+    web.check_output("cp /etc/hosts /run/hosts; echo %s bought.example >>/etc/hosts", server)
+    try:
+        for address, name, told in (
+            (f"{server}:5433", "right.pem", f"{server}:5433 does not answer"),
+            ("bought.example", "wrong.pem", "the certificate of bought.example:5432 is refused: self-signed"),
+            ("bought.example", "right.pem", "is refused: Hostname mismatch"),
+        ):
+            bought = {"url": f"postgres://memories@{address}/memories", "ca": str(tmp_path / name)}
+            done = operator.run("external_services", changes={"database": bought})
+            assert (done.status, done.changed) == (2, 0), done.output
+            assert "django_apps.memories.database: " in done.output, done.output
+            assert told in done.output, done.output
+    finally:
+        web.check_output("cp /run/hosts /etc/hosts; rm /run/hosts /run/other.*")
