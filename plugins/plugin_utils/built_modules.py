@@ -2,9 +2,9 @@
 # MIT License (see LICENSE)
 """Modules as Ansible packs them for a host, kept from one run to the next.
 
-Ansible gathers what a module imports and packs it anew in each run: 0.2 to 0.4 s of processor time for each module of
-this collection. Within a run it finds them by name in its own temporary folder. There they are put before the first
-task, as long as nothing that goes into them has changed.
+Ansible gathers what a module imports and packs it anew in each run: 0.26 to 0.73 s of processor time for each module of
+this collection, on a busy machine. Within a run it finds them by name in its own temporary folder. There they are put
+before the first task, as long as nothing that goes into them has changed.
 """
 
 from __future__ import annotations

@@ -232,8 +232,8 @@ def test_programs_that_the_sandbox_of_supervisord_hides(tmp_path: Path) -> None:
     }
     assert len(told(programs=programs)) == 2
     assert len(told(programs=programs, here={"supervisord_sandbox": False})) == 1
-    (tmp_path / "supervisord.conf").write_text("[supervisord]\n[program:bot]\ncommand=/root/x\n")
-    assert others.own_programs(str(tmp_path))[f"{tmp_path}/supervisord.conf"] == "/root/x"
+    (tmp_path / "supervisord.conf").write_text("[supervisord]\n[program:bot]\ncommand=/home/bot/run\n")
+    assert others.own_programs(str(tmp_path))[f"{tmp_path}/supervisord.conf"] == "/home/bot/run"
 
 
 def test_services_that_run(monkeypatch: pytest.MonkeyPatch) -> None:

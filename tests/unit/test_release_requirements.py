@@ -542,21 +542,25 @@ def test_a_pipfile_lock_is_installed_by_sections(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("urls", "lines"),
     [
-        (["https://pypi.org/simple"], []),
-        (["https://pypi.python.org/simple"], []),
+        ({"pypi": "https://public.example/simple"}, []),
         (
-            ["https://pypi.org/simple", "https://$USER:${TOKEN}@corp.example/simple"],
+            {"pypi": "https://public.example/simple", "corp": "https://$USER:${TOKEN}@corp.example/simple"},
             ["--extra-index-url https://${USER}:${TOKEN}@corp.example/simple"],
         ),
         (
-            ["https://corp.example/simple", "https://two.example/simple"],
+            {"corp": "https://corp.example/simple", "two": "https://two.example/simple"},
             ["--index-url https://corp.example/simple", "--extra-index-url https://two.example/simple"],
+        ),
+        # one of its own by that name
+        (
+            {"pypi": "https://${TOKEN}@corp.example/simple"},
+            ["--index-url https://${TOKEN}@corp.example/simple"],
         ),
     ],
 )
-def test_the_indexes_of_a_pipfile_lock(urls: list[str], lines: list[str], tmp_path: Path) -> None:
-    sources = [{"name": str(number), "url": url, "verify_ssl": True} for number, url in enumerate(urls)]
-    lock = {"_meta": {"sources": sources}, "default": {"a": {"version": "==1", "index": "1"}}}
+def test_the_indexes_of_a_pipfile_lock(urls: dict[str, str], lines: list[str], tmp_path: Path) -> None:
+    sources = [{"name": name, "url": url, "verify_ssl": True} for name, url in urls.items()]
+    lock = {"_meta": {"sources": sources}, "default": {"a": {"version": "==1", "index": "corp"}}}
     write(tmp_path / "source/Pipfile.lock", json.dumps(lock))
     found = requirements(tmp_path)
     found.install()

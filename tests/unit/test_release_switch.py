@@ -18,7 +18,11 @@ import pytest
 from ansible_collections.homeport.django.plugins.module_utils.host.app_process import end
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError, tail
 from ansible_collections.homeport.django.plugins.module_utils.host.release import switch as release_switch
-from ansible_collections.homeport.django.plugins.module_utils.host.release.health import connect, healthy
+from ansible_collections.homeport.django.plugins.module_utils.host.release.health import (
+    Page,
+    connect,
+    healthy,
+)
 from ansible_collections.homeport.django.plugins.module_utils.host.release.private_try import PrivateTry
 from ansible_collections.homeport.django.plugins.module_utils.host.release.prune import prune
 from ansible_collections.homeport.django.plugins.module_utils.host.release.serving import release_of
@@ -206,9 +210,9 @@ class Public(Switch):
     def printed(self, name: str) -> str:
         return f":\nwhat {name} said"
 
-    def health_page(self, address: str, timeout: float) -> tuple[int, str]:
+    def health_page(self, address: str, timeout: float) -> Page:
         assert address == "unix:///run/homeport/blog.sock"
-        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]), ""
+        return Page(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0], "text/html", "", "")
 
 
 def test_a_live_release_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

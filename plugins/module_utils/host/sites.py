@@ -24,11 +24,10 @@ def configurations(folder: str) -> Iterator[tuple[str, str]]:
 
 def names_served(folder: str = FOLDER) -> dict[str, list[str]]:
     """The names of each site (an app's by its own name), in the order in which nginx reads them: the first answers."""
-    found = {}
-    for site, text in configurations(folder):
-        lines = re.findall(r"^\s*server_name\s+([^;]+);", text, re.MULTILINE)
-        found[site] = sorted({name for line in lines for name in line.split()})
-    return found
+    return {
+        site: sorted({name for server in servers_of(text) for name in server.get("server_name", [])})
+        for site, text in configurations(folder)
+    }
 
 
 def who_serves(domain: str, port: int, folder: str = FOLDER) -> str:

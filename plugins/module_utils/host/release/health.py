@@ -71,10 +71,9 @@ def ask(address: str, path: str, site_url: str, timeout: float, most: int) -> Pa
         connection.close()
 
 
-def health_page(spec: Mapping[str, Any], address: str, timeout: float) -> tuple[int, str]:
-    """Status and body of an app's health page."""
-    page = ask(address, spec["health"]["path"], spec["site_url"], timeout, 20000)
-    return page.status, page.text
+def health_page(spec: Mapping[str, Any], address: str, timeout: float) -> Page:
+    """An app's health page."""
+    return ask(address, spec["health"]["path"], spec["site_url"], timeout, 20000)
 
 
 def cut(connection: socket.socket) -> None:

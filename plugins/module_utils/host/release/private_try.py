@@ -23,14 +23,13 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 from ansible_collections.homeport.django.plugins.module_utils.host.programs.command import argv_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import (
     Page,
-    ask,
+    health_page,
     healthy,
     own_socket,
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.visit import served_by_nobody
 
 LONGEST_PATH = 100  # of a unix socket: the kernel takes 107 bytes
-MOST_OF_PAGE = 20000  # bytes of the health page
 MOST_PRINTED = 1 << 18  # bytes of what a process has printed
 
 
@@ -113,8 +112,7 @@ class PrivateTry:
         raise DeployError(f"The new release is not healthy after {timeout} s: {problem}")
 
     def health_page(self, address: str, timeout: float) -> Page:
-        spec = self.layout.spec
-        return ask(address, spec["health"]["path"], spec["site_url"], timeout, MOST_OF_PAGE)
+        return health_page(self.layout.spec, address, timeout)
 
     def judge(self, page: Page) -> None:
         health, visit = self.layout.spec["health"], self.layout.spec["visit"]

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import (
@@ -483,12 +482,10 @@ def check_groups(groups: list[str], lock: dict[str, Any]) -> None:
             raise ValueError(f"requirements.groups: it has no group {name}; it has {known}")
 
 
-PYPI = ("pypi.org", "pypi.python.org")
-
-
 def pipfile_indexes(sources: list[dict[str, Any]]) -> list[str]:
-    """The indexes of a Pipfile.lock, as lines of a requirements file; PyPI is what the host has in its place."""
-    own = [address for source in sources if urlsplit(address := str(source["url"])).hostname not in PYPI]
+    """The indexes of a Pipfile.lock, as lines of a requirements file. In place of what pipenv itself calls pypi, without
+    a login, is the host's own."""
+    own = [str(source["url"]) for source in sources if source.get("name") != "pypi" or "@" in source["url"]]
     first = "--index-url" if len(own) == len(sources) else "--extra-index-url"
     # uv knows variables in braces alone
     addresses = [re.sub(r"\$(\w+)", r"${\1}", address) for address in own]

@@ -25,6 +25,7 @@ from ansible_collections.homeport.django.plugins.module_utils.host.layout import
 )
 from ansible_collections.homeport.django.plugins.module_utils.host.log_files import end_of
 from ansible_collections.homeport.django.plugins.module_utils.host.release.health import (
+    Page,
     health_page,
     healthy,
     refuses_on_purpose,
@@ -260,14 +261,14 @@ class Switch:
             return ""
         health = self.layout.spec["health"]
         try:
-            status, _body = self.health_page(self.layout.spec["socket"], timeout)
+            status = self.health_page(self.layout.spec["socket"], timeout).status
         except (OSError, http.client.HTTPException) as error:
             return f"does not answer {health['path']}: {error}"
         if healthy(status, health["status"]) or refuses_on_purpose(status, self.layout.home):
             return ""
         return f"answers {health['path']} with status {status}"
 
-    def health_page(self, address: str, timeout: float) -> tuple[int, str]:
+    def health_page(self, address: str, timeout: float) -> Page:
         return health_page(self.layout.spec, address, timeout)
 
     def serves(self, slot: str, release: str) -> bool:
