@@ -483,8 +483,8 @@ def check_groups(groups: list[str], lock: dict[str, Any]) -> None:
 
 
 def pipfile_indexes(sources: list[dict[str, Any]]) -> list[str]:
-    """The indexes of a Pipfile.lock, as lines of a requirements file. In place of what pipenv itself calls pypi, without
-    a login, is the host's own."""
+    """The indexes of a Pipfile.lock, as lines of a requirements file. What pipenv itself calls pypi and has no login is
+    left to the host's own settings."""
     own = [str(source["url"]) for source in sources if source.get("name") != "pypi" or "@" in source["url"]]
     first = "--index-url" if len(own) == len(sources) else "--extra-index-url"
     # uv knows variables in braces alone
