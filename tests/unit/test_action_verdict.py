@@ -82,6 +82,15 @@ def test_a_first_release_is_told_with_a_way_to_try_it(tls: bool, command: str) -
     )
 
 
+@pytest.mark.parametrize("url", ["http://192.0.2.7", "http://[2001:db8::7]:8080"])
+def test_an_app_without_a_name_waits_for_no_dns(url: str) -> None:
+    first = {**LIVE, "before": ""}
+    visit = {**URL, "url": url, "tls": False}
+    action = Action({}, steps=[{"outcomes": {"blog": first}}], visits={"blog": visit})
+    (line,) = action.run(task_vars={"inventory_hostname": "web1", "ansible_host": "192.0.2.7"})["msg"]
+    assert line == f'blog: a1a1a1a "Greet" is live at {url}, 7 s'
+
+
 def test_a_first_release_that_is_not_to_be_asked() -> None:
     visits = {"blog": {**URL, "first": False}}
     first = Action({}, visits=visits, steps=[{"outcomes": {"blog": {**LIVE, "before": ""}}}])

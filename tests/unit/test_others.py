@@ -236,7 +236,7 @@ def test_programs_that_the_sandbox_of_supervisord_hides(tmp_path: Path) -> None:
     assert others.own_programs(str(tmp_path))[f"{tmp_path}/supervisord.conf"] == "/home/bot/run"
 
 
-def test_services_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_services_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     states = {
         "redis-server.service": {"UnitFileState": "enabled", "ActiveState": "active"},
         "valkey-server.service": {"UnitFileState": "masked", "ActiveState": "inactive"},
@@ -245,10 +245,13 @@ def test_services_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(others, "unit_states", lambda names: {name: states[name] for name in names})
     monkeypatch.setattr(others, "answer", lambda _words: "{1,1,0}\n")
-    assert others.services(set()) == ["redis"]
+    assert others.services(set(), str(tmp_path)) == []  # none is installed
+    for unit in states:
+        (tmp_path / unit).touch()
+    assert others.services(set(), str(tmp_path)) == ["redis"]
     monkeypatch.setattr(others, "answer", lambda _words: "{2,1,0}\n")
-    assert others.services(set()) == ["redis", "rabbitmq"]
-    assert others.services({"redis", "rabbitmq"}) == []
+    assert others.services(set(), str(tmp_path)) == ["redis", "rabbitmq"]
+    assert others.services({"redis", "rabbitmq"}, str(tmp_path)) == []
 
 
 def test_folders_that_are_an_apps(tmp_path: Path) -> None:

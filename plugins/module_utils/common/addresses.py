@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,14 @@ def is_url(text: str) -> bool:
 
 
 POSTGRES_PORT = 5432
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an address of IPv4 or IPv6, and no name."""
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
 
 
 def in_url(host: str) -> str:

@@ -172,15 +172,15 @@ def own_programs(folder: str = "/etc/supervisor") -> dict[str, str]:
     return found
 
 
-def services(sets: set[str]) -> list[str]:
+def services(sets: set[str], units: str = "/lib/systemd/system") -> list[str]:
     """The engines whose packaged service runs, or is started at boot, and which Homeport has not set up: others use
-    them."""
+    them. systemd is asked only for those that are installed (in ``units``)."""
     packaged = {
         f"{facts.packaged}.service": engine
         for engine, facts in FACTS.items()
-        if facts.packaged and facts.role not in sets
+        if facts.packaged and facts.role not in sets and os.path.exists(f"{units}/{facts.packaged}.service")
     }
-    found = unit_states(list(packaged)) if packaged else {}
+    found = unit_states(list(packaged))
     used = [engine for unit, engine in packaged.items() if any(read_state(unit, found.get(unit, {})))]
     return [engine for engine in used if engine != "rabbitmq" or not unused_rabbitmq()]
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from ansible_collections.homeport.django.plugins.module_utils.app.fields.secrets
 from ansible_collections.homeport.django.plugins.module_utils.app.services import broker_engine, cache_engine
 from ansible_collections.homeport.django.plugins.module_utils.app.setups import SETUPS
 from ansible_collections.homeport.django.plugins.module_utils.app.site import certificate_kind
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import is_address
 from ansible_collections.homeport.django.plugins.module_utils.common.engines import engine_of
 from ansible_collections.homeport.django.plugins.module_utils.engines.engine import Engine
 from ansible_collections.homeport.django.plugins.module_utils.engines.table import ENGINES, find
@@ -152,12 +152,5 @@ def nameless(groups: Mapping[str, Any], hosts: Mapping[str, Any]) -> list[str]:
     return [
         f"inventory: {host} is known to other hosts by a name; set its homeport_address to its IP address"
         for host in dict.fromkeys(wanted)
-        if not _is_address(host_address(hosts.get(host) or {"inventory_hostname": host}))
+        if not is_address(host_address(hosts.get(host) or {"inventory_hostname": host}))
     ]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(text))
-    except ValueError:
-        return False

@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from ansible_collections.homeport.django.plugins.module_utils.common.addresses import in_url
+from ansible_collections.homeport.django.plugins.module_utils.common.addresses import in_url, is_address
 from ansible_collections.homeport.django.plugins.module_utils.wiring.exposure import public_port
 from ansible_collections.homeport.django.plugins.module_utils.wiring.shared import Apps, has_certificate
 
 
 def curl_command(visit: Mapping[str, Any], address: str) -> str:
-    """A command that asks a host for an app, whatever the DNS says of its name; none where TLS ends in front."""
+    """A command that asks a host for an app, whatever the DNS says of its name; none where TLS ends in front, or where
+    it has no name but an address."""
     if not visit or (visit["url"].startswith("https:") and not visit["tls"]):
+        return ""
+    if is_address(urlsplit(visit["url"]).hostname or ""):
         return ""
     # until its name leads to the host, an authority's certificate is not there
     insecure = "--insecure " if visit["tls"] else ""
