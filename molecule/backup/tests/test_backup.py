@@ -472,6 +472,8 @@ def test_onto_an_empty_host(album: Album, operator: Operator, host: Any, vault: 
         "pgbackrest_repository": "s3:https://vault1:9000/bucket/postgres",
         "pgbackrest_credentials": "{{ s3_credentials }}",
         "pgbackrest_ca": (made / "vault.pem").read_text(),
+        # It goes on as the bucket, too.
+        "host_firewall_rules": [{"port": 9000}],
         "hour": (made / "hour").read_text(),
         **{name: host.ansible.get_variables()[name] for name in SCHEDULES},
         **s3,
