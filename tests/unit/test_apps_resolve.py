@@ -315,7 +315,7 @@ def test_workers(host: dict[str, int], workers: int) -> None:
         ({}, "typical", ["gunicorn"]),
         ({"overlay": True}, "typical", ["gunicorn", "psycopg[binary]"]),
         ({"overlay": True, "database": "sqlite"}, "typical", ["gunicorn"]),
-        ({"overlay": True}, "simple", ["gunicorn", "whitenoise[brotli]"]),
+        ({"overlay": True}, "simple", ["gunicorn", "whitenoise"]),
         ({}, "simple", ["gunicorn", "whitenoise"]),
         ({"static": "whitenoise"}, "typical", ["gunicorn", "whitenoise"]),
         ({"overlay": True, "static": "none"}, "simple", ["gunicorn"]),

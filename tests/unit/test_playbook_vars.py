@@ -28,7 +28,9 @@ def names(value: Any) -> set[str]:
 def needed(play: dict[str, Any]) -> set[str]:
     """The files whose variables a play uses, and the variables of those."""
     found: set[str] = set()
-    waiting = names({key: value for key, value in play.items() if key != "vars_files"})
+    own = {key: value for key, value in play.items() if key != "vars_files"}
+    included = re.findall(r"include_tasks: \.\./tasks/(\S+)", yaml.safe_dump(own, width=10_000))
+    waiting = names([own, *(yaml.safe_load((PLAYBOOKS / "tasks" / file).read_text()) for file in included)])
     while waiting:
         found |= waiting
         waiting = set().union(*(names(VARS[DEFINED[name]][name]) for name in waiting)) - found

@@ -31,8 +31,8 @@ def play(component: str) -> Any:
     return found
 
 
-def called(component: str) -> set[str]:
-    tasks = (ROOT / f"playbooks/components/{component}.yml").read_text()
+def called(file: str) -> set[str]:
+    tasks = (ROOT / f"playbooks/{file}.yml").read_text()
     return set(re.findall(r"name: homeport\.django\.(\w+)\n", tasks))
 
 
@@ -45,7 +45,7 @@ def test_the_packages_of_every_role_are_installed_with_those_of_the_host() -> No
 
 
 def test_every_cache_and_broker_is_run() -> None:
-    assert called("cache_and_broker") == set(SERVICES) & ROLES
+    assert called("components/cache_and_broker") == set(SERVICES) & ROLES
 
 
 def test_instances_that_users_declare_are_known_as_declared() -> None:
@@ -56,7 +56,7 @@ def test_instances_that_users_declare_are_known_as_declared() -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(QUEUES) & ROLES))
 def test_every_queue_with_a_role_is_configured(kind: str) -> None:
-    assert kind in called("django")
+    assert kind in called("tasks/queues")
 
 
 def test_every_role_is_in_the_drawing() -> None:

@@ -18,6 +18,8 @@ def test_an_upload_becomes_a_photo(album: Album) -> None:
 
 def test_static_files(album: Album) -> None:
     checks.check_static_files(album)
+    sheet = next(address for address in album.addresses("/", "/static/") if address.endswith(".css"))
+    assert album.get(sheet, headers={"Accept-Encoding": "br"}).headers["Content-Encoding"] == "br"
 
 
 def test_unknown_hosts_are_refused(album: Album) -> None:

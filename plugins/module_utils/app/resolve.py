@@ -166,7 +166,7 @@ def _server_packages(
         packages.append("django-storages[s3]")
     if static["server"] == "whitenoise":
         # also where the project brings other means: for the files of its other releases
-        packages.append("whitenoise[brotli]" if app["overlay"] else "whitenoise")
+        packages.append("whitenoise")
     if app["overlay"]:
         cache = find(services["cache"]["engine"], "cache")
         packages += [cache.client] if cache else []

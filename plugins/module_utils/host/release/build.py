@@ -215,7 +215,7 @@ class Build:
         if self.record["static_root"]:
             root, inside = self.record["static_root"], f"{os.path.realpath(layout.releases)}/"
             self.runner.as_app("Publishing static files", app_project.unlinked, root, inside)
-            if spec["static"]["precompress"] and spec["static"]["server"] == "nginx":
+            if spec["static"]["precompress"]:
                 self.runner.as_app("Compressing static files", app_project.precompress, root, seconds=COMMAND)
             real = self.runner.as_app("Publishing static files", os.path.realpath, root)
             publish(f"{real}", layout, time.monotonic() + self.runner.left())
