@@ -155,8 +155,13 @@ def test_settings_of_celery_that_are_not_those_of_manage_py(
         },
         "same": {"kind": "celery", "application": "blog_mails"},
         "beat": {"kind": "celery_beat"},
+        "assigns": {"kind": "celery", "application": "blog_late.celery:app"},
         "other": {"command": "sleep 9"},
     }
+    write(
+        tmp_path / "source/blog_late/celery.py",
+        'os.environ["DJANGO_SETTINGS_MODULE"] = "blog.late"\n',
+    )
     found = build(tmp_path / "app", setup="worker", processes=processes, **fields)
     write(Path(found.folder) / "config/env")
     messages = found.celery_settings([str(tmp_path / "source")], "blog.settings")

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from ansible_collections.homeport.django.plugins.module_utils.host.layout import DeployError
 from ansible_collections.homeport.django.plugins.module_utils.host.release.settings_named import (
+    assigned,
     settings_named,
 )
 
@@ -150,14 +151,17 @@ def manage_in(source: str, given: str, packaged: bool) -> tuple[str, str]:
 
 
 def celery_settings(folders: list[str], application: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """The file of a Celery application, and the settings module that it names; both empty where it names none, or
-    several."""
+    """The file of a Celery application, and the settings module that it names as the default.
+
+    Both empty where it names none, or several. A plain assignment is no default (programs/own_settings.py reports it).
+    """
     module = application.partition(":")[0].replace(".", "/")
     for folder in folders:
         for name in (f"{module}/celery.py", f"{module}/__init__.py", f"{module}.py"):
-            named = settings_module(f"{folder}/{name}", environment)
+            path = f"{folder}/{name}"
+            named = settings_module(path, environment)
             if named:
-                return ("", "") if "," in named else (name, named)
+                return ("", "") if "," in named or assigned(text_of(path)) else (name, named)
     return "", ""
 
 

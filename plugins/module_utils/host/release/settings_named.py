@@ -23,6 +23,15 @@ def settings_named(text: str, environment: Mapping[str, str]) -> list[str]:
     return modules([node for node in nodes if not reads(node)], environment) or modules(nodes, environment)
 
 
+def assigned(text: str) -> bool:
+    """Whether a plain assignment replaces the variable, whatever the environment has."""
+    try:
+        tree = ast.parse(text.lstrip("\ufeff"))
+    except (SyntaxError, ValueError):
+        return False
+    return any(isinstance(node, ast.Assign) and list(given_values(node)) for node in ast.walk(tree))
+
+
 def modules(nodes: list[ast.AST], environment: Mapping[str, str]) -> list[str]:
     values = [value for node in nodes for value in given_values(node)]
     found = [module for value in values for module in results(value, environment)]
