@@ -90,8 +90,9 @@ class Site:
         for item in items:
             if isinstance(item, Block):
                 yield from self.tasks(play, item.block)
-            elif isinstance(item, TaskInclude) and item._role:
-                path = Path(item._role._role_path, "tasks", item.args["_raw_params"])
+            elif isinstance(item, TaskInclude) and item.args.get("_raw_params"):
+                beside = Path(item._role._role_path, "tasks") if item._role else play._included_path
+                path = Path(beside, item.args["_raw_params"])
                 blocks = load_list_of_blocks(
                     self.loader.load_from_file(str(path), **TRUSTED),
                     play=play,
