@@ -20,6 +20,11 @@ from ansible_collections.homeport.django.plugins.module_utils.app.shell_syntax i
 from ansible_collections.homeport.django.plugins.module_utils.common.words import closest, printable
 from ansible_collections.homeport.django.plugins.module_utils.validation.schema import Problems
 from ansible_collections.homeport.django.plugins.module_utils.validation.values import Timestamp
+from ansible_collections.homeport.django.plugins.module_utils.wiring.authority import (
+    AUTHORITY,
+    AUTHORITY_KEY,
+    unfit_authority,
+)
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inputs import ROLES, input_problems
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import (
     certificates,
@@ -120,6 +125,10 @@ class ActionModule(ActionBase):
             }
             problems += certificates(parsed, settings, groups, setup)
         if setup != "local":
+            own = (
+                plain(self._templar.template(task_vars.get(name, ""))) for name in (AUTHORITY, AUTHORITY_KEY)
+            )
+            problems += unfit_authority(*own)
             told += inputs(task_vars, self._templar, parsed.apps)
         deploys = boolean(self._task.args.get("deploys", True)) and not reads
         if deploys:

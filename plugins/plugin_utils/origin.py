@@ -43,7 +43,12 @@ def exposed_secrets(variables: Mapping[str, Any]) -> list[str]:
     if Origin is None:
         return []
     found = []
-    for name in ("homeport_secret", "homeport_secret_previous", "vault_django_apps"):
+    for name in (
+        "homeport_secret",
+        "homeport_secret_previous",
+        "homeport_authority_key",
+        "vault_django_apps",
+    ):
         value = variables.get(name)
         origin = Origin.get_tag(value)
         # one that is encrypted by itself is no string yet, and one that is a template stands somewhere else

@@ -17,7 +17,7 @@ LEAST = 12  # characters; what is shorter is found by chance
 PLANT = "planted"
 # Variables of an inventory that hold secrets, whatever their shape.
 VARIABLES = (
-    "homeport_secret", "homeport_secret_previous", "vault_django_apps",
+    "homeport_secret", "homeport_secret_previous", "homeport_authority_key", "vault_django_apps",
     "backup_password", "backup_previous_passwords", "backup_ssh_key", "backup_credentials",
     "pgbackrest_password", "pgbackrest_ssh_key", "pgbackrest_credentials",
     "certificates_dns_key_secret", "certificates_eab_hmac_key",

@@ -1,6 +1,7 @@
 """The site's private authority: whose certificates real clients accept, and when a run issues new ones."""
 
 import datetime
+import hashlib
 import socket
 import ssl
 import subprocess
@@ -8,12 +9,14 @@ import threading
 from pathlib import Path
 
 import pytest
-import yaml
-from ansible_collections.homeport.django.plugins.filter.host import site_tls
+from ansible_collections.homeport.django.plugins.filter.host import authority_links, site_tls
 from ansible_collections.homeport.django.plugins.module_utils.app.resolve import resolve
 from ansible_collections.homeport.django.plugins.module_utils.common.authority import FOLDER
 from ansible_collections.homeport.django.plugins.module_utils.wiring import authority
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 from tests.unit.support import SECRET, app
 
@@ -144,15 +147,125 @@ def test_one_is_renewed_long_before_its_end(monkeypatch: pytest.MonkeyPatch) -> 
     assert renewed["key"] == made["key"]
 
 
-def test_the_name_by_which_openssl_finds_the_authority(tmp_path: Path) -> None:
-    """It is a hash of the subject alone, so that the role can know it."""
-    files = yaml.safe_load((Path(__file__).parents[2] / "roles/host/vars/main.yml").read_text())
-    (link,) = [entry["path"] for entry in files["__host_authority_files"] if entry.get("state") == "link"]
-    shown = subprocess.run(
-        ["openssl", "x509", "-noout", "-subject_hash"],
-        input=trusted_by([SECRET]), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert link == f"{FOLDER}/{shown.stdout.strip()}.0"
+def test_the_names_by_which_openssl_finds_the_authorities() -> None:
+    trusted = site_tls([SECRET], ADDRESS, "", *own("Ünser CA"))["authority"]
+    shown = [
+        subprocess.run(
+            ["openssl", "x509", "-noout", "-subject_hash"],
+            input=one,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for one in trusted.split("-----END CERTIFICATE-----\n")[:-1]
+        for one in [f"{one}-----END CERTIFICATE-----\n"]
+    ]
+    assert len(shown) == 2
+    assert {link["path"] for link in authority_links(trusted)} == {f"{FOLDER}/{name}.0" for name in shown}
+
+
+def own(
+    name: str, kind: str = "ec", above: "tuple[str, str] | None" = None, days: int = 4000, ca: bool = True
+) -> tuple[str, str]:
+    """Certificate and key of an authority as others make them: another identifier of its key, and its own dates."""
+    key = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP384R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    issuer = x509.load_pem_x509_certificate(above[0].encode()).subject if above else subject
+    signer = serialization.load_pem_private_key(above[1].encode(), None) if above else key
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier(hashlib.sha256(name.encode()).digest()[:20]), critical=False)
+    )
+    if above:
+        found = x509.load_pem_x509_certificate(above[0].encode()).extensions
+        known = found.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        made = made.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known), critical=False
+        )
+    if ca:
+        uses = {"key_cert_sign": True, "crl_sign": True, "digital_signature": False}
+        others = (
+            "content_commitment key_encipherment data_encipherment key_agreement encipher_only decipher_only"
+        )
+        made = made.add_extension(
+            x509.KeyUsage(**uses, **dict.fromkeys(others.split(), False)), critical=True
+        )
+    shape = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    signed = made.sign(signer, hashes.SHA256())  # type: ignore[arg-type]
+    chain = signed.public_bytes(serialization.Encoding.PEM).decode() + (above[0] if above else "")
+    return chain, key.private_bytes(*shape).decode()
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+@pytest.mark.parametrize("between", [False, True])
+def test_an_own_authority_signs(kind: str, between: bool, tmp_path: Path) -> None:
+    given = own("Company", kind)
+    if between:
+        given = own("Company, servers", kind, above=given)
+    assert authority.unfit_authority(*given) == []
+    before = site_tls([SECRET], ADDRESS)
+    made = site_tls([SECRET], ADDRESS, before["certificate"], *given)
+    # both, while servers have certificates of the other one
+    (tmp_path / "key").write_text(before["key"])
+    (tmp_path / "crt").write_text(before["certificate"])
+    assert shaken(tmp_path, made["authority"]) == ""
+    (tmp_path / "key").write_text(made["key"])
+    (tmp_path / "crt").write_text(made["certificate"])
+    assert shaken(tmp_path, made["authority"]) == shaken(tmp_path, given[0]) == ""
+    assert "certificate verify failed" in shaken(tmp_path, before["authority"])
+    assert "mismatch" in shaken(tmp_path, made["authority"], "Company")
+    # kept, and given up for the derived one again
+    kept = site_tls([SECRET], ADDRESS, made["certificate"] + made["authority"], *given)
+    assert kept == made
+    assert site_tls([SECRET], ADDRESS, made["certificate"])["certificate"] != made["certificate"]
+
+
+def test_none_lasts_longer_than_an_own_authority() -> None:
+    given = own("Company", days=100)
+    made = site_tls([SECRET], ADDRESS, "", *given)
+    (leaf, issuer) = x509.load_pem_x509_certificates(made["certificate"].encode())
+    assert leaf.not_valid_after_utc == issuer.not_valid_after_utc
+    assert site_tls([SECRET], ADDRESS, made["certificate"] + made["authority"], *given) == made
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (("", ""), ""),
+        (
+            (own("A")[0], ""),
+            "homeport_authority_key: must be a text in PEM, which belongs to homeport_author",
+        ),
+        (("", own("A")[1]), "homeport_authority_certificate: must be a text in PEM"),
+        (("no PEM", own("A")[1]), "homeport_authority_certificate: is not a certificate in PEM"),
+        ((own("A")[0], own("A")[1]), "homeport_authority_key: is not the key of the first certificate"),
+        ((own("A")[0], "no PEM"), "homeport_authority_key: must be a private key of RSA or ECDSA in PEM"),
+        (own("A", days=-1), "homeport_authority_certificate: the certificate expired on"),
+        (own("A", ca=False), "the first certificate is none of an authority (CA:TRUE, keyCertSign)"),
+        (([own("A")[0]], own("A")[1]), "homeport_authority_certificate: must be a text in PEM"),
+    ],
+)
+def test_an_own_authority_that_cannot_sign_is_refused(given: tuple[str, str], problem: str) -> None:
+    found = authority.unfit_authority(*given)
+    assert len(found) == bool(problem)
+    assert all(problem in one for one in found)
+
+
+def test_the_certificates_above_an_own_authority_belong_to_it() -> None:
+    chain, key = own("Between", above=own("Root"))
+    alone = chain.partition("-----END CERTIFICATE-----\n")[0] + "-----END CERTIFICATE-----\n"
+    [found] = authority.unfit_authority(alone, key)
+    assert found == (
+        "homeport_authority_certificate: the certificate CN=Between was signed by CN=Root, whose certificate is missing"
+    )
 
 
 def test_apps_say_whom_they_trust() -> None:

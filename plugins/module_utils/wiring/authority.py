@@ -14,18 +14,21 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Union
 
+from ansible_collections.homeport.django.plugins.module_utils.app.own_certificates import no_authority
 from ansible_collections.homeport.django.plugins.module_utils.common.derive import SITE
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Certificate = x509.Certificate
 Key = ec.EllipticCurvePrivateKey
+Signer = Union[ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey]
 
+AUTHORITY, AUTHORITY_KEY = "homeport_authority_certificate", "homeport_authority_key"
 NAME = "Homeport site authority"
 # From the first year that has Homeport: clocks differ.
 FROM = datetime.datetime(2025, 1, 1)
@@ -34,6 +37,7 @@ AUTHORITY_LIFE = 30 * YEARS
 LIFE = 10 * YEARS
 # A run that finds less left issues a new certificate.
 RENEW = 5 * YEARS
+DAY = datetime.timedelta(days=1)
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -57,29 +61,46 @@ def authority(secrets: Iterable[str], found: str = "") -> str:
     return pem(*chosen)
 
 
-def tls(secrets: list[str], address: str, found: str = "") -> dict[str, str]:
+def tls(
+    secrets: list[str], address: str, found: str = "", certificate: str = "", key: str = ""
+) -> dict[str, str]:
     """In PEM: what clients trust (C(authority)), and the certificate of a server at an address, followed by that of the
-    authority, with its C(key). What of ``found`` is right is kept."""
-    trusted = authority(secrets, found)
-    key = derive_key(secrets[0], f"server/{address}")
+    authority, with its C(key). What of ``found`` is right is kept.
+
+    An own authority (its ``certificate`` and ``key``) signs in the place of the derived one. What follows its
+    certificate is trusted, too, and the derived one, of which servers may still have certificates.
+    """
+    derived, own = authority(secrets, found), read(certificate)
+    trusted = pem(*own) + derived
+    server_key = derive_key(secrets[0], f"server/{address}")
     issuer = read(trusted)[0]
-    kept = [one for one in read(found) if is_right(one, key, issuer, address)]
+    signer = signing_key(key) if own else derive_key(secrets[0], "authority")
+    kept = [one for one in read(found) if is_right(one, server_key, issuer, address)]
     names = [*_names(address), *earlier_names(read(found), read(trusted))]
-    certificate = (
-        kept[0] if kept else _signed(key, address, names, issuer, derive_key(secrets[0], "authority"))
-    )
+    signed = kept[0] if kept else _signed(server_key, address, names, issuer, signer)
     return {
         "authority": trusted,
-        "certificate": pem(certificate, issuer),
-        "key": key.private_bytes(
+        "certificate": pem(signed, *(own or [issuer])),
+        "key": server_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode(),
     }
 
 
+def signing_key(text: str) -> Signer:
+    """The private key of an own authority; ValueError or TypeError where that cannot sign for Homeport's clients."""
+    key = serialization.load_pem_private_key(text.encode(), None)
+    # libpq's channel binding knows no hash for the others
+    if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
+        raise ValueError("it is neither RSA nor ECDSA")
+    return key
+
+
 def is_right(found: Certificate, key: Key, issuer: Certificate, address: str) -> bool:
     """Whether a server can go on with a certificate."""
-    if not same_key(found, key) or left(found) < RENEW:
+    # none lasts longer than the authority
+    ends_with_issuer = issuer.not_valid_after_utc - found.not_valid_after_utc < DAY
+    if not same_key(found, key) or (left(found) < RENEW and not ends_with_issuer):
         return False
     try:
         found.verify_directly_issued_by(issuer)
@@ -89,16 +110,65 @@ def is_right(found: Certificate, key: Key, issuer: Certificate, address: str) ->
     return set(names) >= set(_names(address))
 
 
+def unfit_authority(chain: Any, key: Any) -> list[str]:
+    """What is wrong with the site's own authority: its certificate (PEM, followed by others to trust) and its key."""
+    if not chain and not key:
+        return []
+    for name, value, other in ((AUTHORITY, chain, AUTHORITY_KEY), (AUTHORITY_KEY, key, AUTHORITY)):
+        if not isinstance(value, str) or not value:
+            return [f"{name}: must be a text in PEM, which belongs to {other}"]
+    problems = no_authority(AUTHORITY, chain.encode())
+    if problems:
+        return problems
+    found = x509.load_pem_x509_certificates(chain.encode())
+    first = found[0]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if not first.not_valid_before_utc <= now <= first.not_valid_after_utc:
+        start, end = first.not_valid_before_utc, first.not_valid_after_utc
+        problems.append(
+            f"{AUTHORITY}: the first certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d}"
+        )
+    if not signs(first):
+        problems.append(f"{AUTHORITY}: the first certificate is none of an authority (CA:TRUE, keyCertSign)")
+    problems += [
+        f"{AUTHORITY}: the certificate {one.subject.rfc4514_string()} was signed by "
+        f"{one.issuer.rfc4514_string()}, whose certificate is missing"
+        for one in found
+        if one.issuer not in [other.subject for other in found]
+    ]
+    try:
+        if not same_key(first, signing_key(key)):
+            problems.append(f"{AUTHORITY_KEY}: is not the key of the first certificate")
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        problems.append(
+            f"{AUTHORITY_KEY}: must be a private key of RSA or ECDSA in PEM, without a passphrase"
+        )
+    return problems
+
+
+def signs(certificate: x509.Certificate) -> bool:
+    """Whether clients accept what it has signed."""
+    try:
+        found = certificate.extensions
+        if not found.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+        return found.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound as missing:
+        return missing.oid == x509.KeyUsage.oid
+
+
 def earlier_names(found: Iterable[Certificate], trusted: Iterable[Certificate]) -> list[x509.GeneralName]:
     """The address that a server had until now: live releases ask for it until new ones replace them. It is the subject
     of its certificate, so that the next certificate has it no more."""
     names = []
+    trusted = list(trusted)
     for one in found:
+        if one in trusted:
+            continue
         for issuer in trusted:
             with contextlib.suppress(InvalidSignature, ValueError, TypeError):
                 one.verify_directly_issued_by(issuer)
-                if one.subject != one.issuer:
-                    names += _names(str(one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value))
+                names += _names(str(one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value))
     return names
 
 
@@ -114,7 +184,7 @@ def pem(*certificates: Certificate) -> str:
     return "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in certificates)
 
 
-def same_key(certificate: Certificate, key: Key) -> bool:
+def same_key(certificate: Certificate, key: Signer) -> bool:
     shape = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return certificate.public_key().public_bytes(*shape) == key.public_key().public_bytes(*shape)
 
@@ -166,9 +236,14 @@ def _self_signed(key: Key) -> Certificate:
 
 
 def _signed(
-    key: Key, address: str, names: list[x509.GeneralName], issuer: Certificate, signer: Key
+    key: Key, address: str, names: list[x509.GeneralName], issuer: Certificate, signer: Signer
 ) -> Certificate:
-    until = datetime.datetime.now(datetime.timezone.utc) + LIFE
+    until = min(datetime.datetime.now(datetime.timezone.utc) + LIFE, issuer.not_valid_after_utc)
+    try:  # an own authority may have made it in another way than from its key
+        known = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        signed_by = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
+    except x509.ExtensionNotFound:
+        signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     # PostgreSQL's clients before 15 look for an address in the subject alone
     signed: Certificate = (
         _builder(address, key, until, {"digital_signature": True})
@@ -176,9 +251,7 @@ def _signed(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(dict.fromkeys(names)), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
+        .add_extension(signed_by, critical=False)
         .sign(signer, hashes.SHA256())
     )
     return signed
