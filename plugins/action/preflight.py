@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible import context
+from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
@@ -95,10 +96,15 @@ class ActionModule(ActionBase):
         """What is wrong with the apps and what they need, with the place."""
         setup = str(self._task.args.get("setup", "site"))
         reads = boolean(self._task.args.get("reads", False))
-        values = {
-            name: plain(self._templar.template(task_vars[name])) if name in task_vars else None
-            for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous")
-        }
+        values, undefined = {}, list[str]()
+        for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous"):
+            try:
+                values[name] = plain(self._templar.template(task_vars.get(name)))
+            except AnsibleError as error:
+                found = unrendered(task_vars[name], name, self._templar)
+                undefined += found or [f"{name}: {error.message}"]
+        if undefined:
+            return [f"{problem}{place(problem, task_vars)}" for problem in undefined]
         problems: list[str] = []
         told: list[str] = []  # with the place
         apps = values["django_apps"]
@@ -146,6 +152,21 @@ class ActionModule(ActionBase):
                 f"{path} holds secrets in plain text and is not ignored by git: ansible-vault encrypt {path}"
             )
         return [f"{problem}{place(problem, task_vars)}" for problem in problems] + told
+
+
+def unrendered(value: Any, path: str, templar: Any) -> list[str]:
+    """Each template in a variable that cannot be rendered, and why."""
+    if isinstance(value, Mapping):
+        return [line for key in value for line in unrendered(value[key], f"{path}.{key}", templar)]
+    if isinstance(value, list):
+        return [
+            line for index, item in enumerate(value) for line in unrendered(item, f"{path}[{index}]", templar)
+        ]
+    try:
+        templar.template(value)
+    except AnsibleError as error:
+        return [f"{path}: {error.message}"]
+    return []
 
 
 def inputs(variables: Mapping[str, Any], templar: Any, apps: Mapping[str, Any]) -> list[str]:

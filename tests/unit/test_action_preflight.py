@@ -11,7 +11,12 @@ from ansible import context
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
-from ansible_collections.homeport.django.plugins.action.preflight import ActionModule, unknown_apps
+from ansible.template import Templar
+from ansible_collections.homeport.django.plugins.action.preflight import (
+    ActionModule,
+    unknown_apps,
+    unrendered,
+)
 from ansible_collections.homeport.django.plugins.module_utils.app.check import Parsed, parse
 from ansible_collections.homeport.django.plugins.module_utils.app.local_files import local_files
 from ansible_collections.homeport.django.plugins.module_utils.wiring.inventory import (
@@ -423,3 +428,19 @@ def test_what_a_limit_leaves_undone_is_told(
     found = ActionModule._limited(action, {"groups": groups, "ansible_play_hosts_all": hosts})  # type: ignore[arg-type]
     assert [text.partition("leaves out ")[2].partition(",")[0] for text in found] == problems
     assert [text.partition("leaves out ")[2].partition(":")[0] for text in told] == warned
+
+
+def test_each_template_that_cannot_be_rendered_is_named(tmp_path: Path) -> None:
+    text = """
+    blog: {domains: ["{{ there }}"], env: {A: "{{ nope }}", B: "{{ there.no_field }}", C: 3}}
+    wiki: {env: {A: "{{ there | no_filter }}"}}
+    """
+    file = write(tmp_path / "apps.yml", text)
+    loader = DataLoader()
+    apps = loader.load_from_file(str(file), **TRUSTED)
+    found = unrendered(apps, "django_apps", Templar(loader, variables={"there": "blog.example"}))
+    assert [line.partition(":")[0] for line in found] == [
+        "django_apps.blog.env.A", "django_apps.blog.env.B", "django_apps.wiki.env.A",
+    ]  # fmt: skip
+    assert "'nope' is undefined" in found[0]
+    assert "no_filter" in found[2]
