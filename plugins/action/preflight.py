@@ -38,6 +38,7 @@ from ansible_collections.homeport.django.plugins.plugin_utils.command_line impor
     left_out,
     no_inventory,
     unread,
+    useless_tags,
 )
 from ansible_collections.homeport.django.plugins.plugin_utils.host_variables import known_variables
 from ansible_collections.homeport.django.plugins.plugin_utils.origin import exposed_secrets, place
@@ -65,6 +66,7 @@ class ActionModule(ActionBase):
         if str(task_vars.get("restart", "later")) not in ("now", "later"):
             told.append("restart: is now or later (-e restart=now)")
         told += typed_times(typed)
+        told += useless_tags(context.CLIARGS.get("tags") or [], self._task.tags)
         told += self._limited(task_vars)
         if boolean(self._task.args.get("definitions", True)):
             told += self._definitions(task_vars, base)

@@ -38,6 +38,17 @@ MOST_FILES = 2000
 READ_BY = ("action", "filter", "module_utils/wiring", "module_utils/validation", "vars")
 
 
+def useless_tags(chosen: Iterable[str], own: Iterable[str]) -> list[str]:
+    """Tags that no task has, so that the run would end well without doing anything.
+
+    ``own`` are those of a task that always runs. The playbook of a user may give it further ones.
+    """
+    given = set(chosen)
+    if not given or given & {"all", "untagged", *own} - {"always"}:
+        return []
+    return [f"--tags {','.join(sorted(given))}: no task has such a tag, so that nothing would be done; leave it out"]
+
+
 def no_inventory(groups: Mapping[str, Any], group: str) -> str:
     """A message where a group has no host, with the option that is missing."""
     if groups.get(group) or context.CLIARGS.get("syntax"):

@@ -25,6 +25,7 @@ from ansible_collections.homeport.django.plugins.plugin_utils.command_line impor
     no_inventory,
     typed_names,
     unread,
+    useless_tags,
 )
 from ansible_collections.homeport.django.plugins.plugin_utils.playbook_variables import PLAYBOOKS
 
@@ -320,3 +321,18 @@ def test_what_a_limit_leaves_out() -> None:
     assert left_out(GROUPS, ["db1"], ["app_servers"]) == ["app_servers (web1, web2)"]
     assert left_out(GROUPS, ["web2", "db1"], ["app_servers", "cache_servers"]) == []
     assert left_out(GROUPS, ["web2"], ["app_servers[0]"]) == ["app_servers (web1)"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "own", "refused"),
+    [
+        ([], ["always"], False),
+        (["all"], ["always"], False),
+        (["untagged"], ["always"], False),
+        (["nginx"], ["always"], True),
+        (["always"], ["always"], True),
+        (["nginx", "web"], ["always", "web"], False),
+    ],
+)
+def test_tags_that_select_nothing(chosen: list[str], own: list[str], refused: bool) -> None:
+    assert bool(useless_tags(chosen, own)) == refused
