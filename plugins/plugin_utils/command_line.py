@@ -46,7 +46,9 @@ def useless_tags(chosen: Iterable[str], own: Iterable[str]) -> list[str]:
     given = set(chosen)
     if not given or given & {"all", "untagged", *own} - {"always"}:
         return []
-    return [f"--tags {','.join(sorted(given))}: no task has such a tag, so that nothing would be done; leave it out"]
+    return [
+        f"--tags {','.join(sorted(given))}: no task has such a tag, so that nothing would be done; leave it out"
+    ]
 
 
 def no_inventory(groups: Mapping[str, Any], group: str) -> str:
