@@ -2,7 +2,7 @@
 
     python -m tests.unit.rendered INVENTORY
 
-A process of its own (tests/unit/test_hash_seeds.py): Python chooses the order of its sets when it starts.
+A process of its own (tests/unit/test_ansible_cores.py): Python chooses the order of its sets when it starts.
 """
 
 from __future__ import annotations
