@@ -83,7 +83,7 @@ moved:
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.homeport.django.plugins.module_utils.common.env_file import exports
@@ -139,18 +139,18 @@ class Uploads:
         nothing = {"files": 0, "bytes": 0, "others": 0, "other_names": []}
         found: Any = nothing
         if not self.up:
-            found = self.runner.as_app(COPY, look_there, self.bucket, self.path, self.vault)
+            found = self.as_app(look_there, self.bucket, self.path, self.vault)
         elif os.path.isdir(self.root):
-            found = self.runner.as_app(COPY, look, self.root)
+            found = self.as_app(look, self.root)
         found = claims.checked(found, LOOKED, COPY)
         if found["others"]:
-            where, kinds = (
-                (self.root, "links, unreadable files or names that S3 cannot list")
+            what = (
+                f"{self.root} has links, sockets, unreadable files or names that S3 cannot list"
                 if self.up
-                else ("The bucket", "objects with names that no file can have")
+                else "The bucket has objects with names that no file can have"
             )
             names = ", ".join(found["other_names"])
-            raise DeployError(f"{where} has {found['others']} {kinds}: {names}. Replace or remove them first")
+            raise DeployError(f"{what} ({found['others']}): {names}. Replace or remove them first")
         if finish and found["files"] and not self.live:
             raise DeployError(
                 f"finish: the live release of {self.layout.name} on {self.host} does not use the bucket yet; run "
@@ -173,9 +173,15 @@ class Uploads:
             "dry": dry,
             "overwrite": overwrite,
         }
-        words = (direction, self.root, self.bucket, options)
-        moved = claims.checked(self.runner.as_app(COPY, move, *words, seconds=LONGEST), MOVED, COPY)
-        return {**moved, **self.places()}
+        found = self.as_app(move, direction, self.root, self.bucket, options)
+        return {**claims.checked(found, MOVED, COPY), **self.places()}
+
+    def as_app(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What the app's user returns. A message begins with the field, so that its place in the files is found."""
+        try:
+            return self.runner.as_app(COPY, work, *arguments, seconds=LONGEST)
+        except DeployError as error:
+            raise DeployError(str(error).removeprefix(f"{COPY}: ")) from None
 
     def make_folder(self) -> None:
         """As the role django_app has it: nginx reads what is written into it. Its parent is root's."""

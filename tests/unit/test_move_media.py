@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -368,7 +369,7 @@ def test_a_disk_that_is_too_small_is_refused(
     media: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage.put("blog/media/new", b"x" * 100)
-    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _path: type("Disk", (), {"free": uploads.SPARE}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: type("Disk", (), {"free": uploads.SPARE}))
     with pytest.raises(DeployError, match="100 bytes are to come from the bucket"):
         moved("down", media, storage)
     assert not (media / "new").exists()
@@ -425,7 +426,9 @@ def test_where_the_uploads_are_and_where_they_go(media: Path, storage: Storage, 
 
 def test_links_stop_the_run_before_anything_is_copied(media: Path, storage: Storage, tmp_path: Path) -> None:
     (media / "passwd").symlink_to("/etc/passwd")
-    with pytest.raises(DeployError, match=r"media has 1 links, .*: passwd\. Replace or remove them first"):
+    with pytest.raises(
+        DeployError, match=r"media has links, .* \(1\): passwd\. Replace or remove them first"
+    ):
         Here(tmp_path / "blog", storage.bucket).look(False)
     assert storage.objects == {}
 
@@ -443,6 +446,22 @@ def test_keys_that_the_service_rejects(media: Path, storage: Storage, tmp_path: 
         DeployError, match=r"^vault_django_apps\.blog\.s3_secret_key: 127\.0\.0\.1:\d+ rejects it"
     ):
         Here(tmp_path / "blog", bucket).move("up", False, False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<html>Welcome",
+        "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        "<ListBucketResult><Contents><Key>blog/media/a</Key></Contents></ListBucketResult>",
+    ],
+)
+def test_what_is_no_list_of_objects(answer: str, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "ask", lambda *_words, **_options: answer.encode())
+    with pytest.raises(
+        DeployError, match=r"^django_apps\.blog\.media\.s3\.endpoint: .* without a list of objects$"
+    ):
+        uploads.look_there(storage.bucket, *FIELDS.values())
 
 
 def test_the_first_failure_ends_the_others() -> None:

@@ -21,6 +21,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
@@ -260,22 +261,23 @@ def listing(bucket: Mapping[str, Any]) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     more: dict[str, str | int] = {}
     while True:
-        words = {"list-type": "2", "prefix": folder, **more}
+        url = query(bucket["base"], **{"list-type": "2", "prefix": folder, **more})
         try:
-            page = ElementTree.fromstring(
-                ask(bucket, "GET", query(bucket["base"], **words), most=MOST_LISTED)
-            )
+            page = ElementTree.fromstring(steadily(partial(ask, bucket, "GET", url, most=MOST_LISTED)))
             for entry in page.iterfind("{*}Contents"):
                 name, size, etag = (entry.findtext(f"{{*}}{key}", "") for key in ("Key", "Size", "ETag"))
                 found[name[len(folder) :]] = Stored(int(size), etag.strip('"'))
+            if page.findtext("{*}IsTruncated") != "true":
+                return found
+            token = page.findtext("{*}NextContinuationToken")
+            if not token:
+                raise ValueError("a list that does not go on")
+            more = {"continuation-token": token}
         except Refused as refused:
             refused.verb = "list"
             raise
         except (ElementTree.ParseError, ValueError):
             raise Refused("GET", 200, "without a list of objects") from None
-        if page.findtext("{*}IsTruncated") != "true":
-            return found
-        more = {"continuation-token": page.findtext("{*}NextContinuationToken", "")}
 
 
 def part_of(size: int) -> int:
@@ -322,9 +324,9 @@ def store(
 
     if size <= part:
         body = stream.read(part)
-        steadily(lambda: send("PUT", url, body, headers))
+        steadily(partial(send, "PUT", url, body, headers))
         return
-    begun, _etag = steadily(lambda: send("POST", query(url, uploads=""), b"", headers))
+    begun, _etag = steadily(partial(send, "POST", query(url, uploads=""), b"", headers))
     named = re.search(rb"<UploadId>([^<]+)</UploadId>", begun)
     if not named:
         raise Refused("POST", 200, "without an upload")
@@ -336,10 +338,10 @@ def store(
             if not body:
                 break
             address = query(url, partNumber=number, uploadId=upload)
-            _answer, etag = steadily(lambda address=address, body=body: send("PUT", address, body))
+            _answer, etag = steadily(partial(send, "PUT", address, body))
             parts += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
         text = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
-        ended, _etag = steadily(lambda: send("POST", query(url, uploadId=upload), text))
+        ended, _etag = steadily(partial(send, "POST", query(url, uploadId=upload), text))
         if b"<Error>" in ended:  # S3 answers 200 before it puts the parts together
             raise Refused("POST", 200, code_of(ended))
     except BaseException:
