@@ -22,6 +22,7 @@ PLAYBOOKS: dict[str, tuple[str, ...]] = {
     "maintenance": (*CONFIGURES, "state", "unlock"),
     "manage": ("app", "command", "env", "input", "release", "seconds", "servers", "terminal"),
     "move_database": (*DEPLOYS, "confirm", "file", "replace"),
+    "move_media": (*DEPLOYS, "confirm", "finish", "overwrite"),
     "move_postgresql": (*CONFIGURES, "confirm", "finish", "unlock"),
     "new_site": ("app", "domain", "environment_name", "git", "host", "setup", "site", "user"),
     "recover": (*CONFIGURES, "replace", "target_time"),

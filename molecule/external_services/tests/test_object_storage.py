@@ -95,6 +95,69 @@ def test_buckets_that_cannot_be_used_are_refused_before_anything_changes(
         assert "homeport-check" not in store.check_output(listed)
 
 
+def test_uploads_move_into_the_bucket_and_back(
+    host: Any, operator: Operator, store: Any, endpoint: str, key: str, album: Album, tmp_path: Path
+) -> None:
+    """Those from before the move, and those from after it; the local files only go with a confirmation."""
+    options = (*vault(tmp_path, memories={"s3_access_key": "key-of-memories", "s3_secret_key": key}), "-vvv")
+    name = ("-e", "app=memories")
+    changes = {
+        "media": {"s3": {"bucket": "uploads", "endpoint": endpoint, "prefix": "moved"}},
+        "requirements": ["requirements.txt", "requirements-django_q.txt", "requirements-s3.txt"],
+    }
+    files = "find /srv/memories/shared/media -type f -exec sha256sum {} + | sort"
+
+    def image(photo: str) -> requests.Response:
+        """A photo's thumbnail, as a visitor gets it."""
+        address = str(album.get(photo).json()["thumbnail"])
+        return album.get(address) if address.startswith("/") else requests.get(address, timeout=30)
+
+    photo = tasks.upload(album)
+    tasks.wait_until_done(album, photo, 180)
+    thumbnail, before = image(photo).content, host.check_output(files)
+    count = len(before.splitlines())
+    done = operator.run("move_media", *options, *name, "--check", changes=changes)
+    assert done.status == 0, done.output
+    assert re.search(rf"memories: {count} files \(.*\) of {count} files .* would be copied", done.output), (
+        done.output
+    )
+    assert objects(store, "uploads") == []
+
+    done = operator.run("move_media", *options, *name, changes=changes)
+    assert done.status == 0, done.output
+    assert re.search(rf"memories: {count} files .* are in the bucket uploads, 0 differ", done.output), (
+        done.output
+    )
+    assert key not in done.output
+    seen = image(photo)
+    assert seen.url.startswith(f"{endpoint}/uploads/moved/")
+    assert (seen.headers["Content-Type"], seen.content) == ("image/jpeg", thumbnail)
+    assert host.check_output(files) == before
+    again = operator.run("move_media", *options, *name, changes=changes)
+    assert (again.status, again.changed) == (0, 0), again.output
+
+    later = tasks.upload(album)
+    wait_for(lambda: tasks.state(album, later) == "done", 180)
+    unconfirmed = operator.run("move_media", *options, *name, "-e", "finish=true", changes=changes)
+    assert "add -e confirm=memories" in unconfirmed.output
+    assert host.check_output(files) == before
+    done = operator.run(
+        "move_media", *options, *name, "-e", "finish=true", "-e", "confirm=memories", changes=changes
+    )
+    assert done.status == 0, done.output
+    assert host.check_output(files) == ""
+
+    done = operator.run("move_media", *name)
+    assert done.status == 0, done.output
+    assert set(before.splitlines()) < set(host.check_output(files).splitlines())
+    for each in (photo, later):
+        seen = image(each)
+        assert (seen.status_code, seen.headers["Content-Type"]) == (200, "image/jpeg")
+        assert "/media/" in seen.url
+    removed = "echo fs.rm -r /buckets/uploads/moved | /opt/s3/bin/weed shell -master=127.0.0.1:9333 2>&1"
+    store.check_output(removed)
+
+
 def test_an_upload_is_in_the_bucket_and_read_by_signed_urls_alone(
     host: Any, operator: Operator, store: Any, endpoint: str, key: str, album: Album, tmp_path: Path
 ) -> None:

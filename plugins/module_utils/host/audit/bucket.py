@@ -35,6 +35,7 @@ def bucket_of(known: Mapping[str, str]) -> dict[str, Any]:
         "bucket": name,
         "base": base,
         "region": region,
+        "prefix": known.get("AWS_LOCATION", ""),
         "s3_access_key": access,
         "s3_secret_key": secret,
         "proxies": proxies_of(known, base),
