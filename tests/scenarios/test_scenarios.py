@@ -1,7 +1,7 @@
 """Every folder molecule/<name> with a molecule.yml, from nothing to nothing, on each of its images.
 
 The images of a scenario are the lines of molecule/<name>/images, else one Debian 13; IMAGE=... in the
-environment replaces them.
+environment replaces them. A scenario that has a file molecule/<name>/weekly runs with WEEKLY=1 only.
 """
 
 import os
@@ -18,6 +18,8 @@ LINES = 200  # of a log at -vvv, which has some twenty thousand
 def keys() -> list[Key]:
     found = []
     for folder in sorted(path.parent for path in (ROOT / "molecule").glob("*/molecule.yml")):
+        if (folder / "weekly").exists() and not os.environ.get("WEEKLY"):
+            continue
         listed = folder / "images"
         images = [os.environ["IMAGE"]] if os.environ.get("IMAGE") else ["debian:13"]
         if listed.exists() and not os.environ.get("IMAGE"):
