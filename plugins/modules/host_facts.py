@@ -31,7 +31,7 @@ ansible_facts:
   type: dict
   contains:
     homeport:
-      description: C(distribution), C(version), C(codename), C(architecture), C(systemd), C(ipv6), C(setup)
+      description: C(distribution), C(version), C(architecture), C(systemd), C(ipv6), C(setup)
         (the setup playbook that was run, or an empty string),
         C(set_up_by) (the version of Homeport that it was of, or an empty string), C(collection) (C(version) of this
         Homeport, and C(newer), that of the host where it is newer), C(site) (C(own), the commit of this clone of the
@@ -294,7 +294,6 @@ def main() -> None:
     facts = {
         "distribution": release.get("ID", ""),
         "version": release.get("VERSION_ID", ""),
-        "codename": release.get("VERSION_CODENAME", ""),
         "architecture": os.uname().machine,
         "systemd": os.path.isdir("/run/systemd/system"),
         "setup": recorded("setup"),

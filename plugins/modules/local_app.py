@@ -110,7 +110,6 @@ class LocalApp:
         if spec.get("settings"):
             self.environment["DJANGO_SETTINGS_MODULE"] = spec["settings"]
         self.runner = LocalRunner(self.layout, self.environment)
-        self.pid_file = f"{self.home}/runserver.pid"
         self.log = f"{self.home}/runserver.log"
         self.base = base
 

@@ -302,11 +302,3 @@ def check_memcached_is_back(host: Any, name: str, seconds: float = 30) -> None:
     """It answers again soon after it was killed."""
     took = script(host, BACK_MEMCACHED, f"memcached@{name}.service", f"/run/memcached-{name}/memcached.sock")
     assert took < seconds, f"memcached@{name} took {took:.1f} s"
-
-
-def memory_kib(host: Any, unit: str) -> int:
-    """Proportional set size of all processes of a unit."""
-    text = host.check_output(
-        f"for pid in $(systemctl show --value --property=MainPID {unit}); do cat /proc/$pid/smaps_rollup; done"
-    )
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))

@@ -32,7 +32,7 @@ UNDECLARED: dict[str, Any] = {
 }  # fmt: skip
 # What the module host_facts would find on a bare Debian 13.
 FACTS: dict[str, Any] = {
-    "distribution": "debian", "version": "13", "codename": "trixie", "architecture": "x86_64", "systemd": True,
+    "distribution": "debian", "version": "13", "architecture": "x86_64", "systemd": True,
     "ipv6": True, "setup": "", "sets": [], "tls": "", "login": "admin", "ssh_ports": [22], "pending_changes": [],
     "container": False, "time_daemon": "",
     "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"}, "certificates": {}, "logins": {}, "databases": {},

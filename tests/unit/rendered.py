@@ -44,7 +44,7 @@ TRUSTED = {
 
 # What host_facts finds on a host.
 FACTS: dict[str, Any] = {
-    "distribution": "debian", "version": "13", "codename": "trixie", "systemd": True, "container": False, "ipv6": True,
+    "distribution": "debian", "version": "13", "systemd": True, "container": False, "ipv6": True,
     "cores": 2, "memory_mb": 8000, "free_mb": 9000, "swap": {"own_mb": 0, "other_mb": 0, "filesystem": "ext4"},
     "nginx": "1.26.3", "nginx_brotli": True, "postgres": "17", "postgres_cluster": "main", "redis": "8.0.2",
     "valkey": "8.1.1", "time_daemon": "", "login": "admin", "ssh_ports": [22], "pending_changes": [], "setup": "site",

@@ -24,7 +24,6 @@ from tests.unit.support import SECRET, app
 from tests.unit.test_docs import definitions, generator
 
 ROOT = Path(__file__).parents[2]
-INVENTORIES = sorted(ROOT.glob("inventories/*/group_vars/all/apps.yml"))
 FILE = ROOT / "docs/schema/apps.json"
 VALIDATOR = jsonschema.Draft7Validator(json.loads(FILE.read_text()))
 

@@ -50,7 +50,6 @@ def drill(app: App, store: Store) -> dict[str, Any]:
     try:
         fetched = Fetched(store, app.name, snapshot["id"], folder, everything=True)
         files = fetched.verify()
-        fetched_after = round(time.monotonic() - started, 2)
         # the live release may be newer than the backup: what it would migrate is told, and no fault of the backup's
         same_release = os.path.basename(app.release()) == fetched.manifest["release"]
         pending = []
@@ -70,7 +69,6 @@ def drill(app: App, store: Store) -> dict[str, Any]:
         **totals(fetched.manifest),
         "pending": "".join(pending),
         "seconds": round(time.monotonic() - started, 2),
-        "seconds_fetching": fetched_after,
     }
 
 
