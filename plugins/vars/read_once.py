@@ -13,6 +13,7 @@ description:
   - It also packs each module of this collection anew in each run. This plugin keeps the packed modules in Ansible's
     home (C(homeport-modules)) until something that goes into them changes.
   - A run of six hosts that changes nothing takes a fifth less of the controller.
+  - Python collects garbage less often. That takes a twentieth less of the controller.
   - It has to be enabled (C(vars_plugins_enabled)).
 options:
   stage:
@@ -24,6 +25,7 @@ author: [Homeport contributors (@homeport)]
 """
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,16 @@ class VarsModule(BaseVarsPlugin):
         if not VarsModule.kept:
             VarsModule.kept = True
             built_modules.use()
+            spare_collector()
             keep(loader, named(context.CLIARGS.get("args") or []))
         return {}
+
+
+def spare_collector() -> None:
+    """Python's garbage collector looks at everything that Ansible has loaded again and again, in each of its processes,
+    which then have a memory of their own. A run ends before that is worth it."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def named(arguments: list[str]) -> Path:

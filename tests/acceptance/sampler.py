@@ -9,23 +9,27 @@ FOLDER = "/run/homeport-sampler"
 def main() -> None:
     os.makedirs(FOLDER, mode=0o700, exist_ok=True)
     seen: set[bytes] = set()
-    born: dict[str, float] = {}
+    known: set[str] = set()
+    young: dict[str, float] = {}  # those that may still become another program, and since when they are there
     with open(f"{FOLDER}/commands", "ab", buffering=0) as stream:
         while True:
             now = time.monotonic()
-            pids = [name for name in os.listdir("/proc") if name.isdigit()]
-            born = {pid: born.get(pid, now) for pid in pids}
-            for pid, since in born.items():
-                if now - since > 3:  # one that is new may still become another program
-                    continue
+            names = set(os.listdir("/proc"))
+            if names != known:
+                young.update(dict.fromkeys(filter(str.isdigit, names - known), now))
+                known = names
+            for pid, since in list(young.items()):
                 try:
                     with open(f"/proc/{pid}/cmdline", "rb") as command:
                         words = command.read()
                 except OSError:
+                    del young[pid]
                     continue
                 if words and words not in seen:
                     seen.add(words)
                     stream.write(words.replace(b"\0", b" ") + b"\n")
+                if now - since > 3:
+                    del young[pid]
             time.sleep(0.03)
 
 

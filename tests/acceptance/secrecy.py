@@ -94,9 +94,14 @@ wanted, users, plant, samples = json.loads(bytes.fromhex(sys.argv[1]))
 forms = [(name, owner, form.encode()) for name, owner, texts in wanted for form in texts]
 found = set()
 
+open_plant, log_plant, patterns = "/var/tmp/homeport-plant", "/var/log/homeport-plant.log", "/run/homeport-patterns"
+os.environ["LC_ALL"] = "C"
+
 def search(where, data, reader=""):
+    # many words in much text are grep's trade; of words inside each other it shows the longest
+    seen = subprocess.run(["grep", "-aohF", "-f", patterns], input=data, stdout=subprocess.PIPE).stdout.splitlines()
     for name, owner, form in forms:
-        if form in data and (not reader or owner != reader):
+        if any(form in one for one in set(seen)) and (not reader or owner != reader):
             found.add((where + (" as " + reader if reader else ""), name))
 
 def read(path):
@@ -106,7 +111,8 @@ def read(path):
     except OSError:
         return b""
 
-def readable(path, user):
+def readable(paths, user):
+    receiving, sending = os.pipe()
     child = os.fork()
     if child == 0:
         try:
@@ -114,13 +120,23 @@ def readable(path, user):
             os.initgroups(user, entry.pw_gid)
             os.setgid(entry.pw_gid)
             os.setuid(entry.pw_uid)
-            open(path, "rb").close()
+            with os.fdopen(sending, "w") as stream:
+                stream.write("begun")
+                for number, path in enumerate(paths):
+                    try:
+                        open(path, "rb").close()
+                    except OSError:
+                        continue
+                    stream.write(" %d" % number)
+        finally:
             os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
+    os.close(sending)
+    with os.fdopen(receiving) as stream:
+        words = stream.read().split()
+    os.waitpid(child, 0)
+    assert words, user
+    return [paths[int(word)] for word in words[1:]]
 
-open_plant, log_plant, patterns = "/var/tmp/homeport-plant", "/var/log/homeport-plant.log", "/run/homeport-patterns"
 for path, mode in ((open_plant, 0o644), (log_plant, 0o600)):
     with open(path, "w") as stream:
         stream.write(plant)
@@ -128,6 +144,10 @@ for path, mode in ((open_plant, 0o644), (log_plant, 0o600)):
 subprocess.run(["systemd-cat"], input=plant.encode(), check=True)
 process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", plant])
 try:
+    old = os.umask(0o077)
+    with open(patterns, "wb") as stream:
+        stream.write(b"".join(form + b"\n" for _name, _owner, form in forms))
+    os.umask(old)
     time.sleep(0.5)
     subprocess.run(["journalctl", "--sync"], check=True)
     search("journal", subprocess.run(["journalctl", "--no-pager", "--output=export"], stdout=subprocess.PIPE).stdout)
@@ -139,19 +159,14 @@ try:
     while plant.encode() not in read(samples) and time.monotonic() < end:
         time.sleep(0.1)
     search("commands", read(samples))
-    old = os.umask(0o077)
-    with open(patterns, "wb") as stream:
-        stream.write(b"".join(form + b"\n" for _name, _owner, form in forms))
-    os.umask(old)
     # what is newer than the host's first boot
     words = ["find", "/", "/run", "/dev/shm", "-xdev", "-type", "f", "-newercm", "/etc/machine-id"]
     words += ["!", "-path", "/run/log/*", "!", "-path", "/var/log/journal/*", "!", "-path", patterns]
     words += ["-exec", "grep", "-laF", "-f", patterns, "{}", "+"]
     paths = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode().splitlines()
-    for path in paths:
-        for user in ["nobody", *users]:
-            if readable(path, user):
-                search(path, read(path), user)
+    for user in ["nobody", *users]:
+        for path in readable(paths, user):
+            search(path, read(path), user)
 finally:
     process.kill()
     for path in (open_plant, log_plant, patterns):
