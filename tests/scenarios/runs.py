@@ -26,8 +26,8 @@ MINUTES = int(os.environ.get("SCENARIO_MINUTES", "60"))
 # By how long they take, so that no processor waits for a last one. One of the first keeps the server that others start
 # from (testhosts/kept.sh), which they would wait for.
 LONGEST_FIRST = (
-    "attack", "upgrade", "faults", "layouts", "two_workers", "site", "backup", "operations", "deploys", "simple",
-    "grow", "https", "external_services", "multi_app", "bare", "typical",
+    "upgrade", "attack", "layouts", "external_services", "faults", "site", "operations", "backup", "deploys",
+    "two_workers", "multi_app", "simple", "https", "grow", "typical", "bare",
 )  # fmt: skip
 
 
