@@ -13,7 +13,7 @@ FORBIDDEN = {
     "glob.glob", "open", "os.open", "tarfile.open", "zipfile.ZipFile",
 }  # fmt: skip
 # Run by the app's user alone (Runner.as_app, forked), who may do there what it wants.
-APPS_OWN = {"release.project", "release.archives.unpack", "app_process.answer_as"}
+APPS_OWN = {"release.project", "release.archives.unpack", "app_process.answer_as", "uploads"}
 # Run by a release's own Python, as the app's user.
 PROGRAMS = {
     f"programs.{path.stem}"
@@ -22,7 +22,9 @@ PROGRAMS = {
 }
 # Run by root, in folders of root's that no app can write to, by what these are.
 ROOTS_OWN = {
-    "a new folder in one of root's": ["layout.own_folder", "release.build.fetch_code"],
+    "a new folder in one of root's": [
+        "layout.own_folder", "release.build.fetch_code", "modules.move_media.make_folder",
+    ],
     "what an app's configuration is made of, and its copy in the release": [
         "release.build.add_configuration", "release.build.fingerprint", "release.plan.processes_changed",
         "layout.limit_met", "common.env_file.exports", "removal.look.environment", "audit.files.app_files",
