@@ -99,7 +99,8 @@ class ActionModule(ActionBase):
         setup = str(self._task.args.get("setup", "site"))
         reads = boolean(self._task.args.get("reads", False))
         values, undefined = {}, list[str]()
-        for name in ("django_apps", "vault_django_apps", "homeport_secret", "homeport_secret_previous"):
+        secrets = "vault_django_apps", "homeport_secret", "homeport_secret_previous"
+        for name in ("django_apps", *secrets, AUTHORITY, AUTHORITY_KEY):
             try:
                 values[name] = plain(self._templar.template(task_vars.get(name)))
             except AnsibleError as error:
@@ -133,10 +134,7 @@ class ActionModule(ActionBase):
             }
             problems += certificates(parsed, settings, groups, setup)
         if setup != "local":
-            own = (
-                plain(self._templar.template(task_vars.get(name, ""))) for name in (AUTHORITY, AUTHORITY_KEY)
-            )
-            problems += unfit_authority(*own)
+            problems += unfit_authority(values[AUTHORITY], values[AUTHORITY_KEY])
             told += inputs(task_vars, self._templar, parsed.apps)
         deploys = boolean(self._task.args.get("deploys", True)) and not reads
         if deploys:

@@ -57,6 +57,9 @@ def test_instances_that_users_declare_are_known_as_declared() -> None:
 @pytest.mark.parametrize("kind", sorted(set(QUEUES) & ROLES))
 def test_every_queue_with_a_role_is_configured(kind: str) -> None:
     assert kind in called("tasks/queues")
+    [block] = play("django")["tasks"]
+    [included] = [task for task in block["block"] if "ansible.builtin.include_tasks" in task]
+    assert kind in included["vars"]["__queues"]
 
 
 def test_every_role_is_in_the_drawing() -> None:
